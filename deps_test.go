@@ -63,7 +63,7 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"mislabel", "", ""},
 	{"train", "accept conformal internal/safefile internal/tfevents tensor picture nn backbone weights model report " +
 		"dataset augment evaluate",
-		""},
+		"github.com/gofrs/flock"},
 	{"explain", "internal/safefile picture nn model report", "golang.org/x/image"},
 	{"project", "", "golang.org/x/sync gonum.org/v1/gonum"},
 	{"serve/inferencepb", "", "google.golang.org/protobuf"},

@@ -14,13 +14,13 @@ import (
 	"garb/picture"
 )
 
-// TestPatchesReachTheEdges checks that erased patches can be anywhere in the picture, and that
-// they have the area and shape that were drawn.
-func TestPatchesReachTheEdges(t *testing.T) {
+// TestErasedRectanglesReachTheEdges checks that erased rectangles can be anywhere in the picture, and
+// that they have the area and shape that were drawn.
+func TestErasedRectanglesReachTheEdges(t *testing.T) {
 	const width, height = 60, 40
 	last := math.Nextafter(1, 0)
 	for _, test := range []struct {
-		patch                   rectangle
+		rectangle               rectangle
 		left, top, wide, height int
 	}{
 		{rectangle{area: 0.1, aspect: 0.6}, 0, 0, 20, 12},
@@ -30,8 +30,8 @@ func TestPatchesReachTheEdges(t *testing.T) {
 		{rectangle{area: 0.1, aspect: 1e9, top: last}, 0, 0, 1, 40},
 	} {
 		p := &picture.RGB{Width: width, Height: height, Pix: make([]uint8, 3*width*height)}
-		test.patch.noise = rand.New(rand.NewPCG(1, 2))
-		test.patch.erase(p)
+		test.rectangle.noise = rand.New(rand.NewPCG(1, 2))
+		test.rectangle.erase(p)
 		inside, outside := 0, 0
 		for i := range width * height {
 			pixel := p.Pix[3*i:][:3]
@@ -47,7 +47,7 @@ func TestPatchesReachTheEdges(t *testing.T) {
 		}
 		// A pixel of noise is black once in 2²⁴ times.
 		if inside < test.wide*test.height-1 || outside > 0 {
-			t.Errorf("%+v: %d pixels of %d inside changed, %d outside", test.patch, inside, test.wide*test.height, outside)
+			t.Errorf("%+v: %d pixels of %d inside changed, %d outside", test.rectangle, inside, test.wide*test.height, outside)
 		}
 	}
 }

@@ -53,7 +53,7 @@ func ExampleArchitecture_WithHead() {
 	// Output: [160 160 3] to [5]
 }
 
-// For adapts a network to other pictures, here to grey ones of another size.
+// Adapt makes a network for other pictures, here to grey ones of another size.
 func ExampleArchitecture_Adapt() {
 	a, err := backbone.Lookup("efficientnet-lite0")
 	if err != nil {
@@ -71,7 +71,7 @@ func ExampleArchitecture_Adapt() {
 	// Output: [128 128 1]
 }
 
-// Of makes a backbone of any network: here one that another program described.
+// FromLayers makes a backbone of any network: here one that another program described.
 func ExampleFromLayers() {
 	layers := []nn.Layer{
 		{Op: nn.OpInput, Shape: []int{32, 32, 3}},

@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"maps"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -17,8 +18,9 @@ import (
 	"garb/tensor"
 )
 
-// judging saves a model of three classes on a small network that judges by a method.
-func judging(t *testing.T, method accept.Method) *model.Classifier {
+// openJudge saves and opens a model of three classes, with a small network, that judges by a
+// method.
+func openJudge(t *testing.T, method accept.Method) *model.Classifier {
 	t.Helper()
 	a, err := backbone.Lookup("small-cnn")
 	if err != nil {
@@ -41,93 +43,85 @@ func judging(t *testing.T, method accept.Method) *model.Classifier {
 		tensors[p.Name] = v
 	}
 	if method.NeedsFeatures() {
-		var features [][]float32
-		var labels []int
-		for i := range 12 {
-			x := make([]float32, a.FeatureCount)
-			for j := range x {
-				x[j] = r.Float32() * .3
-			}
-			features, labels = append(features, x), append(labels, i%3)
-		}
-		d, err := accept.FitDetector(method, features, labels, 3)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for name, v := range model.AcceptanceTensors(d) {
-			tensors[name] = v
-		}
+		maps.Copy(tensors, model.EncodeDetector(fitDetector(t, r, method, a.FeatureCount)))
 	}
 	calibration := accept.Calibration{Slope: .7, Offset: -.4}
 	if method == accept.Distance {
 		calibration.Slope = .02 // these distances are large
 	}
-	m := model.Model{Description: model.Description{Format: model.FormatVersion, Architecture: a.Name,
+	m := &model.Model{Description: model.Description{Format: model.FormatVersion, Architecture: a.Name,
 		Classes: []string{"a", "b", "c"}, Preprocessing: spec,
 		Acceptance: &model.Acceptance{Method: method, Calibration: calibration, Threshold: .5,
 			Refusal: model.NoneOfThese, Preprocessing: spec}}, Tensors: tensors}
-	if err := m.SetGolden(t.Context(), nil); err != nil {
+	if err = m.SetGolden(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(t.TempDir(), "judging.safetensors")
-	if err := m.Save(path, tensor.Float32); err != nil {
-		t.Fatal(err)
+	return saveAndOpen(t, m)
+}
+
+// fitDetector fits a detector to random feature vectors of three classes.
+func fitDetector(t *testing.T, r *rand.Rand, method accept.Method, featureCount int) *accept.Detector {
+	t.Helper()
+	var features [][]float32
+	var labels []int
+	for i := range 12 {
+		x := make([]float32, featureCount)
+		for j := range x {
+			x[j] = r.Float32() * .3
+		}
+		features, labels = append(features, x), append(labels, i%3)
 	}
-	c, err := model.Open(path, model.Options{})
+	d, err := accept.FitDetector(method, features, labels, 3)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return c
+	return d
 }
 
-// TestAcceptanceIsNotReadBack: a file of a model that judges is read as one that answers
-// for every picture, with the same logits, and says so.
+// TestAcceptanceIsNotReadBack checks that Read turns the file of a model that judges into a model
+// that does not, with the same logits, and says so.
 func TestAcceptanceIsNotReadBack(t *testing.T) {
 	for _, method := range accept.Methods() {
 		for _, name := range []string{"m.onnx", "m.keras"} {
-			c := judging(t, method)
+			c := openJudge(t, method)
 			path := filepath.Join(t.TempDir(), name)
-			written, err := Write(path, c, WriteOptions{})
+			export, err := Write(path, c, WriteOptions{})
 			if err != nil {
 				t.Fatal(err)
 			}
-			if want := name == "m.onnx" && method != accept.Neighbours; written.Acceptance != want ||
-				written.Acceptance == (written.WithoutAcceptance != "") {
-				t.Errorf("%s of %s: %+v", name, method, written)
+			if want := name == "m.onnx" && method != accept.Neighbours; export.Acceptance != want ||
+				export.Acceptance == (export.DropReason != "") {
+				t.Errorf("%s, %s: %+v", name, method, export)
 			}
 			in, err := Read(t.Context(), path, Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
-			back := saved(t, in)
+			back := saveAndOpen(t, in.Model)
 			if !in.Judged || back.Judges() || len(back.Classes()) != 3 {
-				t.Errorf("%s of %s: Judged %v, judges %v", name, method, in.Judged, back.Judges())
+				t.Errorf("%s, %s: Judged %v, judges %v", name, method, in.Judged, back.Judges())
 			}
-			near(t, logitsOf(t, back), logitsOf(t, c), 1e-5)
+			checkClose(t, computeLogits(t, back), computeLogits(t, c), 1e-5)
 		}
 	}
-	c := built(t)
-	if c.Judges() {
-		t.Skip("the built-in model judges")
-	}
 	path := filepath.Join(t.TempDir(), "m.onnx")
-	if written, err := Write(path, c, WriteOptions{}); err != nil || written != (Written{}) {
-		t.Errorf("%+v, %v", written, err)
+	if export, err := Write(path, openGreyModel(t), WriteOptions{}); err != nil || export != (Export{}) {
+		t.Errorf("%+v, %v", export, err)
 	}
 	if in, err := Read(t.Context(), path, Options{}); err != nil || in.Judged {
 		t.Errorf("a model that does not judge: %v, %v", in.Judged, err)
 	}
 }
 
-// TestWithoutLast: the last unit of a network's last layer is taken off as it is.
-func TestWithoutLast(t *testing.T) {
+// TestSplitLastUnit checks the network without its last output, and the weights of that output.
+func TestSplitLastUnit(t *testing.T) {
 	b := nn.NewBuilder(1, 1, 2)
 	graph := b.Build(b.Dense("top", b.Flatten(b.Input()), 3, nn.WithBias()))
 	n := &nn.Network{Layers: graph.Layers(), Tensors: tensor.Map{
 		"top/kernel": tensor.FromSlice([]float32{1, 2, 3, 4, 5, 6}, 2, 3),
 		"top/bias":   tensor.FromSlice([]float32{7, 8, 9}, 3),
 	}}
-	got, z, err := withoutLast(n, 2)
+	got, removed, err := splitLastUnit(n, 2)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,19 +130,19 @@ func TestWithoutLast(t *testing.T) {
 		got.Layers[len(got.Layers)-1].Units != 2 {
 		t.Errorf("the rest is %v, %v", k, bias)
 	}
-	if !slices.Equal(z.kernel, []float32{3, 6}) || z.bias != 9 {
-		t.Errorf("the unit is %+v", z)
+	if !slices.Equal(removed.kernel, []float32{3, 6}) || removed.bias != 9 {
+		t.Errorf("the unit is %+v", removed)
 	}
 	if n.Layers[len(n.Layers)-1].Units != 3 || len(n.Tensors["top/bias"].Data) != 3 {
 		t.Error("the network itself was changed")
 	}
-	if _, _, err := withoutLast(n, 3); err == nil {
-		t.Error("a network without a further unit is taken")
+	if _, _, err := splitLastUnit(n, 3); err == nil {
+		t.Error("a network without an additional unit is accepted")
 	}
 }
 
-// acceptances runs a model in ONNX Runtime on a picture, twice in a batch.
-const acceptances = `
+// acceptanceScript runs a model in ONNX Runtime on a batch of two pictures.
+const acceptanceScript = `
 import sys
 import numpy, onnx, onnxruntime
 onnx.checker.check_model(onnx.load(sys.argv[1]), full_check=True)
@@ -159,7 +153,7 @@ assert got.shape == (2, 1) and logits.shape == (2, 3), (got.shape, logits.shape)
 print(got[0, 0], got[1, 0], *logits[0])
 `
 
-// TestAcceptanceInONNXRuntime: the output is the acceptance that garb gives.
+// TestAcceptanceInONNXRuntime checks that the output of the acceptance is what garb computes.
 func TestAcceptanceInONNXRuntime(t *testing.T) {
 	python := os.Getenv("GARB_PYTHON")
 	if python == "" {
@@ -169,7 +163,7 @@ func TestAcceptanceInONNXRuntime(t *testing.T) {
 		if method == accept.Neighbours {
 			continue
 		}
-		c := judging(t, method)
+		c := openJudge(t, method)
 		path := filepath.Join(t.TempDir(), "m.onnx")
 		if _, err := Write(path, c, WriteOptions{}); err != nil {
 			t.Fatal(err)
@@ -186,7 +180,7 @@ func TestAcceptanceInONNXRuntime(t *testing.T) {
 		for i, v := range inputs {
 			text[i] = strconv.FormatFloat(float64(v), 'g', -1, 32)
 		}
-		command := exec.Command(python, "-c", acceptances, path)
+		command := exec.Command(python, "-c", acceptanceScript, path)
 		command.Stdin, command.Stderr = strings.NewReader(strings.Join(text, " ")), os.Stderr
 		out, err := command.Output()
 		if err != nil {
@@ -205,6 +199,6 @@ func TestAcceptanceInONNXRuntime(t *testing.T) {
 		if !(want[0] > .05 && want[0] < .95) {
 			t.Errorf("%s: an acceptance of %v would hide a mistake", method, want[0])
 		}
-		near(t, got, append(want, rows[:3]...), 1e-4)
+		checkClose(t, got, append(want, rows[:3]...), 1e-4)
 	}
 }

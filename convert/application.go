@@ -13,9 +13,10 @@ import (
 	"garb/weights"
 )
 
-// KeepApplication converts the official weights of a network of keras.applications, data from
-// origin, to a model to train on, and keeps it at s.Path(), which it returns. Errors name
-// origin and wrap those of packages keras and garb, or of writing.
+// KeepApplication converts the official weights of a network of keras.applications to a model to
+// train on, and writes it to s.Path(), which it returns. data is the content of the official file,
+// and origin its address or path, which errors name. They wrap those of packages keras and model,
+// or the file system's.
 func KeepApplication(ctx context.Context, s weights.Source, origin string, data []byte) (string, error) {
 	k, err := s.Open(origin, data)
 	if err != nil {
@@ -25,15 +26,15 @@ func KeepApplication(ctx context.Context, s weights.Source, origin string, data 
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", origin, err)
 	}
-	p, err := preprocessingOf(s.Application.Preprocess)
+	p, err := lookupPreprocessing(s.Application.Preprocess)
 	if err != nil {
 		return "", err
 	}
-	m, err := model.FromNetwork(n, nil, p.apply(n, picture.Nearest))
+	m, err := model.FromNetwork(n, nil, p.applyTo(n, picture.Nearest))
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", origin, err)
 	}
-	if err := m.SetGolden(ctx, nil); err != nil {
+	if err = m.SetGolden(ctx, nil); err != nil {
 		return "", fmt.Errorf("%s: %w", origin, err)
 	}
 	path, err := s.Path()
@@ -46,13 +47,13 @@ func KeepApplication(ctx context.Context, s weights.Source, origin string, data 
 	return path, m.Save(path, tensor.Float32)
 }
 
-// ApplicationSpec returns how the pictures of a network of keras.applications are prepared,
-// but for the order of their channels, which is a layer of the network.
+// ApplicationSpec returns the preprocessing of a network of keras.applications, without the order
+// of channels, which is a layer of the network.
 func ApplicationSpec(a weights.Application) (picture.Spec, error) {
-	p, err := preprocessingOf(a.Preprocess)
+	p, err := lookupPreprocessing(a.Preprocess)
 	if err != nil {
 		return picture.Spec{}, err
 	}
 	layers := []nn.Layer{{Op: nn.OpInput, Shape: []int{a.Side, a.Side, 3}}}
-	return p.apply(&nn.Network{Layers: layers}, picture.Nearest), nil
+	return p.applyTo(&nn.Network{Layers: layers}, picture.Nearest), nil
 }

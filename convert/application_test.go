@@ -19,15 +19,16 @@ import (
 	"garb/convert"
 	"garb/internal/download"
 	"garb/model"
+	"garb/tensor"
 	"garb/weights"
 )
 
-// official are the networks that TestApplicationsAsKeras asks, at least one of each family.
+// official are the networks that TestApplicationsAsKeras runs, at least one of each family.
 var official = []string{"MobileNet", "MobileNetV2", "MobileNetV3Small", "EfficientNetB0", "EfficientNetV2B0",
 	"ResNet50", "ResNet50V2", "DenseNet121", "VGG16", "InceptionV3", "InceptionResNetV2", "NASNetMobile"}
 
-// Weights that Keras wrote as the official files were, pulled from a server by name, give a
-// picture the features that Keras gives it with the same file.
+// TestApplicationsAsKeras checks that weights in files like the official ones, which Keras wrote and
+// a server has, give a picture the same features as in Keras.
 func TestApplicationsAsKeras(t *testing.T) {
 	python := os.Getenv("GARB_KERAS_PYTHON")
 	if python == "" {
@@ -48,11 +49,7 @@ func TestApplicationsAsKeras(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var answers []struct {
-		Name     string
-		Side     int
-		Features []float32
-	}
+	var answers []kerasAnswer
 	if err := json.Unmarshal(text, &answers); err != nil || len(answers) != len(names) {
 		t.Fatal(len(answers), err)
 	}
@@ -69,60 +66,77 @@ func TestApplicationsAsKeras(t *testing.T) {
 				t.Fatal(err)
 			}
 			s.URL, s.MD5 = server.URL+"/"+want.Name+".h5", fmt.Sprintf("%x", md5.Sum(file))
-			data, err := weights.Download(t.Context(), download.DefaultClient(), s, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			path, err := convert.KeepApplication(t.Context(), s, s.URL, data)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer os.Remove(path)
-			base, err := model.FindBackbone(s.Name, "")
-			if err != nil {
-				t.Fatal(err)
-			}
-			w, err := model.OpenBackbone(base.Weights)
-			if err != nil {
-				t.Fatal(err)
-			}
-			e, err := model.NewExtractor(base.Architecture, w, base.Spec, model.Options{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			got, err := e.Embed(t.Context(), picturePNG(t, filepath.Join(folder, want.Name+".rgb"), want.Side))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if len(got) != len(want.Features) {
-				t.Fatalf("%d features, Keras has %d", len(got), len(want.Features))
-			}
-			largest, difference := 0.0, 0.0
-			for i, v := range want.Features {
-				largest = max(largest, math.Abs(float64(v)))
-				difference = max(difference, math.Abs(float64(got[i]-v)))
-			}
-			t.Logf("%s: %d features up to %.3g, which differ by %.2g", want.Name, len(got), largest, difference)
-			if !(difference <= 1e-4*max(1, largest)) {
-				t.Errorf("they differ by %g", difference)
-			}
-			n := 0
+			w, got := embedWithKept(t, s, encodePNG(t, filepath.Join(folder, want.Name+".rgb"), want.Side))
+			want.compare(t, got)
+			values := 0
 			for _, name := range w.Names() {
-				size := 1
-				for _, d := range w.Shape(name) {
-					size *= d
-				}
-				n += size
+				values += tensor.Len(w.Shape(name))
 			}
-			if n < s.Application.Parameters {
-				t.Errorf("%d parameters, the table says %d", n, s.Application.Parameters)
+			if values < s.Application.Parameters {
+				t.Errorf("%d parameters, the table says %d", values, s.Application.Parameters)
 			}
 		})
 	}
 }
 
-// picturePNG is a file of three bytes a pixel as PNG.
-func picturePNG(t *testing.T, path string, side int) []byte {
+// kerasAnswer is Keras's answer to a picture.
+type kerasAnswer struct {
+	Name     string // of the network
+	Side     int
+	Features []float32
+}
+
+// compare compares features with those of Keras.
+func (want *kerasAnswer) compare(t *testing.T, got []float32) {
+	t.Helper()
+	if len(got) != len(want.Features) {
+		t.Fatalf("%d features, Keras has %d", len(got), len(want.Features))
+	}
+	largest, difference := 0.0, 0.0
+	for i, v := range want.Features {
+		largest = max(largest, math.Abs(float64(v)))
+		difference = max(difference, math.Abs(float64(got[i]-v)))
+	}
+	t.Logf("%s: %d features up to %.3g, which differ by %.2g", want.Name, len(got), largest, difference)
+	if !(difference <= 1e-4*max(1, largest)) {
+		t.Errorf("they differ by %g", difference)
+	}
+}
+
+// embedWithKept downloads and converts the weights of a source, and returns the features that they
+// give a picture.
+func embedWithKept(t *testing.T, s weights.Source, data []byte) (*tensor.File, []float32) {
+	t.Helper()
+	official, err := weights.Download(t.Context(), download.DefaultClient(), s, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path, err := convert.KeepApplication(t.Context(), s, s.URL, official)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.Remove(path)
+	base, err := model.FindBackbone(s.Name, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := model.OpenBackbone(base.Weights)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := model.NewExtractor(base.Architecture, w, base.Spec, model.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	features, err := e.Embed(t.Context(), data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w, features
+}
+
+// encodePNG returns the PNG of a picture that a file has as three bytes for each pixel.
+func encodePNG(t *testing.T, path string, side int) []byte {
 	t.Helper()
 	data, err := os.ReadFile(path)
 	if err != nil || len(data) != 3*side*side {
@@ -139,15 +153,16 @@ func picturePNG(t *testing.T, path string, side int) []byte {
 	return b.Bytes()
 }
 
-// How pictures are prepared, by family: keras/src/applications/*.py, preprocess_input.
+// TestApplicationSpec compares the preprocessing of each family of networks with
+// keras/src/applications/*.py, preprocess_input.
 func TestApplicationSpec(t *testing.T) {
-	asked := 0
+	networks := 0
 	for _, s := range weights.Sources() {
 		a := s.Application
 		if a == nil {
 			continue
 		}
-		asked++
+		networks++
 		spec, err := convert.ApplicationSpec(*a)
 		if err != nil || spec.Validate() != nil {
 			t.Fatal(s.Name, err, spec.Validate())
@@ -165,7 +180,7 @@ func TestApplicationSpec(t *testing.T) {
 			t.Errorf("%s: %+v", s.Name, spec)
 		}
 	}
-	if asked < 34 {
-		t.Errorf("%d networks", asked)
+	if networks < 34 {
+		t.Errorf("%d networks", networks)
 	}
 }

@@ -11,8 +11,8 @@ import (
 	"garb/tensor"
 )
 
-// greyNetwork is a network for pictures of one channel.
-func greyNetwork(t testing.TB) *nn.Network {
+// newGreyNetwork returns a network for grey pictures.
+func newGreyNetwork(t testing.TB) *nn.Network {
 	t.Helper()
 	b := nn.NewBuilder(12, 10, 1)
 	x := b.GlobalAveragePool(b.ReLU(b.Conv("first", b.Input(), 5, 3, 1, nn.Same, nn.WithBias())))
@@ -28,33 +28,33 @@ func greyNetwork(t testing.TB) *nn.Network {
 	return n
 }
 
-// greyModel is a model of it.
-func greyModel(t testing.TB) *model.Classifier {
+// openGreyModel returns a model of newGreyNetwork.
+func openGreyModel(t testing.TB) *model.Classifier {
 	t.Helper()
-	p, err := preprocessingOf("mobilenet")
+	p, err := lookupPreprocessing("mobilenet")
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := greyNetwork(t)
-	m, err := model.FromNetwork(n, []string{"a", "b", "c", "d"}, p.apply(n, picture.Bilinear))
+	n := newGreyNetwork(t)
+	m, err := model.FromNetwork(n, []string{"a", "b", "c", "d"}, p.applyTo(n, picture.Bilinear))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := m.SetGolden(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}
-	return saved(t, &Imported{Model: m})
+	return saveAndOpen(t, m)
 }
 
-// TestGrey: a network of one channel is shown grey pictures, whichever file it comes from or
-// goes to, prepared before or inside.
+// TestGrey checks that a network of one channel gets grey pictures, in every format of file and
+// whether or not the file prepares its pictures itself.
 func TestGrey(t *testing.T) {
-	c := greyModel(t)
+	c := openGreyModel(t)
 	spec := c.Spec()
 	if !spec.Grey || spec.Channels() != 1 || spec.ValueCount() != 120 {
 		t.Fatalf("%+v", spec)
 	}
-	want := logitsOf(t, c)
+	want := computeLogits(t, c)
 	for _, name := range []string{"m.onnx", "m.keras"} {
 		for _, prepared := range []bool{false, true} {
 			path := filepath.Join(t.TempDir(), name)
@@ -65,18 +65,18 @@ func TestGrey(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%s, prepared %v: %v", name, prepared, err)
 			}
-			again := saved(t, in)
+			again := saveAndOpen(t, in.Model)
 			if s := again.Spec(); !s.Grey || prepared == (s.Std == spec.Std) {
 				t.Errorf("%s, prepared %v: %+v", name, prepared, s)
 			}
-			near(t, logitsOf(t, again), want, 1e-5)
+			checkClose(t, computeLogits(t, again), want, 1e-5)
 		}
 	}
-	p, err := preprocessingOf("resnet50")
+	p, err := lookupPreprocessing("resnet50")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := p.apply(greyNetwork(t), picture.Bilinear).Validate(); err == nil {
-		t.Error("levels of grey are prepared as three colours")
+	if err := p.applyTo(newGreyNetwork(t), picture.Bilinear).Validate(); err == nil {
+		t.Error("grey pictures are prepared as coloured ones")
 	}
 }

@@ -10,16 +10,16 @@ import (
 	"garb/nn"
 )
 
-// multiLabelModel is a model of four sigmoids.
-func multiLabelModel(t testing.TB) *model.Classifier {
+// openMultiLabelModel returns a model of four sigmoids.
+func openMultiLabelModel(t testing.TB) *model.Classifier {
 	t.Helper()
-	n := greyNetwork(t)
+	n := newGreyNetwork(t)
 	n.Layers[len(n.Layers)-1].Op = nn.OpSigmoid
-	p, err := preprocessingOf("rescale")
+	p, err := lookupPreprocessing("rescale")
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := model.FromNetwork(n, []string{"a", "b", "c", "d"}, p.apply(n, "bilinear"))
+	m, err := model.FromNetwork(n, []string{"a", "b", "c", "d"}, p.applyTo(n, "bilinear"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -27,13 +27,13 @@ func multiLabelModel(t testing.TB) *model.Classifier {
 	if err := m.SetGolden(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}
-	return saved(t, &Imported{Model: m})
+	return saveAndOpen(t, m)
 }
 
-// TestMultiLabel: sigmoids stay sigmoids in every file that garb reads back.
+// TestMultiLabel checks that a multi-label model remains one in every file that garb reads back.
 func TestMultiLabel(t *testing.T) {
-	c := multiLabelModel(t)
-	want := c.Predictions(logitsOf(t, c))
+	c := openMultiLabelModel(t)
+	want := c.Predictions(computeLogits(t, c))
 	for _, name := range []string{"m.onnx", "m.keras"} {
 		path := filepath.Join(t.TempDir(), name)
 		if _, err := Write(path, c, WriteOptions{}); err != nil {
@@ -50,11 +50,11 @@ func TestMultiLabel(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		again := saved(t, in)
+		again := saveAndOpen(t, in.Model)
 		if !again.Description().MultiLabel {
 			t.Errorf("%s chooses one class", name)
 		}
-		for i, p := range again.Predictions(logitsOf(t, again)) {
+		for i, p := range again.Predictions(computeLogits(t, again)) {
 			if d := p.Probability - want[i].Probability; p.Class != want[i].Class || d > 1e-6 || d < -1e-6 {
 				t.Errorf("%s: %v, want %v", name, p, want[i])
 			}

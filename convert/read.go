@@ -1,4 +1,4 @@
-// Package convert takes whole models from other programs' files, and writes garb's for
+// Package convert reads whole models from other programs' files, and writes garb's models for
 // other programs.
 package convert
 
@@ -22,58 +22,56 @@ import (
 	"garb/tensor"
 )
 
-// Options are what a file does not say of its model.
+// Options of Read supply what a file does not say about its model.
 type Options struct {
-	// Classes are the names of the outputs, in their order; nil: those that the file has, if
-	// garb wrote it.
+	// Classes names the outputs, in their order; nil means the names in the file, which only
+	// files that garb wrote have.
 	Classes []string
-	// Unnamed lets outputs be without names: the model is then one to train on, see
-	// model.FromNetwork.
+	// Unnamed accepts a file whose outputs have no names. The model is then a backbone to train
+	// on: see model.FromNetwork.
 	Unnamed bool
-	// Preprocess names what is done to a picture's samples, see Preprocessings; "" is that
-	// of the network, if it is known.
+	// Preprocess is one of Preprocessings; "" means the one of the network, if it is known.
 	Preprocess string
-	// Side is the height and width of the pictures, in pixels; 0: what the file says.
+	// Side is the height and width of the pictures, in pixels; 0 means those in the file.
 	Side int
-	// Filter resizes pictures; "": nearest, as Keras's load_img does, or the network's own.
+	// Filter resizes pictures; "" means the network's own, or nearest as in Keras's load_img.
 	Filter picture.Filter
 }
 
-// Imported is a model that was read from another program's file.
-type Imported struct {
+// Import is a model that was read from another program's file.
+type Import struct {
 	Model  *model.Model
 	Format string // of the file, for people: "Keras 3.3.3"
-	// Preprocess is the preprocessing's name, and Recognised why it was chosen, to be put
-	// after "as", "" if it was asked for.
-	Preprocess, Recognised string
-	// Judged says that garb wrote the file for a model with an acceptance. Model has none:
-	// it is not read back.
+	// Preprocess is the name of the preprocessing, and Reason says why Read chose it: "the file
+	// says". Reason is "" if Options.Preprocess names it.
+	Preprocess, Reason string
+	// Judged says that garb wrote the file for a model with an acceptance. Model has none, since
+	// Read does not read it back.
 	Judged bool
 }
 
-// ClassesError says that the names of a model's classes are needed.
+// ClassesError says that a file does not name its classes, and Options.Classes does not either.
 type ClassesError struct{ Outputs int }
 
 func (e *ClassesError) Error() string {
-	return fmt.Sprintf("the file does not name its %d classes: give them in the order of the outputs by --classes "+
-		"a,b,… or, for those of a data set's folder, by --classes-from DIR", e.Outputs)
+	return fmt.Sprintf("the file does not name its %d classes; give their names in the order of the outputs", e.Outputs)
 }
 
-// PreprocessError says that nobody knows how a network's pictures are prepared.
+// PreprocessError says that the preprocessing of a network is unknown.
 type PreprocessError struct{}
 
 func (e *PreprocessError) Error() string {
-	return "the file does not say how pictures are prepared for its network, and it is none that garb knows: name " +
-		"the way by --preprocess, one of " + strings.Join(Preprocessings(), ", ")
+	return "the file does not say how to prepare pictures for its network, which garb does not know; name the " +
+		"preprocessing, one of " + strings.Join(Preprocessings(), ", ")
 }
 
-// metadataKey is where written files have what garb knows of a model, as JSON.
+// metadataKey is the key, in the metadata of a file, of what garb knows about its model.
 const metadataKey = "garb"
 
-// Read reads a whole model: a .keras or .h5 file of Keras, or an ONNX file. Errors name the
-// file and wrap those of packages keras, onnx, nn and garb, *ClassesError or
-// *PreprocessError.
-func Read(ctx context.Context, path string, o Options) (*Imported, error) {
+// Read reads a whole model: a .keras or .h5 file of Keras, or an ONNX file. Errors name the file.
+// They wrap *StateDictError, *ClassesError, *PreprocessError or those of packages keras, onnx, nn
+// and model.
+func Read(ctx context.Context, path string, o Options) (*Import, error) {
 	in, err := read(ctx, path, o)
 	if err != nil && !strings.Contains(err.Error(), path) {
 		err = fmt.Errorf("%s: %w", path, err)
@@ -81,113 +79,145 @@ func Read(ctx context.Context, path string, o Options) (*Imported, error) {
 	return in, err
 }
 
-func read(ctx context.Context, path string, o Options) (*Imported, error) {
+func read(ctx context.Context, path string, o Options) (*Import, error) {
 	f, err := open(path, o.Side)
 	if err != nil {
 		return nil, err
 	}
-	if f.architecture == "" {
-		f.architecture, f.backbone = ownBackbone(f.network.Tensors), f.network.Tensors
+	classes := o.Classes
+	if classes == nil {
+		classes = f.description.Classes
 	}
-	about, told := described(f.metadata)
-	in := &Imported{Format: f.format, Judged: about.Judges}
-	if o.Classes == nil {
-		o.Classes = about.Classes
-	}
-	if o.Classes == nil && !o.Unnamed {
-		outputs, err := model.CountClasses(f.network)
-		if err != nil {
-			return nil, err
+	if classes == nil && !o.Unnamed {
+		outputs, countErr := model.CountClasses(f.network)
+		if countErr != nil {
+			return nil, countErr
 		}
 		return nil, &ClassesError{outputs}
 	}
-	filter := picture.Nearest
-	var p preprocessing
-	a, backboneErr := backbone.Lookup(f.architecture)
-	switch found, by, ok := recognised(f.names); {
-	case o.Preprocess != "":
-		if p, err = preprocessingOf(o.Preprocess); err != nil {
-			return nil, err
-		}
-	case f.prepares:
-		p, in.Recognised, filter = preprocessings[0], "the network prepares its pictures itself",
-			cmp.Or(about.Preprocessing.Filter, filter)
-	case told:
-		p = preprocessing{name: "of its own", mean: about.Preprocessing.Mean, std: about.Preprocessing.Std}
-		in.Recognised, filter = "the file says", about.Preprocessing.Filter
-	case f.rescales():
-		p, in.Recognised = preprocessings[0], "the network scales its pictures itself"
-	case backboneErr == nil:
-		p = preprocessing{name: a.Name, mean: a.Spec.Mean, std: a.Spec.Std}
-		in.Recognised, filter = a.Name+" has it", a.Spec.Filter
-	case ok:
-		p, in.Recognised = found, by+" has it"
-	default:
-		return nil, &PreprocessError{}
-	}
-	in.Preprocess = p.name
-	spec := p.apply(f.network, cmp.Or(o.Filter, filter))
-	if err := spec.Validate(); err != nil {
+	c, err := f.choosePreprocessing(o.Preprocess)
+	if err != nil {
 		return nil, err
 	}
-	if in.Model, err = model.FromNetwork(f.network, o.Classes, spec); err != nil {
+	spec := c.applyTo(f.network, cmp.Or(o.Filter, c.filter, picture.Nearest))
+	if err = spec.Validate(); err != nil {
 		return nil, err
 	}
-	if f.beforeTemperature { // the network ends in logits
-		in.Model.Temperature, in.Model.MultiLabel = about.Temperature, about.MultiLabel
+	m, err := model.FromNetwork(f.network, classes, spec)
+	if err != nil {
+		return nil, err
 	}
-	if err := in.Model.SetGolden(ctx, nil); err != nil {
+	if f.endsInLogits {
+		m.Temperature, m.MultiLabel = f.description.Temperature, f.description.MultiLabel
+	}
+	if err = m.SetGolden(ctx, nil); err != nil {
 		return nil, err
 	}
 	if f.architecture != "" {
-		if m, ok := in.Model.OnBackbone(ctx, f.architecture, f.backbone); ok {
-			in.Model = m
+		if rebuilt, ok := m.RebuildOn(ctx, f.architecture, f.backbone); ok {
+			m = rebuilt
 		}
 	}
-	return in, nil
+	return &Import{Model: m, Format: f.format, Preprocess: c.name, Reason: c.reason, Judged: f.description.Judges}, nil
 }
 
-// file is what a file of another program holds.
+// choice is the preprocessing that was chosen for a network.
+type choice struct {
+	preprocessing
+	filter picture.Filter // "" if it is unknown
+	reason string         // see Import
+}
+
+// choosePreprocessing returns the preprocessing with the given name or, if that is "", the one
+// that the file or its network is known to need.
+func (f *file) choosePreprocessing(name string) (choice, error) {
+	if name != "" {
+		p, err := lookupPreprocessing(name)
+		return choice{preprocessing: p}, err
+	}
+	described := f.description.Preprocessing
+	if f.prepares {
+		return choice{noPreprocessing, described.Filter, "the network prepares its pictures itself"}, nil
+	}
+	if described != (picture.Spec{}) {
+		p := preprocessing{name: "custom", mean: described.Mean, std: described.Std}
+		return choice{p, described.Filter, "the file says"}, nil
+	}
+	if f.rescales() {
+		return choice{noPreprocessing, "", "the network scales its pictures itself"}, nil
+	}
+	if a, err := backbone.Lookup(f.architecture); err == nil {
+		p := preprocessing{name: a.Name, mean: a.Spec.Mean, std: a.Spec.Std}
+		return choice{p, a.Spec.Filter, "is usual for " + a.Name}, nil
+	}
+	if p, network, ok := recognize(f.names); ok {
+		return choice{p, "", "is usual for " + network}, nil
+	}
+	return choice{}, &PreprocessError{}
+}
+
+// file is the content of another program's file.
 type file struct {
-	network  *nn.Network
-	format   string
-	names    []string // of the network and its parts
-	metadata string   // garb's own, "" if there is none
-	prepares bool     // it takes a picture's samples as they are
-	// beforeTemperature says that the network's output has still to be divided by it.
-	beforeTemperature bool
-	// architecture is garb's name of the backbone inside, and backbone its weights; "" and
-	// nil if it is none that garb has.
+	network     *nn.Network
+	format      string
+	names       []string    // of the network and the networks in it
+	description description // what garb wrote about the model; zero in files of other programs
+	prepares    bool        // the network takes the levels of pictures, 0 to 255
+	// endsInLogits says that the network's outputs are logits before the temperature.
+	endsInLogits bool
+	// architecture is the name of the backbone in the network if it is one of garb's, and backbone
+	// its weights.
 	architecture string
 	backbone     tensor.Map
 }
 
-// StateDictError says that a file of PyTorch is no whole model.
+// StateDictError says that a PyTorch file is not a whole model.
 type StateDictError struct{ Path string }
 
 func (e *StateDictError) Error() string {
-	return e.Path + " has weights but no layers, as all state dicts of PyTorch; export the model with " +
-		"torch.onnx.export and convert that"
+	return e.Path + " is a PyTorch state dict, which has weights but no layers; export the model with " +
+		"torch.onnx.export and convert the ONNX file"
 }
 
-// open tells files apart by their content.
+// open reads a file by the ending of its name.
 func open(path string, side int) (*file, error) {
-	if strings.EqualFold(filepath.Ext(path), ".onnx") {
-		limits := onnx.DefaultLimits()
-		limits.Side = side
-		n, info, err := onnx.ReadFile(path, limits)
-		if err != nil {
-			return nil, err
-		}
-		f := &file{network: resized(n, side), metadata: info.Metadata[metadataKey], prepares: info.Input.Picture,
-			beforeTemperature: info.Output == "logits"}
-		f.format = strings.TrimSpace(fmt.Sprintf("ONNX opset %d of %s %s", info.Opset,
-			cmp.Or(info.Producer, "an unknown program"), info.ProducerVersion))
-		return f, nil
-	}
-	if extension := strings.ToLower(filepath.Ext(path)); extension == ".pth" || extension == ".pt" {
+	var f *file
+	var err error
+	switch strings.ToLower(filepath.Ext(path)) {
+	case ".onnx":
+		f, err = openONNX(path, side)
+	case ".pth", ".pt":
 		return nil, &StateDictError{path}
+	default:
+		f, err = openKeras(path, side)
 	}
+	if err != nil {
+		return nil, err
+	}
+	if f.architecture == "" {
+		f.architecture, f.backbone = findBackbone(f.network.Tensors), f.network.Tensors
+	}
+	return f, nil
+}
+
+func openONNX(path string, side int) (*file, error) {
+	limits := onnx.DefaultLimits()
+	limits.Side = side
+	n, info, err := onnx.ReadFile(path, limits)
+	if err != nil {
+		return nil, err
+	}
+	if side > 0 && len(n.Layers) > 0 && len(n.Layers[0].Shape) == 3 {
+		n.Layers[0].Shape[0], n.Layers[0].Shape[1] = side, side
+	}
+	f := &file{network: n, description: parseDescription(info.Metadata[metadataKey]), prepares: info.Input.Picture,
+		endsInLogits: info.Output == "logits"}
+	f.format = strings.TrimSpace(fmt.Sprintf("ONNX opset %d of %s %s", info.Opset,
+		cmp.Or(info.Producer, "an unknown program"), info.ProducerVersion))
+	return f, nil
+}
+
+func openKeras(path string, side int) (*file, error) {
 	m, err := keras.OpenFile(path, keras.DefaultLimits())
 	if err != nil {
 		return nil, err
@@ -196,51 +226,43 @@ func open(path string, side int) (*file, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &file{network: n, format: strings.TrimSpace("Keras " + m.KerasVersion), names: names(m),
-		metadata: m.Metadata[metadataKey]}
-	about, _ := described(f.metadata)
-	f.prepares = about.Prepares
+	f := &file{network: n, format: strings.TrimSpace("Keras " + m.KerasVersion), names: collectNames(m),
+		description: parseDescription(m.Metadata[metadataKey])}
+	f.prepares = f.description.Prepares
 	if b, err := m.Backbone(); err == nil {
 		f.architecture, f.backbone = b.Architecture, b.Tensors
 	}
 	return f, nil
 }
 
-// ownBackbone finds the backbone that tensors are those of under garb's names, as in files
-// that garb wrote; "" if there is none.
-func ownBackbone(tensors tensor.Map) string {
+// collectNames returns the names of a model and of the models in it.
+func collectNames(m *keras.Model) []string {
+	all := []string{m.Name}
+	for _, l := range m.Layers {
+		if l.Model != nil {
+			all = append(all, l.Name)
+			all = append(all, collectNames(l.Model)...)
+		}
+	}
+	return all
+}
+
+// findBackbone returns the name of the backbone whose tensors are among the given ones, under
+// garb's names as in files that garb wrote; "" if there is none.
+func findBackbone(tensors tensor.Map) string {
 	for _, a := range backbone.All() {
-		if !slices.ContainsFunc(a.Features(a.Spec.Height, a.Spec.Width).Params(), func(p nn.Param) bool {
+		missing := func(p nn.Param) bool {
 			t := tensors[p.Name]
 			return t == nil || !slices.Equal(t.Shape, p.Shape)
-		}) {
+		}
+		if !slices.ContainsFunc(a.Features(a.Spec.Height, a.Spec.Width).Params(), missing) {
 			return a.Name
 		}
 	}
 	return ""
 }
 
-// resized is a network for pictures of another side.
-func resized(n *nn.Network, side int) *nn.Network {
-	if side > 0 && len(n.Layers) > 0 && len(n.Layers[0].Shape) == 3 {
-		n.Layers[0].Shape[0], n.Layers[0].Shape[1] = side, side
-	}
-	return n
-}
-
-// names are those of a model and the models inside.
-func names(m *keras.Model) []string {
-	all := []string{m.Name}
-	for _, l := range m.Layers {
-		if l.Model != nil {
-			all = append(all, l.Name)
-			all = append(all, names(l.Model)...)
-		}
-	}
-	return all
-}
-
-// rescales reports whether the network begins by scaling its pictures, perhaps after picking
+// rescales reports whether the network begins by scaling its pictures, perhaps after selecting
 // their channels.
 func (f *file) rescales() bool {
 	at := 0
@@ -255,16 +277,16 @@ func (f *file) rescales() bool {
 	return false
 }
 
-// ClassesFrom are the classes of a data set's folder: its subfolders in alphabetical order,
-// as Keras numbers them; of a folder with train, those in it.
-func ClassesFrom(folder string) ([]string, error) {
+// ReadClasses returns the classes of a data set: the names of the folder's subfolders, or of those
+// in its subfolder train, in alphabetical order, as Keras numbers them.
+func ReadClasses(folder string) ([]string, error) {
 	if info, err := os.Stat(filepath.Join(folder, "train")); err == nil && info.IsDir() {
 		folder = filepath.Join(folder, "train")
 	}
 	entries, err := os.ReadDir(folder)
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
-			err = fmt.Errorf("there is no folder %s to take classes from: %w", folder, fs.ErrNotExist)
+			err = fmt.Errorf("there is no folder %s to take the classes from: %w", folder, fs.ErrNotExist)
 		}
 		return nil, err
 	}
@@ -275,7 +297,7 @@ func ClassesFrom(folder string) ([]string, error) {
 		}
 	}
 	if len(classes) == 0 {
-		return nil, fmt.Errorf("%s has no folders, one for each class", folder)
+		return nil, fmt.Errorf("%s has no folders; it needs one for each class", folder)
 	}
 	return classes, nil
 }

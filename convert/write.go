@@ -21,144 +21,186 @@ import (
 	"garb/tflite"
 )
 
-// WriteOptions are how a model is written.
+// WriteOptions say how Write writes a model.
 type WriteOptions struct {
-	// Preprocessing lets a model begin with pictures of its size, as they are decoded and
-	// resized, not with prepared values: uint8, or in a .keras file float32 from 0 to 255.
+	// Preprocessing lets the written model take pictures that are decoded and resized, not
+	// prepared: uint8, or float32 from 0 to 255 in a .keras file.
 	Preprocessing bool
 	// Int8 stores the weights of an ONNX model as garb's int8 files do, in a quarter to a
-	// third of the space. It answers as such a file, computing in float32.
+	// third of the space. It answers as such a file does, and computes in float32.
 	Int8 bool
 }
 
-// Written says what became of a model in a file of another format.
-type Written struct {
-	// Acceptance is whether the file has the model's acceptance, as an output of its own.
+// Export says what Write wrote.
+type Export struct {
+	// Acceptance says that the file has the model's acceptance, as an additional output.
 	Acceptance bool
-	// WithoutAcceptance is why it has not, "" if the model has none either.
-	WithoutAcceptance string
+	// DropReason says why the file does not have the model's acceptance; "" if it has, or if the
+	// model has none.
+	DropReason string
 }
 
-// description is what files of other formats hold of what garb knows, under metadataKey.
+// description is what files of other formats hold, under metadataKey, of what garb knows about a
+// model.
 type description struct {
 	Classes       []string     `json:"classes"`
 	Preprocessing picture.Spec `json:"preprocessing"`
 	Temperature   float64      `json:"temperature,omitempty"`
 	MultiLabel    bool         `json:"multi_label,omitempty"`
-	// Of a file with an output for acceptance: from where a picture is accepted, and what is
-	// said of one that is not.
+	// Threshold is the acceptance from which a picture is accepted, and Refusal describes one that
+	// is not, if the file has an output for the acceptance.
 	Threshold *float64 `json:"acceptance_threshold,omitempty"`
 	Refusal   string   `json:"refusal,omitempty"`
-	// Judges is whether the model has an acceptance, whether the file has it or not.
+	// Judges says that the model has an acceptance, even if the file does not have it.
 	Judges bool `json:"judges,omitempty"`
-	// Prepares is whether the network of a .keras file prepares its pictures itself.
+	// Prepares says that the network of a .keras file prepares its pictures itself.
 	Prepares bool   `json:"prepares,omitempty"`
 	Digest   string `json:"digest"` // of garb's file
 }
 
-// described reads a description back; ok is false if there is none that can be used.
-func described(text string) (d description, ok bool) {
-	if text == "" || json.Unmarshal([]byte(text), &d) != nil || d.Preprocessing.Validate() != nil {
-		return description{}, false
+// describe returns the description of a model in a file of another format.
+func describe(c *model.Classifier, x Export) description {
+	m := c.Description()
+	d := description{Classes: c.Classes(), Preprocessing: c.Spec(), Temperature: m.Temperature,
+		MultiLabel: m.MultiLabel, Digest: c.Digest(), Judges: c.Judges()}
+	if x.Acceptance {
+		threshold := c.AcceptanceThreshold()
+		d.Threshold, d.Refusal = &threshold, m.Acceptance.Refusal
 	}
-	return d, true
+	return d
 }
 
-// FormatError says that a file's name does not tell a format that garb writes.
+// parseDescription reads a description. It returns the zero value if there is none, or one that
+// is not valid.
+func parseDescription(text string) description {
+	var d description
+	if text == "" || json.Unmarshal([]byte(text), &d) != nil || d.Preprocessing.Validate() != nil {
+		return description{}
+	}
+	return d
+}
+
+// FormatError says that Write cannot tell the format from the ending of a file's name.
 type FormatError struct{ Path string }
 
-func (e *FormatError) Error() string {
-	return fmt.Sprintf("%s is to end in .safetensors, .onnx, .keras or .tflite, which says what is written", e.Path)
-}
+func (e *FormatError) Error() string { return e.Path + " must end in .onnx, .keras or .tflite" }
 
-// Write writes a model for other programs, all or nothing: by the ending of path an ONNX
-// model, a .keras archive or a TensorFlow Lite model. The network's outputs are those of the
-// classes alone; ONNX and TensorFlow Lite models have the acceptance as a further output, if
-// it is not by accept.Neighbours, and a .keras archive has none. Errors are *FormatError,
-// those of packages onnx, keras and tflite, or the file system's.
-func Write(path string, c *model.Classifier, o WriteOptions) (Written, error) {
+// Write writes a model for other programs, all or nothing: an ONNX model, a .keras archive or a
+// TensorFlow Lite model, as the ending of path says. ONNX and TensorFlow Lite models have the
+// acceptance as an additional output, unless its method is accept.Neighbours. A .keras archive has
+// only the outputs of the classes. Errors are *FormatError, those of packages onnx, keras and
+// tflite, or the file system's.
+func Write(path string, c *model.Classifier, o WriteOptions) (Export, error) {
 	n, err := c.Network()
 	if err != nil {
-		return Written{}, err
+		return Export{}, err
 	}
-	n, acceptance, written, err := judged(n, c)
+	n, acceptance, x, err := splitAcceptance(n, c)
 	if err != nil {
-		return Written{}, err
+		return Export{}, err
 	}
 	extension := strings.ToLower(filepath.Ext(path))
-	if written.Acceptance && extension == ".keras" {
-		written = Written{WithoutAcceptance: "a .keras file has one output, the probabilities"}
-	}
-	spec, m := c.Spec(), c.Description()
-	temperature := m.Temperature
-	about := description{Classes: c.Classes(), Preprocessing: spec, Temperature: temperature,
-		MultiLabel: m.MultiLabel, Digest: c.Digest(),
-		Judges: c.Judges(), Prepares: o.Preprocessing && extension == ".keras"}
-	if written.Acceptance {
-		threshold := c.AcceptanceThreshold()
-		about.Threshold, about.Refusal = &threshold, m.Acceptance.Refusal
-	}
-	text, err := json.Marshal(about)
-	if err != nil {
-		return Written{}, err
-	}
-	metadata := map[string]string{metadataKey: string(text)}
-	doc := fmt.Sprintf("%s: %d classes; pictures of %d × %d, %v, (x − %v) / %v", c.Name(), len(c.Classes()),
-		spec.Width, spec.Height, spec.Filter, spec.Mean, spec.Std)
 	if o.Int8 && extension != ".onnx" {
-		return Written{}, fmt.Errorf("%s: weights of int8 go into ONNX files alone", path)
+		return Export{}, fmt.Errorf("%s: only ONNX files can have int8 weights", path)
 	}
-	mean, std := spec.Mean[:spec.Channels()], spec.Std[:spec.Channels()]
-	var write func(w io.Writer) error
+	if x.Acceptance && extension == ".keras" {
+		x = Export{DropReason: "a .keras file has one output, the probabilities"}
+	}
+	d := describe(c, x)
+	d.Prepares = o.Preprocessing && extension == ".keras"
+	text, err := json.Marshal(d)
+	if err != nil {
+		return Export{}, err
+	}
+	f := exportedFile{c, n, acceptance, map[string]string{metadataKey: string(text)}, o}
+	var write func(io.Writer) error
 	switch extension {
 	case ".onnx":
-		options := onnx.Options{
-			Acceptance: acceptance, MultiLabel: m.MultiLabel,
-			Temperature: temperature, Int8: o.Int8, Metadata: metadata, ProducerVersion: model.Version, Doc: doc,
-		}
-		options.Metadata["classes"] = strings.Join(c.Classes(), "\n")
-		if o.Preprocessing {
-			options.Preprocessing = &onnx.Preprocessing{Mean: mean, Std: std}
-		}
-		write = func(w io.Writer) error { return onnx.Write(w, n, options) }
+		write = f.writeONNX
 	case ".keras":
-		options := keras.WriteOptions{
-			Name: c.Name(), Probabilities: true, MultiLabel: m.MultiLabel, Temperature: temperature,
-			Metadata: metadata,
-		}
-		if o.Preprocessing {
-			options.Preprocessing = &keras.Preprocessing{Mean: mean, Std: std}
-		}
-		write = func(w io.Writer) error { return keras.Write(w, n, options) }
+		write = f.writeKeras
 	case ".tflite":
-		options := tflite.Options{
-			Name: c.Name(), Doc: doc, Labels: c.Classes(), Metadata: metadata, MultiLabel: m.MultiLabel,
-			Temperature:   temperature,
-			Acceptance:    (*tflite.Acceptance)(acceptance),
-			Preprocessing: &tflite.Preprocessing{Mean: mean, Std: std}, Pictures: o.Preprocessing,
-		}
-		write = func(w io.Writer) error { return tflite.Write(w, n, options) }
+		write = f.writeTFLite
 	default:
-		return Written{}, &FormatError{path}
+		return Export{}, &FormatError{path}
 	}
-	return written, safefile.Write(path, write)
+	return x, safefile.Write(path, write)
 }
 
-// judged takes the output of acceptance off the network of a model that has one, and
-// returns how ONNX and TensorFlow Lite files compute the acceptance; nil if they cannot.
-func judged(n *nn.Network, c *model.Classifier) (*nn.Network, *onnx.Acceptance, Written, error) {
+// exportedFile is the content of a file for other programs.
+type exportedFile struct {
+	classifier *model.Classifier
+	network    *nn.Network // without the output of the acceptance
+	acceptance *onnx.Acceptance
+	metadata   map[string]string
+	options    WriteOptions
+}
+
+func (f *exportedFile) writeONNX(w io.Writer) error {
+	m := f.classifier.Description()
+	o := onnx.Options{
+		Acceptance: f.acceptance, MultiLabel: m.MultiLabel, Temperature: m.Temperature, Int8: f.options.Int8,
+		Metadata: f.metadata, ProducerVersion: model.Version, Doc: f.summarize(),
+	}
+	o.Metadata["classes"] = strings.Join(f.classifier.Classes(), "\n")
+	if f.options.Preprocessing {
+		mean, std := f.scaling()
+		o.Preprocessing = &onnx.Preprocessing{Mean: mean, Std: std}
+	}
+	return onnx.Write(w, f.network, o)
+}
+
+func (f *exportedFile) writeKeras(w io.Writer) error {
+	m := f.classifier.Description()
+	o := keras.WriteOptions{
+		Name: f.classifier.Name(), Probabilities: true, MultiLabel: m.MultiLabel, Temperature: m.Temperature,
+		Metadata: f.metadata,
+	}
+	if f.options.Preprocessing {
+		mean, std := f.scaling()
+		o.Preprocessing = &keras.Preprocessing{Mean: mean, Std: std}
+	}
+	return keras.Write(w, f.network, o)
+}
+
+func (f *exportedFile) writeTFLite(w io.Writer) error {
+	m := f.classifier.Description()
+	mean, std := f.scaling()
+	return tflite.Write(w, f.network, tflite.Options{
+		Name: f.classifier.Name(), Doc: f.summarize(), Labels: f.classifier.Classes(), Metadata: f.metadata,
+		MultiLabel: m.MultiLabel, Temperature: m.Temperature, Acceptance: (*tflite.Acceptance)(f.acceptance),
+		Preprocessing: &tflite.Preprocessing{Mean: mean, Std: std}, Pictures: f.options.Preprocessing,
+	})
+}
+
+// scaling returns the mean and divisor of each channel.
+func (f *exportedFile) scaling() (mean, std []float32) {
+	spec := f.classifier.Spec()
+	return spec.Mean[:spec.Channels()], spec.Std[:spec.Channels()]
+}
+
+// summarize describes the model in a line.
+func (f *exportedFile) summarize() string {
+	spec := f.classifier.Spec()
+	return fmt.Sprintf("%s: %d classes; pictures of %d × %d, %v, (x − %v) / %v", f.classifier.Name(),
+		len(f.classifier.Classes()), spec.Width, spec.Height, spec.Filter, spec.Mean, spec.Std)
+}
+
+// splitAcceptance removes the output of the acceptance from the network of a model that has one,
+// and returns how ONNX and TensorFlow Lite files compute the acceptance; nil if they cannot.
+func splitAcceptance(n *nn.Network, c *model.Classifier) (*nn.Network, *onnx.Acceptance, Export, error) {
 	m := c.Description()
 	if m.Acceptance == nil {
-		return n, nil, Written{}, nil
+		return n, nil, Export{}, nil
 	}
 	a := &onnx.Acceptance{Slope: m.Acceptance.Slope, Offset: m.Acceptance.Offset}
 	switch method := m.Acceptance.Method; method {
 	case accept.Class, accept.Head:
-		classes, z, err := withoutLast(n, len(m.Classes))
+		classes, last, err := splitLastUnit(n, len(m.Classes))
 		if err != nil {
-			return nil, nil, Written{}, err
+			return nil, nil, Export{}, err
 		}
-		n, a.Kernel, a.Bias, a.Energy = classes, z.kernel, z.bias, method == accept.Class
+		n, a.Kernel, a.Bias, a.Energy = classes, last.kernel, last.bias, method == accept.Class
 	case accept.Exposure:
 		a.Top = true
 	case accept.Energy:
@@ -167,18 +209,18 @@ func judged(n *nn.Network, c *model.Classifier) (*nn.Network, *onnx.Acceptance, 
 		if !c.Judges() {
 			break
 		}
-		means, scale, centre, spread := c.Detector().Distances()
 		if last := n.Layers[len(n.Layers)-1]; last.Op != nn.OpDense || len(m.Head.Inner) > 0 || m.Network != nil {
-			return n, nil, Written{WithoutAcceptance: "its features are not what the last layer takes"}, nil
+			return n, nil, Export{DropReason: "its last layer does not take the features"}, nil
 		}
+		means, scale, centre, spread := c.Detector().Distances()
 		a.Means, a.Scale, a.Centre, a.Spread = means.Values, scale.Values, centre.Values, spread.Values
 	default:
-		return n, nil, Written{WithoutAcceptance: fmt.Sprintf("the method %q does not fit into a file", method)}, nil
+		return n, nil, Export{DropReason: fmt.Sprintf("such a file cannot express the method %q", method)}, nil
 	}
-	if !c.Judges() { // at another size than its own
-		return n, nil, Written{WithoutAcceptance: "it was measured at another size"}, nil
+	if !c.Judges() { // because of the size in its options
+		return n, nil, Export{DropReason: "it was measured at another size"}, nil
 	}
-	return n, a, Written{Acceptance: true}, nil
+	return n, a, Export{Acceptance: true}, nil
 }
 
 // unit is one output of a dense layer.
@@ -187,30 +229,29 @@ type unit struct {
 	bias   float32
 }
 
-// withoutLast returns a network that ends in a dense layer of classes+1 units without the
-// last of them, and that.
-func withoutLast(n *nn.Network, classes int) (*nn.Network, unit, error) {
+// splitLastUnit removes the last output of a network that ends in a dense layer of classes+1
+// units. It returns a network without that output, and the output's weights.
+func splitLastUnit(n *nn.Network, classes int) (*nn.Network, unit, error) {
 	layers := slices.Clone(n.Layers)
 	last := &layers[len(layers)-1]
 	kernel, bias := n.Tensors[last.Name+"/kernel"], n.Tensors[last.Name+"/bias"]
 	if last.Op != nn.OpDense || last.Units != classes+1 || kernel == nil || last.Bias && bias == nil {
-		return nil, unit{},
-			errors.New("the network does not end in a dense layer, so its output of acceptance cannot be told " +
-				"from those of the classes")
+		return nil, unit{}, errors.New("the output of the acceptance cannot be separated from those of the classes, " +
+			"because the network does not end in a dense layer")
 	}
 	last.Units = classes
 	tensors := maps.Clone(n.Tensors)
 	in := kernel.Shape[0]
-	narrow, z := tensor.New(in, classes), unit{kernel: make([]float32, in)}
+	narrow, removed := tensor.New(in, classes), unit{kernel: make([]float32, in)}
 	for i := range in {
 		row := kernel.Data[i*(classes+1):][:classes+1]
 		copy(narrow.Data[i*classes:], row[:classes])
-		z.kernel[i] = row[classes]
+		removed.kernel[i] = row[classes]
 	}
 	tensors[last.Name+"/kernel"] = narrow
 	if last.Bias {
-		z.bias = bias.Data[classes]
+		removed.bias = bias.Data[classes]
 		tensors[last.Name+"/bias"] = tensor.FromSlice(slices.Clone(bias.Data[:classes]), classes)
 	}
-	return &nn.Network{Layers: layers, Tensors: tensors}, z, nil
+	return &nn.Network{Layers: layers, Tensors: tensors}, removed, nil
 }

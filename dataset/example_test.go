@@ -20,7 +20,8 @@ func folderOf(files map[string]string) string {
 	}
 	for name, text := range files {
 		path := filepath.Join(folder, filepath.FromSlash(name))
-		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o644)); err != nil {
+		err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o644))
+		if err != nil {
 			log.Fatal(err)
 		}
 	}
@@ -338,9 +339,9 @@ func ExampleSet_Each() {
 	}
 	sizes := make([]int, len(set.Samples))
 	err = set.Each(context.Background(), func(i int) {
-		data, err := set.Samples[i].Read(picture.DefaultLimits())
-		if err != nil {
-			fmt.Println(err)
+		data, readError := set.Samples[i].Read(picture.DefaultLimits())
+		if readError != nil {
+			fmt.Println(readError)
 		}
 		sizes[i] = len(data)
 	})

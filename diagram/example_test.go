@@ -50,8 +50,12 @@ func ExampleWriteSVG() {
 		fmt.Println(err)
 		return
 	}
-	fmt.Println(bytes.Contains(svg.Bytes(), []byte("A small network")), bytes.Contains(svg.Bytes(), []byte("Conv 3×3 /2, 8")))
-	// Output: true true
+	for _, text := range []string{"A small network", "Conv 3×3 /2, 8"} {
+		fmt.Println(text, bytes.Contains(svg.Bytes(), []byte(text)))
+	}
+	// Output:
+	// A small network true
+	// Conv 3×3 /2, 8 true
 }
 
 func ExampleShort() {

@@ -109,7 +109,8 @@ func answers(classes []string, n, wrong int) (*dataset.Set, []string, [][]model.
 			if i >= n-wrong {
 				first = (label + 1) % len(classes)
 			}
-			set.Samples = append(set.Samples, dataset.Sample{Path: fmt.Sprintf("%s-%d.jpg", classes[label], i), Label: label})
+			path := fmt.Sprintf("%s-%d.jpg", classes[label], i)
+			set.Samples = append(set.Samples, dataset.Sample{Path: path, Label: label})
 			digests = append(digests, fmt.Sprintf("%064x", len(digests)))
 			predictions := []model.Prediction{{Class: classes[first], Probability: 0.8, Index: first}}
 			for c := range classes {
@@ -360,4 +361,26 @@ func ExampleCharts() {
 	// Output:
 	// training [0.6 0.8]
 	// validation [0.5 0.7]
+}
+
+// Pictures of classes that a model does not know are left out and counted.
+func ExampleMapping() {
+	set := &dataset.Set{
+		Classes: []string{"Dress", "kilt"},
+		Samples: []dataset.Sample{{Path: "1.jpg", Label: 0}, {Path: "2.jpg", Label: 1}, {Path: "3.jpg", Label: 1}},
+	}
+	m, err := evaluate.MapClasses(set.Classes, []string{"dress", "pants"})
+	var unknown *evaluate.UnknownClassesError
+	if err != nil && !errors.As(err, &unknown) {
+		fmt.Println(err)
+		return
+	}
+	known := m.Apply(set)
+	fmt.Println(len(known.Samples), "picture left")
+	for _, i := range m.Ignored {
+		fmt.Println(i.Class, i.Pictures, "left out")
+	}
+	// Output:
+	// 1 picture left
+	// kilt 2 left out
 }

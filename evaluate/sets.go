@@ -49,7 +49,7 @@ func MeasureSets(r *Report, c *model.Coverage, fittedOn string) *Sets {
 			s.LeftOut++
 			continue
 		}
-		set := model.SetBy(c.Rule, a.Predictions)
+		set := model.SelectClasses(c.Rule, a.Predictions)
 		for len(s.Sizes) <= len(set) {
 			s.Sizes = append(s.Sizes, 0)
 		}

@@ -248,3 +248,40 @@ func TestPageOfManyClasses(t *testing.T) {
 		}
 	}
 }
+
+// TestPageHasTheFigures: each figure of a report is on its page, in percent or with three
+// digits.
+func TestPageHasTheFigures(t *testing.T) {
+	r := &Report{Count: 1234, Accuracy: 0.1234, Interval: [2]float64{0.1112, 0.2223}, MacroF1: 0.4567, LogLoss: 0.7891,
+		ECE: 0.0342, TopK: map[int]float64{1: 0.1234, 2: 0.5512}, Classes: []string{"hat"}, Confusion: [][]int{{4321}},
+		PerClass: []Class{{Class: "hat", Precision: 0.611, Recall: 0.622, RecallInterval: [2]float64{0.573, 0.684},
+			F1: 0.6152, Count: 77}}}
+	d := Document{Parts: []Part{{"test", r}}, Curves: []Curve{{Epoch: 1, Seconds: 60}, {Epoch: 2, Seconds: 30}}}
+	d.About.Training = &model.Training{Settings: []byte(`{}`)}
+	var b strings.Builder
+	if err := WritePage(t.Context(), &b, d); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"12.3 %", "11.1 to 22.2 %", "0.457", "0.789", "0.034", "55.1 %", "61.1 %", "62.2 %",
+		"57.3 to 68.4 %", "0.615", ">77<", ">4321<", "1234 pictures", "1.5 minutes"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
+}
+
+// TestMeanIntervalsOfFewPictures: two trials on one picture, and on two by hand.
+func TestMeanIntervalsOfFewPictures(t *testing.T) {
+	one := MeanIntervals([][]Trial{{answers("", "1"), answers("", "0")}})[0]
+	if !(0 <= one[0] && one[0] < one[1] && one[1] <= 1) {
+		t.Errorf("one picture: %v", one)
+	}
+	// The shares are 1 and ½. All that the trials differ by is explained by the pictures.
+	pictures := (0.25*0.25 + 0.25*0.25) / (2 * 1)
+	const t1 = 12.7062 // with one degree of freedom
+	want := computeWilson(0.75, 0.75*0.25/pictures*(z95/t1)*(z95/t1))
+	two := MeanIntervals([][]Trial{{answers("", "11"), answers("", "10")}})[0]
+	if math.Abs(two[0]-want[0])+math.Abs(two[1]-want[1]) > 1e-5 {
+		t.Errorf("two pictures: %v, want %v", two, want)
+	}
+}

@@ -3,6 +3,7 @@ package explain_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"image"
 	"image/png"
@@ -12,7 +13,9 @@ import (
 
 	"garb/explain"
 	"garb/model"
+	"garb/nn"
 	"garb/picture"
+	"garb/tensor"
 )
 
 // Nearest finds the pictures that a network sees as another is, by their feature vectors.
@@ -50,7 +53,7 @@ func ExampleOverlay() {
 	input := make([]float32, spec.ValueCount())
 	spec.Tensor(p, input)
 	logits := make([]float32, len(classifier.Classes()))
-	if err := classifier.Logits(ctx, input, logits); err != nil {
+	if err = classifier.Logits(ctx, input, logits); err != nil {
 		fmt.Println(err)
 		return
 	}
@@ -188,8 +191,9 @@ func ExampleDrawGrid() {
 	tile := func(class string) explain.Tile {
 		return explain.Tile{Picture: image.NewGray(image.Rect(0, 0, 64, 64)), Lines: []string{class, "0.98"}}
 	}
-	one := explain.DrawGrid("Nearest pictures", []explain.Tile{tile("hat")}, 2)
-	four := explain.DrawGrid("Nearest pictures", []explain.Tile{tile("hat"), tile("dress"), tile("skirt"), tile("pants")}, 2)
+	tiles := []explain.Tile{tile("hat"), tile("dress"), tile("skirt"), tile("pants")}
+	one := explain.DrawGrid("Nearest pictures", tiles[:1], 2)
+	four := explain.DrawGrid("Nearest pictures", tiles, 2)
 	fmt.Println("taller:", four.Bounds().Dy() > one.Bounds().Dy())
 	// Output: taller: true
 }
@@ -218,4 +222,62 @@ func ExampleAtlas() {
 	}
 	fmt.Println(len(atlas.Points), "pictures", strings.Contains(page.String(), "My wardrobe"))
 	// Output: 2 pictures true
+}
+
+// A layer that a network does not have is an error that lists those it has.
+func ExampleUnknownLayerError() {
+	layers, err := explain.NewLayers(&nn.Network{
+		Layers: []nn.Layer{
+			{Op: nn.OpInput, Shape: []int{8, 8, 3}},
+			{Op: nn.OpConv, Name: "conv", Inputs: []int{0}, Units: 4, Height: 3, Width: 3, Stride: 1},
+			{Op: nn.OpGlobalAveragePool, Inputs: []int{1}},
+		},
+		Tensors: tensor.Map{"conv/kernel": tensor.New(3, 3, 3, 4)},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	_, err = layers.Find("conv2")
+	var unknown *explain.UnknownLayerError
+	if errors.As(err, &unknown) {
+		fmt.Println(unknown.Name, "is none of", unknown.Known)
+	}
+	// Output: conv2 is none of [conv]
+}
+
+// Findings, and the drawings in a folder that they name, become one page.
+func ExampleWritePage() {
+	folder, err := os.MkdirTemp("", "look")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer os.RemoveAll(folder)
+	var drawing bytes.Buffer
+	if err = png.Encode(&drawing, image.NewGray(image.Rect(0, 0, 8, 8))); err != nil {
+		fmt.Println(err)
+		return
+	}
+	if err = os.WriteFile(filepath.Join(folder, "cam-dress.png"), drawing.Bytes(), 0o644); err != nil {
+		fmt.Println(err)
+		return
+	}
+	findings := &explain.Findings{
+		Picture: "dress.jpg", Width: 400, Height: 533, Model: "clothing", Input: [2]int{224, 224},
+		Predictions: []model.ListedPrediction{{Prediction: model.Prediction{Class: "dress", Probability: 0.98}}},
+		Maps: []explain.MapFile{
+			{File: "cam-dress.png", Kind: explain.KindCAM, Class: "dress", Height: 7, Width: 7},
+		},
+	}
+	var page bytes.Buffer
+	if err = explain.WritePage(&page, folder, findings); err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println("names the picture:", strings.Contains(page.String(), "dress.jpg"))
+	fmt.Println("holds the drawing:", strings.Contains(page.String(), "data:image/png;base64,"))
+	// Output:
+	// names the picture: true
+	// holds the drawing: true
 }

@@ -92,7 +92,7 @@ func (c corner) Logits(ctx context.Context, inputs, logits []float32) error {
 	return ctx.Err()
 }
 func (corner) Predictions(logits []float32) []model.Prediction {
-	m := model.Ranking(logits)
+	m := model.Rank(logits)
 	all := make([]model.Prediction, 2)
 	for i, class := range m {
 		all[i].Probability = 0.5 + float64(logits[class]-logits[1-class])/10

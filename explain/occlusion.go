@@ -96,7 +96,7 @@ func cover(input []float32, spec picture.Spec, row, column int) {
 func probabilities(m Model, logits []float32) []float64 {
 	all := make([]float64, len(logits))
 	predictions := m.Predictions(logits)
-	for i, class := range model.Ranking(logits) {
+	for i, class := range model.Rank(logits) {
 		all[class] = predictions[i].Probability
 	}
 	return all

@@ -9,7 +9,7 @@ import (
 	"garb/tensor"
 )
 
-// activations are Keras's functions by its names; linear changes nothing.
+// activations has Keras's functions by name; linear is the identity.
 var activations = map[string]nn.Layer{
 	"relu":         {Op: nn.OpReLU},
 	"relu6":        {Op: nn.OpReLU6},
@@ -20,37 +20,37 @@ var activations = map[string]nn.Layer{
 	"tanh":         {Op: nn.OpTanh},
 	"elu":          {Op: nn.OpELU, Slope: 1},
 	"selu":         {Op: nn.OpSELU},
-	"gelu":         {Op: nn.OpGELU}, // of the layer; the function's approximate is false by default
+	"gelu":         {Op: nn.OpGELU}, // approximate, false by default, is an argument of the function
 	"mish":         {Op: nn.OpMish},
 	"softplus":     {Op: nn.OpSoftplus},
-	"hard_sigmoid": {Op: nn.OpHardSigmoid}, // of Keras 3: see activation
+	"hard_sigmoid": {Op: nn.OpHardSigmoid}, // in Keras 3: see applyActivation
 	"hard_silu":    {Op: nn.OpHardSwish},
 	"hard_swish":   {Op: nn.OpHardSwish},
-	// The slope of the function; that of the layer is another.
+	// The function's slope differs from the layer's.
 	"leaky_relu": {Op: nn.OpLeakyReLU, Slope: 0.2},
 }
 
-// activation applies the function that the setting "activation" names: a word, Keras 3's
-// {"class_name": "function", "config": word}, or a layer of its own.
-func (a *applied) activation(x int) int {
+// applyActivation applies the function that the setting "activation" names: a word, Keras 3's
+// {"class_name": "function", "config": word}, or a layer.
+func (a *application) applyActivation(x int) int {
 	v := a.get("activation")
 	if described, ok := v.(map[string]any); ok {
 		class, _ := described["class_name"].(string)
 		config, isObject := described["config"].(map[string]any)
-		inner := &applied{a.conversion, settings{a.place, class, settingsOf(config), a.report}, a.layer, nil, nil}
+		inner := &application{a.conversion, settings{a.place, class, newConfig(config), a.report}, a.layer, nil, nil}
 		layer := map[string]func(int) int{
-			"ReLU": inner.relu, "LeakyReLU": inner.leakyReLU, "Softmax": inner.softmax,
+			"ReLU": inner.applyReLU, "LeakyReLU": inner.applyLeakyReLU, "Softmax": inner.applySoftmax,
 		}[class]
 		switch {
-		case foreignObject(described):
+		case isForeign(described):
 			a.refuse("activation", "Keras's own functions and layers")
 			return x
 		case class == "function":
 			v = described["config"]
 		case isObject && layer != nil:
-			inner.precision()
+			inner.checkPrecision()
 			if x = layer(x); a.err == nil {
-				inner.leftOver()
+				inner.checkUnused()
 			}
 			return x
 		}
@@ -61,9 +61,9 @@ func (a *applied) activation(x int) int {
 		a.refuse("activation", "hard_sigmoid of a file that says which Keras wrote it: there are two")
 		return x
 	case name == "hard_sigmoid" && a.generation < 3: // min(max(0.2·x + 0.5, 0), 1)
-		x = a.scaled("/before", 6*0.2, 6*0.5, x)
+		x = a.putScale("/before", 6*0.2, 6*0.5, x)
 		x = a.put(nn.Layer{Op: nn.OpReLU6}, x)
-		return a.scaled("/after", 1./6, 0, x)
+		return a.putScale("/after", 1./6, 0, x)
 	}
 	if l, ok := activations[name]; ok {
 		return a.put(l, x)
@@ -74,17 +74,17 @@ func (a *applied) activation(x int) int {
 	return x
 }
 
-// relu is Keras's with all that it may have: a slope below zero or an upper bound of 6.
-func (a *applied) relu(x int) int {
-	if a.number("threshold", 0) != 0 {
+// applyReLU applies Keras's ReLU with all its settings: a slope below zero or an upper bound of 6.
+func (a *application) applyReLU(x int) int {
+	if a.getNumber("threshold", 0) != 0 {
 		a.refuse("threshold", "0")
 	}
-	slope := a.number("negative_slope", 0)
-	switch a.number("max_value", 6) {
+	slope := a.getNumber("negative_slope", 0)
+	switch a.getNumber("max_value", 6) {
 	case 6:
 		if a.get("max_value") == nil {
 			if slope != 0 {
-				return a.leaky("negative_slope", slope, x)
+				return a.putLeakyReLU("negative_slope", slope, x)
 			}
 			return a.put(nn.Layer{Op: nn.OpReLU}, x)
 		}
@@ -97,32 +97,33 @@ func (a *applied) relu(x int) int {
 	return x
 }
 
-// leakyReLU has the slope that Keras 3 calls negative_slope and Keras 2 alpha.
-func (a *applied) leakyReLU(x int) int {
+// applyLeakyReLU applies a LeakyReLU, whose slope is negative_slope in Keras 3 and alpha in Keras
+// 2.
+func (a *application) applyLeakyReLU(x int) int {
 	if a.get("negative_slope") == nil && a.get("alpha") != nil {
-		return a.leaky("alpha", a.number("alpha", 0), x)
+		return a.putLeakyReLU("alpha", a.getNumber("alpha", 0), x)
 	}
-	return a.leaky("negative_slope", a.number("negative_slope", 0.3), x)
+	return a.putLeakyReLU("negative_slope", a.getNumber("negative_slope", 0.3), x)
 }
 
-func (a *applied) leaky(key string, slope float64, x int) int {
+func (a *application) putLeakyReLU(key string, slope float64, x int) int {
 	if !(slope > -1e6 && slope < 1e6) {
 		a.refuse(key, "a slope between")
 	}
 	return a.put(nn.Layer{Op: nn.OpLeakyReLU, Slope: slope}, x)
 }
 
-// eLU has its alpha as a setting.
-func (a *applied) eLU(x int) int {
-	alpha := a.number("alpha", 1)
+// applyELU applies an ELU, whose alpha is a setting.
+func (a *application) applyELU(x int) int {
+	alpha := a.getNumber("alpha", 1)
 	if !(alpha > -1e6 && alpha < 1e6) {
 		a.refuse("alpha", "a number between")
 	}
 	return a.put(nn.Layer{Op: nn.OpELU, Slope: alpha}, x)
 }
 
-// pReLU has a slope for each channel, which all places of a feature map share.
-func (a *applied) pReLU(x int) int {
+// applyPReLU applies a PReLU with one slope per channel, shared by all positions of a feature map.
+func (a *application) applyPReLU(x int) int {
 	shape := a.shapes[x]
 	axes, _ := a.get("shared_axes").([]any)
 	shared := map[any]bool{}
@@ -132,7 +133,7 @@ func (a *applied) pReLU(x int) int {
 	if len(shape) == 3 && !(len(axes) == 2 && shared[1.0] && shared[2.0]) || len(shape) == 1 && len(axes) > 0 {
 		a.refuse("shared_axes", "[1, 2] on a feature map, and none on a flat value")
 	}
-	l := nn.Layer{Op: nn.OpPReLU, Name: a.name(a.place, part{a.layer, ""})}
+	l := nn.Layer{Op: nn.OpPReLU, Name: a.reserveName(a.place, part{a.layer, ""})}
 	for _, v := range a.layer.Variables {
 		if v.Name == "alpha" && tensor.Len(v.Shape()) == shape[len(shape)-1] {
 			a.parameters[l.Name+"/slope"] = parameter{variable: v, shape: shape[len(shape)-1:]}
@@ -141,7 +142,7 @@ func (a *applied) pReLU(x int) int {
 	return a.put(l, x)
 }
 
-func (a *applied) softmax(x int) int {
-	a.lastAxis(len(a.shapes[x]))
+func (a *application) applySoftmax(x int) int {
+	a.checkLastAxis(len(a.shapes[x]))
 	return a.put(nn.Layer{Op: nn.OpSoftmax}, x)
 }

@@ -37,14 +37,14 @@ func TestApplications(t *testing.T) {
 	t.Log("\n" + strings.Join(table, "\n"))
 }
 
-// application is a model that applications.py made, and what it answers.
-type application struct {
+// kerasApplication is a model that applications.py made, and what it answers.
+type kerasApplication struct {
 	Name, Keras, File, Pictures string
 	Count, Parameters           int
 	Answers, Logits             []float32
 }
 
-func makeApplications(t *testing.T, python, generation string) []application {
+func makeApplications(t *testing.T, python, generation string) []kerasApplication {
 	folder := t.TempDir()
 	arguments := []string{filepath.Join("testdata", "applications.py"), generation, folder}
 	if path := os.Getenv("GARB_KERAS_FILE"); path != "" && generation == "3" {
@@ -58,7 +58,7 @@ func makeApplications(t *testing.T, python, generation string) []application {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var all []application
+	var all []kerasApplication
 	if err := json.Unmarshal(text, &all); err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +69,7 @@ func makeApplications(t *testing.T, python, generation string) []application {
 }
 
 // compare returns the largest logit and the largest difference from Keras's.
-func (m *application) compare(t *testing.T) (largest, difference float64) {
+func (m *kerasApplication) compare(t *testing.T) (largest, difference float64) {
 	opened, err := OpenFile(m.File, DefaultLimits())
 	if err != nil {
 		t.Fatal(err)

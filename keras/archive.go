@@ -10,13 +10,12 @@ import (
 
 const (
 	maxArchiveEntries = 1000
-	// maxExpansion is deflate's largest ratio (RFC 1951: 258 bytes from 2 bits).
+	// maxExpansion is the highest ratio of deflate (RFC 1951: 258 bytes from 2 bits).
 	maxExpansion = 1032
 )
 
-// openArchive opens a .keras file: a zip of config.json (the layers),
-// metadata.json (the version) and model.weights.h5. Only these are read, by
-// name, into memory: other names, whatever they are, lead nowhere.
+// openArchive opens a .keras file: a zip archive of config.json (the layers), metadata.json (the
+// version) and model.weights.h5. It reads only these entries, into memory, and ignores others.
 func openArchive(data []byte, limits Limits) (*Model, error) {
 	archive, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
 	if err != nil {
@@ -41,12 +40,12 @@ func openArchive(data []byte, limits Limits) (*Model, error) {
 		KerasVersion string          `json:"keras_version"`
 		Garb         json.RawMessage `json:"garb"`
 	}
-	if err := json.Unmarshal(metadata, &about); err != nil {
-		return nil, &FormatError{"metadata.json is not the JSON that it should be", err}
+	if err = json.Unmarshal(metadata, &about); err != nil {
+		return nil, &FormatError{"metadata.json is not valid", err}
 	}
 	m.KerasVersion = about.KerasVersion
 	if json.Unmarshal(about.Garb, &m.Metadata) != nil {
-		m.Metadata = nil // another program's, or nobody's
+		m.Metadata = nil // not written by garb
 	}
 	weights, err := unpack(archive, "model.weights.h5", limits.MaxBytes)
 	if err != nil {
@@ -59,9 +58,8 @@ func openArchive(data []byte, limits Limits) (*Model, error) {
 	return m, attachByNumber(m, root, "")
 }
 
-// unpack returns the bytes of an entry, checked against its checksum. What the
-// archive claims about the size is not believed until it is bounded by the limit
-// and by what the packed bytes could hold.
+// unpack returns the bytes of an entry after checking its checksum. The size that the archive gives
+// is trusted only within the limit and what the packed bytes can expand to.
 func unpack(archive *zip.Reader, name string, maxBytes int64) ([]byte, error) {
 	for _, entry := range archive.File {
 		if entry.Name != name {
@@ -69,7 +67,7 @@ func unpack(archive *zip.Reader, name string, maxBytes int64) ([]byte, error) {
 		}
 		size := entry.UncompressedSize64
 		if size > uint64(maxBytes) {
-			return nil, malformed("%s would have %d bytes unpacked; at most %d are read", name, size, maxBytes)
+			return nil, malformed("%s has %d bytes unpacked; the limit is %d", name, size, maxBytes)
 		}
 		if size/maxExpansion > entry.CompressedSize64 {
 			return nil, malformed("%s would have %d bytes unpacked from %d, which cannot be", name, size,
@@ -84,18 +82,17 @@ func unpack(archive *zip.Reader, name string, maxBytes int64) ([]byte, error) {
 		if _, err := io.ReadFull(r, data); err != nil {
 			return nil, &FormatError{name + " cannot be unpacked", err}
 		}
-		// The checksum is compared at the end, which must be here.
+		// The checksum is compared at the end of the entry.
 		if n, err := r.Read(make([]byte, 1)); n != 0 || err != io.EOF {
-			return nil, &FormatError{name + " is not what the archive says", err}
+			return nil, &FormatError{name + " does not match its entry in the archive", err}
 		}
 		return data, nil
 	}
-	return nil, malformed("it is a zip archive without %s, so not a .keras file", name)
+	return nil, malformed("it is a zip archive without %s, not a .keras file", name)
 }
 
-// parseModel reads a model's description: {"class_name", "config": {"name",
-// "layers": [...]}}, in the words of any Keras from 2.0 on. owned says that the file tells
-// whose classes are.
+// parseModel parses a model's description, {"class_name", "config": {"name", "layers": [...]}}, of
+// any Keras from 2.0 on. owned says that the file names the owners of all classes.
 func parseModel(data []byte, place string, depth int, owned bool) (*Model, error) {
 	if depth > maxModelDepth {
 		return nil, malformed("models are nested more than %d deep", maxModelDepth)
@@ -106,10 +103,10 @@ func parseModel(data []byte, place string, depth int, owned bool) (*Model, error
 		owner
 	}
 	if err := json.Unmarshal(data, &described); err != nil {
-		return nil, &FormatError{"the description of the layers is not the JSON that it should be", err}
+		return nil, &FormatError{"the description of the layers is not valid", err}
 	}
-	owned = owned || described.told()
-	if whose := described.foreign(described.Class, owned); whose != "" {
+	owned = owned || described.isKnown()
+	if whose := described.findForeign(described.Class, owned); whose != "" {
 		return nil, &UnknownLayerError{place, described.Class, whose}
 	}
 	if !modelClasses[described.Class] {
@@ -124,15 +121,15 @@ func parseModel(data []byte, place string, depth int, owned bool) (*Model, error
 		Built   any               `json:"build_input_shape"`
 	}
 	if err := json.Unmarshal(described.Config, &config); err != nil {
-		// A Sequential of Keras 2.2 and before is a bare list.
+		// Before Keras 2.3 a Sequential was only a list.
 		if json.Unmarshal(described.Config, &config.Layers) != nil {
-			return nil, &FormatError{"the description of the layers is not the JSON that it should be", err}
+			return nil, &FormatError{"the description of the layers is not valid", err}
 		}
 	}
 	m.Name = config.Name
-	m.inputs, m.outputs = ends(config.Inputs), ends(config.Outputs)
-	m.unused, m.has = unusedModelSetting(described.Config)
-	m.builtFor = dimensions(config.Built)
+	m.inputs, m.outputs = parseEnds(config.Inputs), parseEnds(config.Outputs)
+	m.unused, m.has = findUnusedModelSetting(described.Config)
+	m.builtFor = parseDimensions(config.Built)
 	names := map[string]bool{}
 	for _, raw := range config.Layers {
 		l, err := parseLayer(raw, place, depth, owned)
@@ -140,7 +137,7 @@ func parseModel(data []byte, place string, depth int, owned bool) (*Model, error
 			return nil, err
 		}
 		if names[l.Name] {
-			return nil, malformed("two layers are named %q", join(place, l.Name))
+			return nil, malformed("two layers are named %q", joinPath(place, l.Name))
 		}
 		names[l.Name] = true
 		if m.Class == "Sequential" && len(m.Layers) > 0 {
@@ -151,11 +148,11 @@ func parseModel(data []byte, place string, depth int, owned bool) (*Model, error
 	return m, nil
 }
 
-// maxModelDepth bounds models within models; people nest them once or twice.
+// maxModelDepth limits models within models. People nest them once or twice.
 const maxModelDepth = 16
 
-// modelClasses are the classes of layers that are models. "Model" is what
-// "Functional" was called before Keras 2.3.
+// modelClasses has the classes of layers that are models. Before Keras 2.3 "Functional" was called
+// "Model".
 var modelClasses = map[string]bool{"Functional": true, "Sequential": true, "Model": true}
 
 func parseLayer(raw json.RawMessage, place string, depth int, owned bool) (*Layer, error) {
@@ -167,7 +164,7 @@ func parseLayer(raw json.RawMessage, place string, depth int, owned bool) (*Laye
 		Inbound any             `json:"inbound_nodes"`
 	}
 	if err := json.Unmarshal(raw, &described); err != nil {
-		return nil, &FormatError{"the description of a layer is not the JSON that it should be", err}
+		return nil, &FormatError{"the description of a layer is not valid", err}
 	}
 	var config struct {
 		Name       string `json:"name"`
@@ -175,22 +172,23 @@ func parseLayer(raw json.RawMessage, place string, depth int, owned bool) (*Laye
 	}
 	isModel := modelClasses[described.Class]
 	if err := json.Unmarshal(described.Config, &config); err != nil && !isModel {
-		return nil, &FormatError{"the description of a layer is not the JSON that it should be", err}
+		return nil, &FormatError{"the description of a layer is not valid", err}
 	}
 	l := &Layer{Name: described.Name, Class: described.Class, Config: described.Config}
 	if l.Name == "" {
 		l.Name = config.Name
 	}
-	at := join(place, l.Name)
-	if whose := described.foreign(l.Class, owned); whose != "" {
+	at := joinPath(place, l.Name)
+	if whose := described.findForeign(l.Class, owned); whose != "" {
 		return nil, &UnknownLayerError{at, l.Class, whose}
 	}
 	switch config.DataFormat {
 	case "", "channels_last":
 	case "channels_first":
-		return nil, malformed("layer %q has its channels first; garb has them last", at)
+		return nil, malformed("layer %q has its channels first; garb supports only channels last", at)
 	default:
-		return nil, malformed("layer %q has the data_format %q; garb has channels_last", at, config.DataFormat)
+		return nil, malformed("layer %q has the data_format %q; garb supports only channels_last", at,
+			config.DataFormat)
 	}
 	l.calls = parseCalls(described.Inbound)
 	for _, call := range l.calls {
@@ -209,15 +207,15 @@ func parseLayer(raw json.RawMessage, place string, depth int, owned bool) (*Laye
 	return l, nil
 }
 
-// dimensions reads a shape of which some axes are null, nil if it is none.
-func dimensions(v any) []*int {
+// parseDimensions parses a shape, in which axes may be null; nil if it is not one.
+func parseDimensions(v any) []*int {
 	list, ok := v.([]any)
 	if !ok || len(list) > 8 {
 		return nil
 	}
 	shape := make([]*int, len(list))
 	for i := range list {
-		if n, ok := whole(list[i], 1); ok {
+		if n, ok := toWhole(list[i], 1); ok {
 			shape[i] = &n
 		} else if list[i] != nil {
 			return nil
@@ -226,8 +224,8 @@ func dimensions(v any) []*int {
 	return shape
 }
 
-// variableNames returns the variables of a layer in the order in which Keras
-// stores them, or false if garb does not have the layer.
+// variableNames returns the names of a layer's variables in the order in which Keras stores them,
+// or false if garb does not support the layer.
 func variableNames(l *Layer) (names []string, known bool) {
 	var config struct {
 		UseBias *bool `json:"use_bias"`
@@ -235,7 +233,7 @@ func variableNames(l *Layer) (names []string, known bool) {
 		Scale   *bool `json:"scale"` // a number for Rescaling
 		Mean    any   `json:"mean"`
 	}
-	// Not an object, then nothing is switched off; parseLayer has refused it.
+	// If it is not an object, nothing is switched off; parseLayer refuses it.
 	json.Unmarshal(l.Config, &config)
 	on := func(option *bool) bool { return option == nil || *option }
 	switch l.Class {
@@ -277,14 +275,14 @@ func variableNames(l *Layer) (names []string, known bool) {
 	return names, true
 }
 
-// variables pairs the datasets of a layer with their names.
-func variables(place string, l *Layer, datasets []namedDataset) ([]Variable, error) {
+// pairVariables pairs the datasets of a layer with their names.
+func pairVariables(place string, l *Layer, datasets []namedDataset) ([]Variable, error) {
 	names, _ := variableNames(l)
 	if len(names) == 0 {
-		return nil, nil // or the state of a random generator
+		return nil, nil // or only the state of a random generator
 	}
 	if l.Class == "Normalization" && len(datasets) == 2 {
-		names = names[:2] // without the count of what was seen
+		names = names[:2] // without the number of samples
 	}
 	if len(datasets) != len(names) {
 		return nil, malformed("layer %q, a %s, has %d arrays of weights instead of %d", place, l.Class, len(datasets),
@@ -297,13 +295,16 @@ func variables(place string, l *Layer, datasets []namedDataset) ([]Variable, err
 	return list, nil
 }
 
-func missing(place string) error {
+// errMissing returns the error about a layer without weights in the file.
+func errMissing(place string) error {
 	return malformed("the weights of layer %q are missing", place)
 }
 
-func unexpected(place string, err error) error {
+// errUnexpected returns the error about a layer whose weights cannot be read, or are missing if
+// err is nil.
+func errUnexpected(place string, err error) error {
 	if err == nil {
-		return missing(place)
+		return errMissing(place)
 	}
 	return fmt.Errorf("layer %q: %w", place, err)
 }

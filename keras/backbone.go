@@ -13,54 +13,53 @@ import (
 	"garb/tensor"
 )
 
-// Backbone is a network of garb's found in a Keras model.
+// Backbone is one of garb's networks, found in a Keras model.
 type Backbone struct {
 	Architecture string // its name in package backbone
-	WithTop      bool   // Tensors are those of WithTop, else of Features
-	Place        string // of the nested model that it is, "" for the whole
-	// Height and Width are those of the model's input in pixels, 0 when the file
-	// does not say.
+	WithTop      bool   // Tensors include the classification layer
+	Place        string // of the nested model that it is in, "" if it is the whole model
+	// Height and Width are the size of the model's input in pixels, 0 if the file does not give it.
 	Height, Width int
-	// Tensors are the weights under garb's names: exactly the parameters of the
-	// architecture's graph, each of its shape.
+	// Tensors has the weights under garb's names: exactly the parameters of the architecture's
+	// graph, with their shapes.
 	Tensors tensor.Map
 	// LeftOut names the layers with weights that are not part of the backbone.
 	LeftOut []string
 }
 
-// NotABackboneError says that a model is none of the networks that garb has.
+// NotABackboneError says that a model contains none of garb's networks.
 type NotABackboneError struct{ Reason string }
 
 func (e *NotABackboneError) Error() string { return e.Reason }
 
-// source is where a parameter's values are: the variable at a number of a layer.
+// source locates a parameter's values: a variable of a layer.
 type source struct {
 	layer    *Layer
 	variable int
 }
 
-// match is an architecture that a model seems to be.
+// match is an architecture that a model seems to have.
 type match struct {
 	architecture string
 	withTop      bool
-	height       int // of the graph that tells the parameters, in pixels
+	height       int // of the graph with the parameters, in pixels
 	width        int
-	// sources holds where each parameter is, under garb's names.
+	// sources locates each parameter under garb's names.
 	sources map[string]source
 }
 
-// Backbone finds the network in a model or in one nested in it, and reads its
-// weights. What is found is checked parameter by parameter: a wrong shape is a
-// *FormatError naming it, and a setting that garb lacks a *SettingError. When nothing is
-// found the error is a *NotABackboneError.
+// Backbone finds a network in a model or in one nested in it, and reads its weights.
+// It checks every parameter: the error is a *FormatError about a wrong shape, a
+// *SettingError about a setting that garb does not support, and a *NotABackboneError
+// if there is no network.
 func (m *Model) Backbone() (*Backbone, error) {
 	place, inner, found, err := m.search("")
 	if err != nil {
 		return nil, err
 	}
 	if found == nil {
-		return nil, &NotABackboneError{fmt.Sprintf("no network that garb has is in it; garb has Keras's Xception "+
-			"and the network Conv2D(32), MaxPooling2D, Flatten, Dense(64), Dense(1); this has %s", m.summary())}
+		return nil, &NotABackboneError{fmt.Sprintf("it contains no network of garb's; garb has Keras's Xception "+
+			"and the network Conv2D(32), MaxPooling2D, Flatten, Dense(64), Dense(1); this has %s", m.summarize())}
 	}
 	b := &Backbone{
 		Architecture: found.architecture, WithTop: found.withTop, Place: place, Tensors: tensor.Map{},
@@ -74,15 +73,15 @@ func (m *Model) Backbone() (*Backbone, error) {
 	if found.withTop {
 		graph = a.WithTop(found.height, found.width)
 	}
-	if inner.Class != "" { // what its layers are called is not all that they are
-		_, _, err := inner.graph(found.height)
+	if inner.Class != "" { // names do not determine the settings
+		_, _, graphErr := inner.graph(found.height)
 		var setting *SettingError
-		if !errors.As(err, &setting) {
+		if !errors.As(graphErr, &setting) {
 			setting = found.checkWindows(a.Name, graph)
 		}
 		if setting != nil {
 			within := *setting
-			within.Layer = join(place, setting.Layer)
+			within.Layer = joinPath(place, setting.Layer)
 			return nil, &within
 		}
 	}
@@ -90,7 +89,7 @@ func (m *Model) Backbone() (*Backbone, error) {
 	for _, p := range graph.Params() {
 		s, ok := found.sources[p.Name]
 		if !ok {
-			return nil, malformed("it looks like %s, but nothing in it is %s", a.Name, p.Name)
+			return nil, malformed("it looks like %s, but %s is missing", a.Name, p.Name)
 		}
 		used[s.layer] = true
 		v := s.layer.Variables[s.variable]
@@ -110,8 +109,8 @@ func (m *Model) Backbone() (*Backbone, error) {
 	return b, nil
 }
 
-// checkWindows compares how the windows of a model's layers move with how those of an
-// architecture do; nil if they do the same.
+// checkWindows compares the strides, dilations and padding of a model's layers with those of an
+// architecture; nil if they are equal.
 func (f *match) checkWindows(architecture string, graph *nn.Graph) *SettingError {
 	pair := func(height, width int) [2]int { return [2]int{height, width} }
 	for _, l := range graph.Layers() {
@@ -119,27 +118,27 @@ func (f *match) checkWindows(architecture string, graph *nn.Graph) *SettingError
 		if !ok || l.Height == 0 || strings.HasSuffix(l.Name, "/pointwise") {
 			continue
 		}
-		s := settings{from.layer.Name, from.layer.Class, readSettings(from.layer.Config), func(error) int { return 0 }}
+		s := settings{from.layer.Name, from.layer.Class, parseConfig(from.layer.Config), func(error) int { return 0 }}
 		differs := func(setting string, want any) *SettingError {
-			return &SettingError{s.place, s.class, setting, shown(s.values[setting]),
+			return &SettingError{s.place, s.class, setting, formatValue(s.values[setting]),
 				fmt.Sprintf("%v in its %s", want, architecture)}
 		}
 		one := [2]int{1, 1}
 		switch {
-		case pair(s.pair("strides", one)) != pair(l.Strides()):
+		case pair(s.getPair("strides", one)) != pair(l.Strides()):
 			return differs("strides", pair(l.Strides()))
-		case pair(s.pair("dilation_rate", one)) != pair(l.Dilations()):
+		case pair(s.getPair("dilation_rate", one)) != pair(l.Dilations()):
 			return differs("dilation_rate", pair(l.Dilations()))
-		case s.same() != l.Same && l.Height*l.Width > 1:
+		case s.getSamePadding() != l.Same && l.Height*l.Width > 1:
 			return differs("padding", map[bool]string{true: "same", false: "valid"}[l.Same])
 		}
 	}
 	return nil
 }
 
-// search looks for a network in m, then in the models nested in it.
+// search searches for a network in m, then in the models nested in it.
 func (m *Model) search(place string) (string, *Model, *match, error) {
-	for _, recognise := range []func(*Model) (*match, error){xceptionByName, smallCNNByLayers, byOrder} {
+	for _, recognise := range []func(*Model) (*match, error){matchXception, matchSmallCNN, matchByOrder} {
 		if found, err := recognise(m); found != nil || err != nil {
 			return place, m, found, err
 		}
@@ -148,15 +147,15 @@ func (m *Model) search(place string) (string, *Model, *match, error) {
 		if l.Model == nil {
 			continue
 		}
-		if at, inner, found, err := l.Model.search(join(place, l.Name)); found != nil || err != nil {
+		if at, inner, found, err := l.Model.search(joinPath(place, l.Name)); found != nil || err != nil {
 			return at, inner, found, err
 		}
 	}
 	return "", nil, nil, nil
 }
 
-// summary lists a model's layers for a message, the first ten of them.
-func (m *Model) summary() string {
+// summarize lists a model's layers for a message, the first ten of them.
+func (m *Model) summarize() string {
 	var names []string
 	for _, l := range m.leaves("", nil) {
 		if len(names) == 10 {
@@ -172,7 +171,7 @@ func (m *Model) summary() string {
 	return strings.Join(names, ", ")
 }
 
-// inputSize returns the height and width that the model's input layer states.
+// inputSize returns the height and width of the model's input layer.
 func (m *Model) inputSize() (height, width int) {
 	for _, l := range m.Layers {
 		var config struct {
@@ -193,7 +192,7 @@ func (m *Model) inputSize() (height, width int) {
 	return 0, 0
 }
 
-// kind is what a layer does with its variables, as far as their shapes tell.
+// kind is the purpose of a layer's variables, as far as their shapes tell it.
 type kind int
 
 const (
@@ -204,8 +203,8 @@ const (
 	dense
 )
 
-// parameterNames are the names that garb gives the variables of a kind, in
-// Keras's order, below the layer's. A bias may be missing.
+// parameterNames has garb's names of the variables of a kind, in Keras's order. A bias may be
+// missing.
 var parameterNames = map[kind][]string{
 	convolution:   {"kernel", "bias"},
 	separable:     {"depthwise/kernel", "pointwise/kernel"},
@@ -213,7 +212,7 @@ var parameterNames = map[kind][]string{
 	dense:         {"kernel", "bias"},
 }
 
-func kindOf(shapes [][]int) kind {
+func classify(shapes [][]int) kind {
 	ranks := ""
 	for _, s := range shapes {
 		ranks += fmt.Sprint(len(s))
@@ -231,15 +230,16 @@ func kindOf(shapes [][]int) kind {
 	return other
 }
 
+// kind classifies a layer by its class or, without one, its variables.
 func (l *Layer) kind() kind {
 	var shapes [][]int
 	for _, v := range l.Variables {
 		shapes = append(shapes, v.Shape())
 	}
-	return kindOf(shapes)
+	return classify(shapes)
 }
 
-// assign enters a layer's variables under a name of garb's.
+// assign assigns a layer's variables to a name of garb's.
 func (f *match) assign(name string, l *Layer) error {
 	names := parameterNames[l.kind()]
 	if names == nil {
@@ -255,11 +255,10 @@ func (f *match) assign(name string, l *Layer) error {
 	return nil
 }
 
-// byOrder recognises weights without a description: of each kind of layer, the
-// model has as many as an architecture, of the same shapes in the same order.
-// Keras stores them in the order of the model, either over all layers or class
-// by class.
-func byOrder(m *Model) (*match, error) {
+// matchByOrder recognizes weights without a description: the model has the same kinds of layers as
+// an architecture, with the same shapes in the same order. Keras stores them in the order of the
+// model, either over all layers or class by class.
+func matchByOrder(m *Model) (*match, error) {
 	if m.Class != "" {
 		return nil, nil
 	}
@@ -278,8 +277,8 @@ func byOrder(m *Model) (*match, error) {
 		}
 		height, width := a.Spec.Height, a.Spec.Width
 		if units := byKind[dense]; name == "small-cnn" && len(units) > 0 {
-			// The input's size shows in the first dense layer: of side s, (s−2)/2 is
-			// left, squared, times 32 channels.
+			// The first dense layer determines the input's size: of side s, (s−2)/2 remain,
+			// squared, times 32 channels.
 			side := int(math.Sqrt(float64(units[0].Variables[0].Shape()[0]) / 32))
 			height, width = 2*side+2, 2*side+2
 		}
@@ -293,7 +292,7 @@ func byOrder(m *Model) (*match, error) {
 			}
 			found := &match{architecture: name, withTop: withTop, height: height, width: width,
 				sources: map[string]source{}}
-			if layers := layersOf(graph); len(layers) == count && found.assignInOrder(layers, byKind) {
+			if layers := listLayers(graph); len(layers) == count && found.assignInOrder(layers, byKind) {
 				return found, nil
 			}
 		}
@@ -301,16 +300,16 @@ func byOrder(m *Model) (*match, error) {
 	return nil, nil
 }
 
-// maxSide bounds the side of an input worked out from weights, in pixels.
+// maxSide limits the side of an input that is computed from weights, in pixels.
 const maxSide = 4096
 
-// graphLayer is a layer of a graph as Keras has it: a separable convolution is one.
+// graphLayer is a layer of a graph as in Keras, where a separable convolution is one layer.
 type graphLayer struct {
 	name   string
 	shapes [][]int
 }
 
-func layersOf(g *nn.Graph) []graphLayer {
+func listLayers(g *nn.Graph) []graphLayer {
 	var all []graphLayer
 	for _, p := range g.Params() {
 		name := p.Name[:strings.LastIndexByte(p.Name, '/')]
@@ -327,7 +326,7 @@ func layersOf(g *nn.Graph) []graphLayer {
 func (f *match) assignInOrder(layers []graphLayer, byKind map[kind][]*Layer) bool {
 	next := map[kind]int{}
 	for _, want := range layers {
-		k := kindOf(want.shapes)
+		k := classify(want.shapes)
 		if next[k] >= len(byKind[k]) {
 			return false
 		}

@@ -29,7 +29,8 @@ func TestCases(t *testing.T) {
 		{"dict_in.keras", ""},
 		{"preprocess_resnet50.keras", ""},
 		{"own_BatchNormalization.keras",
-			`layer "batch_normalization" is a BatchNormalization of the module null, registered as "BatchNormalization"`},
+			`layer "batch_normalization" is a BatchNormalization of the module null, ` +
+				`registered as "BatchNormalization"`},
 		{"custom_named_Dense.keras", `layer "dense" is a Dense of the module null, registered as "mine>Dense"`},
 		{"unregistered_fn_swish.keras", `layer "conv2d", a Conv2D, has activation {"class_name":"function"`},
 	} {

@@ -65,7 +65,8 @@ const pairs = `{"class_name":"Functional","config":{"name":"pairs","layers":[
 	{"class_name":"ReLU","name":"relu","config":{"name":"relu"},"inbound_nodes":[[["b",0,0,{}]]]},
 	{"class_name":"Conv2D","name":"a","config":{"name":"a","filters":2,"kernel_size":[1,1],"use_bias":false},
 	 "inbound_nodes":[[["relu",0,0,{}]]]},
-	{"class_name":"BatchNormalization","name":"bn","config":{"name":"bn","scale":false},"inbound_nodes":[[["a",0,0,{}]]]}],
+	{"class_name":"BatchNormalization","name":"bn","config":{"name":"bn","scale":false},
+	 "inbound_nodes":[[["a",0,0,{}]]]}],
 	"input_layers":[["in",0,0]],"output_layers":[["bn",0,0]]}}`
 
 func pairsStored() []storedLayer {
@@ -124,7 +125,7 @@ func TestOpenWeightsRefuses(t *testing.T) {
 		{"another shape", pairs, shapes, DefaultLimits(),
 			"a/kernel should be"},
 		{"without a list", pairs, empty, DefaultLimits(), "no list of layers"},
-		{"not HDF5", pairs, []byte("PK\x03\x04"), DefaultLimits(), "no HDF5 file"},
+		{"not HDF5", pairs, []byte("PK\x03\x04"), DefaultLimits(), "not an HDF5 file"},
 		{"cut off", pairs, whole[:len(whole)-40], DefaultLimits(), "cannot be read"},
 		{"too many values", pairs, whole, small, "more than 13 weights"},
 		{"a layer that garb lacks", unknown, whole, DefaultLimits(), "ConvLSTM2D"},

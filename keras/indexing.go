@@ -9,19 +9,19 @@ import (
 // plane is one channel of a value.
 type plane struct{ source, channel int }
 
-// getItem picks channels, as x[..., ::-1] and x[..., 0:2] do, or one of them without its
-// axis: x[..., 0].
-func (a *applied) getItem(x int) int {
+// applyGetItem selects channels, as x[..., ::-1] and x[..., 0:2] do, or one without its axis:
+// x[..., 0].
+func (a *application) applyGetItem(x int) int {
 	shape := a.shapes[x]
-	v, key := a.argument("1"), "1"
+	v, key := a.takeArgument("1"), "1"
 	if _, older := a.arguments["slice_spec"]; older {
-		v, key = a.argument("slice_spec"), "slice_spec"
+		v, key = a.takeArgument("slice_spec"), "slice_spec"
 	}
 	refuse := func() int {
-		return a.fail(&SettingError{a.place, a.class, "call argument " + key, shown(a.arguments[key]),
+		return a.fail(&SettingError{a.place, a.class, "call argument " + key, formatValue(a.arguments[key]),
 			"channels of whole maps"})
 	}
-	items, ok := indexed(v, len(shape)+1)
+	items, ok := parseIndices(v, len(shape)+1)
 	if !ok {
 		return refuse()
 	}
@@ -31,12 +31,12 @@ func (a *applied) getItem(x int) int {
 		if axis > 0 {
 			size = shape[axis-1]
 		}
-		if s, isSlice := sliceOf(item); !isSlice || !s.whole(size) {
+		if s, isSlice := parseSlice(item); !isSlice || !s.coversAll(size) {
 			return refuse()
 		}
 	}
 	channels := shape[last-1]
-	if s, isSlice := sliceOf(items[last]); isSlice {
+	if s, isSlice := parseSlice(items[last]); isSlice {
 		return a.pick(s.indices(channels), x)
 	}
 	at, ok := indexBelow(items[last], channels)
@@ -48,11 +48,11 @@ func (a *applied) getItem(x int) int {
 	return picked
 }
 
-// stack puts channels that were picked one by one next to each other.
-func (a *applied) stack(inputs []int) int {
+// applyStack concatenates channels that were selected one by one.
+func (a *application) applyStack(inputs []int) int {
 	v := a.get("axis")
-	if a.layer.function() != "" {
-		v = a.argument("axis")
+	if a.layer.functionName() != "" {
+		v = a.takeArgument("axis")
 	}
 	if v != -1.0 && v != 3.0 || len(inputs) == 0 {
 		a.refuse("axis", "the last axis, the channels")
@@ -74,19 +74,19 @@ func (a *applied) stack(inputs []int) int {
 	return a.put(nn.Layer{Op: nn.OpConcat}, inputs...)
 }
 
-// takeChannels picks channels by a list.
-func (a *applied) takeChannels(x int) int {
+// applyTake selects channels by a list.
+func (a *application) applyTake(x int) int {
 	shape := a.shapes[x]
-	older := a.layer.function() != ""
+	older := a.layer.functionName() != ""
 	if older && a.arguments["batch_dims"] == 0.0 {
 		a.taken["batch_dims"] = true
 	}
 	key := "1"
 	axis := a.get("axis")
 	if older {
-		key, axis = "indices", a.argument("axis")
+		key, axis = "indices", a.takeArgument("axis")
 	}
-	list, isList := a.argument(key).([]any)
+	list, isList := a.takeArgument(key).([]any)
 	channels := make([]int, len(list))
 	for i, v := range list {
 		at, ok := indexBelow(v, shape[len(shape)-1])
@@ -94,18 +94,18 @@ func (a *applied) takeChannels(x int) int {
 		channels[i] = at
 	}
 	if !isList || axis != -1.0 && axis != float64(len(shape)) {
-		return a.fail(&SettingError{a.place, a.class, "call argument " + key, shown(a.arguments[key]),
+		return a.fail(&SettingError{a.place, a.class, "call argument " + key, formatValue(a.arguments[key]),
 			"a list of channels, along the last axis"})
 	}
 	return a.pick(channels, x)
 }
 
-// flip turns the order of the channels round.
-func (a *applied) flip(x int) int {
+// applyFlip reverses the order of the channels.
+func (a *application) applyFlip(x int) int {
 	shape := a.shapes[x]
 	axis := a.get("axis")
-	if a.layer.function() != "" {
-		axis = a.argument("axis")
+	if a.layer.functionName() != "" {
+		axis = a.takeArgument("axis")
 	}
 	if list, ok := axis.([]any); ok && len(list) == 1 {
 		axis = list[0]
@@ -117,35 +117,35 @@ func (a *applied) flip(x int) int {
 	return a.pick(slice{step: -1}.indices(shape[len(shape)-1]), x)
 }
 
-// cast to float32 changes nothing, as values are that.
-func (a *applied) cast(x int) int {
-	if a.layer.function() != "" {
-		if to := a.argument("dtype"); to != "float32" {
-			a.fail(&SettingError{a.place, a.class, "call argument dtype", shown(to), "float32"})
+// applyCast ignores a cast to float32, which all values are.
+func (a *application) applyCast(x int) int {
+	if a.layer.functionName() != "" {
+		if to := a.takeArgument("dtype"); to != "float32" {
+			a.fail(&SettingError{a.place, a.class, "call argument dtype", formatValue(to), "float32"})
 		}
 		return x
 	}
 	if a.get("dtype") == nil {
 		a.refuse("dtype", "float32")
 	}
-	return x // precision has refused others
+	return x // checkPrecision refuses others
 }
 
 // pick selects channels of a value.
-func (a *applied) pick(channels []int, x int) int {
+func (a *application) pick(channels []int, x int) int {
 	shape := a.shapes[x]
 	if slices.Equal(channels, slice{step: 1}.indices(shape[len(shape)-1])) {
 		return x
 	}
 	if len(channels) > maxListed {
-		return a.fail(malformed("layer %q, a %s, picks %d channels; that is too many", a.place, a.class,
+		return a.fail(malformed("layer %q, a %s, selects too many channels, %d", a.place, a.class,
 			len(channels)))
 	}
 	return a.put(nn.Layer{Op: nn.OpSelect, Channels: channels}, x)
 }
 
-// indexed reads what stands in brackets behind an array of so many axes: an entry for each.
-func indexed(v any, axes int) (entries []any, ok bool) {
+// parseIndices parses the indices in brackets behind an array of so many axes: one entry per axis.
+func parseIndices(v any, axes int) (entries []any, ok bool) {
 	list, isList := v.([]any)
 	if !isList {
 		list = []any{v}
@@ -174,15 +174,15 @@ func indexed(v any, axes int) (entries []any, ok bool) {
 	return entries, len(entries) == axes
 }
 
-// slice is Python's: start:stop:step, of which start and stop may be left out.
+// slice is Python's start:stop:step, in which start and stop may be missing.
 type slice struct {
 	start, stop *int
 	step        int
 }
 
-// sliceOf reads {"class_name": "__slice__", "config": {"start", "stop", "step"}} of Keras 3,
-// or what is in it, as before.
-func sliceOf(v any) (s slice, ok bool) {
+// parseSlice parses {"class_name": "__slice__", "config": {"start", "stop", "step"}} of Keras 3, or
+// only the config, as before.
+func parseSlice(v any) (s slice, ok bool) {
 	described, isObject := v.(map[string]any)
 	if !isObject {
 		return s, false
@@ -213,13 +213,13 @@ func sliceOf(v any) (s slice, ok bool) {
 	return s, true
 }
 
-// whole reports whether the slice is all of so many, in order.
-func (s slice) whole(size int) bool {
+// coversAll reports whether the slice is all indices of an axis in order.
+func (s slice) coversAll(size int) bool {
 	low, high := s.bounds(size)
 	return s.step == 1 && low == 0 && high == size
 }
 
-// bounds are the first index and the one that is no more part of the slice, of size.
+// bounds returns the first index and the one behind the last.
 func (s slice) bounds(size int) (first, end int) {
 	first, end, low, high := 0, size, 0, size
 	if s.step < 0 {
@@ -238,7 +238,7 @@ func (s slice) bounds(size int) (first, end int) {
 	return place(s.start, first), place(s.stop, end)
 }
 
-// indices lists the slice's, of size.
+// indices lists the slice's indices on an axis of so many.
 func (s slice) indices(size int) (all []int) {
 	first, end := s.bounds(size)
 	for i := first; s.step > 0 && i < end || s.step < 0 && i > end; i += s.step {
@@ -247,7 +247,7 @@ func (s slice) indices(size int) (all []int) {
 	return all
 }
 
-// indexBelow reads an index of n, which may be counted from the end.
+// indexBelow parses an index of n, which may be counted from the end.
 func indexBelow(v any, n int) (int, bool) {
 	number, ok := v.(float64)
 	if !ok || number != float64(int32(number)) {

@@ -22,8 +22,8 @@ func configured(class, name, settings, inbound string) string {
 		settings, inbound)
 }
 
-func function2(name, function, arguments string) string {
-	return configured("TFOpLambda", name, fmt.Sprintf(`"function":%q`, function),
+func function2(function, arguments string) string {
+	return configured("TFOpLambda", "x", fmt.Sprintf(`"function":%q`, function),
 		fmt.Sprintf(`[["i",0,0,%s]]`, arguments))
 }
 
@@ -69,6 +69,8 @@ func TestPickedChannels(t *testing.T) {
 
 // TestPreparingThatIsRefused checks that preprocessing that garb would compute differently is
 // refused by name.
+//
+//nolint:funlen // a table
 func TestPreparingThatIsRefused(t *testing.T) {
 	whole, last := slice3("null", "null", "null"), "["+ellipsis+",0]"
 	array := func(values string) string {
@@ -115,17 +117,17 @@ func TestPreparingThatIsRefused(t *testing.T) {
 		{layer("Subtract", "x", of3("i", "1.0", "2.0")), "call argument 2 2"},
 		{layer("Subtract", "x", `[{"args":[],"kwargs":{}}]`), "0 inputs"},
 		{layer("ReLU", "x", of3("i", "1.0")), "call argument 1 1"},
-		{function2("x", "nn.bias_add", `{"bias":[1,2,3],"data_format":"NCHW"}`), "call argument data_format"},
-		{function2("x", "math.add", `{"y":[1,2,3],"data_format":"NHWC"}`), "call argument data_format"},
-		{function2("x", "cast", `{"dtype":"uint8"}`), `call argument dtype "uint8"`},
-		{function2("x", "reverse", `{"axis":[1]}`), "has axis"},
-		{function2("x", "compat.v1.gather", `{"indices":[0],"axis":-1,"batch_dims":1}`), "call argument batch_dims"},
-		{function2("x", "stack", `{"axis":-1}`), "is a TFOpLambda"},
+		{function2("nn.bias_add", `{"bias":[1,2,3],"data_format":"NCHW"}`), "call argument data_format"},
+		{function2("math.add", `{"y":[1,2,3],"data_format":"NHWC"}`), "call argument data_format"},
+		{function2("cast", `{"dtype":"uint8"}`), `call argument dtype "uint8"`},
+		{function2("reverse", `{"axis":[1]}`), "has axis"},
+		{function2("compat.v1.gather", `{"indices":[0],"axis":-1,"batch_dims":1}`), "call argument batch_dims"},
+		{function2("stack", `{"axis":-1}`), "is a TFOpLambda"},
 		{configured("Resizing", "x", `"height":9,"width":8,"interpolation":"bicubic"`, of3("i")),
-			`interpolation "bicubic"; garb has nearest and bilinear`},
+			`interpolation "bicubic"; garb supports nearest and bilinear`},
 		{configured("Resizing", "x", `"height":9,"width":8,"interpolation":"area"`, of3("i")), `interpolation "area"`},
 		{configured("Resizing", "x", `"height":9,"width":8,"antialias":true`, of3("i")),
-			"antialias true; garb has no antialiasing"},
+			"antialias true; garb supports no antialiasing"},
 		{configured("Resizing", "x", `"height":24,"width":8,"pad_to_aspect_ratio":true,"fill_value":7`, of3("i")),
 			"fill_value 7"},
 		{configured("Resizing", "x", `"height":9,"width":8,"pad_to_aspect_ratio":true,"fill_mode":"edge"`, of3("i")),
@@ -135,16 +137,16 @@ func TestPreparingThatIsRefused(t *testing.T) {
 		{configured("Resizing", "x", `"height":9,"width":0`, of3("i")), "width 0"},
 		{configured("UpSampling2D", "u", `"size":4`, of3("i")) + "," +
 			configured("Resizing", "x", `"height":1048576,"width":8,"crop_to_aspect_ratio":true`, of3("u")),
-			"height and width 1048576 and 8; garb has aspect ratios of smaller"},
+			"height and width 1048576 and 8; garb supports aspect ratios of smaller"},
 		{configured("Resizing", "x", `"height":9,"width":8,"method":1`, of3("i")),
-			"method 1; garb has no such setting"},
-		{configured("LayerNormalization", "x", `"axis":[2,3]`, of3("i")), "axis [2,3]; garb has the last axis"},
+			"method 1; garb supports no such setting"},
+		{configured("LayerNormalization", "x", `"axis":[2,3]`, of3("i")), "axis [2,3]; garb supports the last axis"},
 		{configured("LayerNormalization", "x", `"axis":[3,2,1]`, of3("i")), "axis [3,2,1]"},
 		{configured("LayerNormalization", "x", `"axis":[1,2,3],"rms_scaling":true`, of3("i")), "rms_scaling true"},
 		{configured("CenterCrop", "x", `"height":8,"width":4,"anchor":"left"`, of3("i")),
-			`anchor "left"; garb has no such setting`},
+			`anchor "left"; garb supports no such setting`},
 		{configured("RandomCrop", "x", `"height":8,"width":4`, of3("i")),
-			"height and width 8 and 4; garb has no random crop that changes the size, and its input is [8 8 3]"},
+			"height and width 8 and 4; garb supports no random crop that changes the size, and its input is [8 8 3]"},
 		{configured("RandomCrop", "x", `"height":8`, of3("i")), "has width"},
 	} {
 		m, err := parseModel([]byte(functional(test.layers)), "", 0, false)

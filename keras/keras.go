@@ -1,9 +1,8 @@
-// Package keras reads the files that Keras saves models and weights in, without
-// Python: `.keras` archives and `.weights.h5` files of Keras 3 (and the archives
-// of late Keras 2), and the HDF5 files of Keras 1 to 3. It finds in them the
-// networks that garb has, and gives their weights garb's names; or it turns whole
-// models, whatever their layers, into garb's. And it writes networks as archives that
-// Keras 3 loads.
+// Package keras reads models and weights that Keras saved, without Python: `.keras`
+// archives and `.weights.h5` files of Keras 3 (and the archives of late Keras 2),
+// and the HDF5 files of Keras 1 to 3. It finds garb's own networks in them and
+// gives their weights garb's names, or converts whole models of any layers. It also
+// writes networks as archives that Keras 3 loads.
 package keras
 
 import (
@@ -16,22 +15,22 @@ import (
 	"garb/tensor"
 )
 
-// Limits bound what a file may make its reader do.
+// Limits limits what one file may cost.
 type Limits struct {
-	MaxBytes       int64 // of the file, and of the weights once unpacked
+	MaxBytes       int64 // of the file, and of the unpacked weights
 	MaxConfigBytes int64 // of the description of the layers
 	MaxValues      int   // in all weights together
 }
 
-// DefaultLimits returns limits that ten times the largest network here meets.
+// DefaultLimits returns limits for networks ten times as large as garb's largest.
 func DefaultLimits() Limits {
 	return Limits{MaxBytes: 1 << 30, MaxConfigBytes: 4 << 20, MaxValues: 1 << 28}
 }
 
-// FormatError says why a file is not one of Keras's, or is damaged.
+// FormatError says why a file is not a valid Keras file.
 type FormatError struct {
 	Reason string
-	Err    error // the cause, if it is an error of its own
+	Err    error // the cause, or nil
 }
 
 func (e *FormatError) Error() string {
@@ -44,20 +43,20 @@ func (e *FormatError) Error() string {
 // Unwrap returns the cause.
 func (e *FormatError) Unwrap() error { return e.Err }
 
-// UnknownLayerError names a layer that garb does not have.
+// UnknownLayerError names a layer that garb does not support.
 type UnknownLayerError struct {
-	Layer string // its place: the names of the models around it and its own, with slashes
+	Layer string // its path: the names of the models around it and its own, with slashes
 	Class string // Keras's: "LSTM"
-	// Owner says whose class it is if the file does not say that it is Keras's own, "" if
-	// it does. A class of somebody's own may be named as one of Keras's.
+	// Owner names the owner of the class, "" if it is Keras's own. A custom class may have the name
+	// of one of Keras's.
 	Owner string
 }
 
 func (e *UnknownLayerError) Error() string {
 	if e.Owner != "" {
-		return fmt.Sprintf("layer %q is a %s of %s, and garb has Keras's own layers only", e.Layer, e.Class, e.Owner)
+		return fmt.Sprintf("layer %q is a %s of %s; garb supports only Keras's own layers", e.Layer, e.Class, e.Owner)
 	}
-	return fmt.Sprintf("layer %q is a %s, which garb does not have", e.Layer, e.Class)
+	return fmt.Sprintf("layer %q is a %s, which garb does not support", e.Layer, e.Class)
 }
 
 func malformed(format string, args ...any) error {
@@ -67,46 +66,45 @@ func malformed(format string, args ...any) error {
 // Model is a Keras model as its file describes it.
 type Model struct {
 	Name  string
-	Class string // "Functional" or "Sequential"; "" when the file holds weights only
-	// KerasVersion is that of the Keras that wrote the file, "" when it does not say.
+	Class string // "Functional" or "Sequential"; "" if the file has only weights
+	// KerasVersion is the version of Keras that wrote the file, "" if the file does not say.
 	KerasVersion string
-	// Metadata is what Write was given to keep, nil if the file is not Write's.
+	// Metadata is WriteOptions.Metadata, nil if the file is not from Write.
 	Metadata map[string]string
 	Layers   []*Layer // in the order of the file
 	// inputs and outputs of a functional model; a Sequential has its first and last layer.
 	inputs, outputs []reference
-	// unused is a setting that garb does not know, with its value, "" for none.
+	// unused is a setting that garb does not know, with its value; "" if there is none.
 	unused string
 	has    any
-	// builtFor is the shape of a Sequential's input where no layer says it, batch first.
+	// builtFor is the shape of a Sequential's input if no layer gives it, batch first.
 	builtFor []*int
 }
 
-// Layer is a layer of a Model. In a file of weights only, where layers have no
-// class, it is a place that holds variables.
+// Layer is a layer of a Model. In a file with only weights, where layers have no class, it is a
+// group of variables.
 type Layer struct {
 	Name   string
-	Class  string // "Conv2D"; "" when the file holds weights only
+	Class  string // "Conv2D"; "" if the file has only weights
 	Config json.RawMessage
-	Inputs []string // names of the layers whose outputs it takes, of all calls
-	calls  []call   // each use of the layer; not of those of a Sequential
-	// Model holds the layers of a layer that is itself a model, else it is nil.
+	Inputs []string // names of the layers whose outputs it takes, in all calls
+	calls  []call   // none in a Sequential
+	// Model has the layers of a layer that is itself a model; otherwise it is nil.
 	Model     *Model
 	Variables []Variable
 }
 
-// Variable is one array of a layer's weights. Its values stay in the file until
-// Tensor is called.
+// Variable is one array of a layer's weights. Its values are read by Tensor.
 type Variable struct {
-	Name    string // what it is to its layer: "kernel", "moving_mean"; "" when the file does not say
+	Name    string // "kernel", "moving_mean"; "" if the file does not say
 	dataset *hdf5.Dataset
 }
 
 // Shape returns the variable's dimensions.
 func (v Variable) Shape() []int { return v.dataset.Shape() }
 
-// Tensor reads the variable's values into a fresh tensor. It is not for use by
-// several goroutines at once.
+// Tensor reads the variable's values into a new tensor. It must not be called by several goroutines
+// at once.
 func (v Variable) Tensor() (*tensor.Tensor, error) {
 	values, err := v.dataset.Floats()
 	if err != nil {
@@ -115,8 +113,7 @@ func (v Variable) Tensor() (*tensor.Tensor, error) {
 	return tensor.FromSlice(values, v.dataset.Shape()...), nil
 }
 
-// OpenFile opens the Keras file at path, whatever its name ends in. Errors name
-// the path.
+// OpenFile opens the Keras file at path, whatever its extension. Errors name the path.
 func OpenFile(path string, limits Limits) (*Model, error) {
 	data, err := safefile.Read(path, limits.MaxBytes)
 	if err != nil {
@@ -129,9 +126,8 @@ func OpenFile(path string, limits Limits) (*Model, error) {
 	return m, nil
 }
 
-// Open opens a Keras file; its kind is told from its bytes. It keeps data, which
-// must not change any more. An error is or wraps a *FormatError or an
-// *UnknownLayerError.
+// Open opens a Keras file, whose kind it determines by its content. It keeps data, which must not
+// change afterwards. An error is or wraps a *FormatError or an *UnknownLayerError.
 func Open(data []byte, limits Limits) (*Model, error) {
 	var m *Model
 	var err error
@@ -160,17 +156,17 @@ func (m *Model) check(limits Limits) error {
 	for _, l := range m.leaves("", nil) {
 		for _, v := range l.layer.Variables {
 			if values += v.dataset.Len(); values > limits.MaxValues {
-				return malformed("it holds more than %d weights", limits.MaxValues)
+				return malformed("it has more than %d weights", limits.MaxValues)
 			}
 		}
 	}
 	return nil
 }
 
-// OpenWeights opens a file of weights alone, of the older generation's layout, as those of a
-// model that is described as Keras's to_json does, by a Keras of the version. Layers with
-// weights are paired in their order, as by Keras's load_weights: names in the file may be
-// others. What does not fit is a *FormatError.
+// OpenWeights opens a file with only weights, in the older generation's layout, as those of a model
+// that description describes like Keras's to_json, in the given version. Layers with weights are
+// paired in order, as by Keras's load_weights; names in the file may differ. If they do not fit,
+// the error is a *FormatError.
 func OpenWeights(description []byte, version string, data []byte, limits Limits) (*Model, error) {
 	m, err := parseModel(description, "", 0, false)
 	if err != nil {
@@ -178,7 +174,7 @@ func OpenWeights(description []byte, version string, data []byte, limits Limits)
 	}
 	m.KerasVersion = version
 	if !hdf5.IsHDF5(data) {
-		return nil, malformed("it is no HDF5 file, as those of weights are")
+		return nil, malformed("it is not an HDF5 file of weights")
 	}
 	root, err := openRoot(data)
 	if err != nil {
@@ -194,18 +190,17 @@ func OpenWeights(description []byte, version string, data []byte, limits Limits)
 	return m, m.check(limits)
 }
 
-// openHDF5 opens a file that is HDF5 as a whole: weights only of either
-// generation, or a model of the older one.
+// openHDF5 opens an HDF5 file: weights only of either generation, or a model of the older one.
 func openHDF5(data []byte, limits Limits) (*Model, error) {
 	root, err := openRoot(data)
 	if err != nil {
 		return nil, err
 	}
-	version, err := text(root, "keras_version")
+	version, err := readText(root, "keras_version")
 	if err != nil {
 		return nil, err
 	}
-	description, err := text(root, "model_config")
+	description, err := readText(root, "model_config")
 	if err != nil {
 		return nil, err
 	}
@@ -251,8 +246,8 @@ func openRoot(data []byte) (*hdf5.Group, error) {
 	return file.Root()
 }
 
-// text returns a scalar attribute, "" when there is none.
-func text(o hdf5.Object, name string) (string, error) {
+// readText returns a scalar attribute, "" if there is none.
+func readText(o hdf5.Object, name string) (string, error) {
 	values, _, err := o.Attribute(name)
 	if err != nil || len(values) == 0 {
 		return "", err
@@ -260,16 +255,16 @@ func text(o hdf5.Object, name string) (string, error) {
 	return values[0], nil
 }
 
-// leaf is a layer that is no model, with its place.
+// leaf is a layer that is not a model, with its path.
 type leaf struct {
 	place string
 	layer *Layer
 }
 
-// leaves appends all layers that are no models, in order, nested ones included.
+// leaves appends all layers that are not models, in order, including nested ones.
 func (m *Model) leaves(place string, all []leaf) []leaf {
 	for _, l := range m.Layers {
-		at := join(place, l.Name)
+		at := joinPath(place, l.Name)
 		if l.Model != nil {
 			all = l.Model.leaves(at, all)
 			continue
@@ -279,7 +274,7 @@ func (m *Model) leaves(place string, all []leaf) []leaf {
 	return all
 }
 
-func join(place, name string) string {
+func joinPath(place, name string) string {
 	if place == "" {
 		return name
 	}

@@ -235,8 +235,10 @@ func described(layers string) string {
 func TestUnknownLayersAreNamed(t *testing.T) {
 	for _, test := range []struct{ config, place, class string }{
 		{described(`{"class_name":"LSTM","config":{"name":"bar"}}`), "bar", "LSTM"},
-		{described(`{"class_name":"Sequential","name":"foo","config":{"name":"foo","layers":[{"class_name":"LSTM","config":{"name":"bar"}}]}}`), "foo/bar", "LSTM"},
-		{described(`{"class_name":"Sequential","name":"foo","config":[{"class_name":"Lambda","config":{"name":"bar"}}]}`), "foo/bar", "Lambda"},
+		{described(`{"class_name":"Sequential","name":"foo","config":{"name":"foo",` +
+			`"layers":[{"class_name":"LSTM","config":{"name":"bar"}}]}}`), "foo/bar", "LSTM"},
+		{described(`{"class_name":"Sequential","name":"foo",` +
+			`"config":[{"class_name":"Lambda","config":{"name":"bar"}}]}`), "foo/bar", "Lambda"},
 		{`{"class_name":"MyModel","config":{}}`, "", "MyModel"},
 	} {
 		_, err := Open(archive(t, map[string]string{"config.json": test.config, "metadata.json": "{}"}),
@@ -290,7 +292,8 @@ func TestMalformedFiles(t *testing.T) {
 func TestLimits(t *testing.T) {
 	bomb := archive(t, map[string]string{"config.json": strings.Repeat(" ", 1<<22) + " "})
 	var format *FormatError
-	if _, err := Open(bomb, DefaultLimits()); !errors.As(err, &format) || !strings.Contains(err.Error(), "at most") {
+	_, err := Open(bomb, DefaultLimits())
+	if !errors.As(err, &format) || !strings.Contains(err.Error(), "the limit is") {
 		t.Errorf("a zip bomb gives %v", err)
 	}
 	limits := DefaultLimits()
@@ -400,7 +403,8 @@ func TestFalseXception(t *testing.T) {
 func TestWhatIsNoBackboneIsSaid(t *testing.T) {
 	data := archive(t, map[string]string{
 		"metadata.json": "{}", "model.weights.h5": string(fixture(t, "small3.weights.h5")),
-		"config.json": described(`{"class_name":"Dense","config":{"name":"d"}},{"class_name":"Flatten","config":{"name":"f"}}`),
+		"config.json": described(`{"class_name":"Dense","config":{"name":"d"}},` +
+			`{"class_name":"Flatten","config":{"name":"f"}}`),
 	})
 	_, err := open(t, data).Backbone()
 	var none *NotABackboneError
@@ -442,14 +446,15 @@ func FuzzOpen(f *testing.F) {
 
 func FuzzConfig(f *testing.F) {
 	f.Add(`{"class_name":"Sequential","config":[{"class_name":"Dense","config":{"name":"d","use_bias":false}}]}`)
-	f.Add(described(`{"class_name":"Conv2D","config":{"name":"c","batch_shape":[null,6,null,3]},"inbound_nodes":[{"args":[{"config":{"keras_history":["a",0,0]}}]}]}`))
+	f.Add(described(`{"class_name":"Conv2D","config":{"name":"c","batch_shape":[null,6,null,3]},` +
+		`"inbound_nodes":[{"args":[{"config":{"keras_history":["a",0,0]}}]}]}`))
 	f.Fuzz(func(t *testing.T, config string) {
 		m, err := parseModel([]byte(config), "", 0, false)
 		if err != nil {
 			return
 		}
 		m.inputSize()
-		m.summary()
+		m.summarize()
 		for _, l := range m.leaves("", nil) {
 			variableNames(l.layer)
 		}

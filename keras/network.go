@@ -13,13 +13,13 @@ import (
 	"garb/tensor"
 )
 
-// Network turns a whole model into garb's layers and tensors. Its last layer is the
-// model's output as it is, a final Softmax or Sigmoid included. Parameters are named by
-// their layer's path in the model, "base/block1_conv/kernel"; a layer that is called twice
-// has its parameters once.
+// Network converts a whole model into garb's layers and tensors. The last layer is the
+// model's output, including a final Softmax or Sigmoid. Parameters are named by their
+// layer's path in the model, "base/block1_conv/kernel"; a layer that is called twice has
+// its parameters once.
 //
-// The input is side×side pixels, or what the file says if side is 0. What is identity when
-// a model answers (noise, augmentation, Dropout of whole channels) is left out.
+// The input is side×side pixels, or the size that the file gives if side is 0. Layers that
+// do nothing in inference (noise, augmentation, dropout of whole channels) are dropped.
 //
 // An error is a *FormatError, an *UnknownLayerError or a *SettingError.
 func (m *Model) Network(side int) (*nn.Network, error) {
@@ -32,14 +32,14 @@ func (m *Model) Network(side int) (*nn.Network, error) {
 	if err != nil {
 		return nil, err
 	}
-	tensors, err := c.tensors(graph)
+	tensors, err := c.readTensors(graph)
 	if err != nil {
 		return nil, err
 	}
 	return &nn.Network{Layers: graph.Layers(), Tensors: tensors}, nil
 }
 
-// graph turns a model's layers into garb's, without their weights.
+// graph converts a model's layers without their weights.
 func (m *Model) graph(side int) (*conversion, *nn.Graph, error) {
 	shape, err := m.inputShape(side)
 	if err != nil {
@@ -47,11 +47,11 @@ func (m *Model) graph(side int) (*conversion, *nn.Graph, error) {
 	}
 	c := &conversion{
 		layers: []nn.Layer{{Op: nn.OpInput, Shape: shape}}, shapes: [][]int{shape}, places: []string{"the input"},
-		generation: generation(m.KerasVersion), halfPixels: halfPixels(m.KerasVersion),
+		generation: parseGeneration(m.KerasVersion), halfPixels: usesHalfPixels(m.KerasVersion),
 		settings: map[*Layer]config{}, parameters: map[string]parameter{}, owners: map[string]part{},
 		planes: map[int]plane{},
 	}
-	output := c.model(m, "", 0)
+	output := c.applyModel(m, "", 0)
 	if _, isPlane := c.planes[output]; isPlane {
 		c.fail(malformed("its output is %s, without the axis of channels", c.places[output]))
 	}
@@ -65,8 +65,8 @@ func (m *Model) graph(side int) (*conversion, *nn.Graph, error) {
 	return c, graph, nil
 }
 
-// generation is the number before a version's first dot; 0 if there is none.
-func generation(version string) int {
+// parseGeneration returns the number before a version's first dot, 0 if there is none.
+func parseGeneration(version string) int {
 	first, _, _ := strings.Cut(version, ".")
 	n, err := strconv.Atoi(first)
 	if err != nil {
@@ -75,27 +75,27 @@ func generation(version string) int {
 	return n
 }
 
-// halfPixels reports whether a version of Keras interpolates as if pixels were squares that
-// have their values at their centres: since 2.4, and never by the corners.
-func halfPixels(version string) bool {
+// usesHalfPixels reports whether a version of Keras interpolates with pixels as squares with their
+// values at their centres: since 2.4.
+func usesHalfPixels(version string) bool {
 	_, rest, _ := strings.Cut(version, ".")
-	return generation(version) > 2 || generation(version) == 2 && generation(rest) >= 4
+	return parseGeneration(version) > 2 || parseGeneration(version) == 2 && parseGeneration(rest) >= 4
 }
 
-// inputShape is that of the model's input, [h w c].
+// inputShape returns the shape of the model's input, [h w c].
 func (m *Model) inputShape(side int) ([]int, error) {
 	if side < 0 || side > maxSide {
-		return nil, malformed("an input of %d pixels a side; it may have up to %d", side, maxSide)
+		return nil, malformed("an input of %d pixels per side; the limit is %d", side, maxSide)
 	}
 	declared := m.declaredInput()
 	if declared == nil {
-		return nil, malformed("the file does not say what its input is; it may never have been built")
+		return nil, malformed("the file does not say what its input is; the model may never have been built")
 	}
 	if len(declared) != 4 {
-		return nil, malformed("its input has %d axes beside the batch's; a picture has 3", len(declared)-1)
+		return nil, malformed("its input has %d axes without the batch's; a picture has 3", len(declared)-1)
 	}
 	if declared[3] == nil {
-		return nil, malformed("its input has any number of channels; garb's networks have as many as their pictures")
+		return nil, malformed("its input has no fixed number of channels")
 	}
 	shape := []int{side, side, *declared[3]}
 	if side == 0 {
@@ -112,8 +112,8 @@ func (m *Model) inputShape(side int) ([]int, error) {
 	return shape, nil
 }
 
-// declaredInput is the shape that the file gives the model's input, batch first, with nil
-// for what may be anything. It is nil if the file gives none.
+// declaredInput returns the shape of the model's input in the file, batch first, with nil for
+// variable dimensions. It is nil if the file gives none.
 func (m *Model) declaredInput() []*int {
 	for i, l := range m.Layers {
 		if m.Class == "Sequential" && i > 0 ||
@@ -140,13 +140,13 @@ func (m *Model) declaredInput() []*int {
 	return m.builtFor
 }
 
-// conversion is a network that is being made. The first error is kept; what follows it
-// does nothing.
+// conversion is a network under construction. It keeps the first error; after that, its methods do
+// nothing.
 type conversion struct {
 	layers []nn.Layer
 	shapes [][]int  // of the layers' outputs
-	places []string // of the Keras layers that they are made of
-	// settings are the configs of layers that were met, parsed.
+	places []string // paths of the Keras layers that they come from
+	// settings has the parsed configs of layers.
 	settings   map[*Layer]config
 	parameters map[string]parameter
 	owners     map[string]part // whose the names of layers are
@@ -154,14 +154,13 @@ type conversion struct {
 	halfPixels bool            // of a Keras whose resizing takes pixels as squares
 	visited    int
 	computed   int // values of parameters that are not in the file
-	// planes are values that stand for one channel of another without its axis, which garb's
-	// values have: x[..., 0].
+	// planes has the values that are one channel of another without its axis, x[..., 0].
 	planes map[int]plane
 	err    error
 }
 
-// parameter is where the values of a parameter come from: a variable of the file, in
-// another shape of as many values, or numbers that are worked out.
+// parameter is the source of a parameter's values: a variable of the file, possibly in another
+// shape, or computed numbers.
 type parameter struct {
 	variable Variable
 	values   []float32
@@ -175,29 +174,29 @@ func (c *conversion) fail(err error) int {
 	return 0
 }
 
-// maxVisits bounds the layers met on the way, each time that they are: models that call
-// others twice, which call others twice, are small in a file.
+// maxVisits limits the layers that are converted, counting each call: models that call others
+// twice, which call others twice, are small in a file.
 const maxVisits = 1 << 16
 
 func (c *conversion) visit(n int) bool {
 	if c.visited += n; c.visited > maxVisits {
-		c.fail(malformed("it is a network of more than %d layers, those counted twice that are called twice",
+		c.fail(malformed("it is a network of more than %d layers, counting every call",
 			maxVisits))
 	}
 	return c.err == nil
 }
 
-// model applies a model to a value and returns the place of its output.
-func (c *conversion) model(m *Model, place string, input int) int {
+// applyModel applies a model to a value and returns the index of its output.
+func (c *conversion) applyModel(m *Model, place string, input int) int {
 	if !c.visit(len(m.Layers)) {
 		return 0
 	}
 	if m.unused != "" {
-		return c.fail(&SettingError{place, m.Class, m.unused, shown(m.has), "no such setting"})
+		return c.fail(&SettingError{place, m.Class, m.unused, formatValue(m.has), "no such setting"})
 	}
 	if m.Class == "Sequential" {
 		for _, l := range m.Layers {
-			input = c.apply(l, join(place, l.Name), []int{input}, nil)
+			input = c.apply(l, joinPath(place, l.Name), []int{input}, nil)
 		}
 		return input
 	}
@@ -209,7 +208,7 @@ func (c *conversion) model(m *Model, place string, input int) int {
 		return c.fail(malformed("%s has %d inputs and %d outputs; garb's networks have one of each", what,
 			len(m.inputs), len(m.outputs)))
 	}
-	w := walk{
+	w := traversal{
 		conversion: c, model: m, place: place, input: input,
 		byName: map[string]*Layer{}, firstCall: map[string]int{}, values: map[reference]int{},
 	}
@@ -225,37 +224,37 @@ func (c *conversion) model(m *Model, place string, input int) int {
 	}
 	output := m.outputs[0]
 	if l := w.byName[output.layer]; l != nil && l.Model != nil {
-		// Of several calls the last is the output, since the others lead to it.
+		// The output is that of the last call.
 		output.call = len(l.calls) - 1
 	}
-	return w.value(output)
+	return w.convert(output)
 }
 
-// walk goes from a functional model's output to its input.
-type walk struct {
+// traversal goes from a functional model's output to its input.
+type traversal struct {
 	*conversion
 	model  *Model
 	place  string
 	input  int
 	byName map[string]*Layer
-	// firstCall is the lowest number by which a layer's calls are named. Keras 2 counts
-	// those of models from 1, since a model was first called when it was made; Keras 3 from 0.
+	// firstCall is the lowest number of a layer's calls. Keras 2 counts those of models from 1,
+	// since a model is first called when it is built; Keras 3 counts from 0.
 	firstCall map[string]int
 	values    map[reference]int
 }
 
-// underway marks values that are waited for.
-const underway = -1
+// pending marks values whose inputs are being converted.
+const pending = -1
 
-// value returns the place of a value, for which it applies the layers that lead to it.
-func (w *walk) value(r reference) int {
+// convert returns the index of a value after converting the layers that lead to it.
+func (w *traversal) convert(r reference) int {
 	if w.err != nil {
 		return 0
 	}
-	at := join(w.place, r.layer)
+	at := joinPath(w.place, r.layer)
 	if v, ok := w.values[r]; ok {
-		if v == underway {
-			return w.fail(malformed("layer %q takes what is made of its own output", at))
+		if v == pending {
+			return w.fail(malformed("layer %q depends on its own output", at))
 		}
 		return v
 	}
@@ -264,10 +263,10 @@ func (w *walk) value(r reference) int {
 	case l == nil:
 		return w.fail(malformed("%q is the input of a layer, but there is no such layer", at))
 	case r.tensor != 0:
-		return w.fail(malformed("layer %q has several outputs; garb's layers have one", at))
+		return w.fail(malformed("layer %q has several outputs; garb supports one", at))
 	case l.Class == "InputLayer":
 		if l.Name != w.model.inputs[0].layer {
-			return w.fail(malformed("layer %q is a second input; garb's networks have one", at))
+			return w.fail(malformed("layer %q is a second input; garb supports one", at))
 		}
 		return w.apply(l, at, []int{w.input}, nil)
 	case r.call < 0 || r.call >= len(l.calls):
@@ -281,20 +280,20 @@ func (w *walk) value(r reference) int {
 	if !w.visit(1 + len(call.inputs)) {
 		return 0
 	}
-	w.values[r] = underway
+	w.values[r] = pending
 	inputs := make([]int, len(call.inputs))
 	for i, in := range call.inputs {
 		if source := w.byName[in.layer]; source != nil && source.Model != nil {
 			in.call -= w.firstCall[in.layer]
 		}
-		inputs[i] = w.value(in)
+		inputs[i] = w.convert(in)
 	}
 	v := w.apply(l, at, inputs, call.arguments)
 	w.values[r] = v
 	return v
 }
 
-// emit appends a layer of garb's that a Keras layer is made into.
+// emit appends a layer for a Keras layer.
 func (c *conversion) emit(place string, l nn.Layer, inputs ...int) int {
 	if c.err != nil {
 		return 0
@@ -312,7 +311,7 @@ func (c *conversion) emit(place string, l nn.Layer, inputs ...int) int {
 	return len(c.layers) - 1
 }
 
-// explain tells in Keras's words where a graph is none.
+// explain translates an error about a graph to the Keras layer.
 func (c *conversion) explain(err error) error {
 	var wrong *nn.LayerError
 	if errors.As(err, &wrong) && wrong.Layer > 0 && wrong.Layer < len(c.places) {
@@ -321,9 +320,9 @@ func (c *conversion) explain(err error) error {
 	return &FormatError{"garb cannot compute the model", err}
 }
 
-// name returns a name for the parameters of a layer: its path, unless another layer's is
-// written alike. Whoever comes again with the same owner gets the same name.
-func (c *conversion) name(path string, owner part) string {
+// reserveName returns a name for the parameters of a layer: its path, unless another layer has the
+// same one. The same owner always gets the same name.
+func (c *conversion) reserveName(path string, owner part) string {
 	name := path
 	for n := 2; ; n++ {
 		if other, taken := c.owners[name]; !taken || other == owner {
@@ -334,37 +333,46 @@ func (c *conversion) name(path string, owner part) string {
 	}
 }
 
-// maxComputed bounds the values of all parameters that are not in the file.
+// maxComputed limits the values of all parameters that are not in the file.
 const maxComputed = 1 << 22
 
-// tensors reads the parameters of the graph, each checked for its shape before.
-func (c *conversion) tensors(graph *nn.Graph) (tensor.Map, error) {
+// readTensors reads the parameters of the graph.
+func (c *conversion) readTensors(graph *nn.Graph) (tensor.Map, error) {
 	all := tensor.Map{}
 	for i := range graph.Layers() {
 		for _, p := range graph.LayerParams(i) {
 			if all[p.Name] != nil && slices.Equal(all[p.Name].Shape, p.Shape) {
 				continue
 			}
-			from, ok := c.parameters[p.Name]
-			if !ok || !slices.Equal(from.shape, p.Shape) {
-				return nil, malformed("%s should be %s by the model's layers, but is %s in the file",
-					p.Name, tensor.ShapeString(p.Shape), tensor.ShapeString(from.shape))
-			}
-			values := from.values
-			if values == nil {
-				t, err := from.variable.Tensor()
-				if err != nil {
-					return nil, fmt.Errorf("%s: %w", p.Name, err)
-				}
-				values = t.Data
-			}
-			for _, v := range values {
-				if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
-					return nil, malformed("%s holds a value that is no finite number", p.Name)
-				}
+			values, err := c.readValues(p)
+			if err != nil {
+				return nil, err
 			}
 			all[p.Name] = tensor.FromSlice(values, p.Shape...)
 		}
 	}
 	return all, nil
+}
+
+// readValues reads or computes the values of a parameter.
+func (c *conversion) readValues(p nn.Param) ([]float32, error) {
+	source, ok := c.parameters[p.Name]
+	if !ok || !slices.Equal(source.shape, p.Shape) {
+		return nil, malformed("%s should be %s by the model's layers, but is %s in the file",
+			p.Name, tensor.ShapeString(p.Shape), tensor.ShapeString(source.shape))
+	}
+	values := source.values
+	if values == nil {
+		t, err := source.variable.Tensor()
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", p.Name, err)
+		}
+		values = t.Data
+	}
+	for _, v := range values {
+		if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
+			return nil, malformed("%s has a value that is not finite", p.Name)
+		}
+	}
+	return values, nil
 }

@@ -94,8 +94,8 @@ func TestNetworkNames(t *testing.T) {
 			"twice/kernel wide/conv/bias wide/conv/kernel"},
 		{"stacked2.h5",
 			"last/bias last/kernel middle/block/norm/beta middle/block/norm/gamma middle/block/norm/moving_mean " +
-				"middle/block/norm/moving_variance middle/inmost/conv/bias middle/inmost/conv/kernel rescaling/offset " +
-				"rescaling/scale"},
+				"middle/block/norm/moving_variance middle/inmost/conv/bias middle/inmost/conv/kernel " +
+				"rescaling/offset rescaling/scale"},
 	} {
 		n, err := open(t, fixture(t, "network-"+test.file)).Network(0)
 		if err != nil {
@@ -127,7 +127,8 @@ const input = `{"class_name":"InputLayer","config":{"name":"i","batch_input_shap
 
 // sequential is a model of one layer of a class, on pictures of 8×8.
 func sequential(class, settings string) string {
-	return fmt.Sprintf(`{"class_name":"Sequential","config":{"name":"m","layers":[%s,{"class_name":%q,"config":{"name":"x",%s}}]}}`, input, class, settings)
+	return fmt.Sprintf(`{"class_name":"Sequential","config":{"name":"m",`+
+		`"layers":[%s,{"class_name":%q,"config":{"name":"x",%s}}]}}`, input, class, settings)
 }
 
 // functional is a model whose layers follow the input, with the output of layer "x".
@@ -141,6 +142,7 @@ func layer(class, name, inbound string) string {
 		inbound)
 }
 
+//nolint:funlen // a table
 func TestSettingsThatGarbLacks(t *testing.T) {
 	const conv = `"filters":4,"kernel_size":[3,3]`
 	for _, test := range []struct{ class, settings, setting string }{
@@ -165,9 +167,11 @@ func TestSettingsThatGarbLacks(t *testing.T) {
 			"dtype"},
 		{"Conv2D", conv + `,"activation":{"module":"mine","class_name":"ReLU","config":{}}`, "activation"},
 		{"Conv2D",
-			conv + `,"activation":{"module":"keras.layers","class_name":"ReLU","config":{},"registered_name":"mine>ReLU"}`, "activation"},
+			conv + `,"activation":{"module":"keras.layers","class_name":"ReLU","config":{},` +
+				`"registered_name":"mine>ReLU"}`, "activation"},
 		{"Conv2D",
-			conv + `,"activation":{"module":"builtins","class_name":"function","config":"swish","registered_name":"function"}`, "activation"},
+			conv + `,"activation":{"module":"builtins","class_name":"function","config":"swish",` +
+				`"registered_name":"function"}`, "activation"},
 		{"Conv2D", conv + `,"activation":"mine>swish"`, "activation"},
 		{"Conv2D", conv + `,"shift":0`, "shift"},
 		{"Conv2D", conv + `,"lora_rank":4`, "lora_rank"},
@@ -235,7 +239,7 @@ func TestSettingsThatGarbLacks(t *testing.T) {
 		conv + `,"groups":2`:                                 "2 groups do not divide 3 channels and 4 filters",
 		conv + `,"groups":3`:                                 "3 groups do not divide",
 		conv + `,"dilation_rate":500`:                        "does not fit",
-		conv + `,"dilation_rate":1000000,"padding":"same"`:   "reaches over more than",
+		conv + `,"dilation_rate":1000000,"padding":"same"`:   "covers more than",
 		`"filters":1000000,"kernel_size":1,"groups":1000000`: "1000000 groups do not divide",
 	} {
 		_, err := parse(t, sequential("Conv2D", settings)).Network(0)
@@ -256,7 +260,8 @@ func TestSettingsThatGarbLacks(t *testing.T) {
 			`[{"args":[{"config":{"keras_history":["i",0,0]}}],"kwargs":{"mask":null,"axis":1}}]`)),
 			"call argument axis"},
 		{functional(layer("Add", "x",
-			`[{"args":[{"config":{"keras_history":["i",0,0]}},{"class_name":"__tensor__","config":{"value":[1,2]}}]}]`)), "call argument 1"},
+			`[{"args":[{"config":{"keras_history":["i",0,0]}},`+
+				`{"class_name":"__tensor__","config":{"value":[1,2]}}]}]`)), "call argument 1"},
 		{functional(layer("Concatenate", "x", `[{"args":[[{"config":{"keras_history":["i",0,0]}},[]]]}]`)),
 			"call argument 0"},
 		{functional(layer("ReLU", "x", `[[["i",0,0,{"training":false,"mask":2}]]]`)), "call argument mask"},
@@ -334,7 +339,8 @@ func TestNormalizationOfAll(t *testing.T) {
 			t.Errorf("axis %s: %v", axis, err)
 			continue
 		}
-		if got := answer(t, n, slices.Repeat([]float32{5}, 192)); slices.ContainsFunc(got, func(v float32) bool { return v != 1.5 }) {
+		got := answer(t, n, slices.Repeat([]float32{5}, 192))
+		if slices.ContainsFunc(got, func(v float32) bool { return v != 1.5 }) {
 			t.Errorf("axis %s: %v", axis, got[:3])
 		}
 	}
@@ -345,7 +351,8 @@ func TestInputOfNetwork(t *testing.T) {
 	const relu = `{"class_name":"ReLU","config":{"name":"r"%s}}`
 	first := fmt.Sprintf(relu, `,"batch_input_shape":[null,6,7,2]`)
 	inner := `{"class_name":"Model","name":"inner","config":{"name":"inner","layers":[` + input +
-		`,{"class_name":"ReLU","name":"x","config":{"name":"x"},"inbound_nodes":[[["i",0,0,{}]]]}],"input_layers":[["i",0,0]],"output_layers":[["x",0,0]]}}`
+		`,{"class_name":"ReLU","name":"x","config":{"name":"x"},"inbound_nodes":[[["i",0,0,{}]]]}],` +
+		`"input_layers":[["i",0,0]],"output_layers":[["x",0,0]]}}`
 	for _, test := range []struct {
 		name, config string
 		side         int
@@ -399,12 +406,13 @@ func TestRepeated(t *testing.T) {
 func TestHalfPixels(t *testing.T) {
 	for version, want := range map[string]bool{"3.15.1": true, "2.4.0": true, "2.21.0": true, "2.3.0-tf": false,
 		"2.2.4-tf": false, "": false, "x": false} {
-		if halfPixels(version) != want {
+		if usesHalfPixels(version) != want {
 			t.Errorf("%q: %v", version, !want)
 		}
 	}
 }
 
+//nolint:funlen // a table
 func TestNetworksThatAreNone(t *testing.T) {
 	// Models that each call the one within twice: 2^15 times the last.
 	twice := layer("ReLU", "x", `[[["i",0,0]]]`)
@@ -516,7 +524,7 @@ func FuzzNetwork(f *testing.F) {
 		if err != nil {
 			f.Fatal(err)
 		}
-		config, err := text(root, "model_config")
+		config, err := readText(root, "model_config")
 		if err != nil {
 			f.Fatal(err)
 		}

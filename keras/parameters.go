@@ -9,9 +9,8 @@ import (
 	"garb/tensor"
 )
 
-// take enters a variable of the layer as a parameter of garb's, with so many axes of 1
-// before its own.
-func (a *applied) take(variable, parameterName string, axes int) {
+// takeVariable uses a variable of the layer as a parameter, with so many axes of 1 before its own.
+func (a *application) takeVariable(variable, parameterName string, axes int) {
 	for _, v := range a.layer.Variables {
 		if v.Name == variable {
 			shape := append(slices.Repeat([]int{1}, axes), v.Shape()...)
@@ -20,8 +19,8 @@ func (a *applied) take(variable, parameterName string, axes int) {
 	}
 }
 
-// compute enters a parameter that has a number for each channel, unless it is there.
-func (a *applied) compute(parameterName string, channels int, values func() []float64) {
+// setComputed sets a parameter with one number per channel, unless it exists.
+func (a *application) setComputed(parameterName string, channels int, values func() []float64) {
 	if _, known := a.parameters[parameterName]; known || a.err != nil {
 		return
 	}
@@ -37,120 +36,122 @@ func (a *applied) compute(parameterName string, channels int, values func() []fl
 	a.parameters[parameterName] = parameter{values: narrow, shape: []int{channels}}
 }
 
-// convolution makes all kinds: of a separable one, a depthwise and a pointwise.
-func (a *applied) convolution(x int) int {
-	height, width := a.pair("kernel_size", [2]int{})
+// applyConvolution applies convolutions of all kinds. A separable one becomes a depthwise and a
+// pointwise one.
+func (a *application) applyConvolution(x int) int {
+	height, width := a.getPair("kernel_size", [2]int{})
 	if a.get("kernel_size") == nil {
 		a.refuse("kernel_size", "one or two whole numbers from 1 on")
 	}
-	l := nn.Layer{Height: height, Width: width, Same: a.same()}
-	l.SetStrides(a.pair("strides", [2]int{1, 1}))
-	l.SetDilations(a.pair("dilation_rate", [2]int{1, 1}))
+	l := nn.Layer{Height: height, Width: width, Same: a.getSamePadding()}
+	l.SetStrides(a.getPair("strides", [2]int{1, 1}))
+	l.SetDilations(a.getPair("dilation_rate", [2]int{1, 1}))
 	if a.class == "Conv2D" {
-		l.Op, l.Units, l.Groups = nn.OpConv, a.count("filters", 1), 1
+		l.Op, l.Units, l.Groups = nn.OpConv, a.getCount("filters"), 1
 		if a.get("groups") != nil {
-			l.Groups = a.count("groups", 1)
+			l.Groups = a.getCount("groups")
 		}
-		return a.filter(l, "", "kernel", a.flag("use_bias", true), x)
+		return a.putConvolution(l, "", "kernel", a.getFlag("use_bias", true), x)
 	}
-	a.one("groups")
+	a.checkOne("groups")
 	l.Op = nn.OpDepthwiseConv
 	if a.get("depth_multiplier") != nil {
-		if n := a.count("depth_multiplier", 1); n > 1 { // so many filters for each channel
+		if n := a.getCount("depth_multiplier"); n > 1 { // filters per channel
 			l.Op, l.Groups = nn.OpConv, a.shapes[x][len(a.shapes[x])-1]
 			l.Units = n * l.Groups
 		}
 	}
 	if a.class == "DepthwiseConv2D" {
-		return a.filter(l, "", "depthwise_kernel", a.flag("use_bias", true), x)
+		return a.putConvolution(l, "", "depthwise_kernel", a.getFlag("use_bias", true), x)
 	}
-	x = a.filter(l, "/depthwise", "depthwise_kernel", false, x)
-	l = nn.Layer{Op: nn.OpConv, Units: a.count("filters", 1), Height: 1, Width: 1, Stride: 1}
-	return a.filter(l, "/pointwise", "pointwise_kernel", a.flag("use_bias", true), x)
+	x = a.putConvolution(l, "/depthwise", "depthwise_kernel", false, x)
+	l = nn.Layer{Op: nn.OpConv, Units: a.getCount("filters"), Height: 1, Width: 1, Stride: 1}
+	return a.putConvolution(l, "/pointwise", "pointwise_kernel", a.getFlag("use_bias", true), x)
 }
 
-// filter puts one convolution, named after the layer and its part in it.
-func (a *applied) filter(l nn.Layer, suffix, kernel string, bias bool, x int) int {
-	l.Name, l.Bias = a.name(a.place+suffix, part{a.layer, suffix}), bias
-	a.take(kernel, l.Name+"/kernel", 0)
-	if p, ok := a.parameters[l.Name+"/kernel"]; ok && kernel == "depthwise_kernel" && l.Op == nn.OpConv && len(p.shape) == 4 {
-		// Keras has the filters of a channel as an axis of their own, the last.
+// putConvolution emits one convolution, named after the layer and its part.
+func (a *application) putConvolution(l nn.Layer, suffix, kernel string, bias bool, x int) int {
+	l.Name, l.Bias = a.reserveName(a.place+suffix, part{a.layer, suffix}), bias
+	a.takeVariable(kernel, l.Name+"/kernel", 0)
+	p, ok := a.parameters[l.Name+"/kernel"]
+	if ok && kernel == "depthwise_kernel" && l.Op == nn.OpConv && len(p.shape) == 4 {
+		// In Keras the filters of a channel are the last axis.
 		p.shape = []int{p.shape[0], p.shape[1], 1, p.shape[2] * p.shape[3]}
 		a.parameters[l.Name+"/kernel"] = p
 	}
 	if bias {
-		a.take("bias", l.Name+"/bias", 0)
+		a.takeVariable("bias", l.Name+"/bias", 0)
 	}
 	return a.put(l, x)
 }
 
-// part owns a name: a layer may be made of several.
+// part is the owner of a name: a layer may consist of several parts.
 type part struct {
 	layer *Layer
 	part  string
 }
 
-// dense works on the last axis: on a feature map it is a convolution of 1×1.
-func (a *applied) dense(x int) int {
-	l := nn.Layer{Op: nn.OpDense, Units: a.count("units", 1), Bias: a.flag("use_bias", true)}
+// applyDense multiplies the last axis. On a feature map it is a 1×1 convolution.
+func (a *application) applyDense(x int) int {
+	l := nn.Layer{Op: nn.OpDense, Units: a.getCount("units"), Bias: a.getFlag("use_bias", true)}
 	axes := 0
 	if len(a.shapes[x]) == 3 {
 		l.Op, l.Height, l.Width, l.Stride, axes = nn.OpConv, 1, 1, 1, 2
 	}
-	// One that is called on both has its kernel in two shapes.
-	l.Name = a.name(a.place, part{a.layer, string(l.Op)})
-	a.take("kernel", l.Name+"/kernel", axes)
-	a.take("bias", l.Name+"/bias", 0)
+	// A layer that is called on both has its kernel in two shapes.
+	l.Name = a.reserveName(a.place, part{a.layer, string(l.Op)})
+	a.takeVariable("kernel", l.Name+"/kernel", axes)
+	a.takeVariable("bias", l.Name+"/bias", 0)
 	return a.put(l, x)
 }
 
-func (a *applied) batchNorm(x int) int {
+func (a *application) applyBatchNorm(x int) int {
 	shape := a.shapes[x]
-	a.lastAxis(len(shape))
-	if a.flag("renorm", false) {
+	a.checkLastAxis(len(shape))
+	if a.getFlag("renorm", false) {
 		a.refuse("renorm", "normalization without it")
 	}
-	l := a.norm(nn.OpBatchNorm, shape[len(shape)-1])
-	l.Momentum = a.momentum()
+	l := a.newNorm(nn.OpBatchNorm, shape[len(shape)-1])
+	l.Momentum = a.getMomentum()
 	for _, name := range []string{"moving_mean", "moving_variance"} {
-		a.take(name, l.Name+"/"+name, 0)
+		a.takeVariable(name, l.Name+"/"+name, 0)
 	}
 	return a.put(l, x)
 }
 
-// norm is a normalization with its epsilon, its gamma, ones if it was left out, and its beta,
-// then zeros.
-func (a *applied) norm(op nn.Op, channels int) nn.Layer {
-	l := nn.Layer{Op: op, Name: a.name(a.place, part{a.layer, ""}), Epsilon: a.number("epsilon", 1e-3)}
+// newNorm returns a normalization with its epsilon, gamma and beta; a missing gamma is ones, a
+// missing beta zeros.
+func (a *application) newNorm(op nn.Op, channels int) nn.Layer {
+	l := nn.Layer{Op: op, Name: a.reserveName(a.place, part{a.layer, ""}), Epsilon: a.getNumber("epsilon", 1e-3)}
 	if !(l.Epsilon >= 0 && l.Epsilon < 1e6) {
 		a.refuse("epsilon", "0 or more")
 	}
 	for _, name := range []string{"gamma", "beta"} {
-		a.take(name, l.Name+"/"+name, 0)
+		a.takeVariable(name, l.Name+"/"+name, 0)
 	}
-	if !a.flag("scale", true) {
-		a.compute(l.Name+"/gamma", channels, func() []float64 { return slices.Repeat([]float64{1}, channels) })
+	if !a.getFlag("scale", true) {
+		a.setComputed(l.Name+"/gamma", channels, func() []float64 { return slices.Repeat([]float64{1}, channels) })
 	}
-	if !a.flag("center", true) {
-		a.compute(l.Name+"/beta", channels, func() []float64 { return nil })
+	if !a.getFlag("center", true) {
+		a.setComputed(l.Name+"/beta", channels, func() []float64 { return nil })
 	}
 	return l
 }
 
-func (a *applied) layerNorm(x int) int {
+func (a *application) applyLayerNorm(x int) int {
 	shape := a.shapes[x]
-	if a.flag("rms_scaling", false) {
+	if a.getFlag("rms_scaling", false) {
 		a.refuse("rms_scaling", "false")
 	}
-	if len(shape) == 3 && a.allAxes() {
-		return a.wholeNorm(x)
+	if len(shape) == 3 && a.coversAllAxes() {
+		return a.applyWholeNorm(x)
 	}
-	a.lastAxis(len(shape))
-	return a.put(a.norm(nn.OpLayerNorm, shape[len(shape)-1]), x)
+	a.checkLastAxis(len(shape))
+	return a.put(a.newNorm(nn.OpLayerNorm, shape[len(shape)-1]), x)
 }
 
-// allAxes reports whether the axis is all three of a map, in their order.
-func (a *applied) allAxes() bool {
+// coversAllAxes reports whether the axis is all three axes of a map in order.
+func (a *application) coversAllAxes() bool {
 	list, _ := a.get("axis").([]any)
 	for i, v := range list {
 		if v != float64(i+1) && v != float64(i-3) {
@@ -160,12 +161,12 @@ func (a *applied) allAxes() bool {
 	return len(list) == 3
 }
 
-// wholeNorm normalises a map by the mean and variance of all its values, of which each has a
-// gamma and a beta of its own: the values are the channels of a flat one.
-func (a *applied) wholeNorm(x int) int {
+// applyWholeNorm normalizes a map by the mean and variance of all its values, each with its own
+// gamma and beta: the values become the channels of a flat one.
+func (a *application) applyWholeNorm(x int) int {
 	shape := a.shapes[x]
 	flat := a.put(nn.Layer{Op: nn.OpFlatten}, x)
-	l := a.norm(nn.OpLayerNorm, tensor.Len(shape))
+	l := a.newNorm(nn.OpLayerNorm, tensor.Len(shape))
 	for _, name := range []string{l.Name + "/gamma", l.Name + "/beta"} {
 		if p := a.parameters[name]; slices.Equal(p.shape, shape) {
 			p.shape = []int{tensor.Len(shape)}
@@ -175,70 +176,70 @@ func (a *applied) wholeNorm(x int) int {
 	return a.put(nn.Layer{Op: nn.OpReshape, Shape: slices.Clone(shape)}, a.put(l, flat))
 }
 
-// groupNorm has -1 for as many groups as channels.
-func (a *applied) groupNorm(x int) int {
+// applyGroupNorm applies a GroupNormalization; −1 groups means as many as channels.
+func (a *application) applyGroupNorm(x int) int {
 	shape := a.shapes[x]
-	a.lastAxis(len(shape))
-	l := a.norm(nn.OpGroupNorm, shape[len(shape)-1])
+	a.checkLastAxis(len(shape))
+	l := a.newNorm(nn.OpGroupNorm, shape[len(shape)-1])
 	l.Groups = 32
 	switch v := a.get("groups"); {
 	case v == -1.0:
 		l.Groups = shape[len(shape)-1]
 	case v != nil:
-		l.Groups = a.count("groups", 1)
+		l.Groups = a.getCount("groups")
 	}
 	return a.put(l, x)
 }
 
-// momentum is that of a batch-norm: 0 for Keras's default, which is garb's.
-func (a *applied) momentum() float64 {
-	switch momentum := a.number("momentum", 0.99); {
+// getMomentum returns the momentum of a batch-norm, 0 for Keras's default, which is garb's.
+func (a *application) getMomentum() float64 {
+	switch momentum := a.getNumber("momentum", 0.99); {
 	case !(momentum >= 0 && momentum <= 1):
 		a.refuse("momentum", "a share from 0 to 1")
 	case momentum == 0:
-		return math.SmallestNonzeroFloat64 // keeps as little
+		return math.SmallestNonzeroFloat64 // since 0 would mean the default
 	case momentum != 0.99:
 		return momentum
 	}
 	return 0
 }
 
-// scaled is factor·x + offset of all channels, a part of what the layer computes.
-func (a *applied) scaled(suffix string, factor, offset float64, x int) int {
+// putScale emits factor·x + offset for all channels, as a part of the layer.
+func (a *application) putScale(suffix string, factor, offset float64, x int) int {
 	shape := a.shapes[x]
 	channels := shape[len(shape)-1]
-	// One layer that is called on values of several widths has as many of these.
+	// A layer that is called on values with several numbers of channels has several of these.
 	suffix = fmt.Sprintf("%s%d", suffix, channels)
-	l := nn.Layer{Op: nn.OpScale, Name: a.name(a.place+suffix, part{a.layer, suffix})}
-	a.compute(l.Name+"/scale", channels, func() []float64 { return slices.Repeat([]float64{factor}, channels) })
-	a.compute(l.Name+"/offset", channels, func() []float64 { return slices.Repeat([]float64{offset}, channels) })
+	l := nn.Layer{Op: nn.OpScale, Name: a.reserveName(a.place+suffix, part{a.layer, suffix})}
+	a.setComputed(l.Name+"/scale", channels, func() []float64 { return slices.Repeat([]float64{factor}, channels) })
+	a.setComputed(l.Name+"/offset", channels, func() []float64 { return slices.Repeat([]float64{offset}, channels) })
 	return a.put(l, x)
 }
 
-// rescaling is scale·in + offset.
-func (a *applied) rescaling(x int) int {
-	l := nn.Layer{Op: nn.OpScale, Name: a.name(a.place, part{a.layer, ""})}
+// applyRescaling applies scale·in + offset.
+func (a *application) applyRescaling(x int) int {
+	l := nn.Layer{Op: nn.OpScale, Name: a.reserveName(a.place, part{a.layer, ""})}
 	channels := a.shapes[x][len(a.shapes[x])-1]
-	a.compute(l.Name+"/scale", channels, func() []float64 { return a.channels("scale", 1, channels) })
-	a.compute(l.Name+"/offset", channels, func() []float64 { return a.channels("offset", 0, channels) })
+	a.setComputed(l.Name+"/scale", channels, func() []float64 { return a.getPerChannel("scale", 1, channels) })
+	a.setComputed(l.Name+"/offset", channels, func() []float64 { return a.getPerChannel("offset", 0, channels) })
 	return a.put(l, x)
 }
 
-// normalization is (in − mean)/√variance, of statistics in the settings or adapted, which
-// are variables. Keras keeps the root from being less than 1e-7.
-func (a *applied) normalization(x int) int {
+// applyNormalization applies (in − mean)/√variance, with statistics from the settings or adapted
+// ones, which are variables. Keras limits the root to at least 1e-7.
+func (a *application) applyNormalization(x int) int {
 	shape := a.shapes[x]
 	channels := shape[len(shape)-1]
-	if a.flag("invert", false) {
+	if a.getFlag("invert", false) {
 		a.refuse("invert", "normalization forwards")
 	}
 	if none, isList := a.get("axis").([]any); !isList || len(none) > 0 { // else one number is for all
-		a.lastAxis(len(shape))
+		a.checkLastAxis(len(shape))
 	}
-	l := nn.Layer{Op: nn.OpScale, Name: a.name(a.place, part{a.layer, ""})}
+	l := nn.Layer{Op: nn.OpScale, Name: a.reserveName(a.place, part{a.layer, ""})}
 	var scale, offset []float64
-	a.compute(l.Name+"/scale", channels, func() []float64 {
-		mean, variance := a.statistic("mean", channels), a.statistic("variance", channels)
+	a.setComputed(l.Name+"/scale", channels, func() []float64 {
+		mean, variance := a.getStatistic("mean", channels), a.getStatistic("variance", channels)
 		scale, offset = make([]float64, channels), make([]float64, channels)
 		for i := range scale {
 			scale[i] = 1 / max(math.Sqrt(variance[i]), 1e-7)
@@ -246,14 +247,14 @@ func (a *applied) normalization(x int) int {
 		}
 		return scale
 	})
-	a.compute(l.Name+"/offset", channels, func() []float64 { return offset })
+	a.setComputed(l.Name+"/offset", channels, func() []float64 { return offset })
 	return a.put(l, x)
 }
 
-func (a *applied) statistic(name string, channels int) []float64 {
+func (a *application) getStatistic(name string, channels int) []float64 {
 	all := make([]float64, channels)
 	if a.get(name) != nil {
-		return a.settings.channels(name, 0, channels)
+		return a.getPerChannel(name, 0, channels)
 	}
 	for _, v := range a.layer.Variables {
 		if v.Name != name {
@@ -266,7 +267,7 @@ func (a *applied) statistic(name string, channels int) []float64 {
 		}
 		t, err := v.Tensor()
 		if err != nil {
-			a.fail(unexpected(a.place, err))
+			a.fail(errUnexpected(a.place, err))
 			return all
 		}
 		for i := range all {
@@ -274,6 +275,6 @@ func (a *applied) statistic(name string, channels int) []float64 {
 		}
 		return all
 	}
-	a.fail(malformed("layer %q has no %s, neither among its settings nor its weights", a.place, name))
+	a.fail(malformed("layer %q has no %s in its settings or weights", a.place, name))
 	return all
 }

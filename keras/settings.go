@@ -8,59 +8,59 @@ import (
 	"strings"
 )
 
-// SettingError names a setting of a layer that garb has in another way only.
+// SettingError says that garb does not support a layer's setting.
 type SettingError struct {
-	Layer   string // its place: the names of the models around it and its own, with slashes
+	Layer   string // its path: the names of the models around it and its own, with slashes
 	Class   string // Keras's: "Conv2D"
-	Setting string // Keras's name of it: "dilation_rate"
+	Setting string // in Keras: "dilation_rate"
 	Has     string // its value in the file, as JSON
-	Can     string // what garb has instead
+	Can     string // what garb supports
 }
 
 func (e *SettingError) Error() string {
-	return fmt.Sprintf("layer %q, a %s, has %s %s; garb has %s", e.Layer, e.Class, e.Setting, e.Has, e.Can)
+	return fmt.Sprintf("layer %q, a %s, has %s %s; garb supports %s", e.Layer, e.Class, e.Setting, e.Has, e.Can)
 }
 
-// settings reads what a layer's config says. A setting that garb lacks is reported, and
-// what is returned for it means nothing.
+// settings reads a layer's config. It reports a setting that garb does not support, and then
+// returns a meaningless value.
 type settings struct {
 	place, class string
 	config
 	report func(error) int
 }
 
-// config is a layer's, and what of it was asked for. What is left over is an error, unless
-// it has no effect: it could change the answer.
+// config is a layer's config and which of its settings were read. An unread setting that could
+// change the answer is an error.
 type config struct {
 	values map[string]any
 	used   map[string]bool
 }
 
-// maxSetting bounds sizes, strides and numbers of filters.
+// maxSetting limits sizes, strides and numbers of filters.
 const maxSetting = 1 << 20
 
-func readSettings(described json.RawMessage) config {
+func parseConfig(described json.RawMessage) config {
 	var values map[string]any
-	json.Unmarshal(described, &values) // not an object, then nothing is set
-	return settingsOf(values)
+	json.Unmarshal(described, &values) // if it is not an object, nothing is set
+	return newConfig(values)
 }
 
-func settingsOf(values map[string]any) config { return config{values, map[string]bool{}} }
+func newConfig(values map[string]any) config { return config{values, map[string]bool{}} }
 
-// withoutEffect are the settings that change no answer, with the reason. To these come the
-// initializers, regularizers and constraints of weights: the weights are in the file.
+// withoutEffect has the settings that change no answer, with the reason. Initializers, regularizers
+// and constraints have none either, since the weights are in the file.
 var withoutEffect = map[string]string{
-	"name":              "what the layer is called",
+	"name":              "a name",
 	"trainable":         "of training",
 	"seed":              "of training",
 	"synchronized":      "of training: over which devices",
-	"renorm_momentum":   "of training, and renorm is refused",
-	"renorm_clipping":   "of training, and renorm is refused",
+	"renorm_momentum":   "of training; renorm is refused",
+	"renorm_clipping":   "of training; renorm is refused",
 	"fused":             "how it is computed",
 	"batch_shape":       "read as the shape of the model's input",
 	"batch_input_shape": "read as the shape of the model's input",
-	"optional":          "whether the input may be left out",
-	"data_format":       "channels_last: parseLayer has refused others",
+	"optional":          "whether the input may be missing",
+	"data_format":       "channels_last: parseLayer refuses others",
 }
 
 func hasNoEffect(key string) bool {
@@ -68,8 +68,8 @@ func hasNoEffect(key string) bool {
 		strings.HasSuffix(key, "_regularizer") || strings.HasSuffix(key, "_constraint")
 }
 
-// leftOver refuses a setting that was not asked for. What is null is not set.
-func (s *settings) leftOver() {
+// checkUnused refuses a setting that was not read, unless it is null.
+func (s *settings) checkUnused() {
 	for _, key := range slices.Sorted(maps.Keys(s.values)) {
 		if !s.used[key] && s.values[key] != nil && !hasNoEffect(key) {
 			s.refuse(key, "no such setting")
@@ -78,8 +78,8 @@ func (s *settings) leftOver() {
 	}
 }
 
-// precision demands that a layer computes in float32.
-func (s *settings) precision() {
+// checkPrecision requires that a layer computes in float32.
+func (s *settings) checkPrecision() {
 	switch v := s.get("dtype").(type) {
 	case nil:
 		return
@@ -97,8 +97,8 @@ func (s *settings) precision() {
 	s.refuse("dtype", "float32")
 }
 
-// unusedModelSetting finds a setting of a model that garb does not know; "" if there is none.
-func unusedModelSetting(described json.RawMessage) (key string, has any) {
+// findUnusedModelSetting returns a setting of a model that garb does not know; "" if there is none.
+func findUnusedModelSetting(described json.RawMessage) (key string, has any) {
 	var values map[string]json.RawMessage
 	json.Unmarshal(described, &values) // a bare list has none
 	for _, key := range slices.Sorted(maps.Keys(values)) {
@@ -108,10 +108,10 @@ func unusedModelSetting(described json.RawMessage) (key string, has any) {
 		}
 		var v any
 		json.Unmarshal(values[key], &v)
-		s := settings{config: settingsOf(map[string]any{key: v})}
+		s := settings{config: newConfig(map[string]any{key: v})}
 		refused := false
 		s.report = func(error) int { refused = true; return 0 }
-		if s.precision(); !s.used[key] {
+		if s.checkPrecision(); !s.used[key] {
 			refused = refused || v != nil && !hasNoEffect(key)
 		}
 		if refused {
@@ -121,13 +121,13 @@ func unusedModelSetting(described json.RawMessage) (key string, has any) {
 	return "", nil
 }
 
-// refuse says that a setting's value is not what garb can.
+// refuse reports that garb supports other values of a setting.
 func (s *settings) refuse(key, can string) {
-	s.report(&SettingError{s.place, s.class, key, shown(s.values[key]), can})
+	s.report(&SettingError{s.place, s.class, key, formatValue(s.values[key]), can})
 }
 
-// shown is a value as JSON, cut off if it is long.
-func shown(v any) string {
+// formatValue formats a value as JSON and cuts it off if it is long.
+func formatValue(v any) string {
 	text, err := json.Marshal(v)
 	if err != nil {
 		return "?"
@@ -139,16 +139,17 @@ func shown(v any) string {
 	return has
 }
 
-// get returns a value, nil if it is not there or null. Arrays that Keras wraps are bare.
+// get returns a value, nil if it is missing or null. Wrapped arrays are unwrapped.
 func (s *settings) get(key string) any {
 	if _, ok := s.values[key]; ok {
 		s.used[key] = true
 	}
-	return bare(s.values[key])
+	return unwrapArray(s.values[key])
 }
 
-// bare takes an array out of {"class_name": "__numpy__", "config": {"value": ...}}.
-func bare(v any) any {
+// unwrapArray returns the array in {"class_name": "__numpy__", "config": {"value": ...}}, and other
+// values unchanged.
+func unwrapArray(v any) any {
 	if wrapped, ok := v.(map[string]any); ok {
 		switch wrapped["class_name"] {
 		case "__numpy__", "__ndarray__", "__tensor__":
@@ -159,49 +160,49 @@ func bare(v any) any {
 	return v
 }
 
-func (s *settings) number(key string, fallback float64) float64 {
+func (s *settings) getNumber(key string, fallback float64) float64 {
 	switch v := s.get(key).(type) {
 	case nil:
 		return fallback
 	case float64:
 		return v
 	}
-	s.refuse(key, "a number there")
+	s.refuse(key, "a number")
 	return fallback
 }
 
-func (s *settings) text(key, fallback string) string {
+func (s *settings) getText(key, fallback string) string {
 	switch v := s.get(key).(type) {
 	case nil:
 		return fallback
 	case string:
 		return v
 	}
-	s.refuse(key, "a word there")
+	s.refuse(key, "a word")
 	return fallback
 }
 
-func (s *settings) flag(key string, fallback bool) bool {
+func (s *settings) getFlag(key string, fallback bool) bool {
 	switch v := s.get(key).(type) {
 	case nil:
 		return fallback
 	case bool:
 		return v
 	}
-	s.refuse(key, "true or false there")
+	s.refuse(key, "true or false")
 	return fallback
 }
 
-// count returns a whole number from low on.
-func (s *settings) count(key string, low int) int {
-	if n, ok := whole(s.get(key), low); ok {
+// getCount returns a positive integer.
+func (s *settings) getCount(key string) int {
+	if n, ok := toWhole(s.get(key), 1); ok {
 		return n
 	}
-	s.refuse(key, fmt.Sprintf("whole numbers from %d on", low))
+	s.refuse(key, "positive integers")
 	return 1
 }
 
-func whole(v any, low int) (int, bool) {
+func toWhole(v any, low int) (int, bool) {
 	n, ok := v.(float64)
 	if !ok || n != float64(int(n)) || n < float64(low) || n > maxSetting {
 		return 0, false
@@ -209,21 +210,21 @@ func whole(v any, low int) (int, bool) {
 	return int(n), true
 }
 
-// pair returns a value for height and width, which may be one number for both. Nothing
-// stands for the fallback.
-func (s *settings) pair(key string, fallback [2]int) (height, width int) {
+// getPair returns a value for height and width, from two numbers or one for both. If it is missing,
+// it returns the fallback.
+func (s *settings) getPair(key string, fallback [2]int) (height, width int) {
 	v := s.get(key)
 	if v == nil {
 		return fallback[0], fallback[1]
 	}
-	if pair, ok := asPair(v, 1); ok {
+	if pair, ok := toPair(v, 1); ok {
 		return pair[0], pair[1]
 	}
-	s.refuse(key, "one or two whole numbers from 1 on")
+	s.refuse(key, "one or two positive integers")
 	return 1, 1
 }
 
-func asPair(v any, low int) (pair [2]int, ok bool) {
+func toPair(v any, low int) (pair [2]int, ok bool) {
 	list, isList := v.([]any)
 	if !isList {
 		list = []any{v}
@@ -235,31 +236,31 @@ func asPair(v any, low int) (pair [2]int, ok bool) {
 		return pair, false
 	}
 	for i := range pair {
-		if pair[i], ok = whole(list[i], low); !ok {
+		if pair[i], ok = toWhole(list[i], low); !ok {
 			return pair, false
 		}
 	}
 	return pair, true
 }
 
-// one demands that a setting, if it is there, is 1 in both directions.
-func (s *settings) one(key string) {
-	if h, w := s.pair(key, [2]int{1, 1}); h != 1 || w != 1 {
+// checkOne requires that a setting, unless missing, is 1 in both directions.
+func (s *settings) checkOne(key string) {
+	if h, w := s.getPair(key, [2]int{1, 1}); h != 1 || w != 1 {
 		s.refuse(key, "1")
 	}
 }
 
-func (s *settings) same() bool {
-	padding := s.text("padding", "valid")
+func (s *settings) getSamePadding() bool {
+	padding := s.getText("padding", "valid")
 	if padding != "same" && padding != "valid" {
 		s.refuse("padding", "same and valid")
 	}
 	return padding == "same"
 }
 
-// lastAxis demands that the axis is the last, the channels, of a value with so many axes
-// beside the batch's.
-func (s *settings) lastAxis(axes int) {
+// checkLastAxis requires that the axis is the last one, the channels, of a value with so many axes
+// in addition to the batch.
+func (s *settings) checkLastAxis(axes int) {
 	v := s.get("axis")
 	if list, ok := v.([]any); ok && len(list) == 1 {
 		v = list[0]
@@ -269,16 +270,16 @@ func (s *settings) lastAxis(axes int) {
 	}
 }
 
-// maxListed bounds a list of numbers in a setting, one for each channel.
+// maxListed limits a list of numbers in a setting, one per channel.
 const maxListed = 1 << 16
 
-// channels returns a number for each of n channels: one for all, or a list of n, within
-// lists of one or not.
-func (s *settings) channels(key string, fallback float64, n int) []float64 {
+// getPerChannel returns a number for each of n channels, from one for all or a list of n, possibly
+// within lists of one.
+func (s *settings) getPerChannel(key string, fallback float64, n int) []float64 {
 	v := s.get(key)
 	for range 4 {
 		if list, ok := v.([]any); ok && len(list) == 1 {
-			v = bare(list[0])
+			v = unwrapArray(list[0])
 		}
 	}
 	all := make([]float64, n)

@@ -7,9 +7,8 @@ import (
 	"garb/backbone"
 )
 
-// smallCNNByLayers recognises the homework's network in a described model by its
-// layers and their settings.
-func smallCNNByLayers(m *Model) (*match, error) {
+// matchSmallCNN recognizes small-cnn in a described model by its layers and their settings.
+func matchSmallCNN(m *Model) (*match, error) {
 	a, err := backbone.Lookup("small-cnn")
 	if err != nil {
 		return nil, err
@@ -26,9 +25,10 @@ func smallCNNByLayers(m *Model) (*match, error) {
 		return nil, nil
 	}
 	conv, pool, inner, last := layers[0], layers[1], layers[3], layers[4]
-	if !conv.has(`{"filters":32,"kernel_size":[3,3],"strides":[1,1],"padding":"valid","activation":"relu"}`) ||
-		!pool.has(`{"pool_size":[2,2],"strides":[2,2],"padding":"valid"}`) ||
-		!inner.has(`{"units":64,"activation":"relu"}`) || !last.has(`{"units":1,"activation":"sigmoid"}`) {
+	if !conv.hasSettings(`{"filters":32,"kernel_size":[3,3],"strides":[1,1],"padding":"valid","activation":"relu"}`) ||
+		!pool.hasSettings(`{"pool_size":[2,2],"strides":[2,2],"padding":"valid"}`) ||
+		!inner.hasSettings(`{"units":64,"activation":"relu"}`) ||
+		!last.hasSettings(`{"units":1,"activation":"sigmoid"}`) {
 		return nil, nil
 	}
 	height, width := m.inputSize()
@@ -44,9 +44,9 @@ func smallCNNByLayers(m *Model) (*match, error) {
 	return f, nil
 }
 
-// has tells whether a layer's settings agree with those of a JSON object. A
-// pooling's strides may be null: they are then the pool's size.
-func (l *Layer) has(settings string) bool {
+// hasSettings reports whether a layer's settings agree with those of a JSON object. The strides of
+// a pooling may be null; they are then the size of the pool.
+func (l *Layer) hasSettings(settings string) bool {
 	var want, got map[string]any
 	if json.Unmarshal([]byte(settings), &want) != nil || json.Unmarshal(l.Config, &got) != nil {
 		return false

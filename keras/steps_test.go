@@ -27,32 +27,11 @@ func TestApplicationSteps(t *testing.T) {
 	}
 	for _, s := range all {
 		t.Run(s.Name, func(t *testing.T) {
-			if large := s.Network == "ResNet50" || s.Network == "DenseNet121"; large && (testing.Short() || kernel.ActiveLevel() == kernel.Generic) {
+			large := s.Network == "ResNet50" || s.Network == "DenseNet121"
+			if large && (testing.Short() || kernel.ActiveLevel() == kernel.Generic) {
 				t.Skip("minutes without assembly; go test without -short and -tags purego runs it")
 			}
-			m, err := parseModel(fixture(t, "steps/"+s.Network+".json"), "", 0, false)
-			if err != nil {
-				t.Fatal(err)
-			}
-			m.KerasVersion = "3.15.1"
-			c, g, err := m.graph(0)
-			if err != nil {
-				t.Fatal(err)
-			}
-			w := tensor.Map{}
-			for _, p := range g.Params() {
-				if computed := c.parameters[p.Name].values; computed != nil {
-					w[p.Name] = tensor.FromSlice(computed, p.Shape...)
-					continue
-				}
-				w[p.Name] = firstValues(p)
-				if _, ok := s.Parameters[p.Name]; !ok {
-					t.Errorf("Keras has no %s", p.Name)
-				}
-			}
-			if len(g.Params()) < len(s.Parameters) {
-				t.Errorf("%d parameters, Keras has %d", len(g.Params()), len(s.Parameters))
-			}
+			g, w := openForSteps(t, s)
 			wrong, lossOff, weightOff := peertest.ReplayFrom(t, s, g, w)
 			t.Logf("losses %.3f to %.3f differ by %.1e, in Keras's float32 by %.1e; weights by %.1e, in Keras's "+
 				"float32 by %.1e",
@@ -68,7 +47,36 @@ func TestApplicationSteps(t *testing.T) {
 	}
 }
 
-// firstValues are a parameter's at the start, as the script's parameter() has them.
+// openForSteps returns the graph of the described network and its weights before the steps.
+func openForSteps(t *testing.T, s peertest.Steps) (*nn.Graph, tensor.Map) {
+	t.Helper()
+	m, err := parseModel(fixture(t, "steps/"+s.Network+".json"), "", 0, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.KerasVersion = "3.15.1"
+	c, g, err := m.graph(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := tensor.Map{}
+	for _, p := range g.Params() {
+		if computed := c.parameters[p.Name].values; computed != nil {
+			w[p.Name] = tensor.FromSlice(computed, p.Shape...)
+			continue
+		}
+		w[p.Name] = firstValues(p)
+		if _, ok := s.Parameters[p.Name]; !ok {
+			t.Errorf("Keras has no %s", p.Name)
+		}
+	}
+	if len(g.Params()) < len(s.Parameters) {
+		t.Errorf("%d parameters, Keras has %d", len(g.Params()), len(s.Parameters))
+	}
+	return g, w
+}
+
+// firstValues returns a parameter's values at the start, as the script's parameter() does.
 func firstValues(p nn.Param) *tensor.Tensor {
 	t, inputs := tensor.New(p.Shape...), 1
 	for _, n := range p.Shape[:len(p.Shape)-1] {

@@ -13,7 +13,7 @@ import (
 
 // The newer generation stores a layer's variables by number: layers/CLASS_N/vars/I,
 // where CLASS is the class in snake case and N counts the layers of that class.
-// The name of the folder has changed within Keras 2.
+// The name of the group changed within Keras 2.
 var layerFolders = []string{"layers", "_layer_checkpoint_dependencies"}
 
 // attachByNumber gives each layer of m its variables from a group of the newer
@@ -25,7 +25,7 @@ func attachByNumber(m *Model, g *hdf5.Group, place string) error {
 	}
 	used := map[string]int{}
 	for _, l := range m.Layers {
-		at := join(place, l.Name)
+		at := joinPath(place, l.Name)
 		stored := snakeCase(l.Class)
 		used[stored]++
 		if n := used[stored]; n > 1 {
@@ -36,23 +36,23 @@ func attachByNumber(m *Model, g *hdf5.Group, place string) error {
 			continue
 		}
 		if folder == nil {
-			return missing(at)
+			return errMissing(at)
 		}
 		group, err := folder.Group(stored)
 		if err != nil || group == nil {
-			return unexpected(at, err)
+			return errUnexpected(at, err)
 		}
 		if l.Model != nil {
-			if err := attachByNumber(l.Model, group, at); err != nil {
+			if err = attachByNumber(l.Model, group, at); err != nil {
 				return err
 			}
 			continue
 		}
-		datasets, err := numbered(group)
+		datasets, err := listNumbered(group)
 		if err != nil {
-			return unexpected(at, err)
+			return errUnexpected(at, err)
 		}
-		if l.Variables, err = variables(at, l, datasets); err != nil {
+		if l.Variables, err = pairVariables(at, l, datasets); err != nil {
 			return err
 		}
 	}
@@ -74,8 +74,8 @@ type namedDataset struct {
 	dataset *hdf5.Dataset
 }
 
-// numbered returns the datasets vars/0, vars/1, ... of a layer's group.
-func numbered(g *hdf5.Group) ([]namedDataset, error) {
+// listNumbered returns the datasets vars/0, vars/1, ... of a layer's group.
+func listNumbered(g *hdf5.Group) ([]namedDataset, error) {
 	vars, err := g.Group("vars")
 	if err != nil || vars == nil {
 		return nil, err
@@ -99,21 +99,20 @@ var (
 	wordEnd   = regexp.MustCompile(`([a-z])([A-Z])`)
 )
 
-// snakeCase turns a class into the name it is stored under, as Keras does:
-// SeparableConv2D into separable_conv2d.
+// snakeCase returns a class's name in storage, as in Keras: SeparableConv2D is separable_conv2d.
 func snakeCase(class string) string {
 	return strings.ToLower(wordEnd.ReplaceAllString(wordStart.ReplaceAllString(class, "${1}_${2}"), "${1}_${2}"))
 }
 
-// listByNumber lists what a file of weights of the newer generation holds, class
-// by class, each in the order of the model.
+// listByNumber lists the layers in a file of weights of the newer generation, class by class, each
+// in the order of the model.
 func listByNumber(root *hdf5.Group) (*Model, error) {
 	m, err := listGroup(root, 0)
 	if err != nil {
 		return nil, err
 	}
 	if m == nil || len(m.Layers) == 0 {
-		return nil, malformed("it is an HDF5 file, but not of Keras: it has no layers")
+		return nil, malformed("it is an HDF5 file without Keras layers")
 	}
 	return m, nil
 }
@@ -145,7 +144,7 @@ func listGroup(g *hdf5.Group, depth int) (*Model, error) {
 		if err != nil {
 			return nil, err
 		}
-		datasets, err := numbered(group)
+		datasets, err := listNumbered(group)
 		if err != nil {
 			return nil, err
 		}
@@ -184,71 +183,79 @@ func attachByName(m *Model, g *hdf5.Group) error {
 	for _, l := range m.Layers {
 		group, err := g.Group(strings.TrimPrefix(l.Name, "/"))
 		if err != nil {
-			return unexpected(l.Name, err)
+			return errUnexpected(l.Name, err)
 		}
 		var datasets []namedDataset
 		if group != nil {
-			if datasets, err = weightsOf(group); err != nil {
-				return unexpected(l.Name, err)
+			if datasets, err = readWeights(group); err != nil {
+				return errUnexpected(l.Name, err)
 			}
 		}
-		if l.Model == nil {
-			if l.Variables, err = variables(l.Name, l, datasets); err != nil {
-				return err
-			}
-			continue
+		if l.Model != nil {
+			err = attachToLeaves(l, datasets)
+		} else {
+			l.Variables, err = pairVariables(l.Name, l, datasets)
 		}
-		leaves := newLeafIndex(l.Model.leaves("", nil))
-		byLeaf := make([][]namedDataset, len(leaves.all))
-		for _, d := range datasets {
-			at, err := leaves.find(d.name)
-			if err != nil {
-				return unexpected(l.Name, err)
-			}
-			if at >= 0 {
-				byLeaf[at] = append(byLeaf[at], d)
-			}
-		}
-		for i, leaf := range leaves.all {
-			if leaf.layer.Variables, err = variables(join(l.Name, leaf.place), leaf.layer, byLeaf[i]); err != nil {
-				return err
-			}
+		if err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// attachInOrder gives the layers of m that have variables those of a file of weights, one
-// layer of the file after another.
+// attachToLeaves distributes the datasets of a layer that is a model to the layers in it.
+func attachToLeaves(l *Layer, datasets []namedDataset) error {
+	leaves := newLeafIndex(l.Model.leaves("", nil))
+	byLeaf := make([][]namedDataset, len(leaves.all))
+	for _, d := range datasets {
+		at, err := leaves.find(d.name)
+		if err != nil {
+			return errUnexpected(l.Name, err)
+		}
+		if at >= 0 {
+			byLeaf[at] = append(byLeaf[at], d)
+		}
+	}
+	for i, leaf := range leaves.all {
+		var err error
+		leaf.layer.Variables, err = pairVariables(joinPath(l.Name, leaf.place), leaf.layer, byLeaf[i])
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// attachInOrder gives the layers of m that have variables those in a file of weights, in order.
 func attachInOrder(m *Model, root *hdf5.Group) error {
 	var waiting []*Layer
 	for _, l := range m.Layers {
 		names, known := variableNames(l)
 		switch {
 		case l.Model != nil:
-			return malformed("layer %q is a model, whose weights have no order that garb knows", l.Name)
+			return malformed("layer %q is a model, the order of whose weights garb does not know", l.Name)
 		case !known:
 			return &UnknownLayerError{Layer: l.Name, Class: l.Class}
 		case len(names) > 0:
 			waiting = append(waiting, l)
 		}
 	}
-	stored, err := texts(root, "layer_names")
+	stored, err := readTexts(root, "layer_names")
 	if err != nil {
 		return err
 	}
 	if len(stored) == 0 {
-		return malformed("it has no list of layers: it is no file of weights of the older layout")
+		return malformed("it has no list of layers, so it is not a file of weights of the older layout")
 	}
 	at := 0
 	for _, name := range stored {
 		group, err := root.Group(strings.TrimPrefix(name, "/"))
 		if err != nil || group == nil {
-			return unexpected(name, err)
+			return errUnexpected(name, err)
 		}
-		datasets, err := weightsOf(group)
+		datasets, err := readWeights(group)
 		if err != nil {
-			return unexpected(name, err)
+			return errUnexpected(name, err)
 		}
 		if len(datasets) == 0 {
 			continue
@@ -258,7 +265,7 @@ func attachInOrder(m *Model, root *hdf5.Group) error {
 				m.Name, name)
 		}
 		l := waiting[at]
-		if l.Variables, err = variables(l.Name, l, datasets); err != nil {
+		if l.Variables, err = pairVariables(l.Name, l, datasets); err != nil {
 			return fmt.Errorf("as layer %q: %w", name, err)
 		}
 		at++
@@ -273,7 +280,7 @@ func attachInOrder(m *Model, root *hdf5.Group) error {
 // leafIndex finds layers by the names of their datasets.
 type leafIndex struct {
 	all    []leaf
-	byLast map[string][]int // by the last part of their names
+	byLast map[string][]int // indices by the last part of the name
 	looked int
 }
 
@@ -286,21 +293,21 @@ func newLeafIndex(all []leaf) *leafIndex {
 	return x
 }
 
-// maxLooked bounds the layers that are compared with names of datasets.
+// maxLooked limits the layers that are compared with names of datasets.
 const maxLooked = 1 << 22
 
-// find returns the layer that a dataset belongs to, -1 if none does: "block/conv/kernel:0"
-// is conv's, or block/conv's if that is a layer's name. Of several of one name it is the one
-// whose place has more of the path, from its end on; a path that is a place decides.
+// find returns the layer of a dataset, −1 if there is none: "block/conv/kernel:0" belongs to conv,
+// or to block/conv if that is a layer's name. If several layers have the name, it is the one whose
+// path agrees in more parts from the end on; a path that agrees completely decides.
 func (x *leafIndex) find(dataset string) (int, error) {
 	end := strings.LastIndexByte(dataset, '/')
-	if end < 0 || end > 1000 { // no name that Keras makes
+	if end < 0 || end > 1000 { // not a name of Keras's
 		return -1, nil
 	}
 	path := dataset[:end]
 	candidates := x.byLast[path[strings.LastIndexByte(path, '/')+1:]]
 	if x.looked += len(candidates); x.looked > maxLooked {
-		return -1, malformed("too many layers have one name")
+		return -1, malformed("too many layers have the same name")
 	}
 	best, most, several := -1, 0, false
 	for _, i := range candidates {
@@ -324,7 +331,7 @@ func (x *leafIndex) find(dataset string) (int, error) {
 	return best, nil
 }
 
-// commonTail counts the parts in which two paths agree, from their ends on.
+// commonTail counts the parts in which two paths agree from the end on.
 func commonTail(a, b string) int {
 	for n := 0; ; n++ {
 		i, j := strings.LastIndexByte(a, '/'), strings.LastIndexByte(b, '/')
@@ -338,15 +345,15 @@ func commonTail(a, b string) int {
 	}
 }
 
-// layer returns the layer's name in a dataset's: "bn" of "base/bn/gamma:0".
+// layer returns the layer's name in a dataset's: "bn" in "base/bn/gamma:0".
 func (d namedDataset) layer() string {
 	parts := strings.Split(d.name, "/")
 	return parts[max(0, len(parts)-2)]
 }
 
-// weightsOf returns the datasets that a layer's group lists.
-func weightsOf(g *hdf5.Group) ([]namedDataset, error) {
-	names, err := texts(g, "weight_names")
+// readWeights returns the datasets that a layer's group lists.
+func readWeights(g *hdf5.Group) ([]namedDataset, error) {
+	names, err := readTexts(g, "weight_names")
 	if err != nil {
 		return nil, err
 	}
@@ -364,9 +371,9 @@ func weightsOf(g *hdf5.Group) ([]namedDataset, error) {
 	return list, nil
 }
 
-// texts returns an attribute that is a list. Keras splits one of more than 64 kB
-// over name0, name1, ...
-func texts(o hdf5.Object, name string) ([]string, error) {
+// readTexts returns an attribute that is a list. Keras splits one of more than 64 kB over name0,
+// name1, ...
+func readTexts(o hdf5.Object, name string) ([]string, error) {
 	values, found, err := o.Attribute(name)
 	if err != nil || found {
 		return values, err
@@ -381,10 +388,10 @@ func texts(o hdf5.Object, name string) ([]string, error) {
 	}
 }
 
-// listByName lists what a file of weights of the older generation holds, in the
-// order of the model.
+// listByName lists the layers in a file of weights of the older generation, in the order of the
+// model.
 func listByName(root *hdf5.Group) (*Model, error) {
-	names, err := texts(root, "layer_names")
+	names, err := readTexts(root, "layer_names")
 	if err != nil {
 		return nil, err
 	}
@@ -392,11 +399,11 @@ func listByName(root *hdf5.Group) (*Model, error) {
 	for _, name := range names {
 		group, err := root.Group(strings.TrimPrefix(name, "/"))
 		if err != nil || group == nil {
-			return nil, unexpected(name, err)
+			return nil, errUnexpected(name, err)
 		}
-		datasets, err := weightsOf(group)
+		datasets, err := readWeights(group)
 		if err != nil {
-			return nil, unexpected(name, err)
+			return nil, errUnexpected(name, err)
 		}
 		if len(datasets) == 0 {
 			continue
@@ -421,7 +428,7 @@ func listByName(root *hdf5.Group) (*Model, error) {
 		m.Layers = append(m.Layers, l)
 	}
 	if len(m.Layers) == 0 {
-		return nil, malformed("it is of Keras, but holds no weights")
+		return nil, malformed("it is a Keras file without weights")
 	}
 	return m, nil
 }

@@ -18,40 +18,41 @@ import (
 	"garb/tensor"
 )
 
-// WriteOptions of Write.
+// WriteOptions configures Write.
 type WriteOptions struct {
-	Name string // the model's, "garb" if it is ""
-	// Probabilities makes the output probabilities: a Softmax is put behind a network that
-	// does not end with one. Otherwise the output is what the network gives.
+	Name string // of the model; "" means "garb"
+	// Probabilities makes the output probabilities: it adds a Softmax unless the network ends with
+	// one. Otherwise the output is the network's.
 	Probabilities bool
-	// MultiLabel puts a Sigmoid there instead.
+	// MultiLabel adds a Sigmoid instead.
 	MultiLabel bool
-	// Temperature divides the logits before that; 0 means 1.
+	// Temperature divides the logits before; 0 means 1.
 	Temperature float64
-	// Preprocessing makes the input pictures of the network's size, samples from 0 to 255 of
-	// red, green and blue, as float32; nil leaves it the network's own.
+	// Preprocessing makes the model take pictures of the network's size, with samples from 0 to 255
+	// as float32; nil leaves the network's own input.
 	Preprocessing *Preprocessing
-	// Metadata is for garb and people: Keras leaves it unread.
+	// Metadata is for garb and people. Keras ignores it.
 	Metadata map[string]string
 }
 
-// Preprocessing turns a picture's samples into the network's input:
-// (sample − mean)/std, with one of both for each channel.
+// Preprocessing computes the network's input from a picture's samples: (sample − mean)/std, with
+// one mean and std per channel.
 type Preprocessing struct{ Mean, Std []float32 }
 
-// writtenVersion is the version of Keras that the files are written as and tested with.
+// writtenVersion is the version of Keras whose format is written and tested.
 const writtenVersion = "3.15.1"
 
-// Write writes a network as a .keras archive that Keras loads from 3.4 on (tried with 3.4.1
-// and 3.6.0 on JAX, and 3.15.1 on TensorFlow): a functional model of Keras's own layers in
-// float32, with an input [batch h w c] as the network has it. Layers that share parameters
-// are one Keras layer, called several times. The same network gives the same bytes.
+// Write writes a network as a .keras archive, which Keras loads from 3.4 on (tested with
+// 3.4.1 and 3.6.0 on JAX, and 3.15.1 on TensorFlow): a functional model of Keras's own
+// layers in float32 with the network's input, [batch h w c]. Layers that share parameters
+// become one Keras layer that is called several times. The same network always gives the
+// same bytes.
 //
 // Errors are *nn.LayerError and *nn.WeightError about the network, or those of w. Keras
-// has no layer that pads with the lowest number: such a Pad is an error, unless zeros do
-// the same, since it leads to a MaxPool of values that are never below zero. It panics if
-// the temperature is negative or no number, or if Preprocessing has not as many
-// channels as the network.
+// has no layer that pads with the lowest number: such a Pad is an error unless zeros do
+// the same, before a MaxPool of values that are never negative. Write panics if the
+// temperature is negative or not finite, or if Preprocessing does not have the network's
+// number of channels.
 func Write(w io.Writer, n *nn.Network, o WriteOptions) error {
 	if !(o.Temperature >= 0) || math.IsInf(o.Temperature, 0) {
 		panic(fmt.Sprintf("keras: temperature %v", o.Temperature))
@@ -61,10 +62,10 @@ func Write(w io.Writer, n *nn.Network, o WriteOptions) error {
 		return err
 	}
 	if o.Probabilities {
-		d.probabilities(o.Temperature, o.MultiLabel)
+		d.addProbabilities(o.Temperature, o.MultiLabel)
 	}
-	layers := d.order()
-	config, err := json.Marshal(d.config(modelName(o.Name), layers))
+	layers := d.sortLayers()
+	config, err := json.Marshal(d.describe(modelName(o.Name), layers))
 	if err != nil {
 		return err
 	}
@@ -85,7 +86,7 @@ func Write(w io.Writer, n *nn.Network, o WriteOptions) error {
 		{"config.json", func(w io.Writer) error { _, err := w.Write(config); return err }},
 		{"model.weights.h5", func(w io.Writer) error { return hdf5.Write(w, weightGroups(layers)) }},
 	} {
-		// Stored as it is: weights hardly get smaller, and Keras stores them so.
+		// Uncompressed, as in Keras's files: weights hardly get smaller.
 		to, err := archive.CreateHeader(&zip.FileHeader{Name: entry.name, Method: zip.Store, Modified: archiveTime})
 		if err != nil {
 			return err
@@ -97,32 +98,32 @@ func Write(w io.Writer, n *nn.Network, o WriteOptions) error {
 	return archive.Close()
 }
 
-// archiveTime is that of all entries, so that a file's bytes do not depend on when it was
-// written: zip's first day.
+// archiveTime is the time of all entries, zip's first day, so that a file's bytes do not depend on
+// when it was written.
 var archiveTime = time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// object is a JSON object; its keys are written in alphabetical order.
+// object is a JSON object. Its keys are written in alphabetical order.
 type object = map[string]any
 
-// draft is a Keras model that is being made.
+// draft is a Keras model under construction.
 type draft struct {
-	values []value // those of the network's layers, by their place, and what is added
+	values []value // of the network's layers by index, and those that are added
 	known  map[string]*draftLayer
 	names  map[string]bool // of layers
 }
 
-// draftLayer is a Keras layer: its settings, its variables in Keras's order, and how often
-// it is called.
+// draftLayer is a Keras layer: its settings, its variables in Keras's order, and the number of its
+// calls.
 type draftLayer struct {
 	class, name string
 	settings    object
 	variables   []*tensor.Tensor
-	arguments   []any // of its calls, beside values
+	arguments   []any // of its calls, other than values
 	calls       []value
 }
 
-// value is what a layer gives when it is called with others, which are named by their
-// place in the draft.
+// value is the output of a call of a layer with other values, which are given by their indices in
+// the draft.
 type value struct {
 	layer  *draftLayer
 	call   int
@@ -136,29 +137,29 @@ func newDraft(n *nn.Network, p *Preprocessing) (*draft, error) {
 		return nil, err
 	}
 	layers, shapes := graph.Layers(), graph.Shapes()
-	if err := zerosForLowest(layers); err != nil {
+	if err := checkLowestPads(layers); err != nil {
 		return nil, err
 	}
 	d := &draft{known: map[string]*draftLayer{}, names: map[string]bool{}}
-	places := make([]int, len(layers)) // of each layer's value in the draft
+	places := make([]int, len(layers)) // the index of each layer's value in the draft
 	for i, l := range layers {
 		if l.Op == nn.OpCrop && l.Above+l.Below+l.Left+l.Right == 0 {
-			l = kept(l, shapes[l.Inputs[0]])
+			l = keepChannels(l, shapes[l.Inputs[0]])
 		}
 		var variables []*tensor.Tensor
 		for _, p := range graph.LayerParams(i) {
-			t, err := variable(n.Tensors, p)
+			t, err := readParameter(n.Tensors, p)
 			if err != nil {
 				return nil, err
 			}
 			variables = append(variables, t)
 		}
-		class, settings, err := inKeras(l, shapes[i], variables)
+		class, settings, err := describeLayer(l, shapes[i], variables)
 		if err != nil {
 			return nil, &nn.LayerError{Layer: i, Name: l.Name, Op: l.Op, Reason: err.Error()}
 		}
 		if class == "Rescaling" {
-			variables = nil // they are settings
+			variables = nil // they are in the settings
 		}
 		inputs := make([]int, len(l.Inputs))
 		for j, in := range l.Inputs {
@@ -169,15 +170,16 @@ func newDraft(n *nn.Network, p *Preprocessing) (*draft, error) {
 			d.values[len(d.values)-1].layer.arguments = []any{l.Channels}
 		}
 		if i == 0 && p != nil {
-			d.prepare(*p, shapes[0])
+			d.addPreprocessing(*p, shapes[0])
 		}
 		places[i] = len(d.values) - 1
 	}
 	return d, nil
 }
 
-// kept picks the channels that a Crop of channels alone leaves, since Cropping2D cannot.
-func kept(l nn.Layer, from []int) nn.Layer {
+// keepChannels returns a Select of the channels that a Crop of only channels keeps, which
+// Cropping2D cannot do.
+func keepChannels(l nn.Layer, from []int) nn.Layer {
 	pick := nn.Layer{Op: nn.OpSelect, Inputs: l.Inputs}
 	for c := l.Before; c < from[len(from)-1]-l.After; c++ {
 		pick.Channels = append(pick.Channels, c)
@@ -185,14 +187,14 @@ func kept(l nn.Layer, from []int) nn.Layer {
 	return pick
 }
 
-// prepare puts a layer behind the input that turns samples into what the network takes.
-func (d *draft) prepare(p Preprocessing, shape []int) {
+// addPreprocessing adds a layer behind the input that computes the network's input from samples.
+func (d *draft) addPreprocessing(p Preprocessing, shape []int) {
 	if len(p.Mean) != shape[2] || len(p.Std) != shape[2] {
 		panic(fmt.Sprintf("keras: preprocessing of %d and %d channels for a network of %d", len(p.Mean), len(p.Std),
 			shape[2]))
 	}
-	mean, variance, alike := exact(p.Mean), make([]float64, len(p.Std)), true
-	for c, std := range exact(p.Std) {
+	mean, variance, alike := toFloat64(p.Mean), make([]float64, len(p.Std)), true
+	for c, std := range toFloat64(p.Std) {
 		variance[c] = std * std
 		alike = alike && p.Mean[c] == p.Mean[0] && p.Std[c] == p.Std[0]
 	}
@@ -204,8 +206,8 @@ func (d *draft) prepare(p Preprocessing, shape []int) {
 	d.add("", "Normalization", object{"axis": []int{-1}, "mean": mean, "variance": variance}, nil, []int{0}, shape)
 }
 
-// variable returns a parameter's values.
-func variable(tensors tensor.Map, p nn.Param) (*tensor.Tensor, error) {
+// readParameter returns a parameter's values.
+func readParameter(tensors tensor.Map, p nn.Param) (*tensor.Tensor, error) {
 	t, err := tensors.Tensor(p.Name)
 	if err != nil {
 		return nil, &nn.WeightError{Name: p.Name, Detail: "cannot be read", Err: err}
@@ -222,12 +224,12 @@ func variable(tensors tensor.Map, p nn.Param) (*tensor.Tensor, error) {
 	return t, nil
 }
 
-// add appends a call of a layer: of the one that is there, if it has the same parameters
-// and settings, else of a new one.
+// add adds a call of a layer: of an existing one with the same parameters and settings, or else of
+// a new one.
 func (d *draft) add(parameters, class string, settings object, variables []*tensor.Tensor, inputs, shape []int) {
 	l := &draftLayer{class: class, settings: settings, variables: variables}
 	if parameters != "" {
-		// What is marshalled are numbers, texts and lists of them, all finite.
+		// Finite numbers, texts and lists of these always marshal.
 		text, _ := json.Marshal(settings)
 		key := parameters + "\x00" + class + string(text)
 		if d.known[key] == nil {
@@ -239,17 +241,17 @@ func (d *draft) add(parameters, class string, settings object, variables []*tens
 		if parameters == "" {
 			parameters = snakeCase(class)
 		}
-		l.name = d.unique(layerName(parameters))
+		l.name = d.reserveName(layerName(parameters))
 	}
 	v := value{l, len(l.calls), inputs, shape}
 	l.calls = append(l.calls, v)
 	d.values = append(d.values, v)
 }
 
-// notInNames are characters that TensorFlow does not have in its names.
+// notInNames matches characters that TensorFlow does not allow in names.
 var notInNames = regexp.MustCompile(`[^A-Za-z0-9_.-]`)
 
-// layerName is a name that Keras can give a layer: block1_conv for block1/conv.
+// layerName returns a layer's name in Keras: block1_conv for block1/conv.
 func layerName(name string) string {
 	name = notInNames.ReplaceAllString(name, "_")
 	if first := name[0]; first == '_' || first == '-' {
@@ -265,8 +267,8 @@ func modelName(name string) string {
 	return layerName(name)
 }
 
-// unique is a name that no other layer has.
-func (d *draft) unique(name string) string {
+// reserveName returns a name that no other layer has, and reserves it.
+func (d *draft) reserveName(name string) string {
 	free := name
 	for i := 1; d.names[free]; i++ {
 		free = name + "_" + strconv.Itoa(i)
@@ -275,8 +277,8 @@ func (d *draft) unique(name string) string {
 	return free
 }
 
-// probabilities ends the model with a Softmax, or a Sigmoid.
-func (d *draft) probabilities(temperature float64, multiLabel bool) {
+// addProbabilities adds a Softmax or a Sigmoid at the end of the model.
+func (d *draft) addProbabilities(temperature float64, multiLabel bool) {
 	last := len(d.values) - 1
 	if d.values[last].layer.class == "Softmax" {
 		return
@@ -293,9 +295,11 @@ func (d *draft) probabilities(temperature float64, multiLabel bool) {
 	d.add("", "Softmax", object{"axis": -1}, nil, []int{last}, shape)
 }
 
-// inKeras returns the class and the settings of the Keras layer that computes what a layer
-// does. Settings that are left out are Keras's own for a new layer.
-func inKeras(l nn.Layer, shape []int, params []*tensor.Tensor) (class string, settings object, err error) {
+// describeLayer returns the class and the settings of the Keras layer that computes what a layer
+// does. Settings with Keras's default are not written.
+//
+//nolint:funlen,gocognit // a table of operations
+func describeLayer(l nn.Layer, shape []int, params []*tensor.Tensor) (class string, settings object, err error) {
 	padding := "valid"
 	if l.Same {
 		padding = "same"
@@ -303,7 +307,7 @@ func inKeras(l nn.Layer, shape []int, params []*tensor.Tensor) (class string, se
 	strideHeight, strideWidth := l.Strides()
 	dilationHeight, dilationWidth := l.Dilations()
 	kernel, strides := []int{l.Height, l.Width}, []int{strideHeight, strideWidth}
-	// What is Keras's own for a new layer is not written.
+	// Defaults are not written.
 	windowed := func(class string, settings object) (string, object, error) {
 		if dilationHeight > 1 || dilationWidth > 1 {
 			settings["dilation_rate"] = []int{dilationHeight, dilationWidth}
@@ -315,11 +319,13 @@ func inKeras(l nn.Layer, shape []int, params []*tensor.Tensor) (class string, se
 	}
 	switch l.Op {
 	case nn.OpInput:
-		return "InputLayer", object{"batch_shape": batched(shape)}, nil
+		return "InputLayer", object{"batch_shape": addBatchAxis(shape)}, nil
 	case nn.OpConv:
-		settings := object{"filters": l.Units, "kernel_size": kernel, "strides": strides, "padding": padding,
-			"use_bias": l.Bias, "data_format": "channels_last"}
-		if l.Groups > 1 && params[0].Shape[2] == 1 { // a channel each
+		settings := object{
+			"filters": l.Units, "kernel_size": kernel, "strides": strides, "padding": padding,
+			"use_bias": l.Bias, "data_format": "channels_last",
+		}
+		if l.Groups > 1 && params[0].Shape[2] == 1 { // one channel per group
 			delete(settings, "filters")
 			settings["depth_multiplier"] = l.Units / l.Groups
 			params[0] = tensor.FromSlice(params[0].Data, l.Height, l.Width, l.Groups, l.Units/l.Groups)
@@ -342,10 +348,10 @@ func inKeras(l nn.Layer, shape []int, params []*tensor.Tensor) (class string, se
 	case nn.OpGroupNorm:
 		return "GroupNormalization", object{"axis": -1, "epsilon": l.Epsilon, "groups": l.Groups}, nil
 	case nn.OpScale:
-		return "Rescaling", object{"scale": exact(params[0].Data), "offset": exact(params[1].Data)}, nil
+		return "Rescaling", object{"scale": toFloat64(params[0].Data), "offset": toFloat64(params[1].Data)}, nil
 	case nn.OpMaxPool, nn.OpAveragePool:
 		if dilationHeight > 1 || dilationWidth > 1 {
-			return "", nil, errors.New("it is dilated, and no pooling of Keras's is")
+			return "", nil, errors.New("it is dilated; Keras has no dilated pooling")
 		}
 		class := map[nn.Op]string{nn.OpMaxPool: "MaxPooling2D", nn.OpAveragePool: "AveragePooling2D"}[l.Op]
 		return class, object{"pool_size": kernel, "strides": strides, "padding": padding,
@@ -393,13 +399,13 @@ func inKeras(l nn.Layer, shape []int, params []*tensor.Tensor) (class string, se
 		return "Take", object{"axis": -1}, nil // of the channels: see arguments
 	case nn.OpPad:
 		if l.Border != "" {
-			return "", nil, fmt.Errorf("there is no layer in Keras that pads with a border %q", l.Border)
+			return "", nil, fmt.Errorf("no layer of Keras pads with a border %q", l.Border)
 		}
 		return "ZeroPadding2D", object{"padding": [2][2]int{{l.Above, l.Below}, {l.Left, l.Right}},
 			"data_format": "channels_last"}, nil
 	case nn.OpCrop:
 		if l.Before+l.After > 0 || len(shape) != 3 {
-			return "", nil, errors.New("there is no layer of Keras that leaves out rows and channels at once")
+			return "", nil, errors.New("no layer of Keras crops rows and channels at once")
 		}
 		return "Cropping2D", object{"cropping": [2][2]int{{l.Above, l.Below}, {l.Left, l.Right}},
 			"data_format": "channels_last"}, nil
@@ -424,17 +430,17 @@ func inKeras(l nn.Layer, shape []int, params []*tensor.Tensor) (class string, se
 	case nn.OpDropout:
 		return "Dropout", object{"rate": l.Rate}, nil
 	}
-	return "", nil, errors.New("there is no such layer in Keras")
+	return "", nil, errors.New("no layer of Keras computes it")
 }
 
-// kerasFunctions are Keras's names of functions.
+// kerasFunctions has Keras's names of functions.
 var kerasFunctions = map[nn.Op]string{
 	nn.OpSELU: "selu", nn.OpGELU: "gelu", nn.OpSoftplus: "softplus", nn.OpMish: "mish",
 	nn.OpHardSigmoid: "hard_sigmoid", nn.OpHardSwish: "hard_silu",
 }
 
-// exact are the numbers whose decimals say exactly what values are.
-func exact(values []float32) []float64 {
+// toFloat64 converts values exactly.
+func toFloat64(values []float32) []float64 {
 	exact := make([]float64, len(values))
 	for i, v := range values {
 		exact[i] = float64(v)
@@ -442,68 +448,73 @@ func exact(values []float32) []float64 {
 	return exact
 }
 
-// zerosForLowest refuses each Pad with the lowest number for which zeros would not do the
-// same. They do before a MaxPool of values that are never below zero: of each window, one
-// value at least lies inside, so that the largest is that of the inside.
-func zerosForLowest(layers []nn.Layer) error {
+// checkLowestPads refuses each Pad with the lowest number for which zeros would not do the same.
+// They do before a MaxPool of values that are never negative: at least one value of each window is
+// inside the map, so the maximum is that of the inside.
+func checkLowestPads(layers []nn.Layer) error {
 	neverNegative := make([]bool, len(layers))
 	for i, l := range layers {
-		ofAll := len(l.Inputs) > 0 // whether it follows from all inputs
+		inputsNeverNegative := len(l.Inputs) > 0
 		for _, in := range l.Inputs {
-			ofAll = ofAll && neverNegative[in]
+			inputsNeverNegative = inputsNeverNegative && neverNegative[in]
 		}
 		switch l.Op {
 		case nn.OpReLU, nn.OpReLU6, nn.OpSigmoid, nn.OpHardSigmoid, nn.OpSoftplus, nn.OpSoftmax:
 			neverNegative[i] = true
 		case nn.OpMaxPool, nn.OpAveragePool, nn.OpGlobalMaxPool, nn.OpGlobalAveragePool,
-			nn.OpAdd, nn.OpMultiply, nn.OpMaximum, nn.OpMinimum, nn.OpConcat, nn.OpSelect, nn.OpCrop, nn.OpUpsample,
-			nn.OpResize,
-			nn.OpFlatten, nn.OpReshape, nn.OpDropout:
-			neverNegative[i] = ofAll
-		case nn.OpPad:
-			neverNegative[i] = ofAll // with zeros, or with what zeros do the same as
+			nn.OpAdd, nn.OpMultiply, nn.OpMaximum, nn.OpMinimum, nn.OpConcat, nn.OpSelect,
+			nn.OpPad, nn.OpCrop, nn.OpUpsample, nn.OpResize, nn.OpFlatten, nn.OpReshape, nn.OpDropout:
+			neverNegative[i] = inputsNeverNegative
 		}
 		if l.Op != nn.OpPad || !l.Lowest {
 			continue
 		}
-		refuse := func(why string) error {
-			return &nn.LayerError{Layer: i, Name: l.Name, Op: l.Op,
-				Reason: "it pads with the lowest number, for which Keras has no layer, and zeros would not do the same: " + why}
+		reason := "values before it may be below zero"
+		if inputsNeverNegative {
+			reason = findOtherReader(layers, i)
 		}
-		if !ofAll {
-			return refuse("values before it may be below zero")
-		}
-		if i == len(layers)-1 {
-			return refuse("it is the output")
-		}
-		for _, next := range layers[i+1:] {
-			if !slices.Contains(next.Inputs, i) || next.Op == nn.OpGlobalMaxPool {
-				continue
-			}
-			if next.Op != nn.OpMaxPool {
-				return refuse(fmt.Sprintf("what follows is %s", next.Op))
-			}
-			height, width := next.Height, next.Width
-			if next.Same { // its own padding is up to half of it
-				height, width = height-height/2, width-width/2
-			}
-			if max(l.Above, l.Below) >= height || max(l.Left, l.Right) >= width {
-				return refuse("a window of the MaxPool that follows may lie in the padding as a whole")
-			}
+		if reason != "" {
+			return &nn.LayerError{Layer: i, Name: l.Name, Op: l.Op, Reason: "it pads with the lowest number, " +
+				"for which Keras has no layer, and zeros would not do the same: " + reason}
 		}
 	}
 	return nil
 }
 
-// order returns the layers in Keras's order, which counts the layers of a class and so
-// names the places of their variables: those first that are farthest from the output, by
-// the longest way; of equally far ones, those first that are met first on the way from the
-// output to the input. A layer is as far as the farthest of its calls.
-func (d *draft) order() []*draftLayer {
+// findOtherReader describes why zeros in place of the lowest number could change what reads
+// layer i, a Pad of values that are never negative. It returns "" if they could not.
+func findOtherReader(layers []nn.Layer, i int) string {
+	if i == len(layers)-1 {
+		return "it is the output"
+	}
+	l := layers[i]
+	for _, next := range layers[i+1:] {
+		if !slices.Contains(next.Inputs, i) || next.Op == nn.OpGlobalMaxPool {
+			continue
+		}
+		if next.Op != nn.OpMaxPool {
+			return fmt.Sprintf("the next layer is %s", next.Op)
+		}
+		height, width := next.Height, next.Width
+		if next.Same { // its own padding is up to half of the window
+			height, width = height-height/2, width-width/2
+		}
+		if max(l.Above, l.Below) >= height || max(l.Left, l.Right) >= width {
+			return "a window of the next MaxPool may be entirely in the padding"
+		}
+	}
+	return ""
+}
+
+// sortLayers returns the layers in Keras's order, which determines the numbers of the layers of a
+// class and so the paths of their variables. Layers that are farther from the output, by the
+// longest path, come first; at equal distance, those that are reached first from the output. The
+// distance of a layer is that of its farthest call.
+func (d *draft) sortLayers() []*draftLayer {
 	met := map[*draftLayer]int{}
 	var layers []*draftLayer
 	seen := make([]bool, len(d.values))
-	var sorted []int // values, each after its inputs
+	var sorted []int // values, each behind its inputs
 	var visit func(v int)
 	visit = func(v int) {
 		if seen[v] {
@@ -536,13 +547,13 @@ func (d *draft) order() []*draftLayer {
 	return layers
 }
 
-// config describes the model in Keras's words.
-func (d *draft) config(name string, layers []*draftLayer) object {
+// describe describes the model as Keras does.
+func (d *draft) describe(name string, layers []*draftLayer) object {
 	described := make([]object, len(layers))
 	for i, l := range layers {
 		settings := object{"name": l.name, "dtype": "float32"}
 		module, registered := "keras.layers", any(nil)
-		if l.class == "Take" { // an operation of Keras, which has no dtype
+		if l.class == "Take" { // operations have no dtype
 			module, registered = "keras.src.ops.numpy", l.class
 			delete(settings, "dtype")
 		}
@@ -552,7 +563,7 @@ func (d *draft) config(name string, layers []*draftLayer) object {
 		nodes := []object{}
 		for _, call := range l.calls {
 			if len(call.inputs) > 0 {
-				nodes = append(nodes, object{"args": append([]any{d.argument(call.inputs)}, l.arguments...),
+				nodes = append(nodes, object{"args": append([]any{d.describeInputs(call.inputs)}, l.arguments...),
 					"kwargs": object{}})
 			}
 		}
@@ -565,17 +576,17 @@ func (d *draft) config(name string, layers []*draftLayer) object {
 		"module": "keras.src.models.functional", "class_name": "Functional", "registered_name": "Functional",
 		"config": object{
 			"name": name, "trainable": true, "layers": described,
-			"input_layers": d.history(0), "output_layers": d.history(len(d.values) - 1),
+			"input_layers": d.describeHistory(0), "output_layers": d.describeHistory(len(d.values) - 1),
 		},
 	}
 }
 
-// argument describes what a layer is called with: a value, or a list of several.
-func (d *draft) argument(inputs []int) any {
+// describeInputs describes the inputs of a call: a value, or a list of several.
+func (d *draft) describeInputs(inputs []int) any {
 	list := make([]any, len(inputs))
 	for i, in := range inputs {
 		list[i] = object{"class_name": "__keras_tensor__", "config": object{
-			"shape": batched(d.values[in].shape), "dtype": "float32", "keras_history": d.history(in),
+			"shape": addBatchAxis(d.values[in].shape), "dtype": "float32", "keras_history": d.describeHistory(in),
 		}}
 	}
 	if len(list) == 1 {
@@ -584,13 +595,13 @@ func (d *draft) argument(inputs []int) any {
 	return list
 }
 
-// history names a value: the layer, which of its calls, which of its outputs.
-func (d *draft) history(v int) []any {
+// describeHistory describes a value: the layer, the number of its call and of its output.
+func (d *draft) describeHistory(v int) []any {
 	return []any{d.values[v].layer.name, d.values[v].call, 0}
 }
 
-// batched is a shape with the batch axis, of any size.
-func batched(shape []int) []any {
+// addBatchAxis returns a shape with a batch axis of any size.
+func addBatchAxis(shape []int) []any {
 	all := []any{nil}
 	for _, n := range shape {
 		all = append(all, n)
@@ -598,8 +609,8 @@ func batched(shape []int) []any {
 	return all
 }
 
-// weightGroups holds the variables where Keras looks for them: see attachByNumber. Layers
-// without any, and the model itself, have an empty group, as Keras's own files do.
+// weightGroups returns the variables where Keras expects them: see attachByNumber. Layers without
+// any, and the model itself, have an empty group, as in Keras's own files.
 func weightGroups(layers []*draftLayer) *hdf5.Node {
 	groups, used := map[string]*hdf5.Node{}, map[string]int{}
 	for _, l := range layers {

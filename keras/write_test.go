@@ -431,11 +431,11 @@ func TestWritePadsWithTheLowest(t *testing.T) {
 		"before the largest": {nn.Layer{Op: nn.OpSigmoid}, nn.Layer{Op: nn.OpGlobalMaxPool, Inputs: []int{2}}, 5,
 			""},
 		"after Tanh":    {nn.Layer{Op: nn.OpTanh}, pool, 1, "values before it may be below zero"},
-		"before a mean": {nn.Layer{Op: nn.OpReLU}, average, 1, "what follows is AveragePool"},
+		"before a mean": {nn.Layer{Op: nn.OpReLU}, average, 1, "the next layer is AveragePool"},
 		"a window of padding": {nn.Layer{Op: nn.OpReLU}, pool, 3,
-			"a window of the MaxPool that follows may lie in the padding as a whole"},
+			"a window of the next MaxPool may be entirely in the padding"},
 		"the same's own besides": {nn.Layer{Op: nn.OpReLU}, same, 2,
-			"a window of the MaxPool that follows may lie in the padding as a whole"},
+			"a window of the next MaxPool may be entirely in the padding"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			test.before.Inputs = []int{0}
@@ -489,7 +489,7 @@ func TestWriteRefuses(t *testing.T) {
 	}
 }
 
-// Real Keras loads what is written and answers as garb does.
+// TestKerasLoadsWhatIsWritten checks that Keras loads written files and gives the same answers.
 func TestKerasLoadsWhatIsWritten(t *testing.T) {
 	python := os.Getenv("GARB_KERAS_PYTHON")
 	if python == "" {
@@ -519,24 +519,7 @@ func TestKerasLoadsWhatIsWritten(t *testing.T) {
 			}
 		}
 	}
-	command := exec.CommandContext(t.Context(), python, "testdata/load.py", folder)
-	var problems bytes.Buffer
-	command.Stderr = &problems
-	text, err := command.Output()
-	if err != nil {
-		t.Fatalf("%v\n%s", err, problems.Bytes())
-	}
-	var report struct {
-		Keras  string
-		Models map[string]struct {
-			Name    string
-			Classes []string
-			Arrays  map[string]any
-		}
-	}
-	if err := json.Unmarshal(text, &report); err != nil {
-		t.Fatal(err)
-	}
+	report := runLoad(t, python, folder)
 	for name, n := range networks {
 		raw, err := os.ReadFile(filepath.Join(folder, name+".output"))
 		if err != nil {
@@ -560,20 +543,53 @@ func TestKerasLoadsWhatIsWritten(t *testing.T) {
 		if !(d < 1e-4) {
 			t.Errorf("%s: the answers of Keras differ by %g", name, d)
 		}
-		loaded := report.Models[name]
 		m := open(t, writeKeras(t, n, WriteOptions{Probabilities: name == "odds"}))
-		// Keras does not count operations that are no layers among the layers.
-		layers := strings.Join(slices.DeleteFunc(strings.Fields(classesOf(m)),
-			func(class string) bool { return class == "Take" }), " ")
-		if got := strings.Join(loaded.Classes, " "); got != layers || loaded.Name != name {
-			t.Errorf("%s: Keras has it as %q with the layers\n%s, not\n%s", name, loaded.Name, got, layers)
-		}
-		variables := 0
-		for _, l := range m.Layers {
-			variables += len(l.Variables)
-		}
-		if len(loaded.Arrays) != variables {
-			t.Errorf("%s: h5py finds %d arrays, want %d", name, len(loaded.Arrays), variables)
-		}
+		report.Models[name].check(t, name, m)
+	}
+}
+
+type loadReport struct {
+	Keras  string
+	Models map[string]loadedModel
+}
+
+// runLoad runs testdata/load.py on a folder of models.
+func runLoad(t *testing.T, python, folder string) (report loadReport) {
+	t.Helper()
+	command := exec.CommandContext(t.Context(), python, "testdata/load.py", folder)
+	var problems bytes.Buffer
+	command.Stderr = &problems
+	text, err := command.Output()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, problems.Bytes())
+	}
+	if err := json.Unmarshal(text, &report); err != nil {
+		t.Fatal(err)
+	}
+	return report
+}
+
+// loadedModel is testdata/load.py's report about a model.
+type loadedModel struct {
+	Name    string
+	Classes []string
+	Arrays  map[string]any
+}
+
+// check compares a report about a model with the model.
+func (l loadedModel) check(t *testing.T, name string, m *Model) {
+	t.Helper()
+	// Keras does not count operations that are not layers.
+	layers := strings.Join(slices.DeleteFunc(strings.Fields(classesOf(m)),
+		func(class string) bool { return class == "Take" }), " ")
+	if got := strings.Join(l.Classes, " "); got != layers || l.Name != name {
+		t.Errorf("%s: Keras has it as %q with the layers\n%s, not\n%s", name, l.Name, got, layers)
+	}
+	variables := 0
+	for _, l := range m.Layers {
+		variables += len(l.Variables)
+	}
+	if len(l.Arrays) != variables {
+		t.Errorf("%s: h5py finds %d arrays, want %d", name, len(l.Arrays), variables)
 	}
 }

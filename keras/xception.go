@@ -8,15 +8,14 @@ import (
 	"garb/backbone"
 )
 
-// blockLayer matches the names that Keras gives Xception's layers:
-// block5_sepconv1 and block5_sepconv1_bn.
+// blockLayer matches Keras's names of Xception's layers: block5_sepconv1 and block5_sepconv1_bn.
 var blockLayer = regexp.MustCompile(`^(block[0-9]+)_((?:sep)?conv[0-9])(_bn)?$`)
 
-// xceptionByName recognises Keras's Xception by the names of its layers. The
-// strided convolutions beside blocks 2, 3, 4 and 13, and their batch-norms, have
-// no names of their own (conv2d_1, batch_normalization_7). Where the graph is
-// known they are found through it; elsewhere by their shapes, which differ.
-func xceptionByName(m *Model) (*match, error) {
+// matchXception recognizes Keras's Xception by the names of its layers. The strided convolutions
+// beside blocks 2, 3, 4 and 13, and their batch-norms, have only numbers (conv2d_1,
+// batch_normalization_7). They are found by the graph if it is known, and otherwise by their
+// shapes, which differ.
+func matchXception(m *Model) (*match, error) {
 	byName := map[string]*Layer{}
 	for _, l := range m.Layers {
 		byName[l.Name] = l
@@ -39,25 +38,11 @@ func xceptionByName(m *Model) (*match, error) {
 		if err := checkEpsilon(l); err != nil {
 			return nil, err
 		}
-		name := ""
-		if parts := blockLayer.FindStringSubmatch(l.Name); parts != nil {
-			name = parts[1] + "/" + parts[2]
-			if parts[3] != "" {
-				name += "/bn"
-			}
-		} else if l.Name == "predictions" && l.kind() == dense {
-			name, f.withTop = backbone.ClassifierName, true
-		} else if m.Class == "" {
-			name = shortcutByShape(l)
-		} else if block := shortcutOf(l, consumers); block != "" {
-			name = block + "/shortcut"
-			if l.kind() == normalisation {
-				name += "/bn"
-			}
-		}
+		name := nameXceptionLayer(m, l, consumers)
 		if name == "" {
-			continue // part of a head on the same model, or an error found below
+			continue // part of another head, or an error that is found later
 		}
+		f.withTop = f.withTop || name == backbone.ClassifierName
 		if err := f.assign(name, l); err != nil {
 			return nil, err
 		}
@@ -65,8 +50,33 @@ func xceptionByName(m *Model) (*match, error) {
 	return f, nil
 }
 
-// shortcutByShape names an unnamed layer of Xception by its number of outputs.
-func shortcutByShape(l *Layer) string {
+// nameXceptionLayer returns garb's name of a layer of Xception, "" if it is none.
+func nameXceptionLayer(m *Model, l *Layer, consumers map[string][]*Layer) string {
+	suffix := ""
+	if parts := blockLayer.FindStringSubmatch(l.Name); parts != nil {
+		if parts[3] != "" {
+			suffix = "/bn"
+		}
+		return parts[1] + "/" + parts[2] + suffix
+	}
+	if l.Name == "predictions" && l.kind() == dense {
+		return backbone.ClassifierName
+	}
+	if m.Class == "" {
+		return nameShortcut(l)
+	}
+	block := findShortcut(l, consumers)
+	if block == "" {
+		return ""
+	}
+	if l.kind() == normalisation {
+		suffix = "/bn"
+	}
+	return block + "/shortcut" + suffix
+}
+
+// nameShortcut returns garb's name of an unnamed layer of Xception by its number of outputs.
+func nameShortcut(l *Layer) string {
 	suffix := "/shortcut"
 	switch l.kind() {
 	case convolution:
@@ -89,9 +99,9 @@ func shortcutByShape(l *Layer) string {
 	return ""
 }
 
-// shortcutOf returns the block, "block2", that a layer is the side branch of: the
-// branch ends in an Add whose other input is the block's last layer, block2_pool.
-func shortcutOf(l *Layer, consumers map[string][]*Layer) string {
+// findShortcut returns the block, "block2", that a layer is the side branch of: the branch ends in
+// an Add whose other input is the block's last layer, block2_pool.
+func findShortcut(l *Layer, consumers map[string][]*Layer) string {
 	// A convolution leads to its batch-norm, a batch-norm to the Add.
 	for range 2 {
 		next := consumers[l.Name]
@@ -114,7 +124,7 @@ func shortcutOf(l *Layer, consumers map[string][]*Layer) string {
 
 var blockPool = regexp.MustCompile(`^(block[0-9]+)_pool$`)
 
-// consumers lists, for each layer, the layers that take its output.
+// consumers lists the layers that take each layer's output.
 func (m *Model) consumers() map[string][]*Layer {
 	all := map[string][]*Layer{}
 	for _, l := range m.Layers {
@@ -125,8 +135,8 @@ func (m *Model) consumers() map[string][]*Layer {
 	return all
 }
 
-// checkEpsilon refuses a batch-norm whose epsilon is not 0.001, Keras's default:
-// garb's networks have it built in.
+// checkEpsilon refuses a batch-norm whose epsilon is not 0.001, Keras's default, which garb's
+// Xception has.
 func checkEpsilon(l *Layer) error {
 	var config struct {
 		Epsilon *float64 `json:"epsilon"`

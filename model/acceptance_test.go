@@ -2,8 +2,10 @@ package model_test
 
 import (
 	"errors"
+	"maps"
 	"math"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -16,52 +18,52 @@ import (
 	"garb/tensor"
 )
 
-// judging saves a model of three classes that judges by a method, with a threshold of .5,
-// as change leaves it, and returns its path.
-func judging(t *testing.T, method accept.Method, change func(*model.Model)) (string, model.Model, tensor.Map) {
+// saveJudge saves a model of three classes that judges by a method with a threshold of .5, and
+// returns its path.
+func saveJudge(t *testing.T, method accept.Method) (path string, m model.Model) {
 	t.Helper()
-	_, description, tensors := small(t)
+	_, m = saveSmall(t)
 	if method.HasOutput() {
 		for _, name := range []string{"classifier/kernel", "classifier/bias"} {
-			old := tensors[name]
-			shape := slices.Clone(old.Shape)
-			shape[len(shape)-1] = 4
-			wide := tensor.New(shape...)
-			for i, v := range old.Data {
-				wide.Data[i/3*4+i%3] = v
-			}
-			for i := 3; i < len(wide.Data); i += 4 {
-				wide.Data[i] = .25 + .01*float32(i%7)
-			}
-			tensors[name] = wide
+			m.Tensors[name] = addOutput(m.Tensors[name])
 		}
 	}
 	if method.NeedsFeatures() {
-		d := detector(t, method, len(tensors["classifier/kernel"].Data)/3)
-		for name, v := range model.AcceptanceTensors(d) {
-			tensors[name] = v
-		}
+		d := fitDetector(t, method, len(m.Tensors["classifier/kernel"].Data)/3)
+		maps.Copy(m.Tensors, model.EncodeDetector(d))
 	}
-	description.Acceptance = &model.Acceptance{
+	m.Acceptance = &model.Acceptance{
 		Method: method, Calibration: accept.Calibration{Slope: 2, Offset: -1}, Threshold: .5,
 		Validation: accept.Share{Count: 20, Accepted: 19}, Refusal: "none of these",
-		Preprocessing: description.Preprocessing,
+		Preprocessing: m.Preprocessing,
 		Others:        []model.OtherShare{{Name: "dogs", Share: accept.Share{Count: 10, Accepted: 1}}},
 	}
-	if err := description.SetGolden(t.Context(), nil); err != nil {
+	if err := m.SetGolden(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}
-	if change != nil {
-		change(&description)
-	}
-	path := filepath.Join(t.TempDir(), "judging.safetensors")
-	if err := description.Save(path, tensor.Float32); err != nil {
+	path = filepath.Join(t.TempDir(), "judging.safetensors")
+	if err := m.Save(path, tensor.Float32); err != nil {
 		t.Fatal(err)
 	}
-	return path, description, tensors
+	return path, m
 }
 
-func detector(t *testing.T, m accept.Method, features int) *accept.Detector {
+// addOutput returns a tensor of the last layer with a fourth output.
+func addOutput(old *tensor.Tensor) *tensor.Tensor {
+	shape := slices.Clone(old.Shape)
+	shape[len(shape)-1] = 4
+	wide := tensor.New(shape...)
+	for i, v := range old.Data {
+		wide.Data[i/3*4+i%3] = v
+	}
+	for i := 3; i < len(wide.Data); i += 4 {
+		wide.Data[i] = .25 + .01*float32(i%7)
+	}
+	return wide
+}
+
+// fitDetector fits a detector to regular feature vectors of three classes.
+func fitDetector(t *testing.T, m accept.Method, features int) *accept.Detector {
 	t.Helper()
 	var vectors [][]float32
 	var labels []int
@@ -88,12 +90,11 @@ func open(t *testing.T, path string, o model.Options) *model.Classifier {
 	return c
 }
 
-// TestJudge: with every method the acceptance is that of the score of the network's
-// outputs or features; the logits, and what is said of the classes, are those of the same
-// model without acceptance.
+// TestJudge checks that with every method the acceptance is that of the score of the network's
+// outputs or features, and that the predictions are those of the same model without acceptance.
 func TestJudge(t *testing.T) {
 	data := read(t, example)
-	plainPath, _, _ := small(t)
+	plainPath, _ := saveSmall(t)
 	plain := open(t, plainPath, model.Options{})
 	want, err := plain.Judge(t.Context(), data)
 	if err != nil {
@@ -104,7 +105,7 @@ func TestJudge(t *testing.T) {
 		t.Errorf("a model without acceptance judges: %+v", want)
 	}
 	for _, m := range accept.Methods() {
-		path, _, tensors := judging(t, m, nil)
+		path, saved := saveJudge(t, m)
 		c := open(t, path, model.Options{})
 		a, err := c.Judge(t.Context(), data)
 		if err != nil {
@@ -125,11 +126,11 @@ func TestJudge(t *testing.T) {
 		score := 0.0
 		switch {
 		case m.NeedsFeatures():
-			score = detector(t, m, len(features)).Score(features)
+			score = fitDetector(t, m, len(features)).Score(features)
 		case m.HasOutput():
-			last := float64(tensors["classifier/bias"].Data[3])
+			last := float64(saved.Tensors["classifier/bias"].Data[3])
 			for i, v := range features {
-				last += float64(v * tensors["classifier/kernel"].Data[4*i+3])
+				last += float64(v * saved.Tensors["classifier/kernel"].Data[4*i+3])
 			}
 			score = accept.Score(m, append(slices.Clone(logits), float32(last)), 3)
 		default:
@@ -144,10 +145,10 @@ func TestJudge(t *testing.T) {
 	}
 }
 
-// TestOutputs: the rows of several inputs are those of each alone.
+// TestOutputs checks that the rows of several inputs are those of each alone.
 func TestOutputs(t *testing.T) {
 	for _, m := range []accept.Method{accept.Class, accept.Energy, accept.Distance} {
-		path, _, _ := judging(t, m, nil)
+		path, _ := saveJudge(t, m)
 		c := open(t, path, model.Options{})
 		n, width := c.Spec().ValueCount(), c.OutputCount()
 		inputs := make([]float32, 3*n)
@@ -172,7 +173,7 @@ func TestOutputs(t *testing.T) {
 
 func TestAcceptThreshold(t *testing.T) {
 	data := read(t, example)
-	path, _, _ := judging(t, accept.Energy, nil)
+	path, _ := saveJudge(t, accept.Energy)
 	at := func(v float64) model.Options { return model.Options{Accept: &v} }
 	for _, threshold := range []float64{0, 1e-3, .9999, 1} {
 		c := open(t, path, at(threshold))
@@ -184,11 +185,11 @@ func TestAcceptThreshold(t *testing.T) {
 	}
 	for _, bad := range []float64{-.1, 1.1, math.NaN()} {
 		if _, err := model.Open(path, at(bad)); err == nil {
-			t.Errorf("threshold %v is taken", bad)
+			t.Errorf("the threshold %v is accepted", bad)
 		}
 	}
-	// Models that do not judge: every picture may be accepted, and no other threshold set.
-	plain, _, _ := small(t)
+	// A model that does not judge has only the threshold 0, at which it accepts every picture.
+	plain, _ := saveSmall(t)
 	for _, name := range []string{plain, model.ImageNet} {
 		if _, err := model.Open(name, at(.5)); !errors.Is(err, model.ErrNoAcceptance) {
 			t.Errorf("%s: %v", name, err)
@@ -199,8 +200,8 @@ func TestAcceptThreshold(t *testing.T) {
 	}
 }
 
-// TestAcceptanceAtAnotherSize: a model does not judge pictures of a size on which its
-// acceptance was not measured, and its network's further output stays out of the classes.
+// TestAcceptanceAtAnotherSize checks that a model does not judge pictures of another size than
+// its own, and that the output of its acceptance does not become a class.
 func TestAcceptanceAtAnotherSize(t *testing.T) {
 	for _, m := range []accept.Method{accept.Head, accept.Energy} {
 		spec := picture.Spec{Width: 12, Height: 12, Filter: picture.Nearest, Fit: "stretch", Std: [3]float32{1, 1, 1}}
@@ -215,16 +216,16 @@ func TestAcceptanceAtAnotherSize(t *testing.T) {
 			kernel.Data[i] = float32(i) / 1000
 		}
 		tensors := tensor.Map{"top/kernel": kernel, "top/bias": tensor.New(outputs)}
-		description := model.Model{Description: model.Description{
+		saved := model.Model{Description: model.Description{
 			Format: model.FormatVersion, Network: b.Build(x).Layers(), Classes: []string{"day", "night"},
 			Preprocessing: spec,
 			Acceptance:    &model.Acceptance{Method: m, Threshold: .5, Refusal: "neither", Preprocessing: spec},
 		}, Tensors: tensors}
-		if err := description.SetGolden(t.Context(), nil); err != nil {
+		if err := saved.SetGolden(t.Context(), nil); err != nil {
 			t.Fatal(err)
 		}
 		path := filepath.Join(t.TempDir(), "m.safetensors")
-		if err := description.Save(path, tensor.Float32); err != nil {
+		if err := saved.Save(path, tensor.Float32); err != nil {
 			t.Fatal(err)
 		}
 		half, all := .5, 0.0
@@ -244,11 +245,11 @@ func TestAcceptanceAtAnotherSize(t *testing.T) {
 	}
 }
 
-// TestStoreKeepsAcceptance: a model's acceptance survives being rounded.
+// TestStoreKeepsAcceptance checks that a model with rounded weights keeps its acceptance.
 func TestStoreKeepsAcceptance(t *testing.T) {
 	data := read(t, example)
 	for _, m := range accept.Methods() {
-		path, description, _ := judging(t, m, nil)
+		path, saved := saveJudge(t, m)
 		want, err := open(t, path, model.Options{}).Judge(t.Context(), data)
 		if err != nil {
 			t.Fatal(err)
@@ -263,37 +264,35 @@ func TestStoreKeepsAcceptance(t *testing.T) {
 			if err != nil || math.Abs(got.Acceptance-want.Acceptance) > .02 || !got.Judged {
 				t.Errorf("%s as %s: acceptance %v, before %v: %v", m, dtype, got.Acceptance, want.Acceptance, err)
 			}
-			if a := c.Description().Acceptance; a.Threshold != description.Acceptance.Threshold || len(a.Others) != 1 ||
-				a.Others[0] != description.Acceptance.Others[0] || a.Validation != description.Acceptance.Validation {
-				t.Errorf("%s as %s: %+v", m, dtype, a)
+			if a := c.Description().Acceptance; !reflect.DeepEqual(a, saved.Acceptance) {
+				t.Errorf("%s as %s: %+v, want %+v", m, dtype, a, saved.Acceptance)
 			}
 		}
 	}
 }
 
-// TestAcceptancesThatAreWrong: a model is refused whose acceptance cannot be, or does not
-// belong to it.
-func TestAcceptancesThatAreWrong(t *testing.T) {
-	_, description, _ := judging(t, accept.Energy, nil)
+// TestWrongAcceptances checks that a model is not saved with an invalid acceptance, or with one
+// that does not belong to it.
+func TestWrongAcceptances(t *testing.T) {
+	_, good := saveJudge(t, accept.Energy)
 	for says, change := range map[string]func(*model.Acceptance){
-		"no such method":   func(a *model.Acceptance) { a.Method = "magic" },
-		"golden logits":    func(a *model.Acceptance) { a.Method = accept.Class }, // needs one more output
-		"threshold":        func(a *model.Acceptance) { a.Threshold = 1.5 },
-		"threshold is NaN": func(a *model.Acceptance) { a.Threshold = math.NaN() },
-		"slope -1":         func(a *model.Acceptance) { a.Slope = -1 },
-		"offset +Inf":      func(a *model.Acceptance) { a.Offset = math.Inf(1) },
-		"on validation":    func(a *model.Acceptance) { a.Validation.Accepted = 21 },
-		`of "dogs"`: func(a *model.Acceptance) {
-			a.Others = []model.OtherShare{{"dogs",
-				accept.Share{Count: 1, Accepted: 2}}}
+		"unknown acceptance method": func(a *model.Acceptance) { a.Method = "magic" },
+		"golden logits":             func(a *model.Acceptance) { a.Method = accept.Class }, // needs one more output
+		"threshold":                 func(a *model.Acceptance) { a.Threshold = 1.5 },
+		"threshold is NaN":          func(a *model.Acceptance) { a.Threshold = math.NaN() },
+		"slope -1":                  func(a *model.Acceptance) { a.Slope = -1 },
+		"offset +Inf":               func(a *model.Acceptance) { a.Offset = math.Inf(1) },
+		"on validation":             func(a *model.Acceptance) { a.Validation.Accepted = 21 },
+		`on "dogs"`: func(a *model.Acceptance) {
+			a.Others = []model.OtherShare{{Name: "dogs", Share: accept.Share{Count: 1, Accepted: 2}}}
 		},
-		`refused picture, ""`:     func(a *model.Acceptance) { a.Refusal = "" },
-		`refused picture, " a"`:   func(a *model.Acceptance) { a.Refusal = " a" },
-		`refused picture, "a\nb"`: func(a *model.Acceptance) { a.Refusal = "a\nb" },
-		`refused picture, "\xff"`: func(a *model.Acceptance) { a.Refusal = "\xff" },
-		"another preprocessing":   func(a *model.Acceptance) { a.Preprocessing.Width++ },
+		`refusal, "",`:          func(a *model.Acceptance) { a.Refusal = "" },
+		`refusal, " a"`:         func(a *model.Acceptance) { a.Refusal = " a" },
+		`refusal, "a\nb"`:       func(a *model.Acceptance) { a.Refusal = "a\nb" },
+		`refusal, "\xff"`:       func(a *model.Acceptance) { a.Refusal = "\xff" },
+		"another preprocessing": func(a *model.Acceptance) { a.Preprocessing.Width++ },
 	} {
-		a, m := *description.Acceptance, description
+		a, m := *good.Acceptance, good
 		change(&a)
 		m.Acceptance = &a
 		err := m.Save(filepath.Join(t.TempDir(), "wrong.safetensors"), tensor.Float32)
@@ -303,8 +302,8 @@ func TestAcceptancesThatAreWrong(t *testing.T) {
 	}
 }
 
-// A detector's tensors are looked at before they are used.
-func TestDetectorTensorsThatAreWrong(t *testing.T) {
+// TestWrongDetectorTensors checks that a model with an invalid detector does not open.
+func TestWrongDetectorTensors(t *testing.T) {
 	for name, change := range map[string]func(tensor.Map){
 		"missing":      func(m tensor.Map) { delete(m, "acceptance/means") },
 		"narrow":       func(m tensor.Map) { m["acceptance/means"] = tensor.New(3, 2) },
@@ -312,10 +311,10 @@ func TestDetectorTensorsThatAreWrong(t *testing.T) {
 		"no number":    func(m tensor.Map) { m["acceptance/means"].Data[0] = float32(math.NaN()) },
 		"two of scale": func(m tensor.Map) { m["acceptance/scale"] = tensor.New(2, m["acceptance/scale"].Shape[1]) },
 	} {
-		_, description, tensors := judging(t, accept.Distance, nil)
-		change(tensors)
+		_, m := saveJudge(t, accept.Distance)
+		change(m.Tensors)
 		path := filepath.Join(t.TempDir(), "wrong.safetensors")
-		if err := description.Save(path, tensor.Float32); err != nil {
+		if err := m.Save(path, tensor.Float32); err != nil {
 			t.Fatal(err)
 		}
 		var wrong *model.Error
@@ -326,12 +325,12 @@ func TestDetectorTensorsThatAreWrong(t *testing.T) {
 	}
 }
 
-func TestNewAcceptance(t *testing.T) {
+func TestFitAcceptance(t *testing.T) {
 	a, err := backbone.Lookup("small-cnn")
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := model.NewAcceptance(accept.Head, a.Spec, model.NotClothing, []float64{5, 6, 7, 8},
+	got, err := model.FitAcceptance(accept.Head, a.Spec, model.NotClothing, []float64{5, 6, 7, 8},
 		model.OtherScores{Name: "dogs", Scores: []float64{0, 1}},
 		model.OtherScores{Name: "cats", Scores: []float64{2, 9}})
 	if err != nil {
@@ -342,14 +341,15 @@ func TestNewAcceptance(t *testing.T) {
 		got.Preprocessing != a.Spec || got.Refusal != model.NotClothing || got.Method != accept.Head {
 		t.Errorf("%+v", got)
 	}
-	alone, err := model.NewAcceptance(accept.Energy, a.Spec, model.NoneOfThese, []float64{5, 6, 7, 8})
+	alone, err := model.FitAcceptance(accept.Energy, a.Spec, model.NoneOfThese, []float64{5, 6, 7, 8})
 	if err != nil || alone.Measured() {
 		t.Errorf("%+v, %v", alone, err)
 	}
-	if _, err := model.NewAcceptance(accept.Energy, a.Spec, model.NoneOfThese, nil); err == nil {
-		t.Error("fitted to nothing")
+	if _, err = model.FitAcceptance(accept.Energy, a.Spec, model.NoneOfThese, nil); err == nil {
+		t.Error("an acceptance without validation pictures")
 	}
-	if _, err := model.NewAcceptance("magic", a.Spec, model.NoneOfThese, []float64{1}); !errors.Is(err, accept.ErrMethod) {
+	_, err = model.FitAcceptance("magic", a.Spec, model.NoneOfThese, []float64{1})
+	if !errors.Is(err, accept.ErrMethod) {
 		t.Error(err)
 	}
 }

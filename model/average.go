@@ -1,6 +1,7 @@
 package model
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,46 +14,37 @@ import (
 	"garb/tensor"
 )
 
-// MismatchError says why two models have no mean.
+// MismatchError says why two models cannot be averaged.
 type MismatchError struct {
-	First, Second string // the models
+	First, Second string // names of the models
 	Difference    string // "classes: dress, hat in the first; hat, dress in the second"
 }
 
 func (e *MismatchError) Error() string {
-	return fmt.Sprintf("%s and %s have no mean, which takes models of one kind; %s", e.First, e.Second, e.Difference)
+	return fmt.Sprintf("%s and %s cannot be averaged (%s)", e.First, e.Second, e.Difference)
 }
 
-// maxAveraged bounds the models of a mean, which are all open at once.
+// maxAveraged bounds the number of models, which are all open at once.
 const maxAveraged = 100
 
-// Average returns the model whose weights are the mean of those of the given models, each
-// as for Open (Wortsman et al. 2022: model soups):
+// Average returns the model whose weights are the mean of those of the given models, which it
+// opens as Open does (Wortsman et al. 2022: model soups):
 //
 //	w = (w₁ + … + wₙ)/n  for each parameter and each moving statistic
 //
-// It is of use for models that were fine-tuned from the same weights. They must be of one
-// network, with the same classes in the same order and the same preprocessing, else the
-// error is a *MismatchError. The temperature is the mean of theirs. What was measured of a
-// single one does not hold of the mean: it has no acceptance, no prediction sets and no figures
-// of training. If all were trained on the same pictures, it has the first model's record of
-// training, else none.
+// This is useful for models that were fine-tuned from the same weights. They must have the same
+// network, the same classes in the same order and the same preprocessing; otherwise the error is
+// a *MismatchError. The temperature is the mean of theirs. What was measured on one of the models
+// does not hold for their mean, so it has no acceptance, no prediction sets and no figures of
+// training. It has a record of training, with the first model's settings, only if all were trained
+// on the same pictures.
 func Average(ctx context.Context, models ...string) (*Model, error) {
 	if len(models) < 2 || len(models) > maxAveraged {
-		return nil, fmt.Errorf("the mean of %d models; it is of 2 to %d", len(models), maxAveraged)
+		return nil, fmt.Errorf("%d models cannot be averaged; give from 2 to %d", len(models), maxAveraged)
 	}
-	var all []*Classifier
-	for _, name := range models {
-		c, err := Open(name, Options{})
-		if err != nil {
-			return nil, err
-		}
-		if len(all) > 0 {
-			if d := difference(all[0].description, c.description); d != "" {
-				return nil, &MismatchError{models[0], name, d}
-			}
-		}
-		all = append(all, c)
+	all, err := openAlike(models)
+	if err != nil {
+		return nil, err
 	}
 	first := all[0].description
 	m := &Model{Description{Format: FormatVersion, Architecture: first.Architecture, Network: first.Network,
@@ -60,11 +52,11 @@ func Average(ctx context.Context, models ...string) (*Model, error) {
 		Head: first.Head}, tensor.Map{}}
 	for _, c := range all {
 		if c.description.BackboneDigest != m.BackboneDigest {
-			m.BackboneDigest = "" // one of them has a backbone of its own, and so has the mean
+			m.BackboneDigest = "" // one of them has another backbone, so the mean has its own
 		}
 		m.Temperature += c.temperature() / float64(len(all))
 	}
-	m.Training = commonTraining(all)
+	m.Training = mergeTraining(all)
 	params := all[0].networks.whole.Params()
 	if m.BackboneDigest != "" {
 		params = all[0].networks.head.Params()
@@ -79,39 +71,56 @@ func Average(ctx context.Context, models ...string) (*Model, error) {
 	return m, m.SetGolden(ctx, all[0].weights)
 }
 
+// openAlike opens models that can be averaged.
+func openAlike(models []string) ([]*Classifier, error) {
+	var all []*Classifier
+	for _, name := range models {
+		c, err := Open(name, Options{})
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, c)
+		if len(all) == 1 {
+			continue
+		}
+		if d := describeDifference(all[0].description, c.description); d != "" {
+			return nil, &MismatchError{models[0], name, d}
+		}
+	}
+	return all, nil
+}
+
+// averageParameter returns the mean of a parameter over models. In the last layer it leaves out
+// an output of the acceptance.
+func averageParameter(all []*Classifier, p nn.Param) (*tensor.Tensor, error) {
+	var s sum
+	for _, c := range all {
+		t, err := c.weights.Tensor(p.Name)
+		if err != nil {
+			return nil, &Error{c.name, err}
+		}
+		classes := len(c.description.Classes)
+		if strings.HasPrefix(p.Name, backbone.ClassifierName+"/") && c.description.outputCount() > classes {
+			t = cutColumns(t, classes)
+		}
+		if !s.add(t) {
+			return nil, &Error{c.name, fmt.Errorf("%s has the shape %s, not %s", p.Name,
+				tensor.ShapeString(t.Shape), tensor.ShapeString(s.shape))}
+		}
+	}
+	return s.mean(), nil
+}
+
 // AverageBackbones returns the mean of the backbones of the given models or files of weights,
-// each as for FindBackbone, as weights to train heads on: classes and preprocessing may
-// differ, the architecture may not. An error says which one does not fit.
+// which it finds as FindBackbone does. Heads can be trained on it. Classes and preprocessing may
+// differ, but not the architecture. The error names the reference that does not fit.
 func AverageBackbones(references ...string) (architecture string, mean tensor.Map, err error) {
 	if len(references) < 2 || len(references) > maxAveraged {
-		return "", nil, fmt.Errorf("the mean of %d backbones; it is of 2 to %d", len(references), maxAveraged)
+		return "", nil, fmt.Errorf("%d backbones cannot be averaged; give from 2 to %d", len(references), maxAveraged)
 	}
-	var all []*tensor.File
-	for _, reference := range references {
-		base, err := FindBackbone(reference, "")
-		if err != nil {
-			return "", nil, err
-		}
-		name, file := base.Name, base.Weights
-		if name == backbone.OwnName {
-			return "", nil, &Error{reference,
-				errors.New("its network is none of garb's backbones; average the models as a whole")}
-		}
-		if file == "" {
-			file = name // the architecture's own weights
-		}
-		f, err := OpenBackbone(file)
-		if err != nil {
-			return "", nil, err
-		}
-		if len(all) == 0 {
-			architecture = name
-		} else if name != architecture {
-			return "", nil, &MismatchError{references[0], reference,
-				fmt.Sprintf("backbone: %s in the first; %s in the second",
-					architecture, name)}
-		}
-		all = append(all, f)
+	architecture, files, err := openBackbones(references)
+	if err != nil {
+		return "", nil, err
 	}
 	a, err := backbone.Lookup(architecture)
 	if err != nil {
@@ -119,86 +128,98 @@ func AverageBackbones(references ...string) (architecture string, mean tensor.Ma
 	}
 	mean = tensor.Map{}
 	for _, p := range a.Features(a.Spec.Height, a.Spec.Width).Params() {
-		var t *tensor.Tensor // of the first's shape, which may depend on the size of its pictures
-		var sums []float64
-		for i, f := range all {
-			one, err := f.Tensor(p.Name)
+		var s sum // of the first backbone's shape, which may depend on the size of its pictures
+		for i, f := range files {
+			t, err := f.Tensor(p.Name)
 			if err != nil {
 				return "", nil, &Error{references[i], err}
 			}
-			if t == nil {
-				t, sums = tensor.New(one.Shape...), make([]float64, len(one.Data))
-			}
-			if !slices.Equal(one.Shape, t.Shape) {
+			if !s.add(t) {
 				return "", nil, &MismatchError{references[0], references[i],
-					fmt.Sprintf("%s: %s in the first; %s in the second",
-						p.Name, tensor.ShapeString(t.Shape), tensor.ShapeString(one.Shape))}
-			}
-			for j, v := range one.Data {
-				sums[j] += float64(v)
+					fmt.Sprintf("%s: %s in the first; %s in the second", p.Name, tensor.ShapeString(s.shape),
+						tensor.ShapeString(t.Shape))}
 			}
 		}
-		for j, sum := range sums {
-			t.Data[j] = float32(sum / float64(len(all)))
-		}
-		mean[p.Name] = t
+		mean[p.Name] = s.mean()
 	}
 	return architecture, mean, nil
 }
 
-// averageParameter returns the mean of a parameter over models. Of the last layer it has the classes'
-// outputs only.
-func averageParameter(all []*Classifier, p nn.Param) (*tensor.Tensor, error) {
-	var sums []float64
-	var mean *tensor.Tensor
-	for _, c := range all {
-		t, err := c.weights.Tensor(p.Name)
+// openBackbones opens backbones of the same architecture.
+func openBackbones(references []string) (architecture string, files []*tensor.File, err error) {
+	for _, reference := range references {
+		base, err := FindBackbone(reference, "")
 		if err != nil {
-			return nil, &Error{c.name, err}
+			return "", nil, err
 		}
-		if strings.HasPrefix(p.Name, backbone.ClassifierName+"/") && c.description.outputs() > len(c.description.Classes) {
-			t = columns(t, len(c.description.Classes))
+		if base.Name == backbone.OwnName {
+			return "", nil, &Error{reference,
+				errors.New("its network is not one of garb's backbones; average whole models instead")}
 		}
-		if mean == nil {
-			mean, sums = tensor.New(t.Shape...), make([]float64, len(t.Data))
+		if architecture == "" {
+			architecture = base.Name
+		} else if base.Name != architecture {
+			return "", nil, &MismatchError{references[0], reference,
+				fmt.Sprintf("backbone: %s in the first; %s in the second", architecture, base.Name)}
 		}
-		if !slices.Equal(t.Shape, mean.Shape) {
-			return nil, &Error{c.name, fmt.Errorf("%s has the shape %s, not %s", p.Name,
-				tensor.ShapeString(t.Shape), tensor.ShapeString(mean.Shape))}
+		f, err := OpenBackbone(cmp.Or(base.Weights, base.Name))
+		if err != nil {
+			return "", nil, err
 		}
-		for i, v := range t.Data {
-			sums[i] += float64(v)
-		}
+		files = append(files, f)
 	}
-	for i, v := range sums {
-		mean.Data[i] = float32(v / float64(len(all)))
-	}
-	return mean, nil
+	return architecture, files, nil
 }
 
-// columns returns the first n of a tensor's last axis.
-func columns(t *tensor.Tensor, n int) *tensor.Tensor {
+// sum adds tensors of the same shape.
+type sum struct {
+	shape  []int
+	values []float64
+	count  int
+}
+
+// add adds a tensor. It reports whether its shape is that of the tensors before.
+func (s *sum) add(t *tensor.Tensor) bool {
+	if s.count == 0 {
+		s.shape, s.values = t.Shape, make([]float64, len(t.Data))
+	}
+	if !slices.Equal(t.Shape, s.shape) {
+		return false
+	}
+	for i, v := range t.Data {
+		s.values[i] += float64(v)
+	}
+	s.count++
+	return true
+}
+
+// mean returns the mean of the tensors.
+func (s *sum) mean() *tensor.Tensor {
+	t := tensor.New(s.shape...)
+	for i, v := range s.values {
+		t.Data[i] = float32(v / float64(s.count))
+	}
+	return t
+}
+
+// cutColumns returns the first n values of a tensor's last axis.
+func cutColumns(t *tensor.Tensor, n int) *tensor.Tensor {
 	shape := slices.Clone(t.Shape)
-	had := shape[len(shape)-1]
+	width := shape[len(shape)-1]
 	shape[len(shape)-1] = n
 	cut := tensor.New(shape...)
-	for row := range len(t.Data) / had {
-		copy(cut.Data[row*n:][:n], t.Data[row*had:])
+	for row := range len(t.Data) / width {
+		copy(cut.Data[row*n:][:n], t.Data[row*width:])
 	}
 	return cut
 }
 
-// temperature is what the logits are divided by.
-func (c *Classifier) temperature() float64 {
-	if c.description.Temperature == 0 {
-		return 1
-	}
-	return c.description.Temperature
-}
+// temperature returns the divisor of the logits.
+func (c *Classifier) temperature() float64 { return cmp.Or(c.description.Temperature, 1) }
 
-// commonTraining is the record of a mean of models; nil if they were trained on different
-// pictures or one does not say.
-func commonTraining(all []*Classifier) *Training {
+// mergeTraining returns the record of training of the mean of models. It is nil if they were
+// trained on different pictures, or if one of them has no record.
+func mergeTraining(all []*Classifier) *Training {
 	first := all[0].description.Training
 	if first == nil {
 		return nil
@@ -213,42 +234,50 @@ func commonTraining(all []*Classifier) *Training {
 	return t
 }
 
-// difference says in what two models differ that must be the same for a mean of their
-// weights, or "".
-func difference(a, b *Description) string {
-	text := func(v any) string {
-		t, err := json.Marshal(v)
-		if err != nil {
-			panic("model: " + err.Error()) // plain values only
-		}
-		return string(t)
-	}
-	network := func(m *Description) string {
-		if m.Network != nil {
-			return fmt.Sprintf("a network of its own of %d layers", len(m.Network))
-		}
-		return m.Architecture
-	}
+// describeDifference describes the first difference between two models that prevents averaging
+// their weights; "" if there is none.
+func describeDifference(a, b *Description) string {
+	networkA, networkB := a.describeNetwork(), b.describeNetwork()
 	switch {
-	case network(a) != network(b):
-		return fmt.Sprintf("network: %s and %s", network(a), network(b))
-	case text(a.Network) != text(b.Network):
-		return "network: layers of theirs differ"
+	case networkA != networkB:
+		return fmt.Sprintf("network: %s and %s", networkA, networkB)
+	case encodeJSON(a.Network) != encodeJSON(b.Network):
+		return "network: the layers have different settings"
 	case !slices.Equal(a.Head.Inner, b.Head.Inner):
 		return fmt.Sprintf("inner layers of the head: %v and %v", a.Head.Inner, b.Head.Inner)
 	case !slices.Equal(a.Classes, b.Classes):
-		for i, name := range a.Classes {
-			if i < len(b.Classes) && b.Classes[i] != name {
-				return fmt.Sprintf("classes: %d and %d, of which number %d is %q and %q", len(a.Classes),
-					len(b.Classes),
-					i+1, name, b.Classes[i])
-			}
-		}
-		return fmt.Sprintf("classes: %d and %d", len(a.Classes), len(b.Classes))
+		return describeClasses(a.Classes, b.Classes)
 	case a.Preprocessing != b.Preprocessing:
-		return fmt.Sprintf("preprocessing: %s and %s", text(a.Preprocessing), text(b.Preprocessing))
-	case a.Network != nil && (a.outputs() > len(a.Classes) || b.outputs() > len(b.Classes)):
-		return "acceptance: it is an output of a network of their own, and cannot be taken out"
+		return fmt.Sprintf("preprocessing: %s and %s", encodeJSON(a.Preprocessing), encodeJSON(b.Preprocessing))
+	case a.Network != nil && (a.outputCount() > len(a.Classes) || b.outputCount() > len(b.Classes)):
+		return "acceptance: it is an output of a network that is not one of garb's, and cannot be removed"
 	}
 	return ""
+}
+
+// describeNetwork names the model's network.
+func (d *Description) describeNetwork() string {
+	if d.Network != nil {
+		return fmt.Sprintf("a network of %d layers", len(d.Network))
+	}
+	return d.Architecture
+}
+
+// describeClasses describes the difference between two lists of classes.
+func describeClasses(a, b []string) string {
+	for i, name := range a {
+		if i < len(b) && b[i] != name {
+			return fmt.Sprintf("classes: %d and %d; number %d is %q and %q", len(a), len(b), i+1, name, b[i])
+		}
+	}
+	return fmt.Sprintf("classes: %d and %d", len(a), len(b))
+}
+
+// encodeJSON returns v as JSON. It panics if v has none, as functions do.
+func encodeJSON(v any) string {
+	text, err := json.Marshal(v)
+	if err != nil {
+		panic("model: " + err.Error())
+	}
+	return string(text)
 }

@@ -14,10 +14,10 @@ import (
 	"garb/tensor"
 )
 
-// averaged writes a small model whose weights are all of one kind of value, and returns its
-// path. change may change it before it is saved; with outputs above two there is an
-// acceptance with an output of its own.
-func averaged(t *testing.T, value float32, outputs int, change func(*Description)) string {
+// saveScaled saves a small model with regular weights that are scaled by value, and returns its
+// path. change, if it is not nil, changes the description. With three outputs the model has an
+// acceptance.
+func saveScaled(t *testing.T, value float32, outputs int, change func(*Description)) string {
 	t.Helper()
 	spec := picture.Spec{Width: 16, Height: 16, Filter: picture.Bilinear, Fit: picture.Stretch,
 		Std: [3]float32{255, 255, 255}}
@@ -25,9 +25,9 @@ func averaged(t *testing.T, value float32, outputs int, change func(*Description
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &Description{Format: FormatVersion, Architecture: a.Name, Classes: []string{"dress", "hat"}, Preprocessing: spec,
-		Temperature: float64(1 + value),
-		Training:    &Training{DataDigest: "sha256:1", Epoch: 3, Pictures: [3]int{4, 2, 2}}}
+	d := &Description{Format: FormatVersion, Architecture: a.Name, Classes: []string{"dress", "hat"},
+		Preprocessing: spec, Temperature: float64(1 + value),
+		Training: &Training{DataDigest: "sha256:1", Epoch: 3, Pictures: [3]int{4, 2, 2}}}
 	if outputs > 2 {
 		d.Acceptance = &Acceptance{Method: accept.Class, Refusal: NoneOfThese, Preprocessing: spec, Threshold: 0.5,
 			Calibration: accept.Calibration{Slope: 1}, Validation: accept.Share{Accepted: 1, Count: 1}}
@@ -55,7 +55,7 @@ func averaged(t *testing.T, value float32, outputs int, change func(*Description
 }
 
 func TestAverage(t *testing.T) {
-	small, large := averaged(t, 0.1, 2, nil), averaged(t, 0.4, 2, nil)
+	small, large := saveScaled(t, 0.1, 2, nil), saveScaled(t, 0.4, 2, nil)
 	m, err := Average(t.Context(), small, large, large)
 	if err != nil {
 		t.Fatal(err)
@@ -87,17 +87,17 @@ func TestAverage(t *testing.T) {
 		t.Error(err)
 	}
 	if m, err := Average(t.Context(), small,
-		averaged(t, 1, 2, func(m *Description) { m.Training.DataDigest = "sha256:2" })); err != nil ||
+		saveScaled(t, 1, 2, func(m *Description) { m.Training.DataDigest = "sha256:2" })); err != nil ||
 		m.Training != nil {
-		t.Errorf("of models of different pictures the mean has the record %+v, %v", m.Training, err)
+		t.Errorf("the mean of models of different pictures has the record %+v, %v", m.Training, err)
 	}
 }
 
-// TestAverageDropsAcceptance: a mean has the classes' outputs only, even if all its models
-// have one more.
+// TestAverageDropsAcceptance checks that a mean has only the outputs of the classes, even if all
+// its models have one more.
 func TestAverageDropsAcceptance(t *testing.T) {
-	plain, judging := averaged(t, 0.2, 2, nil), averaged(t, 0.3, 3, nil)
-	for _, models := range [][]string{{judging, judging}, {judging, plain}, {plain, judging}} {
+	plain, judge := saveScaled(t, 0.2, 2, nil), saveScaled(t, 0.3, 3, nil)
+	for _, models := range [][]string{{judge, judge}, {judge, plain}, {plain, judge}} {
 		m, err := Average(t.Context(), models...)
 		if err != nil {
 			t.Fatal(err)
@@ -106,10 +106,10 @@ func TestAverageDropsAcceptance(t *testing.T) {
 		if m.Acceptance != nil || kernel.Shape[1] != 2 || len(m.Golden[0].Logits) != 2 {
 			t.Errorf("acceptance %+v, kernel of %v", m.Acceptance, kernel.Shape)
 		}
-		if !slices.Equal(models, []string{judging, judging}) {
+		if !slices.Equal(models, []string{judge, judge}) {
 			continue
 		}
-		c, err := Open(judging, Options{})
+		c, err := Open(judge, Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -125,14 +125,14 @@ func TestAverageDropsAcceptance(t *testing.T) {
 	}
 }
 
-func TestAverageSaysWhatDiffers(t *testing.T) {
-	plain := averaged(t, 0.2, 2, nil)
+func TestAverageMismatches(t *testing.T) {
+	plain := saveScaled(t, 0.2, 2, nil)
 	for word, change := range map[string]func(*Description){
 		"classes":       func(m *Description) { m.Classes = []string{"hat", "dress"} },
 		"preprocessing": func(m *Description) { m.Preprocessing.Mean[1] = 7 },
 		"inner":         func(m *Description) { m.Head.Inner = []int{4} },
 	} {
-		_, err := Average(t.Context(), plain, averaged(t, 0.2, 2, change))
+		_, err := Average(t.Context(), plain, saveScaled(t, 0.2, 2, change))
 		var e *MismatchError
 		if !errors.As(err, &e) || !strings.Contains(err.Error(), word) {
 			t.Errorf("%s: %v", word, err)
@@ -143,17 +143,18 @@ func TestAverageSaysWhatDiffers(t *testing.T) {
 		t.Error(err)
 	}
 	if _, err := Average(t.Context(), plain); err == nil {
-		t.Error("a mean of one")
+		t.Error("one model was averaged")
 	}
 	if _, err := Average(t.Context(), plain, filepath.Join(t.TempDir(), "none")); err == nil {
-		t.Error("a mean with a model that is not there")
+		t.Error("a model that does not exist was averaged")
 	}
 }
 
-// The mean of backbones is that of each parameter, whatever the classes.
+// TestAverageBackbones checks the mean of each parameter of backbones from models of different
+// classes.
 func TestAverageBackbones(t *testing.T) {
-	small := averaged(t, 0.1, 2, nil)
-	large := averaged(t, 0.4, 2, func(m *Description) { m.Classes = []string{"cat", "dog"} })
+	small := saveScaled(t, 0.1, 2, nil)
+	large := saveScaled(t, 0.4, 2, func(m *Description) { m.Classes = []string{"cat", "dog"} })
 	architecture, mean, err := AverageBackbones(small, large)
 	if err != nil || architecture != "small-cnn" {
 		t.Fatal(architecture, err)
@@ -173,6 +174,6 @@ func TestAverageBackbones(t *testing.T) {
 		t.Errorf("another architecture: %v", err)
 	}
 	if _, _, err := AverageBackbones(small); err == nil {
-		t.Error("one backbone has a mean")
+		t.Error("one backbone was averaged")
 	}
 }

@@ -20,8 +20,8 @@ import (
 	"garb/weights"
 )
 
-// TestGoldenPictures: model files name golden pictures by number, so that they must not
-// change. The digests are of the pictures as they were when the first models were made.
+// TestGoldenPictures checks that the golden pictures, whose numbers are in model files, are those
+// that were drawn for the first models.
 func TestGoldenPictures(t *testing.T) {
 	for n, want := range []string{"7cc7101507219c80", "3af399985d53ee9c", "9295c50336c24a5b", "ec4c68250a3a3122"} {
 		number := []int{0, 1, 2, 15}[n]
@@ -32,8 +32,8 @@ func TestGoldenPictures(t *testing.T) {
 	}
 }
 
-// TestRanking compares with a sort, for logits of every kind.
-func TestRanking(t *testing.T) {
+// TestRank compares with a stable sort, for logits of every kind.
+func TestRank(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	special := []float32{0, float32(math.Copysign(0, -1)), 1, -1, float32(math.Inf(1)), float32(math.Inf(-1)),
 		math.MaxFloat32, -math.MaxFloat32, math.SmallestNonzeroFloat32, -math.SmallestNonzeroFloat32,
@@ -51,7 +51,7 @@ func TestRanking(t *testing.T) {
 		}
 		// cmp.Compare has NaN before every number, and ±0 equal.
 		slices.SortStableFunc(want, func(a, b int) int { return cmp.Compare(logits[b], logits[a]) })
-		if have := Ranking(logits); !slices.Equal(have, want) {
+		if have := Rank(logits); !slices.Equal(have, want) {
 			t.Fatalf("%v: %v, want %v", logits, have, want)
 		}
 	}
@@ -80,8 +80,9 @@ func validDescription() Description {
 		Preprocessing: spec, Golden: []Golden{{0, []float32{1, 2}}}}
 }
 
-// TestDescriptionBounds has the last description that is valid, and the first that is not.
-func TestDescriptionBounds(t *testing.T) {
+// TestDescriptionBounds checks pairs of descriptions: the last that is valid, and the first that is
+// not.
+func TestDescriptionBounds(t *testing.T) { //nolint:funlen // a table
 	layers := func(n int) []nn.Layer { return make([]nn.Layer, n) }
 	own := func(m *Description) { m.Architecture, m.Network, m.FeaturesAt = "", layers(4), 2 }
 	acceptance := func(m *Description) {
@@ -100,7 +101,8 @@ func TestDescriptionBounds(t *testing.T) {
 		{"a network of its own", own, func(m *Description) { own(m); m.Architecture = "small-cnn" }},
 		{"its backbone", own, func(m *Description) { own(m); m.BackboneDigest = "sha256:0" }},
 		{"its head", own, func(m *Description) { own(m); m.Head.Inner = []int{2} }},
-		{"features at 0", func(m *Description) { own(m); m.FeaturesAt = 0 }, func(m *Description) { m.FeaturesAt = -1 }},
+		{"features at 0", func(m *Description) { own(m); m.FeaturesAt = 0 },
+			func(m *Description) { m.FeaturesAt = -1 }},
 		{"features at the end", own, func(m *Description) { own(m); m.FeaturesAt = 3 }},
 		{"features of two layers", func(m *Description) { own(m); m.Network, m.FeaturesAt = layers(2), 0 },
 			func(m *Description) { own(m); m.Network, m.FeaturesAt = layers(2), 1 }},
@@ -121,7 +123,8 @@ func TestDescriptionBounds(t *testing.T) {
 		{"labels in sets", func(m *Description) {}, func(m *Description) {
 			m.MultiLabel, m.Coverage = true, &Coverage{Rule: conformal.Rule{Coverage: 0.9, Threshold: 0.5}}
 		}},
-		{"coverage", func(m *Description) {}, func(m *Description) { m.Coverage = &Coverage{FittedOn: make([]byte, 4)} }},
+		{"coverage", func(m *Description) {},
+			func(m *Description) { m.Coverage = &Coverage{FittedOn: make([]byte, 4)} }},
 		{"acceptance", acceptance, accepts(func(a *Acceptance) { a.Method = "none" })},
 		{"threshold 0", accepts(func(a *Acceptance) { a.Threshold = 0 }),
 			accepts(func(a *Acceptance) { a.Threshold = -1e-9 })},
@@ -137,7 +140,8 @@ func TestDescriptionBounds(t *testing.T) {
 		{"no text", acceptance, accepts(func(a *Acceptance) { a.Refusal = "a\xff" })},
 		{"another size", acceptance, accepts(func(a *Acceptance) { a.Preprocessing.Width++ })},
 		{"validation", acceptance, accepts(func(a *Acceptance) { a.Validation.Count = -1 })},
-		{"others", acceptance, accepts(func(a *Acceptance) { a.Others = []OtherShare{{Share: accept.Share{Count: -1}}} })},
+		{"others", acceptance,
+			accepts(func(a *Acceptance) { a.Others = []OtherShare{{Share: accept.Share{Count: -1}}} })},
 		{"calibration", acceptance, accepts(func(a *Acceptance) { a.Slope = math.NaN() })},
 	} {
 		good, bad := validDescription(), validDescription()
@@ -152,25 +156,27 @@ func TestDescriptionBounds(t *testing.T) {
 	}
 }
 
-// TestGoldenTolerance: a golden logit may be off by a thousandth of one more than its size.
+// TestGoldenTolerance checks that a logit may differ from the golden one by a thousandth of one
+// more than its size.
 func TestGoldenTolerance(t *testing.T) {
 	g := Golden{3, []float32{0, 9, -9}}
 	for _, test := range []struct {
 		logits []float32
 		ok     bool
 	}{
-		{[]float32{0, 9, -9}, true}, {[]float32{0.0009, 9.009, -8.991}, true}, {[]float32{-0.0009, 8.991, -9.009}, true},
+		{[]float32{0, 9, -9}, true},
+		{[]float32{0.0009, 9.009, -8.991}, true}, {[]float32{-0.0009, 8.991, -9.009}, true},
 		{[]float32{0.0011, 9, -9}, false}, {[]float32{0, 9.011, -9}, false}, {[]float32{0, 9, -9.011}, false},
 		{[]float32{0, float32(math.NaN()), -9}, false}, {[]float32{float32(math.Inf(1)), 9, -9}, false},
 	} {
-		if err := checkGolden(g, test.logits); (err == nil) != test.ok {
+		if err := g.compare(test.logits); (err == nil) != test.ok {
 			t.Errorf("%v: %v", test.logits, err)
 		}
 	}
 }
 
-// TestTemperatureOfAMean: a model without a temperature counts as one of 1.
-func TestTemperatureOfAMean(t *testing.T) {
+// TestMissingTemperature checks that a model without a temperature has that of 1.
+func TestMissingTemperature(t *testing.T) {
 	for stored, want := range map[float64]float64{0: 1, 0.5: 0.5, 3: 3} {
 		if have := (&Classifier{description: &Description{Temperature: stored}}).temperature(); have != want {
 			t.Errorf("a stored temperature of %v counts as %v, want %v", stored, have, want)
@@ -178,8 +184,8 @@ func TestTemperatureOfAMean(t *testing.T) {
 	}
 }
 
-// TestBackboneByDigest: a model leaves its backbone out and names it by digest. It opens on
-// these weights, and on no others.
+// TestBackboneByDigest checks that a model whose file has only the digest of its backbone opens
+// with these weights, and with no others.
 func TestBackboneByDigest(t *testing.T) {
 	f, ok := weights.BuiltIn(imageNetBackbone)
 	if !ok {
@@ -219,14 +225,14 @@ func TestBackboneByDigest(t *testing.T) {
 		t.Errorf("other weights: %v", err)
 	}
 	t.Setenv("GARB_HOME", t.TempDir())
-	m.Architecture = "xception" // which nobody pulled
-	if err := open(); err == nil || !strings.Contains(err.Error(), "not at hand") {
+	m.Architecture = "xception" // which has not been pulled
+	if err := open(); err == nil || !strings.Contains(err.Error(), "not available") {
 		t.Errorf("weights that are not here: %v", err)
 	}
 }
 
-// TestUnnamedMaps: a network without names for its outputs that ends in a map answers with the
-// means over the map.
+// TestUnnamedMaps checks that the outputs of an unnamed network that ends in a feature map are the
+// averages over its positions.
 func TestUnnamedMaps(t *testing.T) {
 	n := &nn.Network{Layers: []nn.Layer{
 		{Op: nn.OpInput, Shape: []int{4, 4, 3}},
@@ -257,5 +263,205 @@ func TestUnnamedMaps(t *testing.T) {
 	}
 	if !slices.Equal(outputs, []float32{7.5 * 9, 7.5 * 12}) {
 		t.Errorf("outputs %v", outputs)
+	}
+}
+
+// TestFindLayer checks that the error about an unknown layer names the last five layers.
+func TestFindLayer(t *testing.T) {
+	layers := []nn.Layer{{Op: nn.OpInput}}
+	for n, want := range map[int]string{1: "the last of 1 are a", 5: "the last of 5 are a, b, c, d, e",
+		6: "the last of 6 are b, c, d, e, f"} {
+		all := slices.Clone(layers)
+		for i := range n {
+			all = append(all, nn.Layer{Name: string(rune('a' + i))}, nn.Layer{Op: nn.OpReLU})
+		}
+		if _, err := findLayer(all, "none"); err == nil || !strings.HasSuffix(err.Error(), want) {
+			t.Errorf("%v, not %s", err, want)
+		}
+		if _, err := findLayer(all, ""); err == nil {
+			t.Error("a layer without a name is found")
+		}
+		if at, err := findLayer(all, "a"); at != 1 || err != nil {
+			t.Errorf("layer a is at %d, %v", at, err)
+		}
+	}
+}
+
+// TestClassifierInput finds the layer that a network's classifier takes, if it has one.
+func TestClassifierInput(t *testing.T) {
+	conv := func(in, side int) nn.Layer {
+		return nn.Layer{Op: nn.OpConv, Name: "c", Inputs: []int{in}, Units: 3, Height: side, Width: side, Stride: 1}
+	}
+	input := nn.Layer{Op: nn.OpInput, Shape: []int{4, 4, 3}}
+	relu := func(in int) nn.Layer { return nn.Layer{Op: nn.OpReLU, Inputs: []int{in}} }
+	pool := func(in int) nn.Layer { return nn.Layer{Op: nn.OpGlobalAveragePool, Inputs: []int{in}} }
+	dense := func(in int) nn.Layer { return nn.Layer{Op: nn.OpDense, Name: "d", Inputs: []int{in}, Units: 3} }
+	softmax := func(in int) nn.Layer { return nn.Layer{Op: nn.OpSoftmax, Inputs: []int{in}} }
+	for name, test := range map[string]struct {
+		layers         []nn.Layer
+		named, unnamed int
+	}{
+		"dense":                   {[]nn.Layer{input, relu(0), pool(1), dense(2)}, 2, 2},
+		"dense and softmax":       {[]nn.Layer{input, relu(0), pool(1), dense(2), softmax(3)}, 2, 2},
+		"dense and ReLU":          {[]nn.Layer{input, relu(0), pool(1), dense(2), relu(3)}, 2, 2},
+		"a convolution, and mean": {[]nn.Layer{input, conv(0, 1), pool(1)}, 0, 2},
+		"a convolution of all":    {[]nn.Layer{input, relu(0), conv(1, 4), {Op: nn.OpFlatten, Inputs: []int{2}}}, 1, 3},
+		"features":                {[]nn.Layer{input, relu(0), pool(1)}, 2, 2},
+	} {
+		g, err := nn.NewGraph(test.layers)
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		for _, unnamed := range []bool{false, true} {
+			want := test.named
+			if unnamed {
+				want = test.unnamed
+			}
+			if have := (&Description{Unnamed: unnamed}).findClassifierInput(g); have != want {
+				t.Errorf("%s, unnamed %v: layer %d, want %d", name, unnamed, have, want)
+			}
+		}
+		if have := (&Description{FeaturesAt: 1}).findClassifierInput(g); have != 1 {
+			t.Errorf("%s: features at 1 are at %d", name, have)
+		}
+	}
+}
+
+// TestMeansWithoutTheirAcceptance: where one of two networks has an output for the acceptance,
+// they have no mean.
+func TestMeansWithoutTheirAcceptance(t *testing.T) {
+	plain := Description{Network: make([]nn.Layer, 2), Classes: []string{"a"}}
+	judging := plain
+	judging.Acceptance = &Acceptance{Method: accept.Head}
+	for i, test := range []struct {
+		a, b Description
+		same bool
+	}{{plain, plain, true}, {judging, plain, false}, {plain, judging, false}, {judging, judging, false}} {
+		if d := describeDifference(&test.a, &test.b); (d == "") != test.same {
+			t.Errorf("%d: %q", i, d)
+		}
+	}
+}
+
+func TestHeadNames(t *testing.T) {
+	for name, want := range map[string]bool{
+		"classifier": true, "inner1": true, "inner12": true, "inner01": false, "inner1x": false, "inner": false,
+		"inner0": true, "outer1": false, "": false, "classifier_": false,
+	} {
+		if have := isHeadName(name); have != want {
+			t.Errorf("%q is a name of a head's layer: %v", name, have)
+		}
+	}
+}
+
+// TestRebuildOn: a network of a known backbone and dense layers becomes a model on that
+// backbone, and no other network does.
+func TestRebuildOn(t *testing.T) {
+	a, err := backbone.Lookup("efficientnet-lite0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec := a.Spec
+	spec.Width, spec.Height = 32, 32
+	if a, err = a.Adapt(spec); err != nil {
+		t.Fatal(err)
+	}
+	network := func(change func(layers []nn.Layer)) *Model {
+		t.Helper()
+		layers := Head{Inner: []int{5}}.NetworkGraph(a, 32, 32, 2, 0.1).Layers()
+		if change != nil {
+			change(layers)
+		}
+		g, err := nn.NewGraph(layers)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := rand.New(rand.NewPCG(1, 2))
+		n := &nn.Network{Layers: g.Layers(), Tensors: tensor.Map{}}
+		for _, p := range g.Params() {
+			x := tensor.New(p.Shape...)
+			for i := range x.Data {
+				switch {
+				case strings.HasSuffix(p.Name, "variance"), strings.HasSuffix(p.Name, "gamma"):
+					x.Data[i] = 1
+				default:
+					x.Data[i] = float32(r.NormFloat64()) / 5
+				}
+			}
+			n.Tensors[p.Name] = x
+		}
+		m, err := FromNetwork(n, []string{"hat", "shoe"}, spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := m.SetGolden(t.Context(), nil); err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	m := network(nil)
+	base := tensor.Map{}
+	for _, p := range a.Features(32, 32).Params() {
+		base[p.Name] = m.Tensors[p.Name]
+	}
+	on, ok := m.RebuildOn(t.Context(), "efficientnet-lite0", base)
+	if !ok || on.Architecture != "efficientnet-lite0" || !slices.Equal(on.Head.Inner, []int{5}) || on.Network != nil {
+		t.Fatalf("ok %v", ok)
+	}
+	if _, ok := m.RebuildOn(t.Context(), "none", base); ok {
+		t.Error("an unknown architecture is taken")
+	}
+	if _, ok := m.RebuildOn(t.Context(), "xception", base); ok {
+		t.Error("another architecture is taken")
+	}
+	last := func(op nn.Op) func(l nn.Layer) bool { return func(l nn.Layer) bool { return l.Op == op } }
+	for name, test := range map[string]struct {
+		change func(layers []nn.Layer)
+		ok     bool
+	}{
+		"without a bias": {func(layers []nn.Layer) {
+			layers[slices.IndexFunc(layers, last(nn.OpDense))].Bias = false
+		}, true},
+		"another function": {func(layers []nn.Layer) {
+			layers[slices.IndexFunc(layers, last(nn.OpDense))+1].Op = nn.OpTanh
+		}, false},
+	} {
+		m := network(test.change)
+		for name := range base {
+			base[name] = m.Tensors[name]
+		}
+		if _, ok := m.RebuildOn(t.Context(), "efficientnet-lite0", base); ok != test.ok {
+			t.Errorf("%s: ok %v", name, ok)
+		}
+	}
+	changed := base["stem/conv/kernel"]
+	base["stem/conv/kernel"] = tensor.New(changed.Shape...)
+	if _, ok := m.RebuildOn(t.Context(), "efficientnet-lite0", base); ok {
+		t.Error("a backbone with other weights is taken")
+	}
+	m.Golden = nil
+	if _, ok := m.RebuildOn(t.Context(), "efficientnet-lite0", base); ok {
+		t.Error("a model without golden logits is taken")
+	}
+}
+
+// TestOutputsAndClasses: a network of its own has an output for each class, and one more for the
+// acceptance if the method needs it.
+func TestOutputsAndClasses(t *testing.T) {
+	layers := func(units int) []nn.Layer {
+		return []nn.Layer{{Op: nn.OpInput, Shape: []int{12, 12, 3}}, {Op: nn.OpGlobalAveragePool, Inputs: []int{0}},
+			{Op: nn.OpDense, Name: "d", Inputs: []int{1}, Units: units}}
+	}
+	for units := 1; units <= 4; units++ {
+		for method, want := range map[accept.Method]int{"": 2, accept.Energy: 2, accept.Class: 3, accept.Head: 3} {
+			m := validDescription()
+			m.Architecture, m.Network = "", layers(units)
+			if method != "" {
+				m.Acceptance = &Acceptance{Method: method}
+			}
+			if _, err := m.buildNetworks(m.Preprocessing); (err == nil) != (units == want) {
+				t.Errorf("%d outputs for 2 classes, acceptance %q: %v", units, method, err)
+			}
+		}
 	}
 }

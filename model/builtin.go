@@ -1,30 +1,28 @@
 package model
 
-import (
-	_ "embed"
-
-	"garb/tensor"
-	"garb/weights"
-)
+import _ "embed"
 
 // The names of the built-in models.
 const (
-	// Clothing knows the ten kinds of garment of the small clothing data set.
+	// Clothing has the ten classes of the small clothing data set.
 	Clothing = "clothing"
-	// Garments knows the seventeen kinds of the full clothing data set.
+	// Garments has the seventeen classes of the full clothing data set.
 	Garments = "garments"
-	// ImageNet knows ImageNet's 1000 classes.
+	// ImageNet has ImageNet's 1000 classes.
 	ImageNet = "imagenet"
 )
 
-// DefaultName is the model that answers if none is named.
+// DefaultName is the name of the model that Default opens.
 const DefaultName = Clothing
+
+// imageNetBackbone is the name of the built-in network in package weights.
+const imageNetBackbone = "efficientnet-lite0"
 
 // BuiltInNames returns the names of the built-in models, for Open.
 func BuiltInNames() []string { return []string{Clothing, Garments, ImageNet} }
 
-// `make model` makes both files; their training records say how. Clothing's has a head
-// alone, on the features of Garments.
+// `make model` trains both models; their training records say how. The file of Clothing has only
+// a head, on the features of Garments.
 var (
 	//go:embed clothing.safetensors
 	clothingFile []byte
@@ -32,11 +30,12 @@ var (
 	garmentsFile []byte
 )
 
-// garmentsDigest is the digest of garmentsFile, which a test holds: to compute it would
-// take a part of the time to a first answer.
+// garmentsDigest is the digest of garmentsFile, as a test checks. Computing it would delay the
+// first answer.
 const garmentsDigest = "sha256:849779f44494fad83b93a443ccdafd7a1430c6c8426d35a47a3928d03a8672b2"
 
-// builtInFile returns the file of a built-in model that has one.
+// builtInFile returns the file of a built-in model. ok is false for any other name, and for
+// ImageNet, which package weights holds.
 func builtInFile(name string) (data []byte, ok bool) {
 	switch name {
 	case Clothing:
@@ -45,23 +44,4 @@ func builtInFile(name string) (data []byte, ok bool) {
 		return garmentsFile, true
 	}
 	return nil, false
-}
-
-// HasBuiltInBackbone reports whether every garb of this version has the backbone weights with
-// this digest, so that a model's file may refer to them.
-func HasBuiltInBackbone(architecture, digest string) bool {
-	if digest == garmentsDigest {
-		return architecture == imageNetBackbone
-	}
-	f, ok := weights.BuiltIn(architecture)
-	return ok && weights.Digest(architecture, f) == digest
-}
-
-// OpenBackbone opens a backbone's weights: a built-in model's, or as weights.Open does.
-func OpenBackbone(reference string) (*tensor.File, error) {
-	switch reference {
-	case Clothing, Garments:
-		return tensor.Decode(garmentsFile)
-	}
-	return weights.Open(reference)
 }

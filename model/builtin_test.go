@@ -8,7 +8,7 @@ import (
 	"garb/weights"
 )
 
-// The digest that models refer to is that of the file.
+// TestGarmentsDigest checks that the constant is the digest of the file.
 func TestGarmentsDigest(t *testing.T) {
 	f, err := tensor.Decode(garmentsFile)
 	if err != nil {
@@ -38,8 +38,7 @@ func TestBuiltInNames(t *testing.T) {
 	for name, want := range map[string][]string{
 		Clothing: {"dress", "hat", "longsleeve", "outwear", "pants", "shirt", "shoes", "shorts", "skirt", "t-shirt"},
 		Garments: {"blazer", "blouse", "body", "dress", "hat", "hoodie", "longsleeve", "outwear", "pants", "polo",
-			"shirt",
-			"shoes", "shorts", "skirt", "t-shirt", "top", "undershirt"},
+			"shirt", "shoes", "shorts", "skirt", "t-shirt", "top", "undershirt"},
 	} {
 		if c, err := Open(name, Options{}); err != nil || !slices.Equal(c.Classes(), want) {
 			t.Errorf("%s: %v", name, err)

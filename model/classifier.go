@@ -1,388 +1,24 @@
-// Package model reads and writes garb's model files, and answers with them. Package garb is the
-// plain way to do so; this one is for those who look inside: training, evaluation, reports and
-// the service.
 package model
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"io"
-	"io/fs"
-	"os"
-	"path"
-	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
 
-	"garb/backbone"
 	"garb/nn"
-	"garb/picture"
 	"garb/tensor"
-	"garb/weights"
 )
 
-// Version is garb's version.
-const Version = "0.1.0"
-
-// imageNetBackbone is the built-in network, under its name in package weights.
-const imageNetBackbone = "efficientnet-lite0"
-
-// ErrNotModel is wrapped by errors about files that are no model.
-var ErrNotModel = errors.New("not a model")
-
-// Error says that a model cannot be used.
-type Error struct {
-	Model string // as it was asked for
-	Err   error
-}
-
-func (e *Error) Error() string { return fmt.Sprintf("model %s: %v", e.Model, e.Err) }
-
-// Unwrap returns the cause.
-func (e *Error) Unwrap() error { return e.Err }
-
-// Options of a Classifier or Extractor.
-type Options struct {
-	// Threads is the largest number of cores that one answer uses; 0 means all.
-	Threads int
-	// Limits of a picture; the zero value means picture.DefaultLimits.
-	Limits picture.Limits
-	// Size is the side of the pictures, in pixels, that Open has a model answer on; 0
-	// means the model's own. Most networks take any size, yet answer best near that
-	// which they were trained for, and are calibrated for their own alone.
-	Size int
-	// Accept is the acceptance, from 0 to 1, from which a picture is accepted; nil means
-	// the model's own threshold, and 0 accepts all. It is an error, ErrNoAcceptance, to set
-	// another for a model that does not judge, as with a Size other than the model's: its
-	// acceptance was not measured on such pictures.
-	Accept *float64
-}
-
-// resized is a preprocessing at the side that o asks for.
-func (o Options) resized(s picture.Spec) picture.Spec {
-	if o.Size != 0 {
-		s.Width, s.Height = o.Size, o.Size
-	}
-	return s
-}
-
-func (o Options) limits() picture.Limits {
-	if o.Limits == (picture.Limits{}) {
-		return picture.DefaultLimits()
-	}
-	return o.Limits
-}
-
-// Prediction is one class with how sure the model is of it.
-type Prediction struct {
-	Class       string  `json:"class"`
-	Probability float64 `json:"probability"` // see Description.Probabilities
-	Logit       float32 `json:"logit"`
-	Index       int     `json:"-"` // the class's place among the model's classes
-}
-
-// ListedPrediction is a prediction as the commands and the service list it: one of ImageNet's
-// classes, of which some have the same name, comes with what identifies it.
-type ListedPrediction struct {
-	Prediction
-	WNID  string `json:"wnid,omitempty"`  // WordNet's identifier: "n04370456"
-	Index *int   `json:"index,omitempty"` // the class's place in the network's output
-}
-
-// List returns predictions of the classifier with what identifies ImageNet's classes.
-func (c *Classifier) List(predictions []Prediction) []ListedPrediction {
-	listed := make([]ListedPrediction, len(predictions))
-	for i, p := range predictions {
-		listed[i].Prediction = p
-		if wnid := c.WNID(p.Index); wnid != "" {
-			listed[i].WNID, listed[i].Index = wnid, &listed[i].Prediction.Index
-		}
-	}
-	return listed
-}
-
-// WNID returns WordNet's identifier of a class, by its place; "" for a model whose classes are
-// not ImageNet's.
-func (c *Classifier) WNID(class int) string {
-	if c.wnids == nil {
-		return ""
-	}
-	return c.wnids[class]
-}
-
-// Classifier answers what is in a picture. It may be used by many goroutines.
+// Classifier says what a picture shows. Many goroutines may use it at a time.
 type Classifier struct {
 	*Extractor
-	name, digest string
-	wnids        []string // of the classes, if they are ImageNet's
-	head         *head
-	judge        *judge // nil if the model does not judge
-	networks     networks
-	weights      nn.Weights // of networks.whole
-	mapper       func() (*mapper, error)
-	description  *Description
-}
-
-// Default opens the built-in clothing classifier.
-func Default(o Options) (*Classifier, error) { return Open(DefaultName, o) }
-
-// Open opens a model: the path of a model file, the folder of a training run
-// (its best checkpoint), or the name of a built-in model. It checks the file, its
-// weights and its golden logits; errors are *Error.
-func Open(name string, o Options) (*Classifier, error) {
-	c, err := open(name, o)
-	if err != nil {
-		return nil, &Error{name, err}
-	}
-	return c, nil
-}
-
-func open(name string, o Options) (*Classifier, error) {
-	if name == ImageNet {
-		return openImageNet(o)
-	}
-	if data, ok := builtInFile(name); ok {
-		return decode(name, data, o)
-	}
-	path, err := findFile(name)
-	if err != nil {
-		return nil, err
-	}
-	f, err := tensor.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	return newClassifier(strings.TrimSuffix(filepath.Base(path), ".safetensors"), f, o)
-}
-
-// OpenBytes opens the model in the bytes of a model file, which it does not keep. It checks
-// them as Open does; errors are *Error.
-func OpenBytes(data []byte, o Options) (*Classifier, error) {
-	const name = "bytes"
-	c, err := decode(name, data, o)
-	if err != nil {
-		return nil, &Error{name, err}
-	}
-	return c, nil
-}
-
-func decode(name string, data []byte, o Options) (*Classifier, error) {
-	f, err := tensor.Decode(data)
-	if err != nil {
-		return nil, err
-	}
-	return newClassifier(name, f, o)
-}
-
-// maxFileBytes bounds a model file that is read into memory, as tensor.ReadFile does.
-const maxFileBytes = 2 << 30
-
-// OpenFS opens a model file or the folder of a training run in a file system. It checks it as
-// Open does; errors are *Error.
-func OpenFS(fsys fs.FS, name string, o Options) (*Classifier, error) {
-	c, err := openFS(fsys, name, o)
-	if err != nil {
-		return nil, &Error{name, err}
-	}
-	return c, nil
-}
-
-func openFS(fsys fs.FS, name string, o Options) (*Classifier, error) {
-	info, err := fs.Stat(fsys, name)
-	if err != nil {
-		return nil, err
-	}
-	if info.IsDir() {
-		if name, err = bestCheckpoint(fsys, name); err != nil {
-			return nil, err
-		}
-	}
-	f, err := fsys.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxFileBytes+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(data) > maxFileBytes {
-		return nil, fmt.Errorf("the file has more than %d bytes", maxFileBytes)
-	}
-	return decode(strings.TrimSuffix(path.Base(name), ".safetensors"), data, o)
-}
-
-// findFile finds the file of a model.
-func findFile(name string) (string, error) {
-	info, err := os.Stat(name)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return "", fmt.Errorf("there is no such file or run, and the built-in models are %s: %w",
-			strings.Join(BuiltInNames(), ", "), fs.ErrNotExist)
-	case err != nil:
-		return "", err
-	case !info.IsDir():
-		return name, nil
-	}
-	return BestCheckpoint(name)
-}
-
-// BestCheckpoint returns the best checkpoint in a run's folder. Checkpoints are
-// written when an epoch is better than all before, as
-// checkpoints/NAME_{epoch}_{validation accuracy}.safetensors: so it is the one of
-// the latest epoch.
-func BestCheckpoint(run string) (string, error) {
-	best, err := bestCheckpoint(os.DirFS(run), ".")
-	if err != nil {
-		return "", err
-	}
-	return filepath.Join(run, filepath.FromSlash(best)), nil
-}
-
-func bestCheckpoint(fsys fs.FS, run string) (string, error) {
-	folder := path.Join(run, "checkpoints")
-	files, err := fs.ReadDir(fsys, folder)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return "", err
-	}
-	best, bestEpoch := "", -1
-	for _, f := range files {
-		parts := strings.Split(f.Name(), "_")
-		if len(parts) < 3 || path.Ext(f.Name()) != ".safetensors" {
-			continue
-		}
-		if epoch, err := strconv.Atoi(parts[len(parts)-2]); err == nil && epoch > bestEpoch {
-			best, bestEpoch = path.Join(folder, f.Name()), epoch
-		}
-	}
-	if best == "" {
-		return "", fmt.Errorf("%w: the folder has no checkpoints/*.safetensors; give a model file or the folder of a "+
-			"finished run", ErrNotModel)
-	}
-	return best, nil
-}
-
-// newClassifier opens the model in a file.
-func newClassifier(name string, f *tensor.File, o Options) (*Classifier, error) {
-	m, ok, err := decodeDescription(f)
-	if err != nil {
-		return nil, err
-	}
-	if !ok {
-		return nil,
-			fmt.Errorf("%w: the file has weights but no classes; train a model on them with garb train, or use "+
-				"garb embed --weights", ErrNotModel)
-	}
-	if err := m.checkTensors(f); err != nil {
-		return nil, err
-	}
-	base := f
-	if m.BackboneDigest != "" {
-		if base, err = findBackbone(m); err != nil {
-			return nil, err
-		}
-	}
-	c, err := m.compile(base, f, o)
-	if err != nil {
-		return nil, err
-	}
-	for _, g := range m.Golden {
-		got, err := c.golden(context.Background(), g.Picture)
-		if err != nil {
-			return nil, err
-		}
-		if err := checkGolden(g, got.Logits); err != nil {
-			return nil, err
-		}
-	}
-	spec := o.resized(m.Preprocessing)
-	resized := spec != m.Preprocessing
-	if resized {
-		m.Preprocessing, m.Coverage = spec, nil // whose promise is for the model's own size
-		if c, err = m.compile(base, f, o); err != nil {
-			return nil, err
-		}
-	}
-	c.name, c.digest = name, f.Digest()
-	return c, c.setThreshold(o.Accept, resized)
-}
-
-// compile makes the classifier of a model with the weights of its backbone and its head. It
-// has neither name nor digest.
-func (m *Description) compile(base, top nn.Weights, o Options) (*Classifier, error) {
-	n, err := m.networks(m.Preprocessing)
-	if err != nil {
-		return nil, err
-	}
-	e, err := newExtractor(n.features, base, m.Preprocessing, o)
-	if err != nil {
-		return nil, err
-	}
-	h, err := newHead(n.head, top, m.outputs())
-	if err != nil {
-		return nil, err
-	}
-	w := nn.Overlay{Top: top, Below: base}
-	j, err := m.newJudge(w, e.count)
-	if err != nil {
-		return nil, err
-	}
-	return &Classifier{Extractor: e, head: h, judge: j, networks: n, weights: w, mapper: newMapper(n.whole, w, o),
-		description: m}, nil
-}
-
-// golden returns what the model answers to golden picture n.
-func (c *Classifier) golden(ctx context.Context, n int) (Golden, error) {
-	input := make([]float32, c.spec.ValueCount())
-	c.spec.Tensor(DrawGoldenPicture(n), input)
-	features, err := c.features(ctx, input)
-	if err != nil {
-		return Golden{}, err
-	}
-	logits, err := c.head.one(ctx, features)
-	return Golden{n, logits}, err
-}
-
-// findBackbone finds the weights that a model refers to by digest.
-func findBackbone(m *Description) (*tensor.File, error) {
-	if m.BackboneDigest == garmentsDigest && m.Architecture == imageNetBackbone {
-		return tensor.Decode(garmentsFile)
-	}
-	f, err := weights.Open(m.Architecture)
-	if err != nil {
-		return nil, fmt.Errorf("its backbone %s is not at hand: %w", m.Architecture, err)
-	}
-	if digest := weights.Digest(m.Architecture, f); digest != m.BackboneDigest {
-		return nil,
-			fmt.Errorf("its backbone %s has the digest %s, and the one at hand %s: it was trained with other weights",
-				m.Architecture, m.BackboneDigest, digest)
-	}
-	return f, nil
-}
-
-// openImageNet opens the built-in network with its own top.
-func openImageNet(o Options) (*Classifier, error) {
-	f, ok := weights.BuiltIn(imageNetBackbone)
-	if !ok {
-		return nil, ErrNotModel
-	}
-	a, err := backbone.Lookup(imageNetBackbone)
-	if err != nil {
-		return nil, err
-	}
-	m := &Description{Format: FormatVersion, Architecture: a.Name, Preprocessing: o.resized(a.Spec)}
-	var wnids []string
-	for _, class := range weights.ImageNetClasses() {
-		m.Classes, wnids = append(m.Classes, class.Name), append(wnids, class.WNID)
-	}
-	c, err := m.compile(f, f, o)
-	if err != nil {
-		return nil, err
-	}
-	c.name, c.digest, c.wnids = ImageNet, weights.Digest(imageNetBackbone, f), wnids
-	return c, c.setThreshold(o.Accept, false)
+	name, digest  string
+	wnids         []string // of the classes, if they are ImageNet's
+	head          *head
+	judge         *judge // nil if the model does not judge
+	networks      networks
+	weights       nn.Weights              // of networks.whole
+	compileMapper func() (*mapper, error) // on the first call: most programs draw no maps
+	description   *Description
 }
 
 // Name returns the model's name: that of a built-in model, or of the file without
@@ -392,29 +28,80 @@ func (c *Classifier) Name() string { return c.name }
 // Digest returns the digest of the model's file: "sha256:" and 64 digits.
 func (c *Classifier) Digest() string { return c.digest }
 
+// Description returns what the model's file says about the model.
+func (c *Classifier) Description() Description { return *c.description }
+
 // Classes returns the classes in the order of the logits.
 func (c *Classifier) Classes() []string { return slices.Clone(c.description.Classes) }
 
-// Description returns what the model's file says of itself.
-func (c *Classifier) Description() Description { return *c.description }
+// WNID returns WordNet's identifier of a class, which is given by its index; "" for a model whose
+// classes are not ImageNet's.
+func (c *Classifier) WNID(class int) string {
+	if c.wnids == nil {
+		return ""
+	}
+	return c.wnids[class]
+}
 
-// Classify answers what is in an encoded picture: all classes, the most probable
-// first. Its errors are *picture.Error, or ctx's.
+// DistinctClasses returns the classes in the order of the logits. Where several of ImageNet's
+// classes share a name, their WordNet identifiers are appended to it.
+func (c *Classifier) DistinctClasses() []string {
+	count := map[string]int{}
+	for _, class := range c.description.Classes {
+		count[class]++
+	}
+	names := make([]string, len(c.description.Classes))
+	for i, class := range c.description.Classes {
+		if names[i] = class; count[class] > 1 {
+			names[i] += " (" + c.WNID(i) + ")"
+		}
+	}
+	return names
+}
+
+// Network returns the whole network with its weights. Its input is what Spec().Tensor writes.
+func (c *Classifier) Network() (*nn.Network, error) {
+	n := &nn.Network{Layers: c.networks.whole.Layers(), Tensors: tensor.Map{}}
+	for _, p := range c.networks.whole.Params() {
+		t, err := c.weights.Tensor(p.Name)
+		if err != nil {
+			return nil, &Error{c.name, err}
+		}
+		n.Tensors[p.Name] = t
+	}
+	return n, nil
+}
+
+// Classify returns the predictions for an encoded picture, the most probable class first.
+// Errors are *picture.Error, or ctx's.
 func (c *Classifier) Classify(ctx context.Context, data []byte) ([]Prediction, error) {
 	features, err := c.Embed(ctx, data)
 	if err != nil {
 		return nil, err
 	}
-	logits, err := c.head.one(ctx, features)
+	outputs, err := c.head.runOne(ctx, features)
 	if err != nil {
 		return nil, err
 	}
-	return c.Predictions(logits[:len(c.description.Classes)]), nil
+	return c.Predictions(outputs[:len(c.description.Classes)]), nil
 }
 
-// Logits writes the logits of inputs, as Spec().Tensor gives them one after another,
-// to logits, in the order of Classes. The error is ctx's. It panics if the lengths do
-// not fit.
+// Judge returns the answer to an encoded picture: its predictions, and whether it shows any of
+// the classes. Errors are *picture.Error, or ctx's.
+func (c *Classifier) Judge(ctx context.Context, data []byte) (Answer, error) {
+	features, err := c.Embed(ctx, data)
+	if err != nil {
+		return Answer{}, err
+	}
+	row := make([]float32, c.OutputCount())
+	if err := c.HeadOutputs(ctx, features, row); err != nil {
+		return Answer{}, err
+	}
+	return c.Answer(row), nil
+}
+
+// Logits writes a row of logits, in the order of Classes, for each of several inputs, which
+// Spec().Tensor wrote. The error is ctx's. It panics if the lengths do not match.
 func (c *Classifier) Logits(ctx context.Context, inputs, logits []float32) error {
 	features := make([]float32, len(logits)/len(c.description.Classes)*c.FeatureCount())
 	if err := c.Features(ctx, inputs, features); err != nil {
@@ -423,9 +110,8 @@ func (c *Classifier) Logits(ctx context.Context, inputs, logits []float32) error
 	return c.HeadLogits(ctx, features, logits)
 }
 
-// HeadLogits writes the logits of feature vectors, as Features gives them one after
-// another: with these at hand it saves the network. The error is ctx's. It panics if the
-// lengths do not fit.
+// HeadLogits writes the rows of Logits for feature vectors that Features wrote. It runs only the
+// head. The error is ctx's. It panics if the lengths do not match.
 func (c *Classifier) HeadLogits(ctx context.Context, features, logits []float32) error {
 	classes, outputs := len(c.description.Classes), c.head.outputs
 	if outputs == classes {
@@ -441,13 +127,41 @@ func (c *Classifier) HeadLogits(ctx context.Context, features, logits []float32)
 	return nil
 }
 
-// Predictions returns what the model says of a picture with these logits, one for each class:
-// all classes, the most probable first.
-func (c *Classifier) Predictions(logits []float32) []Prediction {
-	probabilities := c.description.Probabilities(logits)
-	predictions := make([]Prediction, len(logits))
-	for i, class := range Ranking(logits) {
-		predictions[i] = Prediction{c.description.Classes[class], probabilities[class], logits[class], class}
+// OutputCount returns the length of a row of Outputs: the number of classes, and one more
+// if the model judges.
+func (c *Classifier) OutputCount() int {
+	if c.judge == nil {
+		return len(c.description.Classes)
 	}
-	return predictions
+	return len(c.description.Classes) + 1
+}
+
+// Outputs writes a row of OutputCount values for each of several inputs, which Spec().Tensor
+// wrote: the logits in the order of Classes and, if the model judges, the logit of the acceptance,
+// log(a/(1−a)). The error is ctx's. It panics if the lengths do not match.
+func (c *Classifier) Outputs(ctx context.Context, inputs, rows []float32) error {
+	features := make([]float32, len(rows)/c.OutputCount()*c.FeatureCount())
+	if err := c.Features(ctx, inputs, features); err != nil {
+		return err
+	}
+	return c.HeadOutputs(ctx, features, rows)
+}
+
+// HeadOutputs writes the rows of Outputs for feature vectors that Features wrote. It runs the
+// head only. The error is ctx's. It panics if the lengths do not match.
+func (c *Classifier) HeadOutputs(ctx context.Context, features, rows []float32) error {
+	classes, width, outputs := len(c.description.Classes), c.OutputCount(), c.head.outputs
+	if width == classes {
+		return c.HeadLogits(ctx, features, rows)
+	}
+	raw := make([]float32, len(rows)/width*outputs)
+	if err := c.head.run(ctx, features, raw); err != nil {
+		return err
+	}
+	for i := range len(rows) / width {
+		row, rawRow := rows[i*width:][:width], raw[i*outputs:][:outputs]
+		copy(row, rawRow[:classes])
+		row[classes] = c.judge.computeLogit(features[i*c.count:][:c.count], rawRow, classes)
+	}
+	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -79,7 +80,7 @@ func TestImageNet(t *testing.T) {
 	}
 }
 
-// TestSize: the model answers on pictures of the size asked for, as one compiled for it.
+// TestSize checks that a model answers on pictures of the size in its options.
 func TestSize(t *testing.T) {
 	for _, name := range []string{model.Clothing, model.ImageNet} {
 		c, err := model.Open(name, model.Options{Size: 128})
@@ -133,7 +134,7 @@ func TestEmbed(t *testing.T) {
 	}
 }
 
-func TestClassifierIsSharedByGoroutines(t *testing.T) {
+func TestClassifierInGoroutines(t *testing.T) {
 	c, err := model.Default(model.Options{Threads: 2})
 	if err != nil {
 		t.Fatal(err)
@@ -156,8 +157,8 @@ func TestClassifierIsSharedByGoroutines(t *testing.T) {
 	wait.Wait()
 }
 
-// TestEveryLevelOpensTheBuiltInNames lets other processes open them, since the
-// level is chosen when a process starts: the golden logits must hold there.
+// TestEveryLevelOpensTheBuiltInNames opens the built-in models in other processes, since a process
+// chooses its level of kernels when it starts: the golden logits must hold at each.
 func TestEveryLevelOpensTheBuiltInNames(t *testing.T) {
 	if os.Getenv("GARB_TEST_OPEN") != "" {
 		for _, name := range []string{model.Clothing, model.ImageNet} {
@@ -176,9 +177,9 @@ func TestEveryLevelOpensTheBuiltInNames(t *testing.T) {
 	}
 }
 
-// small saves a model of its own backbone: the homework's network for pictures of
-// 12 × 12 with drawn weights.
-func small(t *testing.T) (path string, description model.Model, tensors tensor.Map) {
+// saveSmall saves a model whose file has its backbone: small-cnn for pictures of 12 × 12 with random
+// weights.
+func saveSmall(t *testing.T) (path string, m model.Model) {
 	t.Helper()
 	a, err := backbone.Lookup("small-cnn")
 	if err != nil {
@@ -187,31 +188,30 @@ func small(t *testing.T) (path string, description model.Model, tensors tensor.M
 	spec := a.Spec
 	spec.Width, spec.Height = 12, 12
 	random := rand.New(rand.NewPCG(1, 1))
-	tensors = tensor.Map{}
-	graphs := append(a.Features(12, 12).Params(), model.Head{}.Graph(a.FeatureCount, 3, 0).Params()...)
-	for _, p := range graphs {
+	tensors := tensor.Map{}
+	for _, p := range append(a.Features(12, 12).Params(), model.Head{}.Graph(a.FeatureCount, 3, 0).Params()...) {
 		v := tensor.New(p.Shape...)
 		for i := range v.Data {
 			v.Data[i] = float32(random.NormFloat64()) * 0.1
 		}
 		tensors[p.Name] = v
 	}
-	description = model.Model{Description: model.Description{
+	m = model.Model{Description: model.Description{
 		Format: model.FormatVersion, Architecture: a.Name, Classes: []string{"hat", "shoe", "sock"},
 		Preprocessing: spec,
 	}, Tensors: tensors}
-	if err := description.SetGolden(t.Context(), nil); err != nil {
+	if err := m.SetGolden(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}
 	path = filepath.Join(t.TempDir(), "small.safetensors")
-	if err := description.Save(path, tensor.Float32); err != nil {
+	if err := m.Save(path, tensor.Float32); err != nil {
 		t.Fatal(err)
 	}
-	return path, description, tensors
+	return path, m
 }
 
-func TestModelFileOfItsOwnBackbone(t *testing.T) {
-	path, _, _ := small(t)
+func TestModelWithBackbone(t *testing.T) {
+	path, _ := saveSmall(t)
 	c, err := model.Open(path, model.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -222,32 +222,28 @@ func TestModelFileOfItsOwnBackbone(t *testing.T) {
 	}
 }
 
+//
+//nolint:funlen // it is a table
 func TestBadModels(t *testing.T) {
-	path, description, tensors := small(t)
-	for name, spoil := range map[string]func(m *model.Model, w tensor.Map){
-		"golden logits": func(m *model.Model, _ tensor.Map) { m.Golden[0].Logits[1] += 0.01 },
-		"preprocessing": func(m *model.Model, _ tensor.Map) { m.Preprocessing.Std[0] = 100 },
-		"class order": func(m *model.Model, _ tensor.Map) {
-			m.Golden[0].Logits[0], m.Golden[0].Logits[2] = m.Golden[0].Logits[2], m.Golden[0].Logits[0]
+	_, good := saveSmall(t)
+	for name, spoil := range map[string]func(m *model.Model){
+		"golden logits": func(m *model.Model) { m.Golden[0].Logits[1] += 0.01 },
+		"preprocessing": func(m *model.Model) { m.Preprocessing.Std[0] = 100 },
+		"class order": func(m *model.Model) {
+			logits := m.Golden[0].Logits
+			logits[0], logits[2] = logits[2], logits[0]
 		},
-		"NaN":            func(_ *model.Model, w tensor.Map) { w["conv1/kernel"].Data[3] = float32(math.NaN()) },
-		"missing tensor": func(_ *model.Model, w tensor.Map) { delete(w, "dense1/bias") },
-		"another shape":  func(_ *model.Model, w tensor.Map) { w["classifier/bias"] = tensor.New(4) },
-		"other backbone": func(m *model.Model, _ tensor.Map) { m.Architecture = "xception" },
-		"unknown digest": func(m *model.Model, _ tensor.Map) {
-			m.Architecture,
-				m.BackboneDigest = "efficientnet-lite0", "sha256:0"
+		"NaN":            func(m *model.Model) { m.Tensors["conv1/kernel"].Data[3] = float32(math.NaN()) },
+		"missing tensor": func(m *model.Model) { delete(m.Tensors, "dense1/bias") },
+		"another shape":  func(m *model.Model) { m.Tensors["classifier/bias"] = tensor.New(4) },
+		"other backbone": func(m *model.Model) { m.Architecture = "xception" },
+		"unknown digest": func(m *model.Model) {
+			m.Architecture, m.BackboneDigest = "efficientnet-lite0", "sha256:0"
 		},
-		"input too small": func(m *model.Model, _ tensor.Map) { m.Preprocessing.Width = 1 },
+		"input too small": func(m *model.Model) { m.Preprocessing.Width = 1 },
 	} {
-		m, w := description, tensor.Map{}
-		m.Golden = []model.Golden{{Picture: description.Golden[0].Picture,
-			Logits: append([]float32(nil), description.Golden[0].Logits...)}}
-		for k, v := range tensors {
-			w[k] = &tensor.Tensor{Shape: v.Shape, Data: append([]float32(nil), v.Data...)}
-		}
-		spoil(&m, w)
-		m.Tensors = w
+		m := cloneModel(good)
+		spoil(&m)
 		bad := filepath.Join(t.TempDir(), "bad.safetensors")
 		if err := m.Save(bad, tensor.Float32); err != nil {
 			t.Fatal(name, err)
@@ -258,6 +254,23 @@ func TestBadModels(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+}
+
+// cloneModel returns a copy of a model with its own golden logits and tensors.
+func cloneModel(m model.Model) model.Model {
+	m.Golden = slices.Clone(m.Golden)
+	for i, g := range m.Golden {
+		m.Golden[i].Logits = slices.Clone(g.Logits)
+	}
+	m.Tensors = maps.Clone(m.Tensors)
+	for name, t := range m.Tensors {
+		m.Tensors[name] = &tensor.Tensor{Shape: t.Shape, Data: slices.Clone(t.Data)}
+	}
+	return m
+}
+
+func TestSaveRefusesBadDescriptions(t *testing.T) {
+	_, good := saveSmall(t)
 	for name, spoil := range map[string]func(m *model.Model){
 		"no classes":     func(m *model.Model) { m.Classes = nil },
 		"class twice":    func(m *model.Model) { m.Classes = []string{"hat", "hat", "sock"} },
@@ -266,26 +279,29 @@ func TestBadModels(t *testing.T) {
 		"unknown name":   func(m *model.Model) { m.Architecture = "resnet" },
 		"golden classes": func(m *model.Model) { m.Golden = []model.Golden{{Logits: []float32{1}}} },
 	} {
-		m := description
+		m := good
 		spoil(&m)
 		if err := m.Save(filepath.Join(t.TempDir(), "bad.safetensors"), tensor.Float32); err == nil {
 			t.Errorf("%s: saved", name)
 		}
 	}
+}
 
-	// Every bit counts: those of the header break it, those of a weight its digest.
+// TestFlippedBits checks that a model does not open if a bit of a weight is flipped.
+func TestFlippedBits(t *testing.T) {
+	path, m := saveSmall(t)
 	data := read(t, path)
 	random := rand.New(rand.NewPCG(2, 2))
 	bad := filepath.Join(t.TempDir(), "bad.safetensors")
 	for range 200 {
-		flipped := append([]byte(nil), data...)
-		at := len(data) - 1 - random.IntN(tensorBytes(tensors))
+		flipped := slices.Clone(data)
+		at := len(data) - 1 - random.IntN(tensorBytes(m.Tensors))
 		flipped[at] ^= 1 << random.IntN(8)
 		if err := os.WriteFile(bad, flipped, 0o644); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := model.Open(bad, model.Options{}); err == nil {
-			t.Errorf("a bit of byte %d may be flipped", at)
+			t.Errorf("a model opens with a flipped bit in byte %d", at)
 		}
 	}
 }
@@ -299,7 +315,7 @@ func tensorBytes(m tensor.Map) int {
 }
 
 func TestModelCutAtEveryByte(t *testing.T) {
-	path, _, _ := small(t)
+	path, _ := saveSmall(t)
 	data := read(t, path)
 	cut := filepath.Join(t.TempDir(), "cut.safetensors")
 	// Every cut of the header, and then in steps.
@@ -332,7 +348,8 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 	if err := tensor.WriteFile(alone, nil, tensor.Map{"a": tensor.New(1)}, tensor.Float32); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := model.Open(alone, model.Options{}); !errors.Is(err, model.ErrNotModel) {
+	if _, err := model.Open(alone, model.Options{}); !errors.Is(err, model.ErrNoClasses) ||
+		!errors.Is(err, model.ErrNotModel) {
 		t.Errorf("%v", err)
 	}
 	if _, err := model.Open(example, model.Options{}); err == nil {

@@ -13,17 +13,17 @@ import (
 // Coverage is the rule of a model's prediction sets.
 type Coverage struct {
 	conformal.Rule
-	// FittedOn has the first five bytes of the SHA-256 of each picture that the rule was
-	// fitted on, sorted, one after another: sets are not to be measured on these.
+	// FittedOn holds the first five bytes of the SHA-256 of each picture that the rule was
+	// fitted on, sorted and concatenated. Sets must not be measured on these pictures.
 	FittedOn []byte `json:"fitted_on,omitempty"`
 }
 
-// fingerprintBytes is the length of what Coverage.FittedOn keeps of a picture: one of a
-// thousand pictures is taken for one of a thousand others once in a million times.
+// fingerprintBytes is the number of bytes of a picture's SHA-256 in Coverage.FittedOn. With five,
+// any of a thousand pictures is mistaken for one of a thousand others once in a million times.
 const fingerprintBytes = 5
 
-// NewCoverage returns a rule with the pictures that it was fitted on, by their SHA-256 in
-// hexadecimal.
+// NewCoverage returns a rule with the pictures that it was fitted on, which are given by their
+// SHA-256 in hexadecimal.
 func NewCoverage(r conformal.Rule, digests []string) (*Coverage, error) {
 	c := &Coverage{Rule: r}
 	var all [][]byte
@@ -39,11 +39,11 @@ func NewCoverage(r conformal.Rule, digests []string) (*Coverage, error) {
 	return c, c.validate()
 }
 
-// fingerprint returns what FittedOn keeps of a digest.
+// fingerprint returns the bytes of a digest that FittedOn holds.
 func fingerprint(digest string) ([]byte, error) {
 	b, err := hex.DecodeString(digest)
 	if err != nil || len(b) < fingerprintBytes {
-		return nil, errors.New("a picture's digest is not a SHA-256 in hexadecimal")
+		return nil, errors.New("the digest of a picture is not a SHA-256 in hexadecimal")
 	}
 	return b[:fingerprintBytes], nil
 }
@@ -63,24 +63,14 @@ func (c *Coverage) WasFittedOn(digest string) bool {
 
 func (c *Coverage) validate() error {
 	if len(c.FittedOn)%fingerprintBytes != 0 {
-		return errors.New("its list of the pictures that its prediction sets were fitted on is damaged")
+		return errors.New("the list of the pictures that its prediction sets were fitted on is damaged")
 	}
-	return c.Rule.Validate()
+	return c.Validate() // the Rule's
 }
 
-// PredictionSet returns the classes that hold the right one with the probability that
-// Description.Coverage states, the most probable first, by predictions as Predictions gives
-// them. It is nil if the model has no rule for such sets.
-func (c *Classifier) PredictionSet(predictions []Prediction) []string {
-	if c.description.Coverage == nil {
-		return nil
-	}
-	return SetBy(c.description.Coverage.Rule, predictions)
-}
-
-// SetBy returns the classes in the set that a rule makes of predictions, the most probable
+// SelectClasses returns the classes that a rule selects from predictions, the most probable
 // first.
-func SetBy(r conformal.Rule, predictions []Prediction) []string {
+func SelectClasses(r conformal.Rule, predictions []Prediction) []string {
 	probabilities := make([]float64, len(predictions))
 	for i, p := range predictions {
 		probabilities[i] = p.Probability

@@ -3,68 +3,67 @@ package model
 import (
 	"context"
 	"fmt"
-	"math"
-	"slices"
 
 	"garb/backbone"
 	"garb/nn"
 )
 
-// Head is the shape of a head, the layers between the features and the logits.
+// Head describes the layers between the features and the logits.
 type Head struct {
-	// Inner are the units of the dense layers with ReLU before the last; nil: none.
+	// Inner has the number of units of each dense layer with ReLU before the last; nil if the
+	// last layer is the only one.
 	Inner []int `json:"inner,omitempty"`
 }
 
-// Validate reports a head that cannot be.
+// Validate reports the first invalid number of layers or units.
 func (h Head) Validate() error {
 	const maxUnits, maxLayers = 1 << 16, 8
 	if len(h.Inner) > maxLayers {
-		return fmt.Errorf("%d inner layers; there are at most %d", len(h.Inner), maxLayers)
+		return fmt.Errorf("a head of %d inner layers; at most %d are possible", len(h.Inner), maxLayers)
 	}
 	for _, units := range h.Inner {
 		if units <= 0 || units > maxUnits {
-			return fmt.Errorf("an inner layer of %d units; it has from 1 to %d", units, maxUnits)
+			return fmt.Errorf("an inner layer of %d units; 1 to %d are possible", units, maxUnits)
 		}
 	}
 	return nil
 }
 
-// innerName is the name of inner layer i, from 0.
+// innerName returns the name of inner layer i, counted from 0.
 func innerName(i int) string { return fmt.Sprintf("inner%d", i+1) }
 
-// layers adds the head to features. In training dropout at this rate comes before
-// the last layer.
-func (h Head) layers(b *nn.Builder, x nn.Value, classes int, dropout float64) nn.Value {
+// addTo adds the head after features. dropout is the rate, in training, before the last layer.
+func (h Head) addTo(b *nn.Builder, features nn.Value, classes int, dropout float64) nn.Value {
+	x := features
 	for i, units := range h.Inner {
 		x = b.ReLU(b.Dense(innerName(i), x, units, nn.WithBias()))
 	}
 	return b.Dense(backbone.ClassifierName, b.Dropout(x, dropout), classes, nn.WithBias())
 }
 
-// Graph is the head as a network from so many features to logits. Its parameters
-// are "inner1/kernel" [features units], "inner1/bias" [units] and so on for each
-// inner layer, and "classifier/kernel" and "classifier/bias" [classes].
+// Graph returns the head as a network from feature vectors to logits. Its parameters are
+// "inner1/kernel" [features units], "inner1/bias" [units] and so on for each inner layer, and
+// "classifier/kernel" and "classifier/bias" [classes].
 func (h Head) Graph(features, classes int, dropout float64) *nn.Graph {
 	b := nn.NewBuilder(1, 1, features)
-	return b.Build(h.layers(b, b.Flatten(b.Input()), classes, dropout))
+	return b.Build(h.addTo(b, b.Flatten(b.Input()), classes, dropout))
 }
 
-// NetworkGraph is a backbone with the head as one network, from [height width 3] to
-// logits, to be trained as a whole.
+// NetworkGraph returns a backbone with the head as one network, from [height width 3] to
+// logits, to train as a whole.
 func (h Head) NetworkGraph(a backbone.Architecture, height, width, classes int, dropout float64) *nn.Graph {
 	return a.WithHead(height, width, func(b *nn.Builder, features nn.Value) nn.Value {
-		return h.layers(b, features, classes, dropout)
+		return h.addTo(b, features, classes, dropout)
 	})
 }
 
 // head turns feature vectors into the network's outputs.
 type head struct {
-	plan    *nn.Plan // nil if the features are the logits
-	outputs int      // the network's: the logits, and perhaps that of acceptance
+	plan    *nn.Plan // nil if the features are the outputs
+	outputs int      // the logits, and perhaps one of the acceptance
 }
 
-// newHead compiles a head's graph; see networks.
+// newHead compiles a head's graph, which is nil if the features are the outputs.
 func newHead(g *nn.Graph, w nn.Weights, outputs int) (*head, error) {
 	if g == nil {
 		return &head{nil, outputs}, nil
@@ -73,7 +72,7 @@ func newHead(g *nn.Graph, w nn.Weights, outputs int) (*head, error) {
 	return &head{plan, outputs}, err
 }
 
-// run writes the outputs for feature vectors, one after another.
+// run writes the outputs for several feature vectors.
 func (h *head) run(ctx context.Context, features, outputs []float32) error {
 	if h.plan == nil {
 		copy(outputs, features)
@@ -82,45 +81,8 @@ func (h *head) run(ctx context.Context, features, outputs []float32) error {
 	return h.plan.Run(ctx, features, outputs)
 }
 
-// one returns the outputs for one feature vector.
-func (h *head) one(ctx context.Context, features []float32) ([]float32, error) {
-	logits := make([]float32, h.outputs)
-	return logits, h.run(ctx, features, logits)
-}
-
-// Softmax returns e^logits[c] / Σ_k e^logits[k].
-func Softmax(logits []float32) []float64 {
-	p, logSum := make([]float64, len(logits)), nn.LogSumExp(logits, 1)
-	for c, v := range logits {
-		p[c] = math.Exp(float64(v) - logSum)
-	}
-	return p
-}
-
-// Ranking returns the classes in the order of their logits, the largest first and equal
-// ones by number. NaN comes after every number.
-func Ranking(logits []float32) []int {
-	// Whole numbers in the order of the logits, with the class in the lower half, sort many
-	// times faster than anything that is compared by a function.
-	keys := make([]uint64, len(logits))
-	for i, v := range logits {
-		bits := math.Float32bits(v)
-		switch {
-		case v != v:
-			bits = 0
-		case v == 0:
-			bits = 1 << 31 // -0 equals 0
-		case bits>>31 == 0:
-			bits |= 1 << 31
-		default:
-			bits = ^bits
-		}
-		keys[i] = uint64(^bits)<<32 | uint64(uint32(i))
-	}
-	slices.Sort(keys)
-	classes := make([]int, len(logits))
-	for i, k := range keys {
-		classes[i] = int(uint32(k))
-	}
-	return classes
+// runOne returns the outputs for one feature vector.
+func (h *head) runOne(ctx context.Context, features []float32) ([]float32, error) {
+	outputs := make([]float32, h.outputs)
+	return outputs, h.run(ctx, features, outputs)
 }

@@ -14,25 +14,28 @@ import (
 	"garb/tensor"
 )
 
-// TestDescriptionsThatAreWrong opens files whose description Save would not write.
-func TestDescriptionsThatAreWrong(t *testing.T) {
-	_, _, tensors := small(t)
+// TestWrongDescriptions opens files whose description Save would not write.
+func TestWrongDescriptions(t *testing.T) {
+	_, m := saveSmall(t)
 	for name, c := range map[string]struct{ description, says string }{
 		"no JSON":    {`{`, "cannot be read"},
 		"other JSON": {`{"format":"one"}`, "cannot be read"},
 		"null":       {`null`, "version 0"},
 		"no golden logits": {`{"format":1,"architecture":"small-cnn","classes":["a","b","c"],` +
 			`"preprocessing":{"width":12,"height":12,"filter":"nearest","fit":"stretch","std":[1,1,1]}}`, "golden"},
-		"huge input": {`{"format":1,"architecture":"small-cnn","classes":["a"],"golden":[{"picture":0,"logits":[0]}],` +
-			`"preprocessing":{"width":1073741824,"height":1073741824,"filter":"nearest","fit":"stretch","std":[1,1,1]}}`, "1073741824"},
-		"golden picture that is none": {`{"format":1,"architecture":"small-cnn","classes":["a"],"golden":[{"picture":-1,"logits":[0]}],` +
-			`"preprocessing":{"width":12,"height":12,"filter":"nearest","fit":"stretch","std":[1,1,1]}}`, "golden"},
+		"huge input": {`{"format":1,"architecture":"small-cnn","classes":["a"],` +
+			`"golden":[{"picture":0,"logits":[0]}],"preprocessing":{"width":1073741824,"height":1073741824,` +
+			`"filter":"nearest","fit":"stretch","std":[1,1,1]}}`, "1073741824"},
+		"no such golden picture": {`{"format":1,"architecture":"small-cnn","classes":["a"],` +
+			`"golden":[{"picture":-1,"logits":[0]}],"preprocessing":{"width":12,"height":12,` +
+			`"filter":"nearest","fit":"stretch","std":[1,1,1]}}`, "golden"},
 	} {
 		path := filepath.Join(t.TempDir(), "wrong.safetensors")
-		if err := tensor.WriteFile(path, map[string]string{"garb": c.description}, tensors, tensor.Float32); err != nil {
+		err := tensor.WriteFile(path, map[string]string{"garb": c.description}, m.Tensors, tensor.Float32)
+		if err != nil {
 			t.Fatal(err)
 		}
-		_, err := model.Open(path, model.Options{})
+		_, err = model.Open(path, model.Options{})
 		var wrong *model.Error
 		if !errors.As(err, &wrong) || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: %v; want a *Error with the path that says %q", name, err, c.says)
@@ -40,14 +43,15 @@ func TestDescriptionsThatAreWrong(t *testing.T) {
 	}
 }
 
-// A run's folder may have letters that mean something in patterns.
+// TestOpenRunWithAnOddName opens a run in a folder whose name has the wildcards of patterns.
 func TestOpenRunWithAnOddName(t *testing.T) {
-	_, description, _ := small(t)
+	_, m := saveSmall(t)
 	run := filepath.Join(t.TempDir(), "odd [1] {a}*")
-	if err := os.MkdirAll(filepath.Join(run, "checkpoints"), 0o755); err != nil {
+	checkpoints := filepath.Join(run, "checkpoints")
+	if err := os.MkdirAll(checkpoints, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := description.Save(filepath.Join(run, "checkpoints", "odd_10_0.600.safetensors"), tensor.Float32); err != nil {
+	if err := m.Save(filepath.Join(checkpoints, "odd_10_0.600.safetensors"), tensor.Float32); err != nil {
 		t.Fatal(err)
 	}
 	c, err := model.Open(run, model.Options{})
@@ -60,18 +64,18 @@ func TestOpenRunWithAnOddName(t *testing.T) {
 }
 
 func TestClassifyErrors(t *testing.T) {
-	path, _, _ := small(t)
+	path, _ := saveSmall(t)
 	data := read(t, example)
 	c, err := model.Open(path, model.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.Classify(t.Context(), []byte("text")); !errors.Is(err, picture.ErrNotPicture) {
+	if _, err = c.Classify(t.Context(), []byte("text")); !errors.Is(err, picture.ErrNotPicture) {
 		t.Error(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := c.Classify(ctx, data); !errors.Is(err, context.Canceled) {
+	if _, err = c.Classify(ctx, data); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 	l := picture.DefaultLimits()
@@ -83,14 +87,13 @@ func TestClassifyErrors(t *testing.T) {
 		t.Error(err)
 	}
 	if _, err := model.Open(path, model.Options{Limits: picture.Limits{MaxPixels: -1}}); err == nil {
-		t.Error("limits that are none were taken")
+		t.Error("invalid limits are accepted")
 	}
 }
 
-// TestStore: a model in float16 answers as its rounded weights do, and says so by its
-// golden logits; one on the built-in backbone stays so.
+// TestStore checks that a stored model has the golden logits and the answers of its rounded weights.
 func TestStore(t *testing.T) {
-	path, _, _ := small(t)
+	path, _ := saveSmall(t)
 	for _, dtype := range []tensor.DType{tensor.Float32, tensor.Float16, tensor.Int8} {
 		to := filepath.Join(t.TempDir(), "stored.safetensors")
 		if _, err := model.Store(path, to, dtype); err != nil {
@@ -140,7 +143,7 @@ func TestSoftmax(t *testing.T) {
 		got := model.Softmax(c.logits)
 		for i := range c.want {
 			if math.Abs(got[i]-c.want[i]) > 1e-7 {
-				t.Errorf("Softmax(%v) = %v, want %v", c.logits, got, c.want)
+				t.Errorf("the softmax of %v is %v, want %v", c.logits, got, c.want)
 			}
 		}
 	}

@@ -1,6 +1,7 @@
 package model_test
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -17,9 +18,9 @@ import (
 	"garb/tensor"
 )
 
-// TestOpenFS: a file system's models are found and checked as those on disk.
+// TestOpenFS checks that models in a file system are found and checked as those on disk are.
 func TestOpenFS(t *testing.T) {
-	path, _, _ := small(t)
+	path, _ := saveSmall(t)
 	data := read(t, path)
 	files := fstest.MapFS{
 		"a/small.safetensors":                    {Data: data},
@@ -28,10 +29,14 @@ func TestOpenFS(t *testing.T) {
 		"run/checkpoints/x_11_0.8.txt":           {Data: data[:100]},
 		"run/checkpoints/y_12.safetensors":       {Data: data[:100]},
 		"run/checkpoints/z_last_0.8.safetensors": {Data: data[:100]},
+		"begun/checkpoints/x_1_0.5.safetensors":  {Data: data},
+		"zero/checkpoints/x_0_0.5.safetensors":   {Data: data},
 		"empty/notes.txt":                        {},
 		"broken.safetensors":                     {Data: data[:len(data)-1]},
 	}
-	for name, want := range map[string]string{"a/small.safetensors": "small", "run": "x_10_0.8"} {
+	for name, want := range map[string]string{
+		"a/small.safetensors": "small", "run": "x_10_0.8", "begun": "x_1_0.5", "zero": "x_0_0.5",
+	} {
 		c, err := model.OpenFS(files, name, model.Options{})
 		if err != nil || c.Name() != want {
 			t.Errorf("%s: %v", name, err)
@@ -49,7 +54,7 @@ func TestOpenFS(t *testing.T) {
 }
 
 func TestOpenBytes(t *testing.T) {
-	path, _, _ := small(t)
+	path, _ := saveSmall(t)
 	data := read(t, path)
 	c, err := model.OpenBytes(data, model.Options{})
 	if err != nil || len(c.Classes()) != 3 {
@@ -63,9 +68,9 @@ func TestOpenBytes(t *testing.T) {
 	}
 }
 
-// TestSizesBeyondBounds: the side of an input is bounded.
+// TestSizesBeyondBounds checks that the height and width of an input are bounded.
 func TestSizesBeyondBounds(t *testing.T) {
-	path, _, _ := small(t)
+	path, _ := saveSmall(t)
 	for _, size := range []int{4097, -1} {
 		if _, err := model.Open(path, model.Options{Size: size}); err == nil || !strings.Contains(err.Error(), "4096") {
 			t.Errorf("a size of %d: %v", size, err)
@@ -73,8 +78,8 @@ func TestSizesBeyondBounds(t *testing.T) {
 	}
 }
 
-// TestCountClasses: one sigmoid or logit makes two classes, anything else as many as it has
-// outputs.
+// TestCountClasses checks that one sigmoid or logit makes two classes, and anything else as many
+// as it has outputs.
 func TestCountClasses(t *testing.T) {
 	network := func(layers ...nn.Layer) *nn.Network {
 		all := []nn.Layer{{Op: nn.OpInput, Shape: []int{4, 4, 3}}, {Op: nn.OpGlobalAveragePool, Inputs: []int{0}}}
@@ -102,12 +107,13 @@ func TestCountClasses(t *testing.T) {
 	}
 }
 
-// TestFindBackboneRefuses files that say they are models, and are none.
+// TestFindBackboneRefuses checks files that claim to be models and are not.
 func TestFindBackboneRefuses(t *testing.T) {
-	_, _, tensors := small(t)
+	_, m := saveSmall(t)
 	path := filepath.Join(t.TempDir(), "m.safetensors")
 	for _, description := range []string{"{", `{"format":1}`} {
-		if err := tensor.WriteFile(path, map[string]string{"garb": description}, tensors, tensor.Float32); err != nil {
+		err := tensor.WriteFile(path, map[string]string{"garb": description}, m.Tensors, tensor.Float32)
+		if err != nil {
 			t.Fatal(err)
 		}
 		var wrong *model.Error
@@ -117,7 +123,7 @@ func TestFindBackboneRefuses(t *testing.T) {
 	}
 }
 
-// TestCoverage: a rule knows the pictures that it was fitted on, and no others.
+// TestCoverage checks that a rule recognizes the pictures that it was fitted on, and no others.
 func TestCoverage(t *testing.T) {
 	rule := conformal.Rule{Coverage: 0.9, Threshold: 0.5, Free: 1, Pictures: 20, ChosenOn: 20, MeanSize: 1}
 	digest := func(i int) string { return fmt.Sprintf("%x", sha256.Sum256([]byte{byte(i)})) }
@@ -139,7 +145,7 @@ func TestCoverage(t *testing.T) {
 	}
 	for _, broken := range []string{"", "00112233", "0011223", "no digest"} {
 		if _, err := model.NewCoverage(rule, []string{broken}); err == nil {
-			t.Errorf("the digest %q is taken", broken)
+			t.Errorf("the digest %q is accepted", broken)
 		}
 		if c.WasFittedOn(broken) {
 			t.Errorf("the rule was fitted on the digest %q", broken)
@@ -149,33 +155,33 @@ func TestCoverage(t *testing.T) {
 		t.Errorf("five bytes: %v", err)
 	}
 	if _, err := model.NewCoverage(conformal.Rule{Coverage: 2}, fitted); err == nil {
-		t.Error("a rule that cannot be is taken")
+		t.Error("an invalid rule is accepted")
 	}
 	predictions := []model.Prediction{{Class: "a", Probability: 0.6}, {Class: "b", Probability: 0.3},
 		{Class: "c", Probability: 0.1}}
-	set := model.SetBy(conformal.Rule{Coverage: 0.9, Threshold: 0.7}, predictions)
+	set := model.SelectClasses(conformal.Rule{Coverage: 0.9, Threshold: 0.7}, predictions)
 	if !slices.Equal(set, []string{"a", "b"}) {
 		t.Errorf("the set is %q", set)
 	}
 }
 
-// TestThresholdAtAnotherSize: the error says why a model that judges does not do so here.
+// TestThresholdAtAnotherSize checks that the error says why a model does not judge.
 func TestThresholdAtAnotherSize(t *testing.T) {
 	half := 0.5
 	_, err := model.Open(model.Clothing, model.Options{Size: 128, Accept: &half})
 	if !errors.Is(err, model.ErrNoAcceptance) || !strings.Contains(err.Error(), "another size") {
 		t.Errorf("a model that judges: %v", err)
 	}
-	path, _, _ := small(t)
+	path, _ := saveSmall(t)
 	_, err = model.Open(path, model.Options{Accept: &half})
 	if !errors.Is(err, model.ErrNoAcceptance) || strings.Contains(err.Error(), "another size") {
 		t.Errorf("a model that does not: %v", err)
 	}
 }
 
-// TestSaveRefuses models that would not open.
+// TestSaveRefuses checks that models that would not open are not saved.
 func TestSaveRefuses(t *testing.T) {
-	_, m, _ := small(t)
+	_, m := saveSmall(t)
 	for name, spoil := range map[string]func(m *model.Model){
 		"no golden logits": func(m *model.Model) { m.Golden = nil },
 		"no classes":       func(m *model.Model) { m.Classes = nil },
@@ -189,5 +195,83 @@ func TestSaveRefuses(t *testing.T) {
 		if _, err := model.Open(path, model.Options{}); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("%s: there is a file: %v", name, err)
 		}
+	}
+}
+
+// TestIsModel checks that built-in names, folders and files with a description are models.
+func TestIsModel(t *testing.T) {
+	path, m := saveSmall(t)
+	folder := t.TempDir()
+	weights := filepath.Join(folder, "weights.safetensors")
+	if err := tensor.WriteFile(weights, nil, m.Tensors, tensor.Float32); err != nil {
+		t.Fatal(err)
+	}
+	for reference, want := range map[string]bool{
+		model.Clothing: true, model.Garments: true, model.ImageNet: true, path: true, folder: true, weights: false,
+		example: false, filepath.Join(folder, "none"): false,
+	} {
+		if have := model.IsModel(reference); have != want {
+			t.Errorf("%s is a model: %v", reference, have)
+		}
+	}
+}
+
+// TestValuesThatCannotBeRead: a model whose weights have a type that garb does not read is
+// refused.
+func TestValuesThatCannotBeRead(t *testing.T) {
+	path, _ := saveSmall(t)
+	data := bytes.Replace(read(t, path), []byte(`"F32"`), []byte(`"U32"`), 1)
+	var wrong *model.Error
+	if _, err := model.OpenBytes(data, model.Options{}); !errors.As(err, &wrong) {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestOpenNames: the error about a model that there is not names those that are built in.
+func TestOpenNames(t *testing.T) {
+	_, err := model.Open("none", model.Options{})
+	var wrong *model.Error
+	if !errors.As(err, &wrong) || !errors.Is(err, fs.ErrNotExist) {
+		t.Fatalf("%v", err)
+	}
+	for _, name := range model.BuiltInNames() {
+		if !strings.Contains(err.Error(), name) {
+			t.Errorf("%v does not name %s", err, name)
+		}
+	}
+}
+
+// TestImageNetNames: two of ImageNet's classes have one name, and identifiers tell them apart.
+func TestImageNetNames(t *testing.T) {
+	c, err := model.Open(model.ImageNet, model.Options{Threads: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen, numbered := map[string]bool{}, 0
+	for i, name := range c.DistinctClasses() {
+		if seen[name] {
+			t.Errorf("two classes are named %s", name)
+		}
+		seen[name] = true
+		if name != c.Classes()[i] {
+			numbered++
+			if name != c.Classes()[i]+" ("+c.WNID(i)+")" {
+				t.Errorf("class %d is named %s", i, name)
+			}
+		}
+	}
+	if len(seen) != 1000 || numbered == 0 || numbered > 10 {
+		t.Errorf("%d names, %d with an identifier", len(seen), numbered)
+	}
+	listed := c.List([]model.Prediction{{Class: "tench", Index: 0}, {Class: "jean", Index: 608}})
+	if listed[1].WNID != c.WNID(608) || listed[1].Index == nil || *listed[1].Index != 608 || *listed[0].Index != 0 {
+		t.Errorf("%+v", listed)
+	}
+	path, _ := saveSmall(t)
+	if c, err = model.Open(path, model.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if listed := c.List([]model.Prediction{{Class: "hat"}}); listed[0].WNID != "" || listed[0].Index != nil {
+		t.Errorf("%+v", listed)
 	}
 }

@@ -9,14 +9,14 @@ import (
 	"garb/tensor"
 )
 
-// TestTemperatureDividesLogits: a model's probabilities are the softmax of its logits
-// divided by its temperature. The order of the classes, and the logits, stay as they are.
+// TestTemperatureDividesLogits checks that a model's probabilities are the softmax of its logits
+// divided by its temperature, which changes neither the logits nor the order of the classes.
 func TestTemperatureDividesLogits(t *testing.T) {
-	_, description, _ := small(t)
+	_, m := saveSmall(t)
 	for _, temperature := range []float64{0, 0.5, 1, 4} { // 0, in older files, is 1
-		description.Temperature = temperature
+		m.Temperature = temperature
 		path := filepath.Join(t.TempDir(), "model.safetensors")
-		if err := description.Save(path, tensor.Float32); err != nil {
+		if err := m.Save(path, tensor.Float32); err != nil {
 			t.Fatal(err)
 		}
 		c, err := model.Open(path, model.Options{})

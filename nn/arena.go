@@ -1,9 +1,9 @@
 package nn
 
-// arena plans memory that values share which are not needed at the same time.
+// arena plans memory that values share if they are not needed at the same time.
 type arena struct {
 	placed []placement
-	length int // values in all
+	length int // in values
 }
 
 type placement struct {
@@ -11,19 +11,18 @@ type placement struct {
 	alive          span
 }
 
-// span is the steps, first and last included, during which a value is needed.
+// span is the range of stages, both ends included, during which a value is needed.
 type span struct{ first, last int }
 
-// use extends a span that began as {-1, -1} to a step; steps come in order.
-func (s *span) use(step int) {
+// use extends a span that began as {-1, -1} to a stage. Stages come in order.
+func (s *span) use(stage int) {
 	if s.first < 0 {
-		s.first = step
+		s.first = stage
 	}
-	s.last = step
+	s.last = stage
 }
 
-// place returns the lowest offset, at a cache line, that no value alive at the same
-// time covers.
+// place returns the lowest offset, at a cache line, that no value of an overlapping span covers.
 func (a *arena) place(length int, alive span) int {
 	const line = 16 // values in a cache line
 	offset := 0

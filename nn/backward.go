@@ -6,26 +6,26 @@ import (
 	"garb/internal/kernel"
 )
 
-// trainStep is a step with what it takes to go back through it.
-type trainStep struct {
-	step
-	backward bool // its output needs a gradient
-	// Whose gradients the step computes, and whether later steps have begun them.
+// trainStage is a stage with what its backward pass needs.
+type trainStage struct {
+	stage
+	needsGradient bool // its output needs a gradient
+	// The gradients that the stage computes, and whether later stages have begun them.
 	needsIn, needsSecond, addIn, addSecond bool
-	// A gradient is masked by its activation where it is completed, since the values
-	// are at hand there: maskIn is the activation of the step that made the input,
-	// and masked says that a later step does so for this one.
+	// A gradient is masked by its activation where it is completed, since the values are in the
+	// cache there: maskIn is the activation of the stage that made the input; masked says that a
+	// later stage masks this one's.
 	maskIn kernel.Activation
 	masked bool
 
-	// shared are the trained variables that an earlier step has too, whose gradients are sums.
+	// shared has the trained variables that an earlier stage has too. Their gradients are sums.
 	shared                 []*Variable
 	prepared               bool
-	rawOffset, gradientLen int // of the gradients by what is trained, 0 if nothing is
+	rawOffset, gradientLen int // of the gradients of trained variables; 0: none
 }
 
-// prepare packs the weights of a step as they are now.
-func (s *trainStep) prepare(w Weights) error {
+// prepare packs the current weights of a stage.
+func (s *trainStage) prepare(w Weights) error {
 	c, ok := s.computation.(weighted)
 	if !ok || s.prepared && s.gradientLen == 0 {
 		return nil
@@ -35,83 +35,84 @@ func (s *trainStep) prepare(w Weights) error {
 		return err
 	}
 	if s.needsIn {
-		c.prepareBack()
+		c.prepareBackward()
 	}
 	return nil
 }
 
-// images is how many images of count a step takes at once.
-func (s *trainStep) images(count int) int {
-	if _, ok := s.computation.(together); ok {
+// imagesAtOnce returns how many of count images a stage takes at once.
+func (s *trainStage) imagesAtOnce(count int) int {
+	if _, ok := s.computation.(batched); ok {
 		return count
 	}
 	return 1
 }
 
-// draw is what dropout draws for an image in this step of training.
-func (t *Trainer) draw(s *trainStep, image int) draw {
-	return draw{t.options.Seed, t.stepCount<<32 | uint64(s.out)<<20 | uint64(image)}
+// dropoutDraw returns the seed of an image's dropout in this step of training.
+func (t *Trainer) dropoutDraw(s *trainStage, image int) dropoutSeed {
+	return dropoutSeed{t.options.Seed, t.stepCount<<32 | uint64(s.out)<<20 | uint64(image)}
 }
 
-// forward computes a step for the images [low,high).
-func (t *Trainer) forward(s *trainStep, m *threadMemory, low, high int) {
-	each := s.images(high - low)
+// forward computes a stage for the images [low,high).
+func (t *Trainer) forward(s *trainStage, m *threadMemory, low, high int) {
+	each := s.imagesAtOnce(high - low)
 	for image := low; image < high; image += each {
 		b := buffers{
 			n: each, in: t.value(m.workspace, s.in, image, image+each),
 			out:   t.value(m.workspace, s.out, image, image+each),
-			tasks: s.cut(each, 1), scratch: m.scratch, draw: t.draw(s, m.first+image),
+			tasks: s.divide(each, 1), scratch: m.scratch, draw: t.dropoutDraw(s, m.first+image),
 		}
 		if s.second >= 0 {
 			b.second = t.value(m.workspace, s.second, image, image+each)
 		}
 		for i := range b.tasks.count {
-			s.do(&b, i)
+			s.computeTask(&b, i)
 		}
 	}
 }
 
-// begin clears a part's gradients of a step: just before the first images add to them,
-// so that these find them in the cache.
-func (s *trainStep) begin(raw []float32) { clear(raw[s.rawOffset:][:s.gradientLen]) }
+// clearGradients clears a part's gradients of a stage, just before the first images add to them, so
+// that they are in the cache.
+func (s *trainStage) clearGradients(raw []float32) { clear(raw[s.rawOffset:][:s.gradientLen]) }
 
-// backBuffers are the slices of n images that a step goes back through.
+// backBuffers has the slices of n images for a stage's backward pass.
 type backBuffers struct {
 	n                int
 	in, second, out  []float32
 	gradient         []float32 // by out
 	inGradient       []float32 // by in; nil if it is not needed
 	secondGradient   []float32 // by second; nil if it is not needed
-	addIn, addSecond bool      // they are begun: what is found is added
+	addIn, addSecond bool      // add to the gradients instead of overwriting them
 	maskIn           kernel.Activation
 	masked           bool
-	weights          []float32 // gradients by what is trained, to be added to; nil without
+	weights          []float32 // gradients of trained variables, to add to; nil: none
 	scratch          []float32
-	draw             draw
+	draw             dropoutSeed
 }
 
-// handIn gives a gradient to the input as it is, if it needs one.
-func (b *backBuffers) handIn(gradient []float32) {
+// addInGradient passes a gradient on to the input, if the input needs one.
+func (b *backBuffers) addInGradient(gradient []float32) {
 	if b.inGradient != nil {
-		hand(b.inGradient, gradient, b.addIn)
+		addOrCopy(b.inGradient, gradient, b.addIn)
 	}
 }
 
-// clearIn readies the gradient by the input to be added to, clearSecond that by the second.
+// clearIn prepares the gradient by the input for additions.
 func (b *backBuffers) clearIn() {
 	if !b.addIn {
 		clear(b.inGradient)
 	}
 }
 
+// clearSecond prepares the gradient by the second input for additions.
 func (b *backBuffers) clearSecond() {
 	if !b.addSecond {
 		clear(b.secondGradient)
 	}
 }
 
-// hand adds src to dst, or copies it if nothing is there yet.
-func hand(dst, src []float32, add bool) {
+// addOrCopy adds src to dst or, unless add is set, copies it.
+func addOrCopy(dst, src []float32, add bool) {
 	if add {
 		kernel.Add(dst, src, kernel.Identity)
 	} else {
@@ -119,20 +120,20 @@ func hand(dst, src []float32, add bool) {
 	}
 }
 
-// goBack goes back through a step for the images [low,high): from the gradient of
-// its output to those of its inputs, and adds to raw those of its weights.
-func (t *Trainer) goBack(s *trainStep, m *threadMemory, low, high int, raw []float32) {
-	if !s.backward {
+// goBack computes the backward pass of a stage for the images [low,high): from the gradient of its
+// output to those of its inputs, and adds to raw those of its weights.
+func (t *Trainer) goBack(s *trainStage, m *threadMemory, low, high int, raw []float32) {
+	if !s.needsGradient {
 		return
 	}
-	each := s.images(high - low)
+	each := s.imagesAtOnce(high - low)
 	for image := low; image < high; image += each {
 		end := image + each
 		b := backBuffers{
 			n: each, in: t.value(m.workspace, s.in, image, end), out: t.value(m.workspace, s.out, image, end),
 			gradient: t.gradient(m.workspace, s.out, image, end),
 			addIn:    s.addIn, addSecond: s.addSecond, maskIn: s.maskIn, masked: s.masked,
-			scratch: m.scratch, draw: t.draw(s, m.first+image),
+			scratch: m.scratch, draw: t.dropoutDraw(s, m.first+image),
 		}
 		if s.second >= 0 {
 			b.second = t.value(m.workspace, s.second, image, end)
@@ -146,13 +147,13 @@ func (t *Trainer) goBack(s *trainStep, m *threadMemory, low, high int, raw []flo
 		if s.gradientLen > 0 {
 			b.weights = raw[s.rawOffset:][:s.gradientLen]
 		}
-		s.back(&b)
+		s.backward(&b)
 	}
 }
 
-// collectShared is collect for a step that shares variables with earlier ones, which have
-// collected theirs.
-func (s *trainStep) collectShared(raw [][]float32) {
+// collectShared is collect for a stage that shares variables with earlier ones, whose gradients
+// have been collected.
+func (s *trainStage) collectShared(raw [][]float32) {
 	if s.shared == nil {
 		return
 	}
@@ -167,7 +168,7 @@ func (s *trainStep) collectShared(raw [][]float32) {
 }
 
 // collect adds up the parts' gradients and derives those of the variables.
-func (s *trainStep) collect(raw [][]float32) {
+func (s *trainStage) collect(raw [][]float32) {
 	if s.gradientLen == 0 {
 		return
 	}

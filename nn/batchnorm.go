@@ -8,12 +8,12 @@ import (
 	"garb/internal/kernel"
 )
 
-// OpBatchNorm is batch normalisation: see Builder.BatchNorm.
+// OpBatchNorm is batch normalization: see Builder.BatchNorm.
 const OpBatchNorm Op = "BatchNorm"
 
-// BatchNorm normalises each channel with its stored statistics:
-// out = gamma·(in − moving_mean)/√(moving_variance + epsilon) + beta.
-// Parameters: "gamma", "beta", "moving_mean", "moving_variance", each [channels].
+// BatchNorm normalizes each channel with its stored statistics: out = gamma·(in −
+// moving_mean)/√(moving_variance + epsilon) + beta. Parameters: "gamma", "beta", "moving_mean",
+// "moving_variance", each [channels].
 func (b *Builder) BatchNorm(name string, x Value, epsilon float64) Value {
 	return b.layer(Layer{Op: OpBatchNorm, Name: name, Epsilon: epsilon}, x)
 }
@@ -24,7 +24,7 @@ func (batchNorm) settings(l Layer) Layer { return Layer{Epsilon: l.Epsilon, Mome
 
 func (b batchNorm) shape(l Layer, in [][]int) ([]int, error) {
 	if !(l.Momentum >= 0 && l.Momentum <= 1) {
-		return nil, fmt.Errorf("a momentum of %v; it is from 0 to 1", l.Momentum)
+		return nil, fmt.Errorf("a momentum of %v; it must be from 0 to 1", l.Momentum)
 	}
 	return b.unary.shape(l, in)
 }
@@ -38,56 +38,57 @@ func (batchNorm) traits() traits { return traits{pointwise: true} }
 
 func (batchNorm) lower(l *lowering, i int) {
 	n := &l.graph.nodes[i]
-	if of := l.purpose.batchStatistics; of != nil && of(n) {
-		l.keep(i, n.Inputs[0], &normalization{epilogue: epilogue{norm: n, masksItself: true}, rows: n.positions(),
-			columns: n.channels()})
+	if usesBatch := l.purpose.batchStatistics; usesBatch != nil && usesBatch(n) {
+		l.postpone(i, n.Inputs[0], &normalization{
+			epilogue: epilogue{norm: n, masksItself: true}, rows: n.positions(), columns: n.channels(),
+		})
 		return
 	}
-	if s, e := l.open(n.Inputs[0]); s != nil && e.takesNorm {
+	if s, e := l.openStage(n.Inputs[0]); s != nil && e.takesNorm {
 		e.norm, e.takesNorm = n, false
 		l.pending[i] = s
 		return
 	}
-	d := perChannel(n)
+	d := newPerChannel(n)
 	d.norm = n
-	l.keep(i, n.Inputs[0], d)
+	l.postpone(i, n.Inputs[0], d)
 }
 
-// normalization is a batch-norm that normalises by the statistics of the batch, per channel:
-// only in training.
+// normalization is a batch-norm that normalizes by the statistics of the batch, which happens only
+// in training.
 type normalization struct {
-	plain
+	scratchless
 	epilogue
 	rows, columns int
 	gradientSum   []float32 // by gamma, then by beta
 
 	batchMean, inverse []float64 // inverse is 1/√(variance+ε)
 	factor, offset     []float32 // out = act(in·factor + offset)
-	// The mean over the batch of the gradient, and of it times the normalised input.
+	// The means over the batch of the gradient, and of the gradient times the normalized input.
 	meanGradient, meanProduct []float64
 }
 
-// batchNormMomentum is the share of the stored statistics that a step keeps where a layer
-// does not say: Keras's default.
+// batchNormMomentum is the share of the stored statistics that a step keeps if the layer has no
+// momentum: Keras's default.
 const batchNormMomentum = 0.99
 
 func (s *normalization) extent(int) extent { return single }
 
-func (s *normalization) adopt(variable func(n *node, param int) *Variable) int {
-	return s.epilogue.adopt(variable, s.columns, s.columns)
+func (s *normalization) bind(variable func(n *node, param int) *Variable) int {
+	return s.epilogue.bind(variable, s.columns, s.columns)
 }
 
 func (s *normalization) load(Weights) error { return nil }
-func (s *normalization) prepareBack()       {}
+func (s *normalization) prepareBackward()   {}
 
 func (s *normalization) statistics() []*Variable { return []*Variable{s.mean, s.variance} }
 
-// measure computes the mean and variance of the input over the batch, first one, then the
-// other, and updates the stored ones.
-func (s *normalization) measure(t *Trainer, step *trainStep, each eachPart) {
+// measure computes the mean and then the variance of the input over the batch, and updates the
+// stored ones.
+func (s *normalization) measure(t *Trainer, step *trainStage, each eachPart) {
 	c := s.columns
 	count := float64(t.n * s.rows)
-	s.batchMean = t.sums(each, c, 1, func(sums [][]float64, m *threadMemory, low, high int) {
+	s.batchMean = t.sumParts(each, c, 1, func(sums [][]float64, m *threadMemory, low, high int) {
 		eachRow(t.value(m.workspace, step.in, low, high), c, func(row []float32) {
 			for i, v := range row {
 				sums[0][i] += float64(v)
@@ -97,7 +98,7 @@ func (s *normalization) measure(t *Trainer, step *trainStep, each eachPart) {
 	for i := range s.batchMean {
 		s.batchMean[i] /= count
 	}
-	variance := t.sums(each, c, 1, func(sums [][]float64, m *threadMemory, low, high int) {
+	variance := t.sumParts(each, c, 1, func(sums [][]float64, m *threadMemory, low, high int) {
 		eachRow(t.value(m.workspace, step.in, low, high), c, func(row []float32) {
 			for i, v := range row {
 				d := float64(v) - s.batchMean[i]
@@ -121,7 +122,7 @@ func (s *normalization) measure(t *Trainer, step *trainStep, each eachPart) {
 	}
 }
 
-func (s *normalization) run(b *buffers, _ piece) {
+func (s *normalization) compute(b *buffers, _ piece) {
 	for low := 0; low < len(b.in); low += s.columns {
 		to, from := b.out[low:][:s.columns], b.in[low:][:s.columns]
 		for i, f := range s.factor {
@@ -131,11 +132,11 @@ func (s *normalization) run(b *buffers, _ piece) {
 	kernel.Activate(b.out, b.out, s.activation)
 }
 
-// measureGradient sums what the gradient by the input needs of the whole batch:
-// with x̂ the normalised input, Σ g and Σ g·x̂, which are also the gradients by beta
-// and gamma. The gradient is taken through the activation on the way.
-func (s *normalization) measureGradient(t *Trainer, step *trainStep, each eachPart) {
-	sums := t.sums(each, s.columns, 2, func(sums [][]float64, m *threadMemory, low, high int) {
+// measureGradient computes the sums over the batch that the gradient by the input needs: Σ g and Σ
+// g·x̂ with the normalized input x̂, which are also the gradients by beta and gamma. It takes the
+// gradient through the activation.
+func (s *normalization) measureGradient(t *Trainer, step *trainStage, each eachPart) {
+	sums := t.sumParts(each, s.columns, 2, func(sums [][]float64, m *threadMemory, low, high int) {
 		gradient, out := t.gradient(m.workspace, step.out, low, high), t.value(m.workspace, step.out, low, high)
 		in := t.value(m.workspace, step.in, low, high)
 		kernel.ActivationGradient(gradient, out, s.activation)
@@ -156,18 +157,19 @@ func (s *normalization) measureGradient(t *Trainer, step *trainStep, each eachPa
 	s.meanGradient, s.meanProduct = sums[0], sums[1]
 }
 
-// back is, of one image, gamma·inverse·(g − mean(g) − x̂·mean(g·x̂)).
-func (s *normalization) back(b *backBuffers) {
+// backward computes gamma·inverse·(g − mean(g) − x̂·mean(g·x̂)) for one image.
+func (s *normalization) backward(b *backBuffers) {
 	if b.inGradient == nil {
 		return
 	}
 	for at := 0; at < len(b.in); at += s.columns {
 		for i, g := range b.gradient[at:][:s.columns] {
 			normalized := (float64(b.in[at+i]) - s.batchMean[i]) * s.inverse[i]
-			b.gradient[at+i] = float32(float64(s.factor[i]) * (float64(g) - s.meanGradient[i] - normalized*s.meanProduct[i]))
+			centred := float64(g) - s.meanGradient[i] - normalized*s.meanProduct[i]
+			b.gradient[at+i] = float32(float64(s.factor[i]) * centred)
 		}
 	}
-	b.handIn(b.gradient)
+	b.addInGradient(b.gradient)
 }
 
 func (s *normalization) collect([]float32) {

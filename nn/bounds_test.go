@@ -85,12 +85,12 @@ func TestRestoreNeedsEverything(t *testing.T) {
 	}
 }
 
-// TestInPieces: each place is in one piece.
-func TestInPieces(t *testing.T) {
+// TestSplitWork: each place is in one piece.
+func TestSplitWork(t *testing.T) {
 	for _, n := range []int{0, 1, 1 << 17, 1<<17 + 1, 1<<18 + 5} {
 		var lock sync.Mutex
 		var pieces [][2]int
-		inPieces(n, func(low, high int) {
+		splitWork(n, func(low, high int) {
 			lock.Lock()
 			defer lock.Unlock()
 			pieces = append(pieces, [2]int{low, high})
@@ -198,13 +198,26 @@ func TestInputShapes(t *testing.T) {
 func TestEqualValuesChooseTheFirst(t *testing.T) {
 	for name, op := range map[string]pairwise{"maximum": maximum, "minimum": minimum} {
 		dx, dy := []float32{1, 1, 1}, []float32{1, 1, 1}
-		op.back(dx, dy, []float32{5, 6, 7}, []float32{2, 1, 3}, []float32{2, 3, 1})
+		op.addGradients(dx, dy, []float32{5, 6, 7}, []float32{2, 1, 3}, []float32{2, 3, 1})
 		wantX, wantY := []float32{6, 1, 8}, []float32{1, 7, 1}
 		if name == "minimum" {
 			wantX, wantY = []float32{6, 7, 1}, []float32{1, 1, 8}
 		}
 		if !slices.Equal(dx, wantX) || !slices.Equal(dy, wantY) {
 			t.Errorf("%s: gradients %v and %v, want %v and %v", name, dx, dy, wantX, wantY)
+		}
+	}
+}
+
+// TestRepeatedChannelsAreBounded: the error says how large the map is.
+func TestRepeatedChannelsAreBounded(t *testing.T) {
+	conv := Layer{Op: OpConv, Name: "c", Inputs: []int{0}, Height: 1, Width: 1, Stride: 1}
+	for units, ok := range map[int]bool{1: true, 2: false} {
+		conv.Units = units
+		_, err := NewGraph([]Layer{{Op: OpInput, Shape: []int{20000, 10000, 1}}, conv,
+			{Op: OpGlobalAveragePool, Inputs: []int{1}}})
+		if (err == nil) != ok || !ok && !strings.Contains(err.Error(), "20000") {
+			t.Errorf("%d filters: %v", units, err)
 		}
 	}
 }

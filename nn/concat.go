@@ -8,11 +8,10 @@ import (
 	"garb/tensor"
 )
 
-// OpConcat joins channels: see Builder.Concat.
+// OpConcat concatenates channels: see Builder.Concat.
 const OpConcat Op = "Concat"
 
-// Concat puts the channels of values one after another: [h w c1], [h w c2] become
-// [h w c1+c2].
+// Concat concatenates the channels of values: [h w c1], [h w c2] become [h w c1+c2].
 func (b *Builder) Concat(values ...Value) Value { return b.layer(Layer{Op: OpConcat}, values...) }
 
 type concat struct{ unary }
@@ -33,40 +32,40 @@ func (concat) shape(_ Layer, in [][]int) ([]int, error) {
 	return shape, nil
 }
 
-// lower joins values two by two. What was joined before is not joined again: a DenseNet
-// that joins all that came before in each layer does so once.
+// lower concatenates values two by two, and none twice: in a DenseNet, where each layer
+// concatenates all earlier ones, every value is copied once.
 func (concat) lower(l *lowering, i int) {
 	n := &l.graph.nodes[i]
-	together, channels := l.force(n.Inputs[0]), l.graph.nodes[n.Inputs[0]].channels()
+	together, channels := l.materialize(n.Inputs[0]), l.graph.nodes[n.Inputs[0]].channels()
 	for _, in := range n.Inputs[1:] {
-		j := joint{together, l.force(in)}
-		s := &joining{rows: n.positions(), first: channels, second: l.graph.nodes[in].channels()}
+		j := pair{together, l.materialize(in)}
+		s := &concatenation{rows: n.positions(), first: channels, second: l.graph.nodes[in].channels()}
 		channels += s.second
-		value, ok := l.joined[j]
+		value, ok := l.concatenations[j]
 		if !ok {
-			step := &step{computation: s, in: j.first, second: j.second, at: i}
+			step := &stage{computation: s, in: j.first, second: j.second, at: i}
 			value = l.append(step, n.positions()*channels, len(n.shape) == 1)
-			l.joined[j] = value
+			l.concatenations[j] = value
 		}
 		together = value
 	}
 	l.value[i] = together
 }
 
-// joint is two values, one after the other.
-type joint struct{ first, second int }
+// pair is two values, concatenated in this order.
+type pair struct{ first, second int }
 
-// joining puts each row of two values one after the other.
-type joining struct {
-	plain
+// concatenation concatenates each row of two values.
+type concatenation struct {
+	scratchless
 	rows, first, second int // the numbers of channels
 }
 
-func (j *joining) extent(n int) extent {
+func (j *concatenation) extent(n int) extent {
 	return extent{rows: n * j.rows, panels: 1, work: 8 * n * j.rows * (j.first + j.second)}
 }
 
-func (j *joining) run(b *buffers, p piece) {
+func (j *concatenation) compute(b *buffers, p piece) {
 	for i := p.low; i < p.high; i++ {
 		dst := b.out[i*(j.first+j.second):][:j.first+j.second]
 		copy(dst, b.in[i*j.first:][:j.first])
@@ -74,7 +73,7 @@ func (j *joining) run(b *buffers, p piece) {
 	}
 }
 
-func (j *joining) back(b *backBuffers) {
+func (j *concatenation) backward(b *backBuffers) {
 	b.clearIn()
 	b.clearSecond()
 	for i := range b.n * j.rows {

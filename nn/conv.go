@@ -17,13 +17,12 @@ type ConvOption func(*Layer)
 // WithBias adds a bias to each output channel: parameter "bias" [filters].
 func WithBias() ConvOption { return func(l *Layer) { l.Bias = true } }
 
-// WithGroups divides a convolution's channels and filters into groups of adjacent ones, as many
-// of each: a filter sees the channels of its group only. Its kernel is
-// [height width channels/groups filters].
+// WithGroups divides a convolution's channels and filters into as many groups of adjacent ones. A
+// filter sees only the channels of its group. The kernel is [height width channels/groups filters].
 func WithGroups(groups int) ConvOption { return func(l *Layer) { l.Groups = groups } }
 
-// WithDilation leaves gaps between the taps of a convolution's kernel: adjacent ones are
-// height rows and width columns apart, and kernel[i,j] is applied to in[y·s+i·height, x·s+j·width].
+// WithDilation dilates a convolution's kernel: adjacent taps are height rows and width columns
+// apart, and kernel[i,j] is applied to in[y·s+i·height, x·s+j·width].
 func WithDilation(height, width int) ConvOption {
 	return func(l *Layer) { l.SetDilations(height, width) }
 }
@@ -36,13 +35,13 @@ func (b *Builder) weightedLayer(l Layer, x Value, options []ConvOption) Value {
 	return b.layer(l, x)
 }
 
-// Conv is a square convolution: out[y,x,f] = Σ_ijc in[y·s+i, x·s+j, c]·kernel[i,j,c,f].
+// Conv adds a square convolution: out[y,x,f] = Σ_ijc in[y·s+i, x·s+j, c]·kernel[i,j,c,f].
 // Parameter: "kernel" [size size channels filters].
 func (b *Builder) Conv(name string, x Value, filters, size, stride int, padding Padding, options ...ConvOption) Value {
 	return b.ConvRect(name, x, filters, size, size, stride, padding, options...)
 }
 
-// ConvRect is Conv with a kernel of any height and width.
+// ConvRect adds a convolution with a kernel of any height and width.
 func (b *Builder) ConvRect(
 	name string, x Value, filters, kernelHeight, kernelWidth, stride int, padding Padding, options ...ConvOption,
 ) Value {
@@ -52,8 +51,8 @@ func (b *Builder) ConvRect(
 	}, x, options)
 }
 
-// SeparableConv is a DepthwiseConv, named name/depthwise, followed by a 1×1 Conv
-// to filters channels, named name/pointwise, which takes the options.
+// SeparableConv adds a DepthwiseConv, named name/depthwise, followed by a 1×1 Conv to filters
+// channels, named name/pointwise, which takes the options.
 func (b *Builder) SeparableConv(
 	name string, x Value, filters, size, stride int, padding Padding, options ...ConvOption,
 ) Value {
@@ -76,7 +75,7 @@ func (conv) shape(l Layer, in [][]int) ([]int, error) {
 	if l.Units <= 0 {
 		return nil, fmt.Errorf("it has %d filters", l.Units)
 	}
-	height, width, err := l.slide(in[0])
+	height, width, err := l.slideOver(in[0])
 	if err != nil {
 		return nil, err
 	}
@@ -84,8 +83,8 @@ func (conv) shape(l Layer, in [][]int) ([]int, error) {
 	if in[0][2]%n != 0 || l.Units%n != 0 {
 		return nil, fmt.Errorf("%d groups do not divide %d channels and %d filters", n, in[0][2], l.Units)
 	}
-	if n == in[0][2] { // its input is repeated: see keepDepthwise
-		if err := sound([]int{in[0][0], in[0][1], l.Units}); err != nil {
+	if n == in[0][2] { // its input is repeated: see postponeDepthwise
+		if err := checkShape([]int{in[0][0], in[0][1], l.Units}); err != nil {
 			return nil, fmt.Errorf("%d filters for each channel of %d rows and %d columns", l.Units/n, in[0][0],
 				in[0][1])
 		}
@@ -98,11 +97,11 @@ func (l Layer) groups() int { return cmp.Or(l.Groups, 1) }
 
 func (conv) params(l Layer, in [][]int) []Param {
 	kernel := []int{l.Height, l.Width, in[0][2] / l.groups(), l.Units}
-	return withBias(l, l.Units, Param{"kernel", kernel, true})
+	return listKernelAndBias(l, l.Units, Param{"kernel", kernel, true})
 }
 
-// withBias lists a layer's kernel, and its bias if it has one.
-func withBias(l Layer, channels int, kernel Param) []Param {
+// listKernelAndBias lists a layer's kernel, and its bias if it has one.
+func listKernelAndBias(l Layer, channels int, kernel Param) []Param {
 	if l.Bias {
 		return []Param{kernel, {"bias", []int{channels}, true}}
 	}
@@ -124,33 +123,33 @@ func (conv) text(l Layer) string {
 func (conv) lower(l *lowering, i int) {
 	n := &l.graph.nodes[i]
 	closing := epilogue{layer: n, takesNorm: true, takesSecond: true}
-	w, in := l.windowOf(i, false)
+	w, in := l.absorbPad(i, false)
 	filters, groups := n.Units, n.groups()
 	switch {
 	case groups > 1 && groups == w.channels:
-		l.keepDepthwise(i, in, w, filters/groups)
+		l.postponeDepthwise(i, in, w, filters/groups)
 	case groups == 1 && n.Height == 1 && n.Width == 1 && w.strideHeight == 1 && w.strideWidth == 1:
-		l.keep(i, in, &matrixProduct{epilogue: closing, rows: w.outHeight * w.outWidth, depth: w.channels,
+		l.postpone(i, in, &matrixProduct{epilogue: closing, rows: w.outHeight * w.outWidth, depth: w.channels,
 			columns: filters})
 	case groups == 1 && w.dilationWidth == 1:
 		depth := w.kernelHeight * w.kernelWidth * w.channels
 		c := convolution{epilogue: closing, window: w, depth: depth, columns: filters}
 		switch {
 		case winogradFits(w, filters):
-			l.keep(i, in, newWinograd(c))
-		case c.gathers():
-			l.keep(i, in, &gatheredConvolution{c})
+			l.postpone(i, in, newWinograd(c))
+		case c.isGathered():
+			l.postpone(i, in, &gatheredConvolution{c})
 		default:
-			l.keep(i, in, &c)
+			l.postpone(i, in, &c)
 		}
 	default:
-		l.keep(i, in, newGrouped(closing, w, groups, filters))
+		l.postpone(i, in, newGrouped(closing, w, groups, filters))
 	}
 }
 
-// convolution is one over all channels that is no plain product. Each row of the kernel, which
-// has no gaps, is one segment of a product; where windows reach over the border, input rows are
-// first copied beside zeros.
+// convolution is a convolution over all channels that is not a plain matrix product. Each row of
+// the kernel, which is not dilated, is one segment of a product. Where windows reach over the
+// border, input rows are first copied between zeros.
 type convolution struct {
 	epilogue
 	window
@@ -165,14 +164,14 @@ func (c *convolution) extent(int) extent {
 }
 
 func (c *convolution) scratchLen() int {
-	if c.padded() {
+	if c.isPadded() {
 		return c.kernelHeight * c.lineLen()
 	}
 	return 0
 }
 
 func (c *convolution) load(w Weights) error {
-	values, err := c.read(w)
+	values, err := c.readWeights(w)
 	if err != nil {
 		return err
 	}
@@ -180,7 +179,7 @@ func (c *convolution) load(w Weights) error {
 	return nil
 }
 
-func (c *convolution) run(b *buffers, p piece) {
+func (c *convolution) compute(b *buffers, p piece) {
 	for y := p.low; y < p.high; y++ {
 		c.row(b, y)
 	}
@@ -195,7 +194,7 @@ func (c *convolution) row(b *buffers, y int) {
 		Segments: c.kernelHeight, SegmentLen: c.kernelWidth * c.channels,
 		B: c.matrix, Bias: c.shift, Activation: c.activation,
 	}
-	if c.padded() {
+	if c.isPadded() {
 		lineLen := c.lineLen()
 		for i := range c.kernelHeight {
 			line := b.scratch[i*lineLen:][:lineLen]
@@ -219,11 +218,11 @@ func (c *convolution) row(b *buffers, y int) {
 	g.Run(0, c.outWidth, 0, c.matrix.Panels())
 }
 
-func (c *convolution) adopt(variable func(n *node, param int) *Variable) int {
-	return c.epilogue.adopt(variable, c.depth*c.columns, c.columns)
+func (c *convolution) bind(variable func(n *node, param int) *Variable) int {
+	return c.epilogue.bind(variable, c.depth*c.columns, c.columns)
 }
 
-func (c *convolution) prepareBack() {
+func (c *convolution) prepareBackward() {
 	c.transposed = packTransposed(c.transposed, c.kernel.Value, c.depth, c.columns, c.scale)
 }
 
@@ -231,9 +230,10 @@ func (c *convolution) backScratchLen() int {
 	return c.kernelHeight*c.lineLen() + kernel.OuterScratchLen + c.outWidth*c.depth + kernel.ScratchLen(c.columns)
 }
 
-// back goes through the output rows. A row of the kernel is one product each way, as in row.
-func (c *convolution) back(b *backBuffers) {
-	c.open(b)
+// backward goes through the output rows. A row of the kernel is one product in each direction, as
+// in row.
+func (c *convolution) backward(b *backBuffers) {
+	c.maskGradient(b)
 	byKernel, byShift := c.gradients(b.weights)
 	rowLen, lineLen, segment := c.width*c.channels, c.lineLen(), c.kernelWidth*c.channels
 	lines := b.scratch[:c.kernelHeight*lineLen]

@@ -6,16 +6,16 @@ import (
 	"garb/internal/kernel"
 )
 
-// OpCrop cuts a part out of a value: see Builder.Crop.
+// OpCrop crops a value: see Builder.Crop.
 const OpCrop Op = "Crop"
 
-// Crop leaves out rows and columns at the border of a map.
+// Crop removes rows and columns at the border of a map.
 func (b *Builder) Crop(x Value, above, below, left, right int) Value {
 	return b.layer(Layer{Op: OpCrop, Above: above, Below: below, Left: left, Right: right}, x)
 }
 
-// CropChannels leaves out channels of a map or flat value: so many before those that it
-// keeps, and after.
+// CropChannels removes channels of a map or flat value: so many before those that it keeps, and
+// after.
 func (b *Builder) CropChannels(x Value, before, after int) Value {
 	return b.layer(Layer{Op: OpCrop, Before: before, After: after}, x)
 }
@@ -60,7 +60,7 @@ func (crop) lower(l *lowering, i int) {
 
 // cropping copies a part of a map.
 type cropping struct {
-	plain
+	scratchless
 	rows, columns, channels       int
 	inRows, inColumns, inChannels int
 	top, left, first              int // the first row, column and channel that is kept
@@ -70,9 +70,9 @@ func (c *cropping) extent(n int) extent {
 	return extent{rows: n * c.rows, panels: 1, work: 8 * n * c.rows * c.columns * c.channels}
 }
 
-// runs calls f for what lies together in row i of the output: its places in the output and
-// the input, and its length.
-func (c *cropping) runs(i int, f func(out, in, length int)) {
+// eachSpan calls f for each contiguous part of row i of the output, with its offsets in the output
+// and the input, and its length.
+func (c *cropping) eachSpan(i int, f func(out, in, length int)) {
 	image, y := i/c.rows, i%c.rows
 	out := i * c.columns * c.channels
 	in := ((image*c.inRows+c.top+y)*c.inColumns+c.left)*c.inChannels + c.first
@@ -85,16 +85,16 @@ func (c *cropping) runs(i int, f func(out, in, length int)) {
 	}
 }
 
-func (c *cropping) run(b *buffers, p piece) {
+func (c *cropping) compute(b *buffers, p piece) {
 	for i := p.low; i < p.high; i++ {
-		c.runs(i, func(out, in, length int) { copy(b.out[out:][:length], b.in[in:]) })
+		c.eachSpan(i, func(out, in, length int) { copy(b.out[out:][:length], b.in[in:]) })
 	}
 }
 
-func (c *cropping) back(b *backBuffers) {
+func (c *cropping) backward(b *backBuffers) {
 	b.clearIn()
 	for i := range b.n * c.rows {
-		c.runs(i, func(out, in, length int) {
+		c.eachSpan(i, func(out, in, length int) {
 			kernel.Add(b.inGradient[in:][:length], b.gradient[out:], kernel.Identity)
 		})
 	}

@@ -9,8 +9,8 @@ import (
 // OpDense is a dense layer: see Builder.Dense.
 const OpDense Op = "Dense"
 
-// Dense is out[u] = Σ_c in[c]·kernel[c,u]. Its input must be flat.
-// Parameter: "kernel" [channels units].
+// Dense adds out[u] = Σ_c in[c]·kernel[c,u]. Its input must be flat. Parameter: "kernel" [channels
+// units].
 func (b *Builder) Dense(name string, x Value, units int, options ...ConvOption) Value {
 	return b.weightedLayer(Layer{Op: OpDense, Name: name, Units: units}, x, options)
 }
@@ -27,7 +27,7 @@ func (dense) shape(l Layer, in [][]int) ([]int, error) {
 }
 
 func (dense) params(l Layer, in [][]int) []Param {
-	return withBias(l, l.Units, Param{"kernel", []int{in[0][0], l.Units}, true})
+	return listKernelAndBias(l, l.Units, Param{"kernel", []int{in[0][0], l.Units}, true})
 }
 
 func (dense) multiplyAdds(l Layer, in [][]int, _ []int) int { return l.Units * in[0][0] }
@@ -38,7 +38,7 @@ func (dense) traits() traits { return traits{whole: true} }
 
 func (dense) lower(l *lowering, i int) {
 	n := &l.graph.nodes[i]
-	l.keep(i, n.Inputs[0], &matrixProduct{
+	l.postpone(i, n.Inputs[0], &matrixProduct{
 		epilogue: epilogue{layer: n, takesNorm: true, takesSecond: true}, rows: 1, depth: n.inputs[0][0],
 		columns: n.Units,
 	})

@@ -17,7 +17,7 @@ func (b *Builder) DepthwiseConv(name string, x Value, size, stride int, padding 
 	return b.DepthwiseConvRect(name, x, size, size, stride, padding, options...)
 }
 
-// DepthwiseConvRect is DepthwiseConv with kernels of any height and width.
+// DepthwiseConvRect adds a DepthwiseConv with kernels of any height and width.
 func (b *Builder) DepthwiseConvRect(
 	name string, x Value, kernelHeight, kernelWidth, stride int, padding Padding, options ...ConvOption,
 ) Value {
@@ -36,7 +36,7 @@ func (depthwiseConv) settings(l Layer) Layer {
 }
 
 func (depthwiseConv) shape(l Layer, in [][]int) ([]int, error) {
-	height, width, err := l.slide(in[0])
+	height, width, err := l.slideOver(in[0])
 	if err != nil {
 		return nil, err
 	}
@@ -44,7 +44,7 @@ func (depthwiseConv) shape(l Layer, in [][]int) ([]int, error) {
 }
 
 func (depthwiseConv) params(l Layer, in [][]int) []Param {
-	return withBias(l, in[0][2], Param{"kernel", []int{l.Height, l.Width, in[0][2], 1}, true})
+	return listKernelAndBias(l, in[0][2], Param{"kernel", []int{l.Height, l.Width, in[0][2], 1}, true})
 }
 
 func (depthwiseConv) multiplyAdds(l Layer, _ [][]int, out []int) int {
@@ -52,50 +52,50 @@ func (depthwiseConv) multiplyAdds(l Layer, _ [][]int, out []int) int {
 }
 
 func (depthwiseConv) lower(l *lowering, i int) {
-	w, in := l.windowOf(i, false)
-	l.keepDepthwise(i, in, w, 1)
+	w, in := l.absorbPad(i, false)
+	l.postponeDepthwise(i, in, w, 1)
 }
 
-// keepDepthwise keeps back node i, a convolution of each channel of node in by itself to so
-// many outputs: if there are several, from a map in which each channel is repeated.
-func (l *lowering) keepDepthwise(i, in int, w window, outputs int) {
+// postponeDepthwise postpones node i, a convolution of each channel of node in by itself. With
+// several outputs per channel it reads a map in which each channel is repeated.
+func (l *lowering) postponeDepthwise(i, in int, w window, outputs int) {
 	n := &l.graph.nodes[i]
 	closing := epilogue{layer: n, takesNorm: true}
 	repeated := -1
 	if outputs > 1 {
 		r := &repeat{rows: w.height * w.width, columns: w.channels, times: outputs}
-		s := &step{computation: r, in: l.force(in), second: -1, at: i}
+		s := &stage{computation: r, in: l.materialize(in), second: -1, at: i}
 		repeated = l.append(s, w.height*w.width*w.channels*outputs, false)
 		w.channels *= outputs
 	}
 	var c computation
 	d := &depthwise{epilogue: closing, window: w}
-	if c = d; !w.dense() {
+	if c = d; !w.isContiguous() {
 		c = &gappedDepthwise{epilogue: closing, window: w}
 	}
 	switch {
 	case repeated >= 0:
-		l.pending[i] = &step{computation: c, in: repeated, second: -1, at: i}
-	case w.dense():
-		d.reluInput = l.keepReadingReLU(i, in, c)
+		l.pending[i] = &stage{computation: c, in: repeated, second: -1, at: i}
+	case w.isContiguous():
+		d.reluInput = l.postponeReadingReLU(i, in, c)
 	default:
-		l.keep(i, in, c)
+		l.postpone(i, in, c)
 	}
 }
 
-// depthwise is a depthwise convolution, and, with a 1×1 kernel, what multiplies each channel
-// and adds to it: a batch-norm or a Scale of its own.
+// depthwise is a depthwise convolution. With a 1×1 kernel it also computes a batch-norm or a Scale
+// that is not fused.
 type depthwise struct {
 	epilogue
 	window
-	reluInput bool // the input is taken as max(in, 0)
+	reluInput bool // applies a ReLU to the input
 
 	taps    []float32 // W′ [kernelHeight kernelWidth channels]
 	flipped []float32 // for kernel.Depthwise.InputGradient
 }
 
-// perChannel is node i as a depthwise convolution with a 1×1 kernel.
-func perChannel(n *node) *depthwise {
+// newPerChannel returns node i as a depthwise convolution with a 1×1 kernel.
+func newPerChannel(n *node) *depthwise {
 	d := &depthwise{window: window{
 		height: 1, width: 1, outHeight: 1, outWidth: 1, channels: n.channels(), kernelHeight: 1, kernelWidth: 1,
 		strideHeight: 1, strideWidth: 1, dilationHeight: 1, dilationWidth: 1,
@@ -107,7 +107,7 @@ func perChannel(n *node) *depthwise {
 }
 
 func (d *depthwise) extent(n int) extent {
-	// A flat batch-norm has one row an image.
+	// A flat batch-norm has one row per image.
 	return extent{rows: n * d.outHeight, panels: 1, work: 8 * n * d.outHeight * d.outWidth * d.channels}
 }
 
@@ -120,7 +120,7 @@ func (d *depthwise) load(w Weights) (err error) {
 
 // readTaps returns W′, [height width channels].
 func (e *epilogue) readTaps(w Weights) ([]float32, error) {
-	values, err := e.read(w)
+	values, err := e.readWeights(w)
 	if err != nil || e.layer == nil {
 		return e.scale, err
 	}
@@ -131,8 +131,8 @@ func (e *epilogue) readTaps(w Weights) ([]float32, error) {
 	return taps, nil
 }
 
-// convolution is that of one image.
-func (d *depthwise) convolution(in, out []float32) kernel.Depthwise {
+// imageKernel returns the kernel's arguments for one image.
+func (d *depthwise) imageKernel(in, out []float32) kernel.Depthwise {
 	return kernel.Depthwise{
 		Dst: out, DstHeight: d.outHeight, DstWidth: d.outWidth,
 		Src: in, SrcHeight: d.height, SrcWidth: d.width,
@@ -142,39 +142,38 @@ func (d *depthwise) convolution(in, out []float32) kernel.Depthwise {
 	}
 }
 
-func (d *depthwise) run(b *buffers, p piece) {
-	c := d.convolution(b.in, b.out)
+func (d *depthwise) compute(b *buffers, p piece) {
+	c := d.imageKernel(b.in, b.out)
 	if b.n > 1 { // flat: each image is a row
 		c.DstHeight, c.SrcHeight = b.n, b.n
 	}
 	c.Run(p.low, p.high)
 }
 
-func (d *depthwise) adopt(variable func(n *node, param int) *Variable) int {
-	return d.epilogue.adopt(variable, d.kernelHeight*d.kernelWidth*d.channels, d.channels)
+func (d *depthwise) bind(variable func(n *node, param int) *Variable) int {
+	return d.epilogue.bind(variable, d.kernelHeight*d.kernelWidth*d.channels, d.channels)
 }
 
-func (d *depthwise) prepareBack() {
+func (d *depthwise) prepareBackward() {
 	if d.flipped == nil {
 		d.flipped = make([]float32, len(d.taps))
 	}
-	c := d.convolution(nil, nil)
+	c := d.imageKernel(nil, nil)
 	c.FlippedTaps(d.flipped)
 }
 
 func (d *depthwise) backScratchLen() int {
-	c := d.convolution(nil, nil)
+	c := d.imageKernel(nil, nil)
 	return c.KernelGradientScratch() + d.height*d.width*d.channels
 }
 
 func (d *depthwise) masksInput() {}
 
-// back goes through the input rows, so that each is read from memory once for all that is
-// done with it.
-func (d *depthwise) back(b *backBuffers) {
-	d.open(b)
+// backward goes through the input rows, so that each is read from memory once for both gradients.
+func (d *depthwise) backward(b *backBuffers) {
+	d.maskGradient(b)
 	byKernel, byShift := d.gradients(b.weights)
-	c := d.convolution(b.in, b.out)
+	c := d.imageKernel(b.in, b.out)
 	to := b.inGradient
 	if b.addIn {
 		to = b.scratch[c.KernelGradientScratch():][:len(to)]

@@ -7,54 +7,54 @@ import (
 	"garb/tensor"
 )
 
-// Layer describes one layer of a graph as data: what model files hold, and what files of
-// other formats are made of and into. Fields that an operation does not name are zero.
+// Layer describes one layer of a graph as data, for model files and for conversion from and to
+// other formats. Fields that an operation does not use are zero.
 type Layer struct {
 	Op Op `json:"op"`
-	// Name is that of the layer's parameters, "" for layers without any. Layers of one name
-	// share their parameters.
+	// Name is the name of the layer's parameters, "" for layers without any. Layers with the same
+	// name share their parameters.
 	Name string `json:"name,omitempty"`
-	// Inputs are the layers whose outputs it takes, by their place in the list.
+	// Inputs has the indices of the layers whose outputs it takes.
 	Inputs []int `json:"inputs,omitempty"`
 
-	// Shape is that of Input ([h w c]) and of what Reshape makes.
+	// Shape is the shape of Input ([h w c]) and of Reshape's output.
 	Shape  []int `json:"shape,omitempty"`
 	Units  int   `json:"units,omitempty"` // of Dense; filters of Conv
 	Height int   `json:"height,omitempty"`
 	Width  int   `json:"width,omitempty"` // of the kernel or window, with Height
 	Stride int   `json:"stride,omitempty"`
-	// StrideWidth is the stride along a row where that is not Stride; 0: it is. Strides returns both.
+	// StrideWidth is the horizontal stride if it differs from Stride, otherwise 0. Strides returns
+	// both.
 	StrideWidth int `json:"stride_width,omitempty"`
-	// Dilation is the distance between adjacent taps of a kernel or window, 0 for 1, and
-	// DilationWidth that along a row; 0: it is the same. Dilations returns both.
+	// Dilation is the distance between adjacent taps of a kernel or window, 0 for 1. DilationWidth
+	// is the horizontal one if it differs, otherwise 0. Dilations returns both.
 	Dilation      int  `json:"dilation,omitempty"`
 	DilationWidth int  `json:"dilation_width,omitempty"`
 	Groups        int  `json:"groups,omitempty"` // of GroupNorm, and of Conv, where 0 means 1: see WithGroups
-	Same          bool `json:"same,omitempty"`   // padding is Same, not Valid
+	Same          bool `json:"same,omitempty"`   // pads like Same, not Valid
 	Bias          bool `json:"bias,omitempty"`
 
 	Epsilon float64 `json:"epsilon,omitempty"` // of BatchNorm, LayerNorm, GroupNorm
-	// Momentum is the share of BatchNorm's stored statistics that a training step on the
-	// batch's keeps; 0: 0.99. It changes no answer.
+	// Momentum is the share of BatchNorm's stored statistics that a training step on the batch's
+	// statistics keeps; 0 means 0.99. It has no influence on inference.
 	Momentum float64 `json:"momentum,omitempty"`
 	Slope    float64 `json:"slope,omitempty"` // of LeakyReLU below zero
 	Rate     float64 `json:"rate,omitempty"`  // of Dropout
 
-	// Of Pad: rows above and below, columns left and right. Border repeats the map's own
-	// values in them; Lowest pads with the lowest number, so that it never wins in a MaxPool;
-	// otherwise there are zeros.
+	// Rows and columns that Pad adds. Border fills them with the map's own values; Lowest fills
+	// them with the lowest number, which never wins in a MaxPool; otherwise they are zeros.
 	Above  int    `json:"above,omitempty"`
 	Below  int    `json:"below,omitempty"`
 	Left   int    `json:"left,omitempty"`
 	Right  int    `json:"right,omitempty"`
 	Lowest bool   `json:"lowest,omitempty"`
 	Border Border `json:"border,omitempty"`
-	// Crop leaves out Above, Below, Left and Right, and so many channels before those that it
-	// keeps and after them.
+	// Crop removes Above, Below, Left and Right, and so many channels before and after those that
+	// it keeps.
 	Before int `json:"before,omitempty"`
 	After  int `json:"after,omitempty"`
-	// Of Upsample: how many times as many rows and columns it makes; of Resize: how many.
-	// Linear says that they interpolate instead of repeating.
+	// Upsample multiplies the numbers of rows and columns; Resize sets them. With Linear they
+	// interpolate instead of repeating.
 	Rows    int  `json:"rows,omitempty"`
 	Columns int  `json:"columns,omitempty"`
 	Linear  bool `json:"linear,omitempty"`
@@ -68,17 +68,17 @@ type Op string
 // OpInput is the first layer, and no other.
 const OpInput Op = "Input"
 
-// maxLayers and maxValues bound what a description may ask for: ten times the layers of the
-// networks here, and for one output, or for all that a run keeps at a time, a gigabyte.
+// maxLayers and maxValues limit descriptions: to ten times the layers of the known networks and,
+// for one output or all values that a run keeps at a time, a gigabyte.
 const (
 	maxLayers = 1 << 13
 	maxValues = 1 << 28
-	// maxSetting is the largest number of units or groups, side of a window with its gaps,
-	// stride, padding or factor.
+	// maxSetting limits units, groups, sides of windows with their dilation, strides, padding and
+	// factors.
 	maxSetting = 1 << 20
 )
 
-// Layers describes the graph: NewGraph makes it again. The last layer is the output.
+// Layers describes the graph so that NewGraph can build it again. The last layer is the output.
 func (g *Graph) Layers() []Layer {
 	layers := make([]Layer, len(g.nodes))
 	for i, n := range g.nodes {
@@ -101,15 +101,15 @@ func (g *Graph) Shapes() [][]int {
 // LayerParams returns the parameters of layer i.
 func (g *Graph) LayerParams(i int) []Param { return slices.Clone(g.nodes[i].params) }
 
-// Upto is the part of the graph that ends with layer i.
+// Upto returns the part of the graph that ends with layer i.
 func (g *Graph) Upto(i int) *Graph {
 	b := &Builder{nodes: g.nodes[: i+1 : i+1]}
 	return b.Build(Value{b, i})
 }
 
-// LayerError says why a description is none of a graph.
+// LayerError says why a description is not a valid graph.
 type LayerError struct {
-	Layer  int // its place in the list
+	Layer  int // the layer's index
 	Name   string
 	Op     Op
 	Reason string
@@ -122,10 +122,9 @@ func (e *LayerError) Error() string {
 	return fmt.Sprintf("layer %d, %s %q: %s", e.Layer, e.Op, e.Name, e.Reason)
 }
 
-// NewGraph makes the graph that layers describe, in an order in which inputs come first.
-// The last is the output; those that it does not need are left out. An error is a
-// *LayerError: descriptions come from files, so that whatever they say is none of the
-// caller's bugs.
+// NewGraph builds the graph that layers describe. Every layer comes after its inputs. The last
+// is the output; layers that it does not depend on are dropped. Descriptions come from files,
+// so an invalid one is an error, a *LayerError, and not a bug of the caller.
 func NewGraph(layers []Layer) (*Graph, error) {
 	refuse := func(i int, format string, args ...any) error {
 		return &LayerError{i, layers[i].Name, layers[i].Op, fmt.Sprintf(format, args...)}
@@ -137,7 +136,7 @@ func NewGraph(layers []Layer) (*Graph, error) {
 	if first := layers[0]; first.Op != OpInput || len(first.Shape) != 3 {
 		return nil, refuse(0, "a network begins with an Input of [h w c]")
 	}
-	if err := sound(layers[0].Shape); err != nil {
+	if err := checkShape(layers[0].Shape); err != nil {
 		return nil, refuse(0, "%v", err)
 	}
 	b := NewBuilder(layers[0].Shape[0], layers[0].Shape[1], layers[0].Shape[2])
@@ -146,7 +145,7 @@ func NewGraph(layers []Layer) (*Graph, error) {
 		return nil, err
 	}
 	last := len(layers) - 1
-	computed := last // the layer whose values the output has
+	computed := last // the layer that computes the output's values
 	for computed > 0 && layers[computed].Op.View() {
 		computed = layers[computed].Inputs[0]
 	}
@@ -156,9 +155,9 @@ func NewGraph(layers []Layer) (*Graph, error) {
 	return b.Build(output), nil
 }
 
-// Append adds described layers to a graph that has its input alone, which takes the place of
-// the first of them, and returns the last one's output. Layers of one kind and one name have
-// the same parameters. An error is a *LayerError.
+// Append adds described layers to a graph that has only its input, which replaces the first of
+// them, and returns the output of the last. Layers with the same operation and name share their
+// parameters. The error is a *LayerError.
 func (b *Builder) Append(layers []Layer) (Value, error) {
 	if len(b.nodes) != 1 {
 		panic("nn: Append to a graph that has layers")
@@ -183,7 +182,8 @@ func (b *Builder) Append(layers []Layer) (Value, error) {
 	return Value{b, len(layers) - 1}, nil
 }
 
-func sound(shape []int) error {
+// checkShape returns an error for shapes that are empty or too large.
+func checkShape(shape []int) error {
 	total := 1
 	for _, n := range shape {
 		if n <= 0 || n > maxValues/total {
@@ -194,9 +194,8 @@ func sound(shape []int) error {
 	return nil
 }
 
-// Network is a graph as data, with its weights: what files of other formats are read into
-// and written from.
+// Network is a graph as data with its weights. Packages of other formats read and write it.
 type Network struct {
 	Layers  []Layer
-	Tensors tensor.Map // by the names of the graph's parameters
+	Tensors tensor.Map // by the graph's names of parameters
 }

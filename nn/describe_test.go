@@ -21,7 +21,7 @@ func TestGraphsAsData(t *testing.T) {
 				t.Fatal(err)
 			}
 			var layers []Layer
-			if err := json.Unmarshal(text, &layers); err != nil {
+			if err = json.Unmarshal(text, &layers); err != nil {
 				t.Fatal(err)
 			}
 			again, err := NewGraph(layers)
@@ -32,8 +32,9 @@ func TestGraphsAsData(t *testing.T) {
 				t.Fatalf("%v %v, want %v %v", again.Shapes(), again.Params(), g.Shapes(), g.Params())
 			}
 			w, input := randomWeights(g, 3), randomValues(2*tensor.Len(g.InputShape()), 4)
-			if a, b := run1(t, compile(t, again, w, 1), input), run1(t, compile(t, g, w, 2), input); !slices.Equal(a, b) {
-				t.Error("it answers otherwise")
+			got, want := run1(t, compile(t, again, w, 1), input), run1(t, compile(t, g, w, 2), input)
+			if !slices.Equal(got, want) {
+				t.Error("the graph built from data gives other answers")
 			}
 		})
 	}
@@ -94,6 +95,7 @@ func TestSharedLayers(t *testing.T) {
 	}
 }
 
+//nolint:funlen // a table
 func TestWrongDescriptions(t *testing.T) {
 	input := Layer{Op: OpInput, Shape: []int{8, 8, 3}}
 	conv := Layer{Op: OpConv, Name: "c", Inputs: []int{0}, Units: 4, Height: 3, Width: 3, Stride: 1}
@@ -133,7 +135,7 @@ func TestWrongDescriptions(t *testing.T) {
 		"negative stride":  {with(func(l *Layer) { l.StrideWidth = -1 }), "a size of"},
 		"huge stride":      {with(func(l *Layer) { l.StrideWidth = 1 << 21 }), "a size of"},
 		"negative gap":     {with(func(l *Layer) { l.Dilation = -2 }), "a size of"},
-		"huge gap":         {with(func(l *Layer) { l.DilationWidth = 1 << 20; l.Same = true }), "reaches over more"},
+		"huge gap":         {with(func(l *Layer) { l.DilationWidth = 1 << 20; l.Same = true }), "covers more"},
 		"wide gap":         {with(func(l *Layer) { l.Dilation = 4 }), "window of 9 does not fit"},
 		"negative groups":  {with(func(l *Layer) { l.Groups = -3 }), "a size of"},
 		"groups of a part": {with(func(l *Layer) { l.Groups = 2 }), "2 groups do not divide 3 channels and 4 filters"},

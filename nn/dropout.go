@@ -41,27 +41,27 @@ func (dropout) lower(l *lowering, i int) {
 		l.alias(i, n.Inputs[0])
 		return
 	}
-	l.emit(i, &dropping{rate: n.Rate}, n.Inputs[0])
+	l.emit(i, &dropoutMask{rate: n.Rate}, n.Inputs[0])
 }
 
-// dropping sets values to zero at random and divides the others by the share that is kept
+// dropoutMask sets values to zero at random and divides the others by the share that is kept
 // (inverted dropout).
-type dropping struct {
-	plain
+type dropoutMask struct {
+	scratchless
 	rate float64
 }
 
-func (*dropping) extent(int) extent { return single }
+func (*dropoutMask) extent(int) extent { return single }
 
-func (d *dropping) run(b *buffers, _ piece) { d.drop(b.out, b.in, b.draw) }
+func (d *dropoutMask) compute(b *buffers, _ piece) { d.drop(b.out, b.in, b.draw) }
 
-func (d *dropping) back(b *backBuffers) {
+func (d *dropoutMask) backward(b *backBuffers) {
 	d.drop(b.gradient, b.gradient, b.draw)
-	b.handIn(b.gradient)
+	b.addInGradient(b.gradient)
 }
 
-func (d *dropping) drop(dst, src []float32, of draw) {
-	random := rand.NewPCG(of.seed, of.place)
+func (d *dropoutMask) drop(dst, src []float32, seed dropoutSeed) {
+	random := rand.NewPCG(seed.seed, seed.place)
 	scale := float32(1 / (1 - d.rate))
 	threshold := uint32(math.Round(d.rate * (1 << 32)))
 	var bits uint64

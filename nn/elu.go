@@ -12,13 +12,14 @@ const (
 	OpSELU Op = "SELU"
 )
 
-// ELU is x above zero and alpha·(e^x − 1) below (Clevert et al. 2015). alpha is a layer's Slope.
+// ELU adds x above zero and alpha·(e^x − 1) below (Clevert et al. 2015). alpha is the layer's
+// Slope.
 func (b *Builder) ELU(x Value, alpha float64) Value {
 	return b.layer(Layer{Op: OpELU, Slope: alpha}, x)
 }
 
-// SELU is 1.0507·x above zero and 1.0507·1.6733·(e^x − 1) below: the scale and alpha of
-// Klambauer et al. 2017, to which Keras and ONNX round them as we do.
+// SELU adds 1.0507·x above zero and 1.0507·1.6733·(e^x − 1) below: the scale and alpha of Klambauer
+// et al. 2017, rounded as in Keras and ONNX.
 func (b *Builder) SELU(x Value) Value { return b.layer(Layer{Op: OpSELU}, x) }
 
 // SELU's scale and alpha.
@@ -34,8 +35,10 @@ func (eluFunction) text(l Layer) string    { return fmt.Sprintf(" %g", l.Slope) 
 
 var (
 	elu = eluFunction{function{
-		compute: func(l Layer, dst, src []float32) { kernel.ELU(dst, src, float32(l.Slope), 1) },
-		back:    func(l Layer, gradient, in []float32) { kernel.ELUGradient(gradient, in, float32(l.Slope), 1) },
+		apply: func(l Layer, dst, src []float32) { kernel.ELU(dst, src, float32(l.Slope), 1) },
+		differentiate: func(l Layer, gradient, in []float32) {
+			kernel.ELUGradient(gradient, in, float32(l.Slope), 1)
+		},
 	}}
 	selu = valueFunction(
 		func(dst, src []float32) { kernel.ELU(dst, src, SELUAlpha, SELUScale) },

@@ -6,40 +6,40 @@ import (
 	"garb/internal/kernel"
 )
 
-// epilogue is what a computation with weights does to its sums before it stores them, so
-// that what follows a convolution needs no step of its own:
+// epilogue is what a computation with weights does with its sums before it stores them, so
+// that a batch-norm, an addition and an activation behind it need no stages of their own:
 //
 //	out = act(in·W′ + shift + second)   W′ = W·scale   scale = gamma/√(variance+ε)
 //	                                    shift = beta + (bias−mean)·scale
 //
-// In training too: a batch-norm on stored statistics stays folded, so the gradients by W′
-// and shift are all that is summed over the images, and collect derives from them those by
-// W, bias, gamma and beta.
+// In training a batch-norm on stored statistics stays folded too: only the gradients by W′
+// and shift are summed over the images, and collect derives from them those by W, bias,
+// gamma and beta.
 type epilogue struct {
-	takesNorm, takesSecond bool // what may still follow
-	masksItself            bool // no later step masks the gradient by the activation
+	takesNorm, takesSecond bool // what can still be fused
+	masksItself            bool // later stages must not mask the gradient by the activation
 
-	layer, norm *node // whose parameters they are; nil without
+	layer, norm *node // that have the parameters; may be nil
 	activation  kernel.Activation
 
-	scale []float32 // nil without a norm
+	scale []float32 // nil: no norm
 	shift []float32 // nil if nothing is added
 
-	// Of training:
-	kernel, bias, gamma, beta, mean, variance *Variable // nil without
+	// For training:
+	kernel, bias, gamma, beta, mean, variance *Variable // each may be nil
 	kernelLen                                 int
 }
 
 // fusible is a computation with an epilogue.
 type fusible interface {
 	computation
-	closing() *epilogue
+	fusedEpilogue() *epilogue
 }
 
-func (e *epilogue) closing() *epilogue { return e }
+func (e *epilogue) fusedEpilogue() *epilogue { return e }
 
-// read reads the layer's kernel, and what is added and multiplied after it.
-func (e *epilogue) read(w Weights) (values []float32, err error) {
+// readWeights reads the layer's kernel and computes scale and shift.
+func (e *epilogue) readWeights(w Weights) (values []float32, err error) {
 	var bias []float32
 	if e.layer != nil {
 		if values, err = fetch(w, e.layer.params[0]); err != nil {
@@ -66,7 +66,7 @@ func (e *epilogue) read(w Weights) (values []float32, err error) {
 	for c := range gamma {
 		v := float64(variance[c]) + e.norm.Epsilon
 		if !(v > 0) {
-			return nil, &WeightError{e.norm.params[3].Name, "holds a variance that is not positive", nil}
+			return nil, &WeightError{e.norm.params[3].Name, "has a variance that is not positive", nil}
 		}
 		factor := float64(gamma[c]) / math.Sqrt(v)
 		e.scale[c] = float32(factor)
@@ -79,8 +79,8 @@ func (e *epilogue) read(w Weights) (values []float32, err error) {
 	return values, nil
 }
 
-// adopt takes the variables, for a kernel of kernelLen values and channels of output.
-func (e *epilogue) adopt(variable func(n *node, param int) *Variable, kernelLen, channels int) (gradientLen int) {
+// bind sets the variables, for a kernel of kernelLen values and so many output channels.
+func (e *epilogue) bind(variable func(n *node, param int) *Variable, kernelLen, channels int) (gradientLen int) {
 	e.kernel, e.bias = variable(e.layer, 0), variable(e.layer, 1)
 	e.gamma, e.beta = variable(e.norm, 0), variable(e.norm, 1)
 	e.mean, e.variance = variable(e.norm, 2), variable(e.norm, 3)
@@ -93,7 +93,7 @@ func (e *epilogue) adopt(variable func(n *node, param int) *Variable, kernelLen,
 	return 0
 }
 
-// gradients divides a part's sums into those by W′ and by shift; nil without.
+// gradients divides a part's sums into those by W′ and by shift; nil if there are none.
 func (e *epilogue) gradients(sum []float32) (byKernel, byShift []float32) {
 	if sum == nil {
 		return nil, nil
@@ -101,14 +101,14 @@ func (e *epilogue) gradients(sum []float32) (byKernel, byShift []float32) {
 	return sum[:e.kernelLen], sum[e.kernelLen:]
 }
 
-// open takes the gradient of one image through the activation, unless a later step has, and
-// gives it to what was added.
-func (e *epilogue) open(b *backBuffers) {
+// maskGradient takes the gradient of one image through the activation, unless a later stage has,
+// and adds it to that of the second input.
+func (e *epilogue) maskGradient(b *backBuffers) {
 	if !b.masked {
 		kernel.ActivationGradient(b.gradient, b.out, e.activation)
 	}
 	if b.secondGradient != nil {
-		hand(b.secondGradient, b.gradient, b.addSecond)
+		addOrCopy(b.secondGradient, b.gradient, b.addSecond)
 	}
 }
 
@@ -142,8 +142,8 @@ func (e *epilogue) collect(sum []float32) {
 	}
 }
 
-// collectGamma sums over everything that scale multiplies: the kernel, or 1 for a
-// batch-norm of its own, and bias−mean.
+// collectGamma sums over everything that scale multiplies: the kernel (1 for a batch-norm of its
+// own) and bias−mean.
 func (e *epilogue) collectGamma(byKernel, byShift []float32) {
 	channels := len(byShift)
 	byScale := make([]float64, channels)
@@ -169,7 +169,7 @@ func (e *epilogue) collectGamma(byKernel, byShift []float32) {
 	}
 }
 
-// set copies a gradient to a variable, if it is trained.
+// set copies a gradient to a variable if it is trained.
 func (v *Variable) set(gradient []float32) {
 	if v.Trainable {
 		copy(v.Gradient, gradient)

@@ -5,7 +5,7 @@ import "math"
 // OpErf is the error function: see Builder.Erf.
 const OpErf Op = "Erf"
 
-// Erf is the error function, 2/√π·∫₀ˣ e^−t² dt, of which older exporters make a GELU.
+// Erf adds the error function, 2/√π·∫₀ˣ e^−t² dt, with which older exporters compute GELU.
 func (b *Builder) Erf(x Value) Value { return b.layer(Layer{Op: OpErf}, x) }
 
 var erf = valueFunction(

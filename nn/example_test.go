@@ -183,7 +183,7 @@ func ExampleOverlay() {
 	// Output: [60]
 }
 
-// A training step computes the loss and its gradient; an optimiser then changes the weights. Here
+// A training step computes the loss and its gradient; an optimizer then changes the weights. Here
 // a network with one inner layer learns whether the signs of its two inputs differ.
 func ExampleTrainer() {
 	b := nn.NewBuilder(1, 1, 2)
@@ -203,7 +203,7 @@ func ExampleTrainer() {
 	inputs := []float32{1, 1, -1, -1, 1, -1, -1, 1}
 	targets := []float32{1, 0, 1, 0, 0, 1, 0, 1} // class 0: signs are equal; class 1: they differ
 	logits := make([]float32, 4*2)
-	optimiser := &nn.Adam{}
+	optimizer := &nn.Adam{}
 	for step := range 101 {
 		loss, err := trainer.Step(context.Background(), inputs, targets, logits)
 		if err != nil {
@@ -213,7 +213,7 @@ func ExampleTrainer() {
 		if step%100 == 0 {
 			fmt.Printf("step %d: loss %.1f\n", step, loss)
 		}
-		optimiser.Update(trainer.Variables(), 0.05)
+		optimizer.Update(trainer.Variables(), 0.05)
 	}
 	for i := range 4 {
 		fmt.Println(inputs[2*i:2*i+2], "differ:", logits[2*i+1] > logits[2*i])
@@ -254,7 +254,7 @@ func ExampleTrainerOptions() {
 
 // The learning rate rises during the warm-up and then falls along half a cosine.
 func ExampleSchedule() {
-	var schedule nn.Schedule = nn.Cosine(0.1, 0, 10)
+	schedule := nn.Cosine(0.1, 0, 10)
 	for _, step := range []int{0, 5, 10, 55, 100} {
 		fmt.Printf("step %d: %.3f\n", step, schedule(step, 100))
 	}
@@ -294,9 +294,9 @@ func ExampleOneCycle() {
 // Momentum carries on in the direction of earlier steps.
 func ExampleSGD() {
 	weight := &nn.Variable{Value: []float32{1}, Gradient: []float32{0.5}}
-	optimiser := &nn.SGD{Momentum: 0.5}
+	optimizer := &nn.SGD{Momentum: 0.5}
 	for range 3 {
-		optimiser.Update([]*nn.Variable{weight}, 0.1)
+		optimizer.Update([]*nn.Variable{weight}, 0.1)
 		fmt.Printf("%.4f\n", weight.Value[0])
 	}
 	// Output:
@@ -312,16 +312,16 @@ func ExampleAdam() {
 		Param: nn.Param{Name: "classifier/kernel"}, Value: []float32{1, 1}, Gradient: []float32{1000, 0.001},
 	}
 	bias := &nn.Variable{Param: nn.Param{Name: "classifier/bias"}, Value: []float32{1}, Gradient: []float32{0}}
-	optimiser := &nn.Adam{
+	optimizer := &nn.Adam{
 		WeightDecay: 0.5,
 		Decays:      func(v *nn.Variable) bool { return v.Name != "classifier/bias" },
 	}
-	optimiser.Update([]*nn.Variable{kernel, bias}, 0.01)
+	optimizer.Update([]*nn.Variable{kernel, bias}, 0.01)
 	fmt.Printf("%.3f %.3f\n", kernel.Value, bias.Value)
 	// Output: [0.985 0.985] [1.000]
 }
 
-// An optimiser's state is stored with the weights, so that an interrupted training can go on.
+// An optimizer's state is stored with the weights, so that an interrupted training can go on.
 func ExampleOptimizer() {
 	weight := &nn.Variable{
 		Param: nn.Param{Name: "classifier/kernel", Shape: []int{1}}, Value: []float32{1}, Gradient: []float32{1},
@@ -417,4 +417,61 @@ func ExampleDifferentiator() {
 func ExampleLogSumExp() {
 	fmt.Printf("%.3f\n", nn.LogSumExp([]float32{1000, 1000}, 1))
 	// Output: 1000.693
+}
+
+// squared is the mean squared error, for outputs that are numbers and no classes.
+type squared struct{}
+
+func (squared) Gradient(gradient, outputs, targets []float32) (loss float64) {
+	n := float32(len(outputs))
+	for i, v := range outputs {
+		d := v - targets[i]
+		gradient[i] = 2 * d / n
+		loss += float64(d * d / n)
+	}
+	return loss
+}
+
+// Any loss with a gradient trains a network: here the squared error fits a line, y = 3x + 1.
+func ExampleLoss() {
+	b := nn.NewBuilder(1, 1, 1)
+	g := b.Build(b.Dense("line", b.Flatten(b.Input()), 1, nn.WithBias()))
+	weights := tensor.Map{"line/kernel": tensor.New(1, 1), "line/bias": tensor.New(1)}
+	trainer, err := nn.NewTrainer(g, weights, nn.TrainerOptions{Loss: squared{}})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	x, y := []float32{-1, 0, 1, 2}, []float32{-2, 1, 4, 7}
+	outputs := make([]float32, 4)
+	optimizer := &nn.SGD{}
+	for range 500 {
+		if _, err := trainer.Step(context.Background(), x, y, outputs); err != nil {
+			fmt.Println(err)
+			return
+		}
+		optimizer.Update(trainer.Variables(), 0.1)
+	}
+	for _, v := range trainer.Variables() {
+		fmt.Printf("%s %.2f\n", v.Name, v.Value)
+	}
+	// Output:
+	// line/kernel [3.00]
+	// line/bias [1.00]
+}
+
+// Options change a convolution: groups make it cheaper, gaps between its taps let it see farther.
+func ExampleConvOption() {
+	b := nn.NewBuilder(32, 32, 16)
+	plain := b.Conv("plain", b.Input(), 16, 3, 1, nn.Same)
+	grouped := b.Conv("grouped", plain, 16, 3, 1, nn.Same, nn.WithGroups(4))
+	dilated := b.Conv("dilated", grouped, 16, 3, 1, nn.Same, nn.WithDilation(2, 2))
+	for _, l := range b.Build(dilated).Summary() {
+		fmt.Println(l.Layer, l.Params, "parameters, sees", l.ReceptiveField)
+	}
+	// Output:
+	// Input 0 parameters, sees 1
+	// Conv 3×3, 16 2304 parameters, sees 3
+	// Conv 3×3, 16 in 4 groups 576 parameters, sees 5
+	// Conv 3×3 dilated 2, 16 2304 parameters, sees 9
 }

@@ -2,8 +2,8 @@ package nn
 
 import "garb/internal/kernel"
 
-// gappedDepthwise is a depthwise convolution whose windows have gaps, or move farther down
-// than along a row or less far: tap by tap.
+// gappedDepthwise is a depthwise convolution with dilations or with different strides down and
+// along a row. It is computed tap by tap.
 type gappedDepthwise struct {
 	epilogue
 	window
@@ -23,23 +23,23 @@ func (d *gappedDepthwise) load(w Weights) (err error) {
 	return err
 }
 
-// eachTap calls do for each tap of output row y that lies inside the picture at some x: with its
-// place in the kernel, the first and the last such x but one, and the input position of the first.
-func (d *gappedDepthwise) eachTap(y int, do func(tap, first, last, at int)) {
+// eachTap calls f for each tap that is inside the picture for some columns [first,last) of output
+// row y, with the tap's index in the kernel and the input position for the first of these columns.
+func (d *gappedDepthwise) eachTap(y int, f func(tap, first, last, at int)) {
 	top := y*d.strideHeight - d.padTop
-	low, high := taps(top, d.kernelHeight, d.dilationHeight, d.height)
+	low, high := tapRange(top, d.kernelHeight, d.dilationHeight, d.height)
 	for i := low; i < high; i++ {
 		for j := range d.kernelWidth {
 			left := j*d.dilationWidth - d.padLeft
-			first, last := taps(left, d.outWidth, d.strideWidth, d.width)
+			first, last := tapRange(left, d.outWidth, d.strideWidth, d.width)
 			if first < last {
-				do(i*d.kernelWidth+j, first, last, (top+i*d.dilationHeight)*d.width+left+first*d.strideWidth)
+				f(i*d.kernelWidth+j, first, last, (top+i*d.dilationHeight)*d.width+left+first*d.strideWidth)
 			}
 		}
 	}
 }
 
-func (d *gappedDepthwise) run(b *buffers, p piece) {
+func (d *gappedDepthwise) compute(b *buffers, p piece) {
 	c := d.channels
 	for y := p.low; y < p.high; y++ {
 		out := b.out[y*d.outWidth*c:][:d.outWidth*c]
@@ -61,14 +61,14 @@ func (d *gappedDepthwise) run(b *buffers, p piece) {
 	}
 }
 
-func (d *gappedDepthwise) adopt(variable func(n *node, param int) *Variable) int {
-	return d.epilogue.adopt(variable, d.kernelHeight*d.kernelWidth*d.channels, d.channels)
+func (d *gappedDepthwise) bind(variable func(n *node, param int) *Variable) int {
+	return d.epilogue.bind(variable, d.kernelHeight*d.kernelWidth*d.channels, d.channels)
 }
 
-func (d *gappedDepthwise) prepareBack() {}
+func (d *gappedDepthwise) prepareBackward() {}
 
-func (d *gappedDepthwise) back(b *backBuffers) {
-	d.open(b)
+func (d *gappedDepthwise) backward(b *backBuffers) {
+	d.maskGradient(b)
 	byKernel, byShift := d.gradients(b.weights)
 	b.clearIn()
 	c := d.channels
@@ -79,21 +79,21 @@ func (d *gappedDepthwise) back(b *backBuffers) {
 		}
 		d.eachTap(y, func(tap, first, last, at int) {
 			for x := first; x < last; x++ {
-				g, at := gradient[x*c:][:c], (at+(x-first)*d.strideWidth)*c
+				g, in := gradient[x*c:][:c], (at+(x-first)*d.strideWidth)*c
 				if byKernel != nil {
-					kernel.AddMultiply(byKernel[tap*c:][:c], b.in[at:], g)
+					kernel.AddMultiply(byKernel[tap*c:][:c], b.in[in:], g)
 				}
 				if b.inGradient != nil {
-					kernel.AddMultiply(b.inGradient[at:][:c], d.taps[tap*c:], g)
+					kernel.AddMultiply(b.inGradient[in:][:c], d.taps[tap*c:], g)
 				}
 			}
 		})
 	}
 }
 
-// repeat repeats each channel so many times.
+// repeat repeats each channel a number of times.
 type repeat struct {
-	plain
+	scratchless
 	rows, columns, times int
 }
 
@@ -101,7 +101,7 @@ func (r *repeat) extent(int) extent {
 	return extent{rows: r.rows, panels: 1, work: 8 * r.rows * r.columns * r.times}
 }
 
-func (r *repeat) run(b *buffers, p piece) {
+func (r *repeat) compute(b *buffers, p piece) {
 	for at := p.low * r.columns; at < p.high*r.columns; at++ {
 		to := b.out[at*r.times:][:r.times]
 		for i := range to {
@@ -110,7 +110,7 @@ func (r *repeat) run(b *buffers, p piece) {
 	}
 }
 
-func (r *repeat) back(b *backBuffers) {
+func (r *repeat) backward(b *backBuffers) {
 	b.clearIn()
 	for at := range b.inGradient {
 		sum := b.inGradient[at]

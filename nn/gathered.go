@@ -2,59 +2,59 @@ package nn
 
 import "garb/internal/kernel"
 
-// gatheredConvolution is a convolution with a large kernel over a small feature map. A row of
-// the map is too short to be worth a way through all of the kernel, which is in no cache near
-// a core: the windows of several rows are copied one after another, as rows of one product.
-// The sums are those of a convolution, in its order.
+// gatheredConvolution is a convolution with a large kernel over a small feature map. A row of the
+// map is too short to be worth reading the whole kernel, which is in no near cache. So the windows
+// of several rows are copied one after another, as rows of one product. The sums are those of a
+// convolution, in its order.
 type gatheredConvolution struct{ convolution }
 
 const (
-	// gatheredKernel is the number of values of the smallest kernel that is large: one that fills
-	// half of a core's second-level cache (1 MiB on Zen 4).
+	// gatheredKernel is the number of values from which a kernel is large: it fills half of a
+	// core's second-level cache (1 MiB on Zen 4).
 	gatheredKernel = 128 << 10
-	// gatheredWidth is the width of the widest map whose rows are short: two tiles of the
-	// micro-kernels.
+	// gatheredWidth is the width of the widest map that is small: two tiles of the micro-kernels.
 	gatheredWidth = 28
-	// gatheredValues is about how many values are copied at a time; a window has no more.
+	// gatheredValues is about the number of values that are copied at a time, and the limit for one
+	// window.
 	gatheredValues = 256 << 10
-	// gatheredGap is the number of values between two windows, so that those of a tile lie
-	// in different lines of the first-level cache.
+	// gatheredGap is the number of values between two windows, so that those of a tile are in
+	// different lines of the first-level cache.
 	gatheredGap = 16
 )
 
-// gathers reports whether a convolution is computed so.
-func (c *convolution) gathers() bool {
+// isGathered reports whether a convolution is computed as a gatheredConvolution.
+func (c *convolution) isGathered() bool {
 	return c.depth*c.columns >= gatheredKernel && c.depth <= gatheredValues &&
 		c.outWidth <= gatheredWidth && c.outHeight > 1
 }
 
-func (c *gatheredConvolution) together() {}
+func (c *gatheredConvolution) takesBatch() {}
 
-// positions is the number of windows of an image.
+// positions returns the number of windows of an image.
 func (c *gatheredConvolution) positions() int { return c.outHeight * c.outWidth }
 
-// pitch is how far copied windows lie apart.
+// pitch returns the distance between copied windows.
 func (c *gatheredConvolution) pitch() int { return c.depth + gatheredGap }
 
-// blockRows is the largest number of windows that are copied at a time, whole tiles.
+// blockRows returns the largest number of windows that are copied at a time, in whole tiles.
 func (c *gatheredConvolution) blockRows() int {
 	const tile = 14
 	return max(gatheredValues/c.depth/tile, 2) * tile
 }
 
-// blocks is the number of blocks that the windows of n images are divided into, of equal size.
-func (c *gatheredConvolution) blocks(n int) int {
+// blockCount returns the number of blocks, of equal size, of the windows of n images.
+func (c *gatheredConvolution) blockCount(n int) int {
 	return (n*c.positions() + c.blockRows() - 1) / c.blockRows()
 }
 
 func (c *gatheredConvolution) extent(n int) extent {
-	return extent{rows: c.blocks(n), panels: c.matrix.Panels(), work: n * c.positions() * c.depth * c.columns}
+	return extent{rows: c.blockCount(n), panels: c.matrix.Panels(), work: n * c.positions() * c.depth * c.columns}
 }
 
 func (c *gatheredConvolution) scratchLen() int { return c.blockRows() * c.pitch() }
 
-func (c *gatheredConvolution) run(b *buffers, p piece) {
-	rows, blocks := b.n*c.positions(), c.blocks(b.n)
+func (c *gatheredConvolution) compute(b *buffers, p piece) {
+	rows, blocks := b.n*c.positions(), c.blockCount(b.n)
 	for block := p.low; block < p.high; block++ {
 		low, high := block*rows/blocks, (block+1)*rows/blocks
 		for i := range high - low {
@@ -72,16 +72,16 @@ func (c *gatheredConvolution) run(b *buffers, p piece) {
 	}
 }
 
-// backRows is the number of windows that are gone back through at a time: the gradient of the
-// kernel comes from memory once for all of them.
+// backRows is the number of windows in a block of the backward pass. The kernel's gradient is read
+// from memory once per block.
 const backRows = 256
 
 func (c *gatheredConvolution) backScratchLen() int {
 	return backRows*c.pitch() + kernel.OuterScratchLen + kernel.ScratchLen(c.columns)
 }
 
-func (c *gatheredConvolution) back(b *backBuffers) {
-	c.open(b)
+func (c *gatheredConvolution) backward(b *backBuffers) {
+	c.maskGradient(b)
 	byKernel, byShift := c.gradients(b.weights)
 	windows := b.scratch[:backRows*c.pitch()]
 	outer := b.scratch[len(windows):][:kernel.OuterScratchLen]
@@ -111,37 +111,35 @@ func (c *gatheredConvolution) back(b *backBuffers) {
 	}
 }
 
-// gather copies the window of a position, counted through all images, with zeros where it
-// reaches over the border.
+// gather copies the window of a position, counted through all images, with zeros outside the map.
 func (c *gatheredConvolution) gather(to, in []float32, position int) {
-	w := c.at(position)
+	w := c.clip(position)
 	if w.values < c.kernelWidth*c.channels || w.high-w.low < c.kernelHeight {
 		clear(to)
 	}
 	for i := w.low; i < w.high; i++ {
-		copy(to[w.first+i*c.kernelWidth*c.channels:][:w.values], in[w.from+i*w.step:])
+		copy(to[w.first+i*c.kernelWidth*c.channels:][:w.values], in[w.from+i*w.stride:])
 	}
 }
 
-// scatter adds what a position's window has to where gather took it from.
+// scatter adds the values of a position's window to where gather copies them from.
 func (c *gatheredConvolution) scatter(to, from []float32, position int) {
-	w := c.at(position)
+	w := c.clip(position)
 	for i := w.low; i < w.high; i++ {
-		kernel.Add(to[w.from+i*w.step:][:w.values], from[w.first+i*c.kernelWidth*c.channels:], kernel.Identity)
+		kernel.Add(to[w.from+i*w.stride:][:w.values], from[w.first+i*c.kernelWidth*c.channels:], kernel.Identity)
 	}
 }
 
-// inside says where the part of a window is that lies inside the map: in the rows [low,high)
-// of the kernel so many values, from the place first of a row on; in the map from the place
-// from + i·step on.
-type inside struct{ low, high, first, values, from, step int }
+// clippedWindow is the part of a window inside the map: in rows [low,high) of the kernel so many
+// values, from the index first of a row on; in the map from the index from + i·stride on.
+type clippedWindow struct{ low, high, first, values, from, stride int }
 
-func (c *gatheredConvolution) at(position int) inside {
+func (c *gatheredConvolution) clip(position int) clippedWindow {
 	image, position := position/c.positions(), position%c.positions()
 	top := position/c.outWidth*c.strideHeight - c.padTop
 	left := position%c.outWidth*c.strideWidth - c.padLeft
-	w := inside{step: c.dilationHeight * c.width * c.channels}
-	w.low, w.high = taps(top, c.kernelHeight, c.dilationHeight, c.height)
+	w := clippedWindow{stride: c.dilationHeight * c.width * c.channels}
+	w.low, w.high = tapRange(top, c.kernelHeight, c.dilationHeight, c.height)
 	first, end := max(left, 0), min(left+c.kernelWidth, c.width)
 	if w.values = max(end-first, 0) * c.channels; w.values == 0 {
 		w.high = w.low

@@ -8,10 +8,10 @@ const (
 	OpGELUTanh Op = "GELUTanh"
 )
 
-// GELU is x·Φ(x) = x·(1 + erf(x/√2))/2 (Hendrycks & Gimpel 2016).
+// GELU adds x·Φ(x) = x·(1 + erf(x/√2))/2 (Hendrycks & Gimpel 2016).
 func (b *Builder) GELU(x Value) Value { return b.layer(Layer{Op: OpGELU}, x) }
 
-// GELUTanh is x·(1 + tanh(√(2/π)·(x + 0.044715·x³)))/2, which approximates GELU.
+// GELUTanh adds x·(1 + tanh(√(2/π)·(x + 0.044715·x³)))/2, which approximates GELU.
 func (b *Builder) GELUTanh(x Value) Value { return b.layer(Layer{Op: OpGELUTanh}, x) }
 
 var (

@@ -18,7 +18,7 @@ func (b *Builder) GlobalMaxPool(x Value) Value { return b.layer(Layer{Op: OpGlob
 type globalPool struct{ unary }
 
 func (globalPool) shape(_ Layer, in [][]int) ([]int, error) {
-	if err := isMap(in[0]); err != nil {
+	if err := checkMap(in[0]); err != nil {
 		return nil, err
 	}
 	return in[0][2:], nil
@@ -32,20 +32,20 @@ type (
 )
 
 func (globalAveragePool) lower(l *lowering, i int) {
-	l.emit(i, &meanOverPositions{positions: overPositions(l.graph, i)}, l.graph.nodes[i].Inputs[0])
+	l.emit(i, &meanOverPositions{positions: newPositions(l.graph, i)}, l.graph.nodes[i].Inputs[0])
 }
 
 func (globalMaxPool) lower(l *lowering, i int) {
-	l.emit(i, &largestOverPositions{positions: overPositions(l.graph, i)}, l.graph.nodes[i].Inputs[0])
+	l.emit(i, &largestOverPositions{positions: newPositions(l.graph, i)}, l.graph.nodes[i].Inputs[0])
 }
 
-// positions is what goes through all rows, one for each position, to one row.
+// positions is a stage that reduces all positions to one.
 type positions struct {
-	plain
+	scratchless
 	rows, columns int
 }
 
-func overPositions(g *Graph, i int) positions {
+func newPositions(g *Graph, i int) positions {
 	in := g.nodes[i].inputs[0]
 	return positions{rows: in[0] * in[1], columns: in[2]}
 }
@@ -55,7 +55,7 @@ func (p *positions) row(values []float32, i int) []float32 { return values[i*p.c
 
 type meanOverPositions struct{ positions }
 
-func (m *meanOverPositions) run(b *buffers, _ piece) {
+func (m *meanOverPositions) compute(b *buffers, _ piece) {
 	clear(b.out)
 	for i := range m.rows {
 		kernel.Add(b.out, m.row(b.in, i), kernel.Identity)
@@ -63,23 +63,23 @@ func (m *meanOverPositions) run(b *buffers, _ piece) {
 	kernel.Scale(b.out, 1/float32(m.rows))
 }
 
-func (m *meanOverPositions) back(b *backBuffers) {
+func (m *meanOverPositions) backward(b *backBuffers) {
 	kernel.Scale(b.gradient, 1/float32(m.rows))
 	for i := range m.rows {
-		hand(m.row(b.inGradient, i), b.gradient, b.addIn)
+		addOrCopy(m.row(b.inGradient, i), b.gradient, b.addIn)
 	}
 }
 
 type largestOverPositions struct{ positions }
 
-func (m *largestOverPositions) run(b *buffers, _ piece) {
+func (m *largestOverPositions) compute(b *buffers, _ piece) {
 	copy(b.out, m.row(b.in, 0))
 	for i := 1; i < m.rows; i++ {
 		kernel.Max(b.out, m.row(b.in, i))
 	}
 }
 
-func (m *largestOverPositions) back(b *backBuffers) {
+func (m *largestOverPositions) backward(b *backBuffers) {
 	b.clearIn()
 	for i := range m.rows {
 		giveToLargest(m.row(b.inGradient, i), m.row(b.in, i), b.gradient, b.out)

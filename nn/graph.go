@@ -1,8 +1,9 @@
-// Package nn describes a network as a graph of layers and runs it.
+// Package nn describes networks as graphs of layers, runs and trains them.
 //
-// A Builder makes the Graph; Compile turns a Graph and its weights into a Plan,
-// which answers: batch-norm folded into convolutions, activations and additions
-// fused into the layer before them, weights packed, memory planned.
+// A Builder builds a Graph. Compile turns a Graph and its weights into a Plan for
+// inference: it folds batch-norms into convolutions, fuses activations and additions
+// into the layer before them, packs weights and plans memory. A Trainer computes
+// losses and gradients.
 package nn
 
 import (
@@ -12,8 +13,8 @@ import (
 	"garb/tensor"
 )
 
-// Graph is a network: its nodes in topological order, the first being the
-// input. It has one input and one output. A Graph is immutable.
+// Graph is a network: its nodes in topological order, the first being the input. It has one input
+// and one output, and is immutable.
 type Graph struct {
 	nodes  []node
 	output int
@@ -21,7 +22,7 @@ type Graph struct {
 
 // node is one layer applied to the outputs of earlier nodes.
 type node struct {
-	Layer          // with the settings that its operation has, and no others
+	Layer          // with only the settings that its operation uses
 	shape  []int   // of the output, without the batch axis: [h w c] or [c]
 	inputs [][]int // shapes of the inputs
 	params []Param
@@ -29,14 +30,15 @@ type node struct {
 
 func (n *node) operation() operation { return operations[n.Op] }
 
-// channels is the length of the output's last axis, and positions how many times it has so
-// many values: 1 for a flat value.
-func (n *node) channels() int  { return n.shape[len(n.shape)-1] }
+// channels returns the length of the output's last axis.
+func (n *node) channels() int { return n.shape[len(n.shape)-1] }
+
+// positions returns the number of positions of the output: 1 for a flat value.
 func (n *node) positions() int { return tensor.Len(n.shape) / n.channels() }
 
-// Param is a parameter of a graph: a tensor that its weights must hold.
+// Param is a parameter of a graph: a tensor that its weights must have.
 type Param struct {
-	Name      string // the layer's name, a slash, and what it is: "stem/conv/kernel"
+	Name      string // the layer's name, a slash and the parameter's: "stem/conv/kernel"
 	Shape     []int
 	Trainable bool // false for batch-norm's moving statistics
 }
@@ -62,8 +64,8 @@ func (g *Graph) Params() []Param {
 	return all
 }
 
-// ParamCount returns the number of values in the graph's parameters, moving
-// statistics included, as Keras's summary counts them.
+// ParamCount returns the number of values of the graph's parameters, including moving statistics as
+// in Keras's summary.
 func (g *Graph) ParamCount() int {
 	total := 0
 	for _, p := range g.Params() {
@@ -87,19 +89,19 @@ func (v Value) Channels() int {
 	return s[len(s)-1]
 }
 
-// Builder collects the layers of a graph. Its methods infer each layer's shape
-// and panic when one cannot be applied: an architecture is code, so that is the
-// caller's bug. NewGraph, which builds what a file describes, returns errors.
+// Builder collects the layers of a graph. Its methods infer each layer's shape and
+// panic if a layer cannot be applied: an architecture is code, so that is a bug of
+// the caller. NewGraph, which builds graphs that files describe, returns errors.
 type Builder struct {
 	nodes []node
-	named map[string]Layer // those with parameters
-	// sharing lets layers of one kind share a name, and so their parameters. Whether the
-	// shapes of these agree is seen when the graph's weights are read.
+	named map[string]Layer // the layers with parameters
+	// sharing lets layers of one kind share a name, and so their parameters. Whether their shapes
+	// agree is checked when the graph's weights are read.
 	sharing bool
 }
 
-// NewBuilder starts a graph whose input is a picture of the given height, width
-// and number of channels. It panics if one of them is not positive.
+// NewBuilder begins a graph whose input is a picture of the given height, width and number of
+// channels. It panics if one of them is not positive.
 func NewBuilder(height, width, channels int) *Builder {
 	if height <= 0 || width <= 0 || channels <= 0 {
 		panic(fmt.Sprintf("nn: input of %d×%d×%d values", height, width, channels))
@@ -114,8 +116,8 @@ func NewBuilder(height, width, channels int) *Builder {
 // Input returns the graph's input.
 func (b *Builder) Input() Value { return Value{b, 0} }
 
-// Build ends the graph with output as its result. Layers that output does not
-// need are left out.
+// Build ends the graph with output as its result. Layers that output does not depend on are
+// dropped.
 func (b *Builder) Build(output Value) *Graph {
 	b.check(output)
 	needed := make([]bool, len(b.nodes))
@@ -151,7 +153,7 @@ func (b *Builder) check(v Value) {
 	}
 }
 
-// layer adds a layer, and panics if it cannot be applied.
+// layer adds a layer and panics if it cannot be applied.
 func (b *Builder) layer(l Layer, inputs ...Value) Value {
 	v, err := b.add(l, inputs)
 	if err != nil {
@@ -176,13 +178,13 @@ func (b *Builder) add(l Layer, inputs []Value) (Value, error) {
 	if n.shape, err = op.shape(l, n.inputs); err != nil {
 		return Value{}, err
 	}
-	if err := sound(n.shape); err != nil {
+	if err := checkShape(n.shape); err != nil {
 		return Value{}, err
 	}
 	n.params = op.params(l, n.inputs)
 	if len(n.params) > 0 {
 		earlier, taken := b.named[l.Name]
-		if l.Name == "" || taken && !(b.sharing && earlier.Op == l.Op && earlier.Units == l.Units) {
+		if l.Name == "" || taken && (!b.sharing || earlier.Op != l.Op || earlier.Units != l.Units) {
 			return Value{}, fmt.Errorf("layer name %q is empty or taken", l.Name)
 		}
 		b.named[l.Name], n.Name = l, l.Name

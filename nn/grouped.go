@@ -2,46 +2,46 @@ package nn
 
 import "garb/internal/kernel"
 
-// grouped is a convolution in groups of channels and filters, or one with gaps between the
-// columns of its windows: a product for each group and each row of windows.
+// grouped is a convolution with groups of channels and filters, or with horizontal dilation. It
+// is computed as one product per group and row of windows.
 //
-// A group's channels of one pixel are a segment of the product. Segments are equally far
-// apart, so the input rows that a row of windows sees are copied first, column by column,
-// beside zeros where windows reach over the border: the pixels of a column, then those of the
-// next, [column row channel]. So the order of a product's values is [column row channel] too.
+// A group's channels of one pixel are a segment of the product. Segments have equal distances,
+// so the input rows that a row of windows covers are copied first, column by column, with zeros
+// where windows reach over the border: [column row channel]. So the order of a product's values
+// is [column row channel] too.
 type grouped struct {
 	epilogue
 	window
 	groups         int
 	depth, columns int // of a group's product
 	// lines is the number of columns that are copied, and step that between adjacent windows.
-	lines, step int
-	pitch       int // of a copied pixel, in values
+	lines, columnStride int
+	pitch               int // of a copied pixel, in values
 
 	matrices   []*kernel.Matrix // W′ of each group
 	transposed []*kernel.Matrix
 	block      []float32 // a group's part of the kernel
-	collected  []float32 // the gradient by W′, as the kernel has it
+	collected  []float32 // the gradient by W′ in the kernel's order
 }
 
 func newGrouped(closing epilogue, w window, groups, filters int) *grouped {
 	g := &grouped{
 		epilogue: closing, window: w, groups: groups,
 		depth: w.kernelHeight * w.kernelWidth * w.channels / groups, columns: filters / groups,
-		lines: (w.outWidth-1)*w.strideWidth + w.kernelWidth, step: w.strideWidth, pitch: w.channels,
+		lines: (w.outWidth-1)*w.strideWidth + w.kernelWidth, columnStride: w.strideWidth, pitch: w.channels,
 	}
 	if w.dilationWidth > 1 { // windows share no columns that are one after another
-		g.lines, g.step = w.outWidth*w.kernelWidth, w.kernelWidth
+		g.lines, g.columnStride = w.outWidth*w.kernelWidth, w.kernelWidth
 	}
 	// A tile reads rows of adjacent windows: these must not fall into the same cache lines.
 	const line, page = 16, 1024
-	if g.step*w.kernelHeight*g.pitch%(page/4) == 0 {
+	if g.columnStride*w.kernelHeight*g.pitch%(page/4) == 0 {
 		g.pitch += line
 	}
 	return g
 }
 
-// source is the input column that copied column q is, which may lie outside.
+// source returns the input column of copied column q, which may be outside.
 func (c *grouped) source(q int) int {
 	if c.dilationWidth > 1 {
 		return q/c.kernelWidth*c.strideWidth + q%c.kernelWidth*c.dilationWidth - c.padLeft
@@ -49,8 +49,8 @@ func (c *grouped) source(q int) int {
 	return q - c.padLeft
 }
 
-// inPlace reports whether windows are read where they are: a single row of each, inside.
-func (c *grouped) inPlace() bool { return c.kernelHeight == 1 && !c.padded() }
+// inPlace reports whether windows are read without copying: each is a single row inside the map.
+func (c *grouped) inPlace() bool { return c.kernelHeight == 1 && !c.isPadded() }
 
 func (c *grouped) extent(int) extent {
 	return extent{rows: c.outHeight, panels: 1, work: c.outHeight * c.outWidth * c.depth * c.columns * c.groups}
@@ -64,7 +64,7 @@ func (c *grouped) scratchLen() int {
 }
 
 func (c *grouped) load(w Weights) error {
-	values, err := c.read(w)
+	values, err := c.readWeights(w)
 	if err != nil {
 		return err
 	}
@@ -77,7 +77,7 @@ func (c *grouped) load(w Weights) error {
 	return nil
 }
 
-// groupScale returns the scale of a group's filters; nil without.
+// groupScale returns the scale of a group's filters; nil if there is none.
 func (c *grouped) groupScale(g int) []float32 {
 	if c.scale == nil {
 		return nil
@@ -96,21 +96,21 @@ func (c *grouped) gather(g int, values []float32) []float32 {
 	return c.block
 }
 
-// eachRow calls do for each row of a group's product, with its place in the kernel.
-func (c *grouped) eachRow(do func(row, at int)) {
+// eachRow calls f for each row of a group's product, with its index in the kernel.
+func (c *grouped) eachRow(f func(row, at int)) {
 	channels := c.channels / c.groups
 	row := 0
 	for j := range c.kernelWidth {
 		for i := range c.kernelHeight {
 			for k := range channels {
-				do(row, (i*c.kernelWidth+j)*channels+k)
+				f(row, (i*c.kernelWidth+j)*channels+k)
 				row++
 			}
 		}
 	}
 }
 
-func (c *grouped) run(b *buffers, p piece) {
+func (c *grouped) compute(b *buffers, p piece) {
 	channels, filters := c.channels/c.groups, c.groups*c.columns
 	for y := p.low; y < p.high; y++ {
 		product := kernel.Gemm{
@@ -123,7 +123,7 @@ func (c *grouped) run(b *buffers, p piece) {
 			product.AStride, product.SegmentStride = c.strideWidth*c.channels, c.dilationWidth*c.channels
 		} else {
 			c.copyRows(b, y)
-			product.AStride, product.SegmentStride = c.step*c.kernelHeight*c.pitch, c.pitch
+			product.AStride, product.SegmentStride = c.columnStride*c.kernelHeight*c.pitch, c.pitch
 		}
 		out := y * c.outWidth * filters
 		for g := range c.groups {
@@ -140,7 +140,7 @@ func (c *grouped) run(b *buffers, p piece) {
 	}
 }
 
-// copyRows copies what the windows of output row y see.
+// copyRows copies what the windows of output row y cover.
 func (c *grouped) copyRows(b *buffers, y int) {
 	for i := range c.kernelHeight {
 		v := y*c.strideHeight + i*c.dilationHeight - c.padTop
@@ -156,11 +156,11 @@ func (c *grouped) copyRows(b *buffers, y int) {
 	}
 }
 
-func (c *grouped) adopt(variable func(n *node, param int) *Variable) int {
-	return c.epilogue.adopt(variable, c.depth*c.columns*c.groups, c.columns*c.groups)
+func (c *grouped) bind(variable func(n *node, param int) *Variable) int {
+	return c.epilogue.bind(variable, c.depth*c.columns*c.groups, c.columns*c.groups)
 }
 
-func (c *grouped) prepareBack() {
+func (c *grouped) prepareBackward() {
 	if c.transposed == nil {
 		c.transposed = make([]*kernel.Matrix, c.groups)
 	}
@@ -175,11 +175,11 @@ func (c *grouped) backScratchLen() int {
 	return lines + kernel.OuterScratchLen + c.outWidth*c.depth + kernel.ScratchLen(c.columns*c.groups)
 }
 
-// back goes through the output rows, and in each through the groups: what a group's windows
-// see is copied as in run, without the other groups, so that it is one segment. The gradient
-// by W′ has the groups one after another; collect puts it in order.
-func (c *grouped) back(b *backBuffers) {
-	c.open(b)
+// backward goes through the output rows, and in each through the groups: what a group's windows
+// cover is copied as in compute, without the other groups, so that it is one segment. The gradient
+// by W′ has the groups one after another; collect reorders it.
+func (c *grouped) backward(b *backBuffers) {
+	c.maskGradient(b)
 	byKernel, byShift := c.gradients(b.weights)
 	channels, filters := c.channels/c.groups, c.groups*c.columns
 	column := c.kernelHeight * channels // values of a copied column
@@ -202,7 +202,7 @@ func (c *grouped) back(b *backBuffers) {
 				o := kernel.Outer{
 					Dst: byKernel[g*c.depth*c.columns:], Sums: byShift[g*c.columns:], Rows: c.depth,
 					Columns: c.columns,
-					A:       lines, AStride: c.step * column, B: gradient, BStride: filters, Scratch: outer,
+					A:       lines, AStride: c.columnStride * column, B: gradient, BStride: filters, Scratch: outer,
 				}
 				o.Run(c.outWidth)
 			}
@@ -217,7 +217,7 @@ func (c *grouped) back(b *backBuffers) {
 			product.Run(0, c.outWidth, 0, c.transposed[g].Panels())
 			clear(lines)
 			for x := range c.outWidth {
-				kernel.Add(lines[x*c.step*column:][:c.depth], products[x*c.depth:], kernel.Identity)
+				kernel.Add(lines[x*c.columnStride*column:][:c.depth], products[x*c.depth:], kernel.Identity)
 			}
 			c.eachPixel(y, g, func(line, in int) {
 				if in >= 0 {
@@ -228,9 +228,9 @@ func (c *grouped) back(b *backBuffers) {
 	}
 }
 
-// eachPixel calls do for each pixel that the windows of output row y see, with the places of a
-// group's channels in what back copies, and in the input, negative where that is outside.
-func (c *grouped) eachPixel(y, g int, do func(line, in int)) {
+// eachPixel calls f for each pixel that the windows of output row y cover, with the offsets of a
+// group's channels in the copy and in the input, negative if that is outside.
+func (c *grouped) eachPixel(y, g int, f func(line, in int)) {
 	channels := c.channels / c.groups
 	line := 0
 	for q := range c.lines {
@@ -240,7 +240,7 @@ func (c *grouped) eachPixel(y, g int, do func(line, in int)) {
 			if v := y*c.strideHeight + i*c.dilationHeight - c.padTop; v >= 0 && v < c.height && u >= 0 && u < c.width {
 				in = (v*c.width+u)*c.channels + g*channels
 			}
-			do(line, in)
+			f(line, in)
 			line += channels
 		}
 	}

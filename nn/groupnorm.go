@@ -7,13 +7,13 @@ import (
 	"garb/internal/kernel"
 )
 
-// OpGroupNorm normalises groups of channels over all positions: see Builder.GroupNorm.
+// OpGroupNorm normalizes groups of channels over all positions: see Builder.GroupNorm.
 const OpGroupNorm Op = "GroupNorm"
 
-// GroupNorm divides the channels into groups, one after another, and normalises each by the
-// mean and variance of all its values (Wu & He 2018):
-// out = gamma·(in − mean)/√(variance + epsilon) + beta. With as many groups as channels it is
-// instance normalisation. Parameters: "gamma", "beta", each [channels].
+// GroupNorm divides the channels into groups of adjacent ones and normalizes each by the mean and
+// variance of all its values (Wu & He 2018): out = gamma·(in − mean)/√(variance + epsilon) + beta.
+// With as many groups as channels it is instance normalization. Parameters: "gamma", "beta", each
+// [channels].
 func (b *Builder) GroupNorm(name string, x Value, groups int, epsilon float64) Value {
 	return b.layer(Layer{Op: OpGroupNorm, Name: name, Groups: groups, Epsilon: epsilon}, x)
 }
@@ -39,7 +39,7 @@ func (groupNorm) lower(l *lowering, i int) {
 	}, n.Inputs[0])
 }
 
-// groupNormalization normalises groups of columns over all rows of an image.
+// groupNormalization normalizes groups of columns over all rows of an image.
 type groupNormalization struct {
 	channelAffine
 	rows, columns, groups int
@@ -53,9 +53,9 @@ func (g *groupNormalization) extent(n int) extent {
 func (g *groupNormalization) scratchLen() int     { return 5 * g.columns }
 func (g *groupNormalization) backScratchLen() int { return 7 * g.columns }
 
-// channels calls f for each image that a piece has groups of, with the image's place in the
+// eachImage calls f for each image of which a piece has groups, with the image's offset in the
 // values and the channels of those groups.
-func (g *groupNormalization) channels(p piece, f func(image, low, high int)) {
+func (g *groupNormalization) eachImage(p piece, f func(image, low, high int)) {
 	size := g.columns / g.groups
 	for low := p.low; low < p.high; {
 		first := low % g.groups
@@ -65,7 +65,7 @@ func (g *groupNormalization) channels(p piece, f func(image, low, high int)) {
 	}
 }
 
-// groupStatistics are what the channels of some groups are normalised by, in a thread's scratch.
+// groupStatistics has the statistics of the channels of some groups, in a thread's scratch.
 type groupStatistics struct {
 	minusMean, inverse []float32 // of each channel; inverse is 1/√(variance + epsilon)
 	row                []float32 // for a row
@@ -97,8 +97,8 @@ func (g *groupNormalization) measure(in []float32, low, high int, scratch []floa
 	return s
 }
 
-// sumRows adds up what add adds for each row. Blocks of rows have sums of their own, so that
-// few small numbers are added to large ones.
+// sumRows sums what add adds for each row. Blocks of rows have sums of their own, so that small
+// numbers are not added to large ones.
 func (g *groupNormalization) sumRows(s *groupStatistics, add func(to []float32, row int)) []float32 {
 	const block = 64
 	all, part := s.sums[0], s.sums[1]
@@ -126,8 +126,8 @@ func fill(values []float32, v float32) {
 	}
 }
 
-func (g *groupNormalization) run(b *buffers, p piece) {
-	g.channels(p, func(image, low, high int) {
+func (g *groupNormalization) compute(b *buffers, p piece) {
+	g.eachImage(p, func(image, low, high int) {
 		in, out := b.in[image:], b.out[image:]
 		s := g.measure(in, low, high, b.scratch)
 		factor := s.inverse
@@ -142,9 +142,9 @@ func (g *groupNormalization) run(b *buffers, p piece) {
 	})
 }
 
-// back is, with the normalised values x̂ and the gradient times gamma as d, and means over a
-// group, inverse·(d − mean(d) − x̂·mean(d·x̂)).
-func (g *groupNormalization) back(b *backBuffers) {
+// backward computes inverse·(d − mean(d) − x̂·mean(d·x̂)), with the normalized values x̂, the
+// gradient times gamma as d, and means over a group.
+func (g *groupNormalization) backward(b *backBuffers) {
 	size := g.columns / g.groups
 	count := float64(g.rows * size)
 	for image := 0; image < len(b.in); image += g.rows * g.columns {
@@ -177,10 +177,10 @@ func (g *groupNormalization) back(b *backBuffers) {
 			}
 		}
 	}
-	b.handIn(b.gradient)
+	b.addInGradient(b.gradient)
 }
 
-// normalize sets s.row to row i of an image, normalised, of statistics of all groups.
+// normalize sets s.row to normalized row i of an image. s has the statistics of all groups.
 func (g *groupNormalization) normalize(s *groupStatistics, in []float32, i int) {
 	copy(s.row, in[i*g.columns:])
 	kernel.Add(s.row, s.minusMean, kernel.Identity)

@@ -5,18 +5,18 @@ import (
 	"math"
 )
 
-// OpLayerNorm normalises the channels of each position: see Builder.LayerNorm.
+// OpLayerNorm normalizes the channels of each position: see Builder.LayerNorm.
 const OpLayerNorm Op = "LayerNorm"
 
-// LayerNorm normalises each position of a map, or a flat value, by the mean and variance of
-// its own channels (Ba et al. 2016): out = gamma·(in − mean)/√(variance + epsilon) + beta.
-// Parameters: "gamma", "beta", each [channels].
+// LayerNorm normalizes each position of a map, or a flat value, by the mean and variance of its own
+// channels (Ba et al. 2016): out = gamma·(in − mean)/√(variance + epsilon) + beta. Parameters:
+// "gamma", "beta", each [channels].
 func (b *Builder) LayerNorm(name string, x Value, epsilon float64) Value {
 	return b.layer(Layer{Op: OpLayerNorm, Name: name, Epsilon: epsilon}, x)
 }
 
-// affineNorm is what the operations have in common that normalise by the statistics of the
-// picture itself, and then scale and shift each channel.
+// affineNorm has the methods of operations that normalize by the statistics of the picture itself
+// and then scale and shift each channel.
 type affineNorm struct{ unary }
 
 func (affineNorm) params(_ Layer, in [][]int) []Param {
@@ -24,7 +24,7 @@ func (affineNorm) params(_ Layer, in [][]int) []Param {
 	return []Param{{"gamma", c, true}, {"beta", c, true}}
 }
 
-// maxEpsilon is above any that is meant.
+// maxEpsilon is above all sensible values.
 const maxEpsilon = 1e6
 
 func (l Layer) checkEpsilon() error {
@@ -46,7 +46,7 @@ func (layerNorm) lower(l *lowering, i int) {
 		n.Inputs[0])
 }
 
-// channelAffine is the parameters gamma and beta of a node.
+// channelAffine has the parameters gamma and beta of a node.
 type channelAffine struct {
 	node              *node
 	gamma, beta       []float32
@@ -60,7 +60,7 @@ func (a *channelAffine) load(w Weights) (err error) {
 	return err
 }
 
-func (a *channelAffine) adopt(variable func(n *node, param int) *Variable) (gradientLen int) {
+func (a *channelAffine) bind(variable func(n *node, param int) *Variable) (gradientLen int) {
 	a.gammaVar, a.betaVar = variable(a.node, 0), variable(a.node, 1)
 	for _, v := range []*Variable{a.gammaVar, a.betaVar} {
 		if v != nil && v.Trainable {
@@ -70,7 +70,7 @@ func (a *channelAffine) adopt(variable func(n *node, param int) *Variable) (grad
 	return 0
 }
 
-func (a *channelAffine) prepareBack() {}
+func (a *channelAffine) prepareBackward() {}
 
 func (a *channelAffine) collect(sum []float32) {
 	channels := a.node.channels()
@@ -78,9 +78,9 @@ func (a *channelAffine) collect(sum []float32) {
 	a.betaVar.set(sum[channels:])
 }
 
-// rowNormalization normalises each row by itself.
+// rowNormalization normalizes each row by itself.
 type rowNormalization struct {
-	plain
+	scratchless
 	channelAffine
 	rows, columns int
 }
@@ -89,7 +89,7 @@ func (r *rowNormalization) extent(n int) extent {
 	return extent{rows: n * r.rows, panels: 1, work: 16 * n * r.rows * r.columns}
 }
 
-func (r *rowNormalization) run(b *buffers, p piece) {
+func (r *rowNormalization) compute(b *buffers, p piece) {
 	for low := p.low * r.columns; low < p.high*r.columns; low += r.columns {
 		in, out := b.in[low:][:r.columns], b.out[low:][:r.columns]
 		mean, inverse := moments(in, r.node.Epsilon)
@@ -100,8 +100,8 @@ func (r *rowNormalization) run(b *buffers, p piece) {
 	}
 }
 
-// moments returns the mean of a row, and 1/√(variance + epsilon). Each is four sums, which
-// do not wait for one another.
+// moments returns the mean of a row and 1/√(variance + epsilon). Each is computed as four sums,
+// which do not wait for one another.
 func moments(row []float32, epsilon float64) (mean, inverse float32) {
 	n := float64(len(row))
 	var s [4]float64
@@ -132,9 +132,9 @@ func moments(row []float32, epsilon float64) (mean, inverse float32) {
 	return float32(centre), float32(1 / math.Sqrt(variance+epsilon))
 }
 
-// back is, for each row with the normalised values x̂ and g times gamma as d,
-// inverse·(d − mean(d) − x̂·mean(d·x̂)).
-func (r *rowNormalization) back(b *backBuffers) {
+// backward computes inverse·(d − mean(d) − x̂·mean(d·x̂)) for each row, with the normalized values
+// x̂ and the gradient times gamma as d.
+func (r *rowNormalization) backward(b *backBuffers) {
 	for low := 0; low < len(b.in); low += r.columns {
 		in, g := b.in[low:][:r.columns], b.gradient[low:][:r.columns]
 		mean, inverse := moments(in, r.node.Epsilon)
@@ -154,5 +154,5 @@ func (r *rowNormalization) back(b *backBuffers) {
 			g[c] = inverse * (g[c] - meanGradient - (v-mean)*inverse*meanProduct)
 		}
 	}
-	b.handIn(b.gradient)
+	b.addInGradient(b.gradient)
 }

@@ -9,7 +9,7 @@ import (
 // OpLeakyReLU is a ReLU with a slope below zero: see Builder.LeakyReLU.
 const OpLeakyReLU Op = "LeakyReLU"
 
-// LeakyReLU is x above zero and slope·x below.
+// LeakyReLU adds x above zero and slope·x below.
 func (b *Builder) LeakyReLU(x Value, slope float64) Value {
 	return b.layer(Layer{Op: OpLeakyReLU, Slope: slope}, x)
 }
@@ -20,6 +20,8 @@ func (leakyReLUFunction) settings(l Layer) Layer { return Layer{Slope: l.Slope} 
 func (leakyReLUFunction) text(l Layer) string    { return fmt.Sprintf(" %g", l.Slope) }
 
 var leakyReLU = leakyReLUFunction{function{
-	compute: func(l Layer, dst, src []float32) { kernel.LeakyReLU(dst, src, float32(l.Slope)) },
-	back:    func(l Layer, gradient, in []float32) { kernel.LeakyReLUGradient(gradient, in, float32(l.Slope)) },
+	apply: func(l Layer, dst, src []float32) { kernel.LeakyReLU(dst, src, float32(l.Slope)) },
+	differentiate: func(l Layer, gradient, in []float32) {
+		kernel.LeakyReLUGradient(gradient, in, float32(l.Slope))
+	},
 }}

@@ -4,8 +4,8 @@ import "math"
 
 // Loss measures how far one output is from its target.
 type Loss interface {
-	// Gradient returns the loss of one image, and writes its derivative by each logit
-	// to gradient. The slices have one length.
+	// Gradient returns the loss of one image and writes its derivative by each logit to gradient.
+	// The slices have the same length.
 	Gradient(gradient, logits, targets []float32) (loss float64)
 }
 
@@ -14,8 +14,8 @@ type Loss interface {
 type SoftmaxCrossEntropy struct {
 	// LabelSmoothing is s, from 0 to below 1 (Szegedy et al. 2016).
 	LabelSmoothing float64
-	// ClassWeights multiply the loss of an image by Σ_c ClassWeights[c]·targets[c];
-	// nil means 1. As in Keras the mean is still over the number of images.
+	// ClassWeights multiplies the loss of an image by Σ_c ClassWeights[c]·targets[c]; nil means 1.
+	// As in Keras the mean is still over the number of images.
 	ClassWeights []float64
 }
 
@@ -50,8 +50,8 @@ func (l SoftmaxCrossEntropy) Gradient(gradient, logits, targets []float32) float
 type BinaryCrossEntropy struct {
 	// LabelSmoothing s makes a target t·(1−s) + s/2.
 	LabelSmoothing float64
-	// ClassWeights multiply the loss of an output with the target t, before smoothing,
-	// by w = ClassWeights[0]·(1−t) + ClassWeights[1]·t; nil means 1.
+	// ClassWeights multiplies the loss of an output with the target t, before smoothing, by w =
+	// ClassWeights[0]·(1−t) + ClassWeights[1]·t; nil means 1.
 	ClassWeights []float64
 }
 

@@ -2,7 +2,7 @@ package nn
 
 import "garb/internal/kernel"
 
-// matrixProduct is rows × depth times depth × columns: a dense layer or a 1×1 convolution.
+// matrixProduct multiplies rows × depth by depth × columns: a dense layer or a 1×1 convolution.
 type matrixProduct struct {
 	epilogue
 	rows, depth, columns int
@@ -11,7 +11,7 @@ type matrixProduct struct {
 	transposed *kernel.Matrix
 }
 
-func (m *matrixProduct) together()   {}
+func (m *matrixProduct) takesBatch() {}
 func (m *matrixProduct) masksInput() {}
 
 func (m *matrixProduct) extent(n int) extent {
@@ -27,7 +27,7 @@ func (m *matrixProduct) scratchLen() int {
 }
 
 func (m *matrixProduct) load(w Weights) error {
-	values, err := m.read(w)
+	values, err := m.readWeights(w)
 	if err != nil {
 		return err
 	}
@@ -35,7 +35,7 @@ func (m *matrixProduct) load(w Weights) error {
 	return nil
 }
 
-// pack packs a kernel into the memory of the one before, if there was one.
+// pack packs a kernel, into the memory of m unless that is nil.
 func pack(m *kernel.Matrix, values []float32, depth, columns int, scale []float32) *kernel.Matrix {
 	if m == nil {
 		return kernel.Pack(values, depth, columns, scale)
@@ -44,7 +44,7 @@ func pack(m *kernel.Matrix, values []float32, depth, columns int, scale []float3
 	return m
 }
 
-func (m *matrixProduct) run(b *buffers, p piece) {
+func (m *matrixProduct) compute(b *buffers, p piece) {
 	g := kernel.Gemm{
 		Dst: b.out, DstStride: m.columns,
 		A: b.in, AStride: m.depth, Segments: 1, SegmentLen: m.depth, SegmentStride: m.depth,
@@ -56,11 +56,11 @@ func (m *matrixProduct) run(b *buffers, p piece) {
 	g.Run(p.low, p.high, p.panelLow, p.panelHigh)
 }
 
-func (m *matrixProduct) adopt(variable func(n *node, param int) *Variable) int {
-	return m.epilogue.adopt(variable, m.depth*m.columns, m.columns)
+func (m *matrixProduct) bind(variable func(n *node, param int) *Variable) int {
+	return m.epilogue.bind(variable, m.depth*m.columns, m.columns)
 }
 
-func (m *matrixProduct) prepareBack() {
+func (m *matrixProduct) prepareBackward() {
 	m.transposed = packTransposed(m.transposed, m.kernel.Value, m.depth, m.columns, m.scale)
 }
 
@@ -77,13 +77,12 @@ func (m *matrixProduct) backScratchLen() int {
 	return kernel.OuterScratchLen + kernel.ScratchLen(m.columns)
 }
 
-// back goes through blocks of rows, so that each is read from memory once for all that is
-// done with it.
-func (m *matrixProduct) back(b *backBuffers) {
+// backward goes through blocks of rows, so that each is read from memory once for all gradients.
+func (m *matrixProduct) backward(b *backBuffers) {
 	byKernel, byShift := m.gradients(b.weights)
-	const blockValues, step = 96 << 10, 256 // of three matrices, in the second-level cache
+	const blockValues, blockUnit = 96 << 10, 256 // of three matrices, in the second-level cache
 	rows := b.n * m.rows
-	block := max(step, blockValues/(m.depth+m.columns)/step*step)
+	block := max(blockUnit, blockValues/(m.depth+m.columns)/blockUnit*blockUnit)
 	for row, blocks := 0, (rows+block-1)/block; blocks > 0; blocks-- {
 		n := (rows - row + blocks - 1) / blocks
 		g := b.gradient[row*m.columns:][:n*m.columns]
@@ -91,7 +90,7 @@ func (m *matrixProduct) back(b *backBuffers) {
 			kernel.ActivationGradient(g, b.out[row*m.columns:], m.activation)
 		}
 		if b.secondGradient != nil {
-			hand(b.secondGradient[row*m.columns:][:n*m.columns], g, b.addSecond)
+			addOrCopy(b.secondGradient[row*m.columns:][:n*m.columns], g, b.addSecond)
 		}
 		if byKernel != nil {
 			o := kernel.Outer{

@@ -8,34 +8,34 @@ const (
 	OpMinimum Op = "Minimum"
 )
 
-// Maximum is the larger of two values, element by element. One that has a single row, column
-// or channel is repeated, as in Add.
+// Maximum adds the larger of two values, element by element. A value with a single row, column or
+// channel is repeated, as in Add.
 func (b *Builder) Maximum(x, y Value) Value { return b.layer(Layer{Op: OpMaximum}, x, y) }
 
-// Minimum is the smaller of two values, element by element, as Maximum is the larger.
+// Minimum adds the smaller of two values, element by element, with Maximum's rules.
 func (b *Builder) Minimum(x, y Value) Value { return b.layer(Layer{Op: OpMinimum}, x, y) }
 
 var (
 	maximum = pairwise{
-		compute: func(dst, x, y []float32) {
+		apply: func(dst, x, y []float32) {
 			copy(dst, x)
 			kernel.Max(dst, y)
 		},
-		back: choosing(func(x, y float32) bool { return x >= y }),
+		addGradients: passToChosen(func(x, y float32) bool { return x >= y }),
 	}
 	minimum = pairwise{
-		compute: func(dst, x, y []float32) {
+		apply: func(dst, x, y []float32) {
 			for i, v := range x[:len(dst)] {
 				dst[i] = min(v, y[i])
 			}
 		},
-		back: choosing(func(x, y float32) bool { return x <= y }),
+		addGradients: passToChosen(func(x, y float32) bool { return x <= y }),
 	}
 )
 
-// choosing gives each gradient to the value that was chosen: of equal ones to the first, as
-// TensorFlow does.
-func choosing(first func(x, y float32) bool) func(dx, dy, gradient, x, y []float32) {
+// passToChosen passes each gradient on to the value that was chosen; of equal ones to the first, as
+// in TensorFlow.
+func passToChosen(first func(x, y float32) bool) func(dx, dy, gradient, x, y []float32) {
 	return func(dx, dy, gradient, x, y []float32) {
 		for i, g := range gradient {
 			to := dy

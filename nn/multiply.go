@@ -5,13 +5,13 @@ import "garb/internal/kernel"
 // OpMultiply is a product: see Builder.Multiply.
 const OpMultiply Op = "Multiply"
 
-// Multiply is the product of two values. One that has a single row, column or channel is
+// Multiply adds the product of two values. A value with a single row, column or channel is
 // repeated: [h w c] takes [1 1 c], [c] or [h w 1].
 func (b *Builder) Multiply(x, y Value) Value { return b.layer(Layer{Op: OpMultiply}, x, y) }
 
 var multiply = pairwise{
-	compute: kernel.Multiply,
-	back: func(dx, dy, gradient, x, y []float32) {
+	apply: kernel.Multiply,
+	addGradients: func(dx, dy, gradient, x, y []float32) {
 		if dx != nil {
 			kernel.AddMultiply(dx, gradient, y)
 		}

@@ -8,39 +8,40 @@ import (
 	"garb/tensor"
 )
 
-// operation is all that garb knows of an Op: one type for each, in a file of its own. It has
-// no state: a layer's settings are in its Layer.
+// operation is everything that garb knows about an Op: one type per Op, in a file of its own. It
+// has no state: a layer's settings are in its Layer.
 type operation interface {
-	// arity is the number of inputs; -1: two or more.
+	// arity returns the number of inputs, or −1 for two or more.
 	arity() int
-	// settings returns the fields of l that the operation has, besides Op, Name and Inputs.
+	// settings returns a Layer with the fields of l that the operation uses, without Op, Name and
+	// Inputs.
 	settings(l Layer) Layer
-	// shape infers the shape of a layer's output, [h w c] or [c], from those of its inputs.
-	// Its error says what is wrong with them or with the settings.
+	// shape infers the shape of a layer's output, [h w c] or [c], from those of its inputs. Its
+	// error says what is wrong with them or with the settings.
 	shape(l Layer, in [][]int) ([]int, error)
-	// params lists the parameters of a layer whose inputs have shapes that fit.
+	// params lists the parameters of a layer whose inputs have valid shapes.
 	params(l Layer, in [][]int) []Param
-	// lower adds to l the step that computes node i, or keeps it back.
+	// lower adds the stage that computes node i to l, or postpones it.
 	lower(l *lowering, i int)
-	// multiplyAdds counts those of one output. Only convolutions and dense layers have any.
+	// multiplyAdds returns the multiply-adds for one output: 0 except for convolutions and dense
+	// layers.
 	multiplyAdds(l Layer, in [][]int, out []int) int
-	// text says what the settings are, after the operation's name: " 3×3 /2, 32".
+	// text formats the settings, to follow the operation's name: " 3×3 /2, 32".
 	text(l Layer) string
 	traits() traits
 }
 
-// traits are what other parts of garb ask of an operation.
+// traits are properties of an operation that other code needs.
 type traits struct {
-	// view: the output has the values of the input, in another shape or not, whenever the
-	// network answers.
+	// view: in a Plan the output has the values of the input, possibly in another shape.
 	view bool
-	// pointwise: there is one input, and each value of the output is made of one of it.
+	// pointwise: there is one input, and each value of the output depends on one value of it.
 	pointwise bool
-	// whole: each value of the output is made of all positions of the input, or has none.
+	// whole: each value of the output depends on all positions of the input.
 	whole bool
 }
 
-// operations are all operations by their names.
+// operations has all operations by name.
 var operations map[Op]operation
 
 func init() {
@@ -65,8 +66,8 @@ func init() {
 // Operations returns the names of all operations, in alphabetical order.
 func Operations() []Op { return slices.Sorted(maps.Keys(operations)) }
 
-// unary has what most operations have in common: one input, an output of its shape, no
-// settings, no parameters, no multiply-adds.
+// unary has the methods that most operations share: one input, an output of its shape, no settings,
+// no parameters, no multiply-adds.
 type unary struct{}
 
 func (unary) arity() int                               { return 1 }
@@ -85,12 +86,12 @@ func (input) settings(l Layer) Layer                  { return Layer{Shape: l.Sh
 func (input) shape(l Layer, _ [][]int) ([]int, error) { return l.Shape, nil }
 func (input) lower(*lowering, int)                    {}
 
-// Pointwise reports whether the operation has one input and makes each value of its output
-// of one value of that: a batch-norm and most activations do, a convolution does not.
+// Pointwise reports whether the operation has one input and each value of its output depends on one
+// value of it. That is true of batch-norms and most activations, but not of convolutions.
 func (o Op) Pointwise() bool { return o.traits().pointwise }
 
-// View reports whether the operation's output has the values of its input, in another shape
-// or not, whenever a network answers: Flatten, Reshape, Dropout.
+// View reports whether the operation's output in a Plan has the values of its input, possibly in
+// another shape: Flatten, Reshape, Dropout.
 func (o Op) View() bool { return o.traits().view }
 
 func (o Op) traits() traits {
@@ -100,7 +101,7 @@ func (o Op) traits() traits {
 	return traits{}
 }
 
-// String says what a layer does: "Conv 3×3 /2, 32".
+// String describes a layer: "Conv 3×3 /2, 32".
 func (l Layer) String() string {
 	if op, ok := operations[l.Op]; ok {
 		return string(l.Op) + op.text(l)
@@ -108,8 +109,8 @@ func (l Layer) String() string {
 	return string(l.Op)
 }
 
-// OutputShape infers the shape of a layer's output, without the batch axis, from those of
-// its inputs. Its error, about a layer that cannot be applied to them, does not name it.
+// OutputShape infers the shape of a layer's output, without the batch axis, from those of its
+// inputs. Its error says why the layer cannot be applied to them, without the layer's name.
 func OutputShape(l Layer, in [][]int) ([]int, error) {
 	op, err := lookup(l, len(in))
 	if err != nil {
@@ -117,23 +118,23 @@ func OutputShape(l Layer, in [][]int) ([]int, error) {
 	}
 	shape, err := op.shape(l, in)
 	if err == nil {
-		err = sound(shape)
+		err = checkShape(shape)
 	}
 	return shape, err
 }
 
-// isMap fails for what is no feature map.
-func isMap(shape []int) error {
+// checkMap returns an error for a shape that is not a feature map's.
+func checkMap(shape []int) error {
 	if len(shape) != 3 {
 		return fmt.Errorf("it needs a feature map [h w c], not %s", tensor.ShapeString(shape))
 	}
 	return nil
 }
 
-// lookup finds a layer's operation, and checks what holds for all.
+// lookup returns a layer's operation after checking what holds for all operations.
 func lookup(l Layer, inputs int) (operation, error) {
 	op, ok := operations[l.Op]
-	if !ok || l.Op == OpInput { // which is there before any other
+	if !ok || l.Op == OpInput { // a graph has an input from the start
 		return nil, fmt.Errorf("there is no such operation")
 	}
 	if n := op.arity(); n >= 0 && inputs != n || n < 0 && inputs < 2 {
@@ -144,7 +145,7 @@ func lookup(l Layer, inputs int) (operation, error) {
 		l.Above, l.Below, l.Left, l.Right, l.Before, l.After, l.Rows, l.Columns,
 	} {
 		if n < 0 || n > maxSetting {
-			return nil, fmt.Errorf("a size of %d; it is from 0 to %d", n, maxSetting)
+			return nil, fmt.Errorf("a size of %d; sizes are from 0 to %d", n, maxSetting)
 		}
 	}
 	return op, nil

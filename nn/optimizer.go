@@ -9,15 +9,15 @@ import (
 	"garb/tensor"
 )
 
-// Optimizer changes variables by their gradients. It belongs to the variables of
-// one Trainer: it remembers something for each.
+// Optimizer changes variables by their gradients. It belongs to the variables of one Trainer, and
+// keeps state for each.
 type Optimizer interface {
 	// Update does one step. The variables are the same, in the same order, each time.
 	Update(variables []*Variable, learningRate float64)
-	// State returns what it remembers, under names that State and Restore agree on;
-	// the tensors share its memory.
+	// State returns the optimizer's state, under names that Restore knows. The tensors share its
+	// memory.
 	State(variables []*Variable) tensor.Map
-	// Restore takes up where State was called. Errors are *WeightError.
+	// Restore restores what State returned. Errors are *WeightError.
 	Restore(variables []*Variable, w Weights) error
 }
 
@@ -31,7 +31,7 @@ type SGD struct {
 	velocity [][]float32
 }
 
-// Adam is the optimiser of Kingma & Ba 2015, with Keras's constants:
+// Adam is the optimizer of Kingma & Ba 2015, with Keras's constants:
 //
 //	m ← β₁m + (1−β₁)g;  v ← β₂v + (1−β₂)g²
 //	w ← w − rate·√(1−β₂ᵗ)/(1−β₁ᵗ)·m/(√v + ε)
@@ -40,7 +40,7 @@ type SGD struct {
 // w ← w − rate·WeightDecay·w.
 type Adam struct {
 	WeightDecay float64
-	// Decays chooses the variables that decay; nil: all, as in Keras.
+	// Decays selects the variables that decay; nil: all, as in Keras.
 	Decays func(*Variable) bool
 
 	step         uint64
@@ -59,7 +59,7 @@ func (o *SGD) Update(variables []*Variable, learningRate float64) {
 	momentum := float32(o.Momentum)
 	for i, v := range variables {
 		rate := float32(v.rate(learningRate))
-		inPieces(len(v.Value), func(low, high int) {
+		splitWork(len(v.Value), func(low, high int) {
 			w, g, velocity := v.Value[low:high], v.Gradient[low:high], o.velocity[i][low:high]
 			for j := range w {
 				step := rate * g[j]
@@ -82,12 +82,12 @@ func (o *Adam) Update(variables []*Variable, learningRate float64) {
 	t := float64(o.step)
 	root, bias := math.Sqrt(1-math.Pow(adamBeta2, t)), 1-math.Pow(adamBeta1, t)
 	for i, v := range variables {
-		rate := float32(v.rate(learningRate) * root / bias) // in this order, which bits depend on
+		rate := float32(v.rate(learningRate) * root / bias) // the order determines the bits
 		keep := float32(1)
 		if o.Decays == nil || o.Decays(v) {
 			keep = float32(1 - v.rate(learningRate)*o.WeightDecay)
 		}
-		inPieces(len(v.Value), func(low, high int) {
+		splitWork(len(v.Value), func(low, high int) {
 			w, g := v.Value[low:high], v.Gradient[low:high]
 			mean, square := o.mean[i][low:high][:len(w)], o.square[i][low:high][:len(w)]
 			for j, d := range g[:len(w)] {
@@ -100,7 +100,7 @@ func (o *Adam) Update(variables []*Variable, learningRate float64) {
 	}
 }
 
-// remember makes room for a value beside each of the variables'.
+// remember allocates state for each of the variables, unless it exists.
 func remember(memory *[][]float32, variables []*Variable) {
 	if *memory != nil {
 		return
@@ -110,17 +110,17 @@ func remember(memory *[][]float32, variables []*Variable) {
 	}
 }
 
-// inPieces runs a function over pieces of [0,n), on all cores if they are many.
-func inPieces(n int, do func(low, high int)) {
+// splitWork calls f with parts of [0,n), on all cores if n is large.
+func splitWork(n int, f func(low, high int)) {
 	const piece = 1 << 17
 	if n <= piece {
-		do(0, n)
+		f(0, n)
 		return
 	}
 	cores := min(runtime.GOMAXPROCS(0), (n+piece-1)/piece)
 	var wait sync.WaitGroup
 	for c := range cores {
-		wait.Go(func() { do(c*n/cores, (c+1)*n/cores) })
+		wait.Go(func() { f(c*n/cores, (c+1)*n/cores) })
 	}
 	wait.Wait()
 }
@@ -129,11 +129,11 @@ func inPieces(n int, do func(low, high int)) {
 func (o *SGD) State(variables []*Variable) tensor.Map {
 	remember(&o.velocity, variables)
 	m := tensor.Map{}
-	keep(m, "velocity", variables, o.velocity)
+	store(m, "velocity", variables, o.velocity)
 	return m
 }
 
-// Restore takes the velocities over.
+// Restore restores the velocities.
 func (o *SGD) Restore(variables []*Variable, w Weights) error {
 	remember(&o.velocity, variables)
 	return restore(w, "velocity", variables, o.velocity)
@@ -144,12 +144,12 @@ func (o *Adam) State(variables []*Variable) tensor.Map {
 	remember(&o.mean, variables)
 	remember(&o.square, variables)
 	m := tensor.Map{"step": countTensor(o.step)}
-	keep(m, "mean", variables, o.mean)
-	keep(m, "square", variables, o.square)
+	store(m, "mean", variables, o.mean)
+	store(m, "square", variables, o.square)
 	return m
 }
 
-// Restore takes the moving averages and the number of steps over.
+// Restore restores the moving averages and the number of steps.
 func (o *Adam) Restore(variables []*Variable, w Weights) error {
 	remember(&o.mean, variables)
 	remember(&o.square, variables)
@@ -163,8 +163,8 @@ func (o *Adam) Restore(variables []*Variable, w Weights) error {
 	return restore(w, "square", variables, o.square)
 }
 
-// countTensor holds a number of steps as two values, its lower 24 bits and the rest:
-// each is exact.
+// countTensor returns a number of steps as two values, its lower 24 bits and the rest, which are
+// both exact.
 func countTensor(n uint64) *tensor.Tensor {
 	return tensor.FromSlice([]float32{float32(n & (1<<24 - 1)), float32(n >> 24)}, 2)
 }
@@ -177,7 +177,7 @@ func fetchCount(w Weights, name string) (uint64, error) {
 	return uint64(parts[0]) | uint64(parts[1])<<24, nil
 }
 
-func keep(m tensor.Map, prefix string, variables []*Variable, memory [][]float32) {
+func store(m tensor.Map, prefix string, variables []*Variable, memory [][]float32) {
 	for i, v := range variables {
 		m[prefix+"/"+v.Name] = tensor.FromSlice(memory[i], v.Shape...)
 	}
@@ -194,9 +194,8 @@ func restore(w Weights, prefix string, variables []*Variable, memory [][]float32
 	return nil
 }
 
-// ClipGlobalNorm scales the gradients of all variables by one factor so that the
-// root of the sum of their squares is at most limit (Pascanu et al. 2013). It returns
-// the norm before.
+// ClipGlobalNorm scales the gradients of all variables by one factor so that the root of the sum of
+// their squares is at most limit (Pascanu et al. 2013). It returns the norm before scaling.
 func ClipGlobalNorm(variables []*Variable, limit float64) float64 {
 	if !(limit > 0) {
 		panic(fmt.Sprintf("nn: gradients clipped to a norm of %v", limit))
@@ -220,12 +219,12 @@ func ClipGlobalNorm(variables []*Variable, limit float64) float64 {
 	return norm
 }
 
-// Average is an exponential moving average of weights, which as a rule answers
-// better than the weights of the last step (Polyak & Juditsky 1992):
+// Average is an exponential moving average of weights, which usually classifies better than the
+// weights of the last step (Polyak & Juditsky 1992):
 //
 //	a ← d·a + (1−d)·w,   d = min(Decay, (1+steps)/(10+steps))
 //
-// The second term lets the start, which is soon far away, be forgotten quickly.
+// The second term makes it forget the first steps quickly.
 type Average struct {
 	Decay float64 // from 0 to below 1
 
@@ -233,7 +232,7 @@ type Average struct {
 	values [][]float32
 }
 
-// Update takes the weights of one more step in. The first call begins with them.
+// Update adds the weights of one more step. The first call begins with them.
 func (a *Average) Update(variables []*Variable) {
 	if a.values == nil {
 		for _, v := range variables {
@@ -244,7 +243,7 @@ func (a *Average) Update(variables []*Variable) {
 	n := float64(a.steps)
 	take := float32(1 - math.Min(a.Decay, (1+n)/(10+n)))
 	for i, v := range variables {
-		inPieces(len(v.Value), func(low, high int) {
+		splitWork(len(v.Value), func(low, high int) {
 			to, from := a.values[i][low:high], v.Value[low:high]
 			for j := range to {
 				to[j] += take * (from[j] - to[j])
@@ -253,8 +252,8 @@ func (a *Average) Update(variables []*Variable) {
 	}
 }
 
-// Over returns weights with the averages in place of the variables'. The tensors
-// share memory with a and w.
+// Over returns weights with the averages in place of the variables. The tensors share memory with a
+// and w.
 func (a *Average) Over(w Weights, variables []*Variable) Weights {
 	averages := tensor.Map{}
 	if a.values != nil {
@@ -269,12 +268,12 @@ func (a *Average) Over(w Weights, variables []*Variable) Weights {
 func (a *Average) State(variables []*Variable) tensor.Map {
 	m := tensor.Map{"average/steps": countTensor(a.steps)}
 	if a.values != nil {
-		keep(m, "average", variables, a.values)
+		store(m, "average", variables, a.values)
 	}
 	return m
 }
 
-// Restore takes the averages over.
+// Restore restores the averages and the number of steps.
 func (a *Average) Restore(variables []*Variable, w Weights) error {
 	var err error
 	if a.steps, err = fetchCount(w, "average/steps"); err != nil || a.steps == 0 {

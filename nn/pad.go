@@ -10,18 +10,19 @@ import (
 // OpPad puts a border around a feature map: see Builder.Pad.
 const OpPad Op = "Pad"
 
-// Border says what a Pad puts around a map that is not a number.
+// Border is a way to fill the border of a Pad with the map's own values.
 type Border string
 
-// The borders: of [a b c d], with two on each side, Reflect makes [c b a b c d c b], Edge
-// [a a a b c d d d], and Wrap [c d a b c d a b].
+// The borders of [a b c d] with two values on each side: Reflect gives [c b a b c d c b], Edge [a a
+// a b c d d d], and Wrap [c d a b c d a b].
 const (
 	Reflect Border = "reflect"
 	Edge    Border = "edge"
 	Wrap    Border = "wrap"
 )
 
-// Pad puts rows and columns around a feature map: zeros, or the lowest number if lowest.
+// Pad adds rows and columns around a feature map, filled with zeros or, if lowest, with the lowest
+// number.
 func (b *Builder) Pad(x Value, above, below, left, right int, lowest bool) Value {
 	return b.layer(Layer{Op: OpPad, Above: above, Below: below, Left: left, Right: right, Lowest: lowest}, x)
 }
@@ -33,7 +34,7 @@ func (pad) settings(l Layer) Layer {
 }
 
 func (pad) shape(l Layer, in [][]int) ([]int, error) {
-	if err := isMap(in[0]); err != nil {
+	if err := checkMap(in[0]); err != nil {
 		return nil, err
 	}
 	h, w := in[0][0], in[0][1]
@@ -61,17 +62,17 @@ func (pad) lower(l *lowering, i int) {
 	n := &l.graph.nodes[i]
 	in := n.inputs[0]
 	if n.Border != "" {
-		c := &copies{rowLen: in[1] * in[2], channels: in[2]}
-		c.rows = n.Border.places(in[0], n.Above, n.Below)
-		c.columns = n.Border.places(in[1], n.Left, n.Right)
+		c := &copier{rowLen: in[1] * in[2], channels: in[2]}
+		c.rows = n.Border.sourcePlaces(in[0], n.Above, n.Below)
+		c.columns = n.Border.sourcePlaces(in[1], n.Left, n.Right)
 		l.emit(i, c, n.Inputs[0])
 		return
 	}
-	// The map with the border is made when something else than a window needs it: a window may
-	// take the border as its own, see lowering.windowOf.
+	// The padded map is computed only if something else than a window reads it: windows absorb the
+	// padding, see absorbPad.
 }
 
-// newBorder is a pad of numbers as a step of its own.
+// newBorder returns a pad with a number as a stage of its own.
 func newBorder(n *node) *border {
 	in := n.inputs[0]
 	b := &border{rows: in[0], rowLen: in[1] * in[2], outRowLen: n.shape[1] * in[2]}
@@ -82,10 +83,10 @@ func newBorder(n *node) *border {
 	return b
 }
 
-// windowOf returns the window of node i and the node that it reads. That is the one before a
-// Pad if its border is what lies outside of the map to the window in any case: the lowest
-// numbers for a largest value, zeros for a convolution.
-func (l *lowering) windowOf(i int, lowest bool) (w window, in int) {
+// absorbPad returns the window of node i and the node that it reads. If that is a Pad which pads as
+// the window does outside the map anyway, with the lowest numbers for a maximum and zeros for a
+// convolution, the window takes over the padding and reads the Pad's input.
+func (l *lowering) absorbPad(i int, lowest bool) (w window, in int) {
 	n := &l.graph.nodes[i]
 	w, in = n.window(), n.Inputs[0]
 	p := &l.graph.nodes[in]
@@ -95,14 +96,14 @@ func (l *lowering) windowOf(i int, lowest bool) (w window, in int) {
 	inner := w
 	inner.height, inner.width = p.inputs[0][0], p.inputs[0][1]
 	inner.padTop, inner.padLeft = w.padTop+p.Above, w.padLeft+p.Left
-	if !inner.touches() {
+	if !inner.reachesMap() {
 		return w, in
 	}
 	return inner, p.Inputs[0]
 }
 
-// places tells of which row each row of the output is a copy, or column.
-func (b Border) places(size, before, after int) []int {
+// sourcePlaces returns the row or column of the input that each one of the output copies.
+func (b Border) sourcePlaces(size, before, after int) []int {
 	all := make([]int, before+size+after)
 	for i := range all {
 		at := i - before
@@ -123,15 +124,15 @@ func (b Border) places(size, before, after int) []int {
 
 // border copies a feature map into the middle of a larger one.
 type border struct {
-	plain
+	scratchless
 	rows, rowLen, outRowLen int // lengths in values
-	first                   int // value of the output that the first of the input is
+	first                   int // offset of the input's first value in the output
 	fill                    float32
 }
 
 func (p *border) extent(int) extent { return single }
 
-func (p *border) run(b *buffers, _ piece) {
+func (p *border) compute(b *buffers, _ piece) {
 	for i := range b.out {
 		b.out[i] = p.fill
 	}
@@ -140,23 +141,23 @@ func (p *border) run(b *buffers, _ piece) {
 	}
 }
 
-func (p *border) back(b *backBuffers) {
+func (p *border) backward(b *backBuffers) {
 	b.clearIn()
 	for y := range p.rows {
 		kernel.Add(b.inGradient[y*p.rowLen:][:p.rowLen], b.gradient[p.first+y*p.outRowLen:], kernel.Identity)
 	}
 }
 
-// copies makes each position of a feature map a copy of one of another.
-type copies struct {
-	plain
+// copier copies each position of the output from one of the input.
+type copier struct {
+	scratchless
 	rows, columns    []int // of the input, for each of the output
 	rowLen, channels int
 }
 
-func (p *copies) extent(int) extent { return single }
+func (p *copier) extent(int) extent { return single }
 
-func (p *copies) run(b *buffers, _ piece) {
+func (p *copier) compute(b *buffers, _ piece) {
 	to := b.out
 	for _, y := range p.rows {
 		row := b.in[y*p.rowLen:][:p.rowLen]
@@ -166,7 +167,7 @@ func (p *copies) run(b *buffers, _ piece) {
 	}
 }
 
-func (p *copies) back(b *backBuffers) {
+func (p *copier) backward(b *backBuffers) {
 	b.clearIn()
 	from := b.gradient
 	for _, y := range p.rows {

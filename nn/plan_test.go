@@ -227,8 +227,9 @@ func TestBatches(t *testing.T) {
 		inputs := randomValues(n*inputLen, 6)
 		together := run1(t, p, inputs)
 		for i := range n {
-			if alone := run1(t, p, inputs[i*inputLen:][:inputLen]); !slices.Equal(alone, together[i*outputLen:][:outputLen]) {
-				t.Errorf("%s: picture %d of a batch answers otherwise", name, i)
+			alone := run1(t, p, inputs[i*inputLen:][:inputLen])
+			if !slices.Equal(alone, together[i*outputLen:][:outputLen]) {
+				t.Errorf("%s: picture %d has another answer in a batch", name, i)
 			}
 		}
 	}

@@ -12,13 +12,12 @@ const (
 	OpAveragePool Op = "AveragePool"
 )
 
-// MaxPool takes the largest value of each size×size window; padding never wins.
+// MaxPool takes the largest value of each size×size window. Padding never wins.
 func (b *Builder) MaxPool(x Value, size, stride int, padding Padding) Value {
 	return b.layer(Layer{Op: OpMaxPool, Height: size, Width: size, Stride: stride, Same: padding == Same}, x)
 }
 
-// AveragePool takes the mean of each size×size window over the positions that
-// lie inside the picture.
+// AveragePool takes the mean of each size×size window over the positions inside the picture.
 func (b *Builder) AveragePool(x Value, size, stride int, padding Padding) Value {
 	return b.layer(Layer{Op: OpAveragePool, Height: size, Width: size, Stride: stride, Same: padding == Same}, x)
 }
@@ -32,7 +31,7 @@ func (pool) shape(l Layer, in [][]int) ([]int, error) {
 	if down, along := l.Dilations(); l.Same && (down > 1 || along > 1) {
 		return nil, fmt.Errorf("a dilated window with padding Same, of which all taps may lie in the padding")
 	}
-	height, width, err := l.slide(in[0])
+	height, width, err := l.slideOver(in[0])
 	if err != nil {
 		return nil, err
 	}
@@ -42,16 +41,17 @@ func (pool) shape(l Layer, in [][]int) ([]int, error) {
 func (p pool) lower(l *lowering, i int) {
 	n := &l.graph.nodes[i]
 	w, in := n.window(), n.Inputs[0]
-	// A mean counts the border; of a window with gaps, all taps may lie there.
+	// A mean counts padding, so it cannot absorb any; and all taps of a dilated window may be
+	// outside.
 	if !p.average && w.dilationHeight == 1 && w.dilationWidth == 1 {
-		w, in = l.windowOf(i, true)
+		w, in = l.absorbPad(i, true)
 	}
 	l.emit(i, &pooling{window: w, average: p.average}, in)
 }
 
-// pooling takes the largest value of each window, or the mean over what lies inside.
+// pooling takes the largest value of each window, or the mean over the part inside.
 type pooling struct {
-	plain
+	scratchless
 	window
 	average bool
 }
@@ -62,20 +62,20 @@ func (p *pooling) extent(int) extent {
 
 func (p *pooling) scratchLen() int { return p.width * p.channels }
 
-// run computes each row first down each column of the input rows, then along the row.
-func (p *pooling) run(b *buffers, piece piece) {
+// compute goes down each column of the input rows first, then along the row.
+func (p *pooling) compute(b *buffers, piece piece) {
 	rowLen := p.width * p.channels
 	column := b.scratch[:rowLen]
 	for y := piece.low; y < piece.high; y++ {
 		top := y*p.strideHeight - p.padTop
-		low, high := taps(top, p.kernelHeight, p.dilationHeight, p.height)
+		low, high := tapRange(top, p.kernelHeight, p.dilationHeight, p.height)
 		copy(column, b.in[(top+low*p.dilationHeight)*rowLen:])
 		for i := low + 1; i < high; i++ {
 			p.combine(column, b.in[(top+i*p.dilationHeight)*rowLen:][:rowLen])
 		}
 		for x := range p.outWidth {
 			left := x*p.strideWidth - p.padLeft
-			first, last := taps(left, p.kernelWidth, p.dilationWidth, p.width)
+			first, last := tapRange(left, p.kernelWidth, p.dilationWidth, p.width)
 			dst := b.out[(y*p.outWidth+x)*p.channels:][:p.channels]
 			copy(dst, column[(left+first*p.dilationWidth)*p.channels:])
 			for j := first + 1; j < last; j++ {
@@ -96,17 +96,17 @@ func (p *pooling) combine(dst, src []float32) {
 	}
 }
 
-// back gives each output's gradient to the first of the largest inputs of its window, or for
-// a mean in equal parts to all.
-func (p *pooling) back(b *backBuffers) {
+// backward passes each output's gradient to the first of the largest inputs of its window or, for a
+// mean, in equal parts to all.
+func (p *pooling) backward(b *backBuffers) {
 	b.clearIn()
 	c := p.channels
 	for y := range p.outHeight {
 		top := y*p.strideHeight - p.padTop
-		low, high := taps(top, p.kernelHeight, p.dilationHeight, p.height)
+		low, high := tapRange(top, p.kernelHeight, p.dilationHeight, p.height)
 		for x := range p.outWidth {
 			left := x*p.strideWidth - p.padLeft
-			first, last := taps(left, p.kernelWidth, p.dilationWidth, p.width)
+			first, last := tapRange(left, p.kernelWidth, p.dilationWidth, p.width)
 			g := b.gradient[(y*p.outWidth+x)*c:][:c]
 			out := b.out[(y*p.outWidth+x)*c:][:c]
 			share := 1 / float32((high-low)*(last-first))
@@ -127,8 +127,8 @@ func (p *pooling) back(b *backBuffers) {
 	}
 }
 
-// giveToLargest adds to each channel's gradient what the output's is, where the input is the
-// output, and takes it away there: what is equal later gets none.
+// giveToLargest adds each channel's gradient where the input equals the output, and clears it, so
+// that later equal inputs get none.
 func giveToLargest(to, in, gradient, out []float32) {
 	for k := range to {
 		if in[k] == out[k] {

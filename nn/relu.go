@@ -8,10 +8,10 @@ const (
 	OpReLU6 Op = "ReLU6"
 )
 
-// ReLU is max(x, 0).
+// ReLU adds max(x, 0).
 func (b *Builder) ReLU(x Value) Value { return b.layer(Layer{Op: OpReLU}, x) }
 
-// ReLU6 is min(max(x, 0), 6).
+// ReLU6 adds min(max(x, 0), 6).
 func (b *Builder) ReLU6(x Value) Value { return b.layer(Layer{Op: OpReLU6}, x) }
 
 type relu struct{ unary }
@@ -23,8 +23,8 @@ func (relu) lower(l *lowering, i int) {
 		return
 	}
 	in := l.graph.nodes[i].Inputs[0]
-	l.force(in)
-	l.reluOf[i] = in // a depthwise convolution applies it as it reads
+	l.materialize(in)
+	l.reluInput[i] = in // a depthwise convolution applies it as it reads
 }
 
 type relu6 struct{ unary }
@@ -33,23 +33,23 @@ func (relu6) traits() traits { return traits{pointwise: true} }
 
 func (relu6) lower(l *lowering, i int) {
 	if !l.activate(i, kernel.ReLU6) {
-		l.emit(i, clamp(kernel.ReLU6), l.graph.nodes[i].Inputs[0])
+		l.emit(i, newClamping(kernel.ReLU6), l.graph.nodes[i].Inputs[0])
 	}
 }
 
 // clamping is a ReLU or ReLU6 that could not be fused.
 type clamping struct {
-	plain
+	scratchless
 	epilogue
 }
 
-func clamp(a kernel.Activation) *clamping { return &clamping{epilogue: epilogue{activation: a}} }
+func newClamping(a kernel.Activation) *clamping { return &clamping{epilogue: epilogue{activation: a}} }
 
 func (*clamping) extent(int) extent { return single }
 
-func (c *clamping) run(b *buffers, _ piece) { kernel.Activate(b.out, b.in, c.activation) }
+func (c *clamping) compute(b *buffers, _ piece) { kernel.Activate(b.out, b.in, c.activation) }
 
-func (c *clamping) back(b *backBuffers) {
-	c.open(b)
-	b.handIn(b.gradient)
+func (c *clamping) backward(b *backBuffers) {
+	c.maskGradient(b)
+	b.addInGradient(b.gradient)
 }

@@ -22,25 +22,25 @@ func (b *Builder) Reshape(x Value, shape ...int) Value {
 	return b.layer(Layer{Op: OpReshape, Shape: shape}, x)
 }
 
-// another is what they have in common: the values stay where they are.
-type another struct{ unary }
+// reshaping has the methods of operations that change only the shape.
+type reshaping struct{ unary }
 
-func (another) lower(l *lowering, i int) {
-	// A pending step has its shape from its own node, so it is computed there.
-	l.value[i] = l.force(l.graph.nodes[i].Inputs[0])
+func (reshaping) lower(l *lowering, i int) {
+	// A pending stage takes its shape from its own node, so it is computed there.
+	l.value[i] = l.materialize(l.graph.nodes[i].Inputs[0])
 }
 
-type flatten struct{ another }
+type flatten struct{ reshaping }
 
 func (flatten) shape(_ Layer, in [][]int) ([]int, error) { return []int{tensor.Len(in[0])}, nil }
 func (flatten) traits() traits                           { return traits{view: true, pointwise: true, whole: true} }
 
-type reshape struct{ another }
+type reshape struct{ reshaping }
 
 func (reshape) settings(l Layer) Layer { return Layer{Shape: l.Shape} }
 
 func (reshape) shape(l Layer, in [][]int) ([]int, error) {
-	if err := sound(l.Shape); err != nil {
+	if err := checkShape(l.Shape); err != nil {
 		return nil, err
 	}
 	if tensor.Len(l.Shape) != tensor.Len(in[0]) || len(l.Shape) != 1 && len(l.Shape) != 3 {

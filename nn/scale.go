@@ -3,9 +3,8 @@ package nn
 // OpScale multiplies each channel and adds to it: see Builder.Scale.
 const OpScale Op = "Scale"
 
-// Scale multiplies each channel by a number of its own and adds another:
-// out = scale[c]·in + offset[c]. Parameters: "scale", "offset", each [channels], which
-// training leaves as they are.
+// Scale multiplies each channel by a number and adds another: out = scale[c]·in + offset[c].
+// Parameters: "scale", "offset", each [channels], which are not trained.
 func (b *Builder) Scale(name string, x Value) Value {
 	return b.layer(Layer{Op: OpScale, Name: name}, x)
 }
@@ -21,7 +20,7 @@ func (scale) traits() traits { return traits{pointwise: true} }
 
 func (scale) lower(l *lowering, i int) {
 	n := &l.graph.nodes[i]
-	d := perChannel(n)
+	d := newPerChannel(n)
 	d.layer = n
-	l.keep(i, n.Inputs[0], d)
+	l.postpone(i, n.Inputs[0], d)
 }

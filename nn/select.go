@@ -6,12 +6,11 @@ import (
 	"strings"
 )
 
-// OpSelect picks channels: see Builder.Select.
+// OpSelect selects channels: see Builder.Select.
 const OpSelect Op = "Select"
 
-// Select makes a value of channels of another, in the order in which they are given: 2, 1, 0
-// turns red, green, blue into blue, green, red. A channel may be given several times, or not
-// at all.
+// Select selects channels in the given order: 2, 1, 0 turns red, green, blue into blue, green, red.
+// A channel may be selected several times or not at all.
 func (b *Builder) Select(x Value, channels ...int) Value {
 	return b.layer(Layer{Op: OpSelect, Channels: channels}, x)
 }
@@ -47,21 +46,21 @@ func (selectChannels) text(l Layer) string {
 func (selectChannels) lower(l *lowering, i int) {
 	n := &l.graph.nodes[i]
 	in := n.inputs[0]
-	l.emit(i, &selecting{rows: n.positions(), inChannels: in[len(in)-1], channels: n.Channels}, n.Inputs[0])
+	l.emit(i, &selector{rows: n.positions(), inChannels: in[len(in)-1], channels: n.Channels}, n.Inputs[0])
 }
 
-// selecting picks channels of each row.
-type selecting struct {
-	plain
+// selector selects channels of each row.
+type selector struct {
+	scratchless
 	rows, inChannels int
 	channels         []int
 }
 
-func (s *selecting) extent(n int) extent {
+func (s *selector) extent(n int) extent {
 	return extent{rows: n * s.rows, panels: 1, work: 8 * n * s.rows * len(s.channels)}
 }
 
-func (s *selecting) run(b *buffers, p piece) {
+func (s *selector) compute(b *buffers, p piece) {
 	for i := p.low; i < p.high; i++ {
 		out, in := b.out[i*len(s.channels):][:len(s.channels)], b.in[i*s.inChannels:][:s.inChannels]
 		for j, c := range s.channels {
@@ -70,7 +69,7 @@ func (s *selecting) run(b *buffers, p piece) {
 	}
 }
 
-func (s *selecting) back(b *backBuffers) {
+func (s *selector) backward(b *backBuffers) {
 	b.clearIn()
 	for i := range b.n * s.rows {
 		gradient, in := b.gradient[i*len(s.channels):][:len(s.channels)], b.inGradient[i*s.inChannels:][:s.inChannels]

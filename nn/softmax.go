@@ -5,24 +5,24 @@ import "math"
 // OpSoftmax turns logits into probabilities: see Builder.Softmax.
 const OpSoftmax Op = "Softmax"
 
-// Softmax is e^x[c]/Σ_k e^x[k] over the last axis.
+// Softmax adds e^x[c]/Σ_k e^x[k] over the last axis.
 func (b *Builder) Softmax(x Value) Value { return b.layer(Layer{Op: OpSoftmax}, x) }
 
 type softmax struct{ unary }
 
 func (softmax) lower(l *lowering, i int) {
-	l.emit(i, &normalizedExponentials{columns: l.graph.nodes[i].channels()}, l.graph.nodes[i].Inputs[0])
+	l.emit(i, &softmaxRows{columns: l.graph.nodes[i].channels()}, l.graph.nodes[i].Inputs[0])
 }
 
-// normalizedExponentials is the softmax of each row.
-type normalizedExponentials struct {
-	plain
+// softmaxRows is the softmax of each row.
+type softmaxRows struct {
+	scratchless
 	columns int
 }
 
-func (*normalizedExponentials) extent(int) extent { return single }
+func (*softmaxRows) extent(int) extent { return single }
 
-func (s *normalizedExponentials) run(b *buffers, _ piece) {
+func (s *softmaxRows) compute(b *buffers, _ piece) {
 	for low := 0; low < len(b.in); low += s.columns {
 		logits, out := b.in[low:][:s.columns], b.out[low:]
 		logSum := LogSumExp(logits, 1)
@@ -32,7 +32,7 @@ func (s *normalizedExponentials) run(b *buffers, _ piece) {
 	}
 }
 
-func (s *normalizedExponentials) back(b *backBuffers) {
+func (s *softmaxRows) backward(b *backBuffers) {
 	for low := 0; low < len(b.out); low += s.columns {
 		p, g := b.out[low:][:s.columns], b.gradient[low:][:s.columns]
 		dot := float32(0)
@@ -43,11 +43,11 @@ func (s *normalizedExponentials) back(b *backBuffers) {
 			g[c] = v * (g[c] - dot)
 		}
 	}
-	b.handIn(b.gradient)
+	b.addInGradient(b.gradient)
 }
 
-// LogSumExp returns ln Σ_c e^(values[c]/temperature), without overflow. It is NaN if a value
-// is, and −∞ without values.
+// LogSumExp returns ln Σ_c e^(values[c]/temperature) without overflow. It is NaN if a value is, and
+// −∞ without values.
 func LogSumExp(values []float32, temperature float64) float64 {
 	largest := math.Inf(-1)
 	for _, v := range values {

@@ -1,12 +1,12 @@
 package nn
 
-// split cuts a graph before its first dropout or layer with a parameter to train: what comes
-// before, nil if that is nothing but the input, and the rest, whose input is the
-// other's output. The cut is at the last place that a single value crosses.
+// split divides a graph before its first dropout or layer with a parameter to train. before is
+// nil if it would be only the input; after takes its output as input. The cut is at the last
+// place where a single value is needed later.
 func (g *Graph) split(trainable func(Param) bool) (before, after *Graph) {
 	first := len(g.nodes)
 	for i, n := range g.nodes {
-		if n.Op == OpDropout { // a Plan drops nothing
+		if n.Op == OpDropout { // a Plan ignores dropout
 			first = min(first, i)
 		}
 		for _, p := range n.params {
@@ -15,7 +15,7 @@ func (g *Graph) split(trainable func(Param) bool) (before, after *Graph) {
 			}
 		}
 	}
-	lastRead := make([]int, len(g.nodes)) // of each node, by which node
+	lastRead := make([]int, len(g.nodes)) // the last node that reads each node
 	lastRead[g.output] = len(g.nodes)
 	for i, n := range g.nodes {
 		for _, in := range n.Inputs {
@@ -24,11 +24,11 @@ func (g *Graph) split(trainable func(Param) bool) (before, after *Graph) {
 	}
 	cut := 0
 	for i := 1; i < min(first, len(g.nodes)-1); i++ {
-		single := true // of the nodes up to i only i is read later
+		single := true // of the nodes up to i, only i is read later
 		for j := range i {
 			single = single && lastRead[j] <= i
 		}
-		// Its result must be what a Plan can give: something computed.
+		// Its result must be something that a Plan computes.
 		if single && !g.nodes[i].Op.View() {
 			cut = i
 		}
@@ -50,9 +50,9 @@ func (g *Graph) split(trainable func(Param) bool) (before, after *Graph) {
 	return before, after
 }
 
-// logits returns the graph without a closing sigmoid or softmax, which belongs to
-// the loss.
-func (g *Graph) logits() *Graph {
+// dropFinalActivation returns the graph without a final sigmoid or softmax, which belongs to the
+// loss.
+func (g *Graph) dropFinalActivation() *Graph {
 	if last := g.nodes[g.output]; last.Op == OpSigmoid || last.Op == OpSoftmax {
 		return &Graph{nodes: g.nodes[:g.output], output: last.Inputs[0]} // a graph ends with its output
 	}

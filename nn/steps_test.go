@@ -2,8 +2,12 @@ package nn
 
 import (
 	"math"
+	"runtime"
 	"slices"
 	"testing"
+	"time"
+
+	"garb/tensor"
 )
 
 // gradientsOf returns the gradients of a step on a batch, before anything changes by them.
@@ -55,8 +59,8 @@ func TestLargeMapsOfSeveralPictures(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if tr.imageSteps == 0 || tr.imageSteps == len(tr.steps) {
-		t.Fatalf("%d of %d steps go picture by picture", tr.imageSteps, len(tr.steps))
+	if tr.imageStages == 0 || tr.imageStages == len(tr.stages) {
+		t.Fatalf("%d of %d steps go picture by picture", tr.imageStages, len(tr.stages))
 	}
 	const n = 17 // more than two for some of the parts
 	input, targets := batchOf(g, n, 5)
@@ -105,5 +109,77 @@ func TestLayersWithOneParameter(t *testing.T) {
 		if have := float64(gradients[v.Name][0]); math.Abs(have-want) > 1e-3*(1+math.Abs(want)) || have == 0 {
 			t.Errorf("%s: gradient %v, %v by differences", v.Name, have, want)
 		}
+	}
+}
+
+// TestTooManyTasks: the number of tasks has to fit beside the job's.
+func TestTooManyTasks(t *testing.T) {
+	defer func() {
+		if recover() == nil {
+			t.Error("no panic")
+		}
+	}()
+	newTeam(2).runTasks(nil, taskMask+1)
+}
+
+// TestHelpersAreGivenBack: after runs that asked for more helpers than there are cores, none
+// counts as busy.
+func TestHelpersAreGivenBack(t *testing.T) {
+	g := everyLayer["residual"]()
+	p := compile(t, g, randomWeights(g, 1), 4*runtime.GOMAXPROCS(0))
+	input := randomValues(tensor.Len(g.InputShape()), 1)
+	for range 20 {
+		run1(t, p, input)
+	}
+	// A helper that was never scheduled ends after the run.
+	for deadline := time.Now().Add(2 * time.Minute); busy.Load() != 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d helpers are busy", busy.Load())
+		}
+	}
+}
+
+// TestSplitIsLate: what is before the first trained layer ends right before it, or where a
+// single value was last computed.
+func TestSplitIsLate(t *testing.T) {
+	b := NewBuilder(4, 4, 3)
+	x := b.ReLU(b.Conv("a", b.Input(), 3, 1, 1, Same))
+	y := b.Conv("b", x, 3, 1, 1, Same)
+	g := b.Build(b.Dense("d", b.GlobalAveragePool(b.Add(x, y)), 2))
+	for first, want := range map[string]int{"a": 0, "b": 3, "d": 6} {
+		trained := map[string]bool{"a": first == "a", "b": first <= "b", "d": true}
+		before, after := g.split(func(p Param) bool { return trained[p.Name[:1]] })
+		switch {
+		case want == 0 && (before != nil || after != g):
+			t.Errorf("from %s on: something is before", first)
+		case want > 0 && (before == nil || len(before.nodes) != want || len(after.nodes) != len(g.nodes)-want+1):
+			t.Errorf("from %s on: %v, want %d layers before", first, before, want)
+		}
+	}
+}
+
+// TestRowsOfTiles: a block has one row of tiles at least, however wide that is.
+func TestRowsOfTiles(t *testing.T) {
+	for _, test := range []struct{ width, block, gradient int }{{8, 7, 24}, {56, 1, 3}, {60, 1, 3}, {400, 1, 1}} {
+		w := &winogradPass{channels: 160, columns: 160, outWidth: test.width}
+		if block, gradient := w.blockRows(), w.gradientRows(); block != test.block || gradient != test.gradient {
+			t.Errorf("width %d: %d rows, %d for a gradient", test.width, block, gradient)
+		}
+	}
+}
+
+// TestBatchNormsAreFolded: a batch-norm after a convolution is no step of its own.
+func TestBatchNormsAreFolded(t *testing.T) {
+	steps := func(norm bool) int {
+		b := NewBuilder(6, 6, 3)
+		x := b.Conv("c", b.Input(), 4, 3, 1, Same)
+		if norm {
+			x = b.BatchNorm("n", x, 1e-3)
+		}
+		g := b.Build(b.GlobalAveragePool(b.ReLU(x)))
+		return len(compile(t, g, randomWeights(g, 1), 1).stages)
+	}
+	if with, without := steps(true), steps(false); with != without {
+		t.Errorf("%d steps with a batch-norm, %d without", with, without)
 	}
 }

@@ -8,29 +8,24 @@ import (
 	"garb/tensor"
 )
 
-// LayerSummary is what a layer costs and sees.
+// LayerSummary has the cost and the receptive field of a layer.
 type LayerSummary struct {
 	Layer  Layer
 	Shape  []int // of the output, without the batch axis
-	Params int   // values of its parameters, counted where shared ones come first
-	// MultiplyAdds are those of convolutions and dense layers for one input.
+	Params int   // values of its parameters; shared ones count for the first layer
+	// MultiplyAdds counts those of convolutions and dense layers for one input.
 	MultiplyAdds int
-	// ReceptiveField is the side of the square of the input that one value of the output
-	// depends on, in pixels, as if the input had no border; 0 is the whole input.
+	// ReceptiveField is the side, in pixels, of the square of the input that one value of the
+	// output depends on, as if the input had no border; 0 is the whole input.
 	ReceptiveField int
 }
 
-// Summary lists the graph's layers, the input first.
-//
-// Along a path the receptive field r and the step j between neighbours, in pixels, grow
-// with each window that reaches over k and stride s: r += (k−1)·j, j *= s (Araujo et al.,
-// Computing Receptive Fields of Convolutional Neural Networks, 2019), down and along a row.
+// Summary summarizes the graph's layers, the input first.
 func (g *Graph) Summary() []LayerSummary {
-	all := make([]LayerSummary, len(g.nodes))
-	// Rows and columns: of the receptive field, and between neighbours.
-	fields, steps := make([][2]int, len(g.nodes)), make([][2]int, len(g.nodes))
+	all, fields := make([]LayerSummary, len(g.nodes)), make([]receptiveField, len(g.nodes))
 	layers, known := g.Layers(), map[string]bool{}
-	for i, n := range g.nodes {
+	for i := range g.nodes {
+		n := &g.nodes[i]
 		s := LayerSummary{Layer: layers[i], Shape: slices.Clone(n.shape)}
 		for _, p := range n.params {
 			if !known[p.Name] {
@@ -38,60 +33,69 @@ func (g *Graph) Summary() []LayerSummary {
 				s.Params += tensor.Len(p.Shape)
 			}
 		}
-		fields[i], steps[i] = [2]int{1, 1}, [2]int{1, 1}
-		whole := false
-		for j, in := range n.Inputs {
-			if j == 0 {
-				fields[i], steps[i] = fields[in], steps[in]
-			}
-			whole = whole || all[in].ReceptiveField == 0
-			for axis := range 2 {
-				fields[i][axis] = max(fields[i][axis], fields[in][axis])
-				steps[i][axis] = max(steps[i][axis], steps[in][axis])
-			}
-		}
-		l := n.Layer
-		op := n.operation()
-		s.MultiplyAdds = op.multiplyAdds(l, n.inputs, n.shape)
-		whole = whole || op.traits().whole
-		if l.Height > 0 {
-			height, width := l.Reach()
-			down, along := l.Strides()
-			fields[i][0] += (height - 1) * steps[i][0]
-			fields[i][1] += (width - 1) * steps[i][1]
-			steps[i][0] *= down
-			steps[i][1] *= along
-		}
-		if l.Rows > 0 { // a map of another size: neighbours are closer, or farther apart
-			for axis := range 2 {
-				in, out := n.inputs[0][axis], n.shape[axis]
-				if l.Linear && in != out {
-					fields[i][axis] += steps[i][axis]
-				}
-				steps[i][axis] = max(1, steps[i][axis]*in/out)
-			}
-		}
-		if !whole {
-			s.ReceptiveField = max(fields[i][0], fields[i][1])
+		s.MultiplyAdds = n.operation().multiplyAdds(n.Layer, n.inputs, n.shape)
+		fields[i] = n.receptiveField(fields)
+		if !fields[i].whole {
+			s.ReceptiveField = max(fields[i].size[0], fields[i].size[1])
 		}
 		all[i] = s
 	}
 	return all
 }
 
-// Profile computes one input so many times, and returns the time that each layer of the
-// plan's graph took in the fastest of them. A layer that is computed as a part of another,
-// as a batch-norm or an activation after a convolution, takes none. The error is ctx's.
+// receptiveField is the part of the input that a value depends on, in pixels, vertically and
+// horizontally.
+type receptiveField struct {
+	size     [2]int
+	distance [2]int // between the fields of neighbours
+	whole    bool   // the value depends on the whole input
+}
+
+// receptiveField returns the node's field, given those of the nodes before it. The size r and
+// the distance j grow with each window that covers k and has stride s: r += (k−1)·j, j *= s
+// (Araujo et al., Computing Receptive Fields of Convolutional Neural Networks, 2019).
+func (n *node) receptiveField(fields []receptiveField) receptiveField {
+	f := receptiveField{size: [2]int{1, 1}, distance: [2]int{1, 1}, whole: n.operation().traits().whole}
+	for _, in := range n.Inputs {
+		f.whole = f.whole || fields[in].whole
+		for axis := range 2 {
+			f.size[axis] = max(f.size[axis], fields[in].size[axis])
+			f.distance[axis] = max(f.distance[axis], fields[in].distance[axis])
+		}
+	}
+	if n.Height > 0 {
+		height, width := n.Reach()
+		strideHeight, strideWidth := n.Strides()
+		f.size[0] += (height - 1) * f.distance[0]
+		f.size[1] += (width - 1) * f.distance[1]
+		f.distance[0] *= strideHeight
+		f.distance[1] *= strideWidth
+	}
+	if n.Rows > 0 { // the map is resized
+		for axis := range 2 {
+			in, out := n.inputs[0][axis], n.shape[axis]
+			if n.Linear && in != out {
+				f.size[axis] += f.distance[axis]
+			}
+			f.distance[axis] = max(1, f.distance[axis]*in/out)
+		}
+	}
+	return f
+}
+
+// Profile computes one input a number of times and returns the time that each layer of the
+// plan's graph took in the fastest of them. A layer that is fused into another one, such as a
+// batch-norm or an activation after a convolution, takes none. The error is that of ctx.
 func (p *Plan) Profile(ctx context.Context, input []float32, rounds int) ([]time.Duration, error) {
-	r := p.runs.Get().(*run)
-	defer p.runs.Put(r)
+	r := p.executions.Get().(*execution)
+	defer p.executions.Put(r)
 	output := make([]float32, tensor.Len(p.outputShape))
-	r.measured = make([]time.Duration, len(p.steps))
+	r.measured = make([]time.Duration, len(p.stages))
 	defer func() { r.measured = nil }()
-	best := make([]time.Duration, len(p.steps))
+	best := make([]time.Duration, len(p.stages))
 	for round := range rounds {
 		t := p.teams.Get().(*team)
-		err := r.all(ctx, t, input, output, 1)
+		err := r.execute(ctx, t, input, output, 1)
 		if t.disband() {
 			p.teams.Put(t)
 		}
@@ -105,8 +109,8 @@ func (p *Plan) Profile(ctx context.Context, input []float32, rounds int) ([]time
 		}
 	}
 	times := make([]time.Duration, p.layers)
-	for i := range p.steps {
-		times[p.steps[i].at] += best[i]
+	for i := range p.stages {
+		times[p.stages[i].at] += best[i]
 	}
 	return times, nil
 }

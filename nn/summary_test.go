@@ -57,7 +57,8 @@ func TestSummaryOfWindows(t *testing.T) {
 		{48, 32 * 16 * 16 * 3, 18}, // 5 + 4 rows
 	}
 	for i, s := range g.Summary() {
-		if got := (struct{ params, multiplyAdds, field int }{s.Params, s.MultiplyAdds, s.ReceptiveField}); got != want[i] {
+		got := struct{ params, multiplyAdds, field int }{s.Params, s.MultiplyAdds, s.ReceptiveField}
+		if got != want[i] {
 			t.Errorf("layer %d, %s: %v, want %v", i, s.Layer, got, want[i])
 		}
 	}

@@ -6,15 +6,15 @@ import (
 )
 
 // team is the threads of one run: the caller and its helpers, goroutines that
-// live as long as the run. Between two steps they wait by looking, since a step
-// takes some ten microseconds and to sleep and wake would take as long.
+// live as long as the run. Between two stages they spin, since a stage takes about
+// ten microseconds and sleeping and waking would take as long.
 //
-// A helper that the scheduler starts late misses work but never holds it up: the
+// A helper that the scheduler starts late misses work but never delays it: the
 // caller waits for tasks that were taken, not for helpers.
 type team struct {
-	// tickets says what there is to take, in one word so that taking is one
-	// compare-and-swap: the number of the job (24 bits; 0: none, all ones: the end), the
-	// number of its tasks (20 bits) and the next task (20 bits).
+	// tickets says which tasks there are, in one word so that taking one is a single
+	// compare-and-swap: the number of the job (24 bits; 0: none, all ones: the end), the number of
+	// its tasks (20 bits) and the next task (20 bits).
 	tickets atomic.Uint64
 	done    atomic.Int64 // tasks of this job that are finished
 	job     uint64
@@ -24,10 +24,10 @@ type team struct {
 	started bool
 }
 
-// worker is what has tasks to do.
+// worker has tasks.
 type worker interface {
-	// do does one task; threads are numbered from 0, the caller.
-	do(task, thread int)
+	// doTask computes one task. Threads are numbered from 0, the caller.
+	doTask(task, thread int)
 }
 
 const (
@@ -38,7 +38,7 @@ const (
 
 type helper struct {
 	state atomic.Int32
-	start func() // the helper's goroutine; made once, so that starting it allocates nothing
+	start func() // of the helper's goroutine; created once, so that starting it allocates nothing
 }
 
 // The states of a helper within a run.
@@ -50,8 +50,8 @@ const (
 	dismissed // before it joined
 )
 
-// busy counts the helpers of all runs. There are never more than cores to spare:
-// under load each run has a core of its own and needs no help.
+// busy counts the helpers of all runs. There are never more than spare cores: under load each run
+// has one core and no helpers.
 var busy atomic.Int32
 
 func newTeam(threads int) *team {
@@ -62,12 +62,11 @@ func newTeam(threads int) *team {
 	return t
 }
 
-// work does the tasks [0,count) of w, with the helpers, and returns when all are
-// done.
-func (t *team) work(w worker, count int) {
+// runTasks computes the tasks [0,count) of w with the helpers and returns when all are done.
+func (t *team) runTasks(w worker, count int) {
 	if count == 1 || len(t.helpers) == 0 {
 		for i := range count {
-			w.do(i, 0)
+			w.doTask(i, 0)
 		}
 		return
 	}
@@ -92,7 +91,7 @@ func (t *team) work(w worker, count int) {
 			break
 		}
 		if t.tickets.CompareAndSwap(word, word+1) {
-			w.do(int(next), 0)
+			w.doTask(int(next), 0)
 			t.done.Add(1)
 		}
 	}
@@ -113,8 +112,7 @@ func (t *team) invite() {
 	}
 }
 
-// help is a helper's life: it joins, takes tasks until the end of the run, and
-// leaves.
+// help runs a helper: it joins, takes tasks until the end of the run, and leaves.
 func (t *team) help(index int) {
 	defer busy.Add(-1)
 	h := &t.helpers[index]
@@ -132,16 +130,16 @@ func (t *team) help(index int) {
 			wait(spins)
 			spins++
 		case t.tickets.CompareAndSwap(word, word+1):
-			t.worker.do(int(next), index+1)
+			t.worker.doTask(int(next), index+1)
 			t.done.Add(1)
 			spins = 0
 		}
 	}
 }
 
-// disband ends the run for the helpers and waits until those who joined have
-// left. It reports whether the team can be used again; a helper that was never
-// scheduled still knows it.
+// disband ends the run for the helpers and waits until those that joined have left. It reports
+// whether the team can be used again: not if a helper was never scheduled, which still refers to
+// it.
 func (t *team) disband() bool {
 	if !t.started {
 		return true

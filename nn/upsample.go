@@ -6,12 +6,12 @@ import (
 	"garb/internal/kernel"
 )
 
-// OpUpsample makes a map larger: see Builder.Upsample.
+// OpUpsample enlarges a map: see Builder.Upsample.
 const OpUpsample Op = "Upsample"
 
-// Upsample makes a map so many times as high and as wide. Each value is repeated; if linear,
-// those between are interpolated along rows and columns, with pixels taken as squares that
-// have their values at their centres, and what is beyond the border as the border.
+// Upsample multiplies the numbers of rows and columns of a map. Each value is repeated; if linear,
+// values are interpolated along rows and columns, with pixels as squares with their values at their
+// centres, and the border repeated outside.
 func (b *Builder) Upsample(x Value, rows, columns int, linear bool) Value {
 	return b.layer(Layer{Op: OpUpsample, Rows: rows, Columns: columns, Linear: linear}, x)
 }
@@ -23,7 +23,7 @@ func (upsample) settings(l Layer) Layer {
 }
 
 func (upsample) shape(l Layer, in [][]int) ([]int, error) {
-	if err := isMap(in[0]); err != nil {
+	if err := checkMap(in[0]); err != nil {
 		return nil, err
 	}
 	if l.Rows < 1 || l.Columns < 1 {
@@ -43,28 +43,28 @@ func (upsample) lower(l *lowering, i int) {
 	n := &l.graph.nodes[i]
 	in := n.inputs[0]
 	if n.Linear {
-		l.emit(i, interpolate(in, n.shape), n.Inputs[0])
+		l.emit(i, newInterpolator(in, n.shape), n.Inputs[0])
 		return
 	}
-	l.emit(i, &repeating{rows: in[0], columns: in[1], channels: in[2], down: n.Rows, along: n.Columns}, n.Inputs[0])
+	l.emit(i, &repeater{rows: in[0], columns: in[1], channels: in[2], down: n.Rows, along: n.Columns}, n.Inputs[0])
 }
 
-// repeating repeats each value of a map, down times and along a row.
-type repeating struct {
-	plain
+// repeater repeats each value of a map vertically and horizontally.
+type repeater struct {
+	scratchless
 	rows, columns, channels int // of the input
 	down, along             int
 }
 
-func (r *repeating) rowLen() int    { return r.columns * r.channels }
-func (r *repeating) outRowLen() int { return r.along * r.rowLen() }
+func (r *repeater) rowLen() int    { return r.columns * r.channels }
+func (r *repeater) outRowLen() int { return r.along * r.rowLen() }
 
-func (r *repeating) extent(int) extent {
+func (r *repeater) extent(int) extent {
 	rows := r.down * r.rows
 	return extent{rows: rows, panels: 1, work: 8 * rows * r.outRowLen()}
 }
 
-func (r *repeating) run(b *buffers, p piece) {
+func (r *repeater) compute(b *buffers, p piece) {
 	for y := p.low; y < p.high; y++ {
 		in, out := b.in[y/r.down*r.rowLen():][:r.rowLen()], b.out[y*r.outRowLen():][:r.outRowLen()]
 		if y > p.low && y%r.down > 0 {
@@ -79,7 +79,7 @@ func (r *repeating) run(b *buffers, p piece) {
 	}
 }
 
-func (r *repeating) back(b *backBuffers) {
+func (r *repeater) backward(b *backBuffers) {
 	b.clearIn()
 	for y := range r.down * r.rows {
 		to, from := b.inGradient[y/r.down*r.rowLen():][:r.rowLen()], b.gradient[y*r.outRowLen():]

@@ -6,13 +6,13 @@ import (
 	"garb/internal/kernel"
 )
 
-// looksBeforeYield is how often a waiting thread looks before it offers its core
-// to other goroutines: some ten microseconds.
-const looksBeforeYield = 500
+// spinsBeforeYield is the number of spins before a waiting thread yields its core to other
+// goroutines: about ten microseconds.
+const spinsBeforeYield = 500
 
-// wait passes a moment in a loop that waits; spins counts the loop's turns.
+// wait spins once in a waiting loop; spins counts the loop's turns.
 func wait(spins int) {
-	if spins < looksBeforeYield {
+	if spins < spinsBeforeYield {
 		kernel.Pause(1)
 		return
 	}

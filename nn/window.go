@@ -5,39 +5,39 @@ import (
 	"fmt"
 )
 
-// Padding says what a convolution or pooling does at the border.
+// Padding says how a convolution or pooling treats the border.
 type Padding uint8
 
 const (
-	// Valid uses only positions where the whole window lies inside: the output
-	// has ⌊(size−window)/stride⌋+1 positions.
+	// Valid uses only positions where the whole window is inside: the output has
+	// ⌊(size−window)/stride⌋+1 positions.
 	Valid Padding = iota
-	// Same pads with zeros so that the output has ⌈size/stride⌉ positions; of an
-	// odd amount of padding the larger part is at the end, as in TensorFlow.
+	// Same pads with zeros so that the output has ⌈size/stride⌉ positions. If the amount of padding
+	// is odd, the larger part is at the end, as in TensorFlow.
 	Same
 )
 
-// SamePadding returns the zeros before and after an axis of size values that Same puts
-// there for a window that reaches over reach values, its gaps included.
+// SamePadding returns the zeros that Same adds before and after an axis of size values for a window
+// that covers reach values, dilation included.
 func SamePadding(size, reach, stride int) (before, after int) {
 	positions := (size + stride - 1) / stride
 	total := max(0, (positions-1)*stride+reach-size)
 	return total / 2, total - total/2
 }
 
-// Strides returns how far a layer's window moves at a time, down and along a row.
+// Strides returns the distances between adjacent windows of a layer, vertically and horizontally.
 func (l Layer) Strides() (height, width int) {
 	return l.Stride, cmp.Or(l.StrideWidth, l.Stride)
 }
 
-// Dilations returns the distances between adjacent taps of a layer's window, down and along
-// a row: 1 for a window without gaps.
+// Dilations returns the distances between adjacent taps of a layer's window, vertically and
+// horizontally: 1 for a window that is not dilated.
 func (l Layer) Dilations() (height, width int) {
 	height = cmp.Or(l.Dilation, 1)
 	return height, cmp.Or(l.DilationWidth, height)
 }
 
-// Reach returns how many rows and columns a layer's window reaches over, its gaps included.
+// Reach returns the numbers of rows and columns that a layer's window covers, dilation included.
 func (l Layer) Reach() (height, width int) {
 	down, along := l.Dilations()
 	return (l.Height-1)*down + 1, (l.Width-1)*along + 1
@@ -62,7 +62,7 @@ func (l *Layer) SetDilations(height, width int) {
 	}
 }
 
-// windowed has what operations with a window share.
+// windowed has the methods that operations with a window share.
 type windowed struct{ unary }
 
 func (windowed) settings(l Layer) Layer {
@@ -89,9 +89,9 @@ func (windowed) text(l Layer) string {
 	return text
 }
 
-// slide returns the height and width of what a layer's windows over a map make.
-func (l Layer) slide(in []int) (height, width int, err error) {
-	if err := isMap(in); err != nil {
+// slideOver returns the height and width of the output of a layer's windows over a map.
+func (l Layer) slideOver(in []int) (height, width int, err error) {
+	if err = checkMap(in); err != nil {
 		return 0, 0, err
 	}
 	strideHeight, strideWidth := l.Strides()
@@ -102,13 +102,13 @@ func (l Layer) slide(in []int) (height, width int, err error) {
 	return height, width, err
 }
 
-// positions returns the number of places that a layer's window has along an axis.
+// positions returns the number of positions of a layer's window along an axis.
 func (l Layer) positions(size, window, stride, dilation int) (int, error) {
 	if window <= 0 || stride <= 0 {
 		return 0, fmt.Errorf("window of %d with stride %d", window, stride)
 	}
 	if window-1 > (maxSetting-1)/dilation {
-		return 0, fmt.Errorf("window of %d with dilation %d reaches over more than %d", window, dilation, maxSetting)
+		return 0, fmt.Errorf("window of %d with dilation %d covers more than %d", window, dilation, maxSetting)
 	}
 	reach := (window-1)*dilation + 1
 	switch {
@@ -120,7 +120,7 @@ func (l Layer) positions(size, window, stride, dilation int) (int, error) {
 	return (size-reach)/stride + 1, nil
 }
 
-// window is where a layer's windows are on a feature map: what its step computes with.
+// window is the geometry of a layer's windows on a feature map.
 type window struct {
 	height, width, channels       int // of the input
 	outHeight, outWidth           int
@@ -130,7 +130,7 @@ type window struct {
 	padTop, padLeft               int
 }
 
-// window returns that of a node with one input.
+// window returns the geometry of a node with one input.
 func (n *node) window() window {
 	in := n.inputs[0]
 	w := window{
@@ -144,7 +144,7 @@ func (n *node) window() window {
 		w.padTop, _ = SamePadding(in[0], reachHeight, w.strideHeight)
 		w.padLeft, _ = SamePadding(in[1], reachWidth, w.strideWidth)
 	}
-	// A single tap has no gaps beside it.
+	// A single tap has no neighbours.
 	if w.kernelHeight == 1 {
 		w.dilationHeight = 1
 	}
@@ -154,33 +154,34 @@ func (n *node) window() window {
 	return w
 }
 
-// touches reports whether the first and the last windows reach into the map.
-func (w *window) touches() bool {
+// reachesMap reports whether the first and the last windows reach into the map.
+func (w *window) reachesMap() bool {
 	return w.padTop <= (w.kernelHeight-1)*w.dilationHeight && (w.outHeight-1)*w.strideHeight-w.padTop < w.height &&
 		w.padLeft <= (w.kernelWidth-1)*w.dilationWidth && (w.outWidth-1)*w.strideWidth-w.padLeft < w.width
 }
 
-// padded reports whether a window reaches over the border.
-func (w *window) padded() bool {
+// isPadded reports whether a window reaches over the border.
+func (w *window) isPadded() bool {
 	return w.padTop > 0 || w.padLeft > 0 ||
 		(w.outHeight-1)*w.strideHeight+(w.kernelHeight-1)*w.dilationHeight >= w.height ||
 		(w.outWidth-1)*w.strideWidth+(w.kernelWidth-1)*w.dilationWidth >= w.width
 }
 
-// dense reports whether windows have no gaps and move as far down as along a row.
-func (w *window) dense() bool {
+// isContiguous reports whether windows are not dilated and have the same stride vertically and
+// horizontally.
+func (w *window) isContiguous() bool {
 	return w.dilationHeight == 1 && w.dilationWidth == 1 && w.strideHeight == w.strideWidth
 }
 
-// lineLen is the number of values in an input row with its padding, for windows without
-// gaps in their rows.
+// lineLen returns the number of values in an input row with its padding, for windows without gaps
+// in their rows.
 func (w *window) lineLen() int {
 	return ((w.outWidth-1)*w.strideWidth + w.kernelWidth) * w.channels
 }
 
-// taps returns which of count taps, dilation apart, lie inside an axis of size values: the
-// first of them at position start, which may lie before the axis.
-func taps(start, count, dilation, size int) (low, high int) {
+// tapRange returns which of count taps, dilation apart, are inside an axis of size values. The
+// first tap is at start, which may be before the axis.
+func tapRange(start, count, dilation, size int) (low, high int) {
 	if start < 0 {
 		low = (-start + dilation - 1) / dilation
 	}

@@ -3,6 +3,7 @@ package nn
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"garb/tensor"
@@ -11,6 +12,8 @@ import (
 // TestPadsBecomeWindows checks that a window that takes over the padding before it computes the
 // same, forward and backward. The network to compare with has a ReLU between them, which changes
 // nothing, since no value is below zero.
+//
+//nolint:funlen // a table
 func TestPadsBecomeWindows(t *testing.T) {
 	window := func(l Layer) Layer { l.Inputs = []int{3}; return l }
 	for _, c := range []struct {
@@ -98,7 +101,7 @@ func hasBorder(t *testing.T, g *Graph) bool {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, s := range l.steps {
+	for _, s := range l.stages {
 		if _, ok := s.computation.(*border); ok {
 			return true
 		}
@@ -157,37 +160,36 @@ func TestGatheredConvolution(t *testing.T) {
 		var want []float32
 		for _, threads := range []int{1, 2, 3} {
 			for _, gathered := range []bool{false, true} {
-				plan, err := Compile(g, w, Options{Threads: threads})
-				if err != nil {
-					t.Fatal(err)
-				}
-				found := false
-				for i := range plan.steps {
-					if s, ok := plan.steps[i].computation.(*gatheredConvolution); ok {
-						if found = true; !gathered {
-							plan.steps[i].computation = &s.convolution
-							plan.steps[i].tasks = plan.steps[i].cut(1, threads)
-						}
+				plan := compile(t, g, w, threads)
+				if !gathered {
+					for i := range plan.stages {
+						ungather(&plan.stages[i])
+						plan.stages[i].tasks = plan.stages[i].divide(1, threads)
 					}
-				}
-				if !found {
+				} else if !slices.ContainsFunc(plan.stages, isGathered) {
 					t.Fatalf("%+v: the convolution is not gathered", c)
 				}
-				out := make([]float32, 2*tensor.Len(g.OutputShape()))
-				if err := plan.Run(t.Context(), in, out); err != nil {
-					t.Fatal(err)
-				}
+				out := run1(t, plan, in)
 				if want == nil {
 					want = out
 				}
-				for i := range want {
-					if out[i] != want[i] {
-						t.Fatalf("%+v, %d threads, gathered %v: value %d is %v, want %v", c, threads, gathered, i,
-							out[i], want[i])
-					}
+				if !slices.Equal(out, want) {
+					t.Fatalf("%+v: other values with %d threads, gathered %v", c, threads, gathered)
 				}
 			}
 		}
+	}
+}
+
+func isGathered(s stage) bool {
+	_, ok := s.computation.(*gatheredConvolution)
+	return ok
+}
+
+// ungather replaces a stage's gathered convolution by the plain one.
+func ungather(s *stage) {
+	if g, ok := s.computation.(*gatheredConvolution); ok {
+		s.computation = &g.convolution
 	}
 }
 
@@ -213,21 +215,21 @@ func TestConcatsShareWhatTheyJoin(t *testing.T) {
 		}
 		return b.Build(b.Concat(all...))
 	}
-	steps := func(g *Graph) (joins int) {
+	countConcatenations := func(g *Graph) (n int) {
 		l, err := lower(g, purpose{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, s := range l.steps {
-			if _, ok := s.computation.(*joining); ok {
-				joins++
+		for _, s := range l.stages {
+			if _, ok := s.computation.(*concatenation); ok {
+				n++
 			}
 		}
-		return joins
+		return n
 	}
 	shared, apart := build(true), build(false)
-	if got := steps(shared); got != 3 {
-		t.Errorf("%d joins of 4 values, each layer of all before it; want 3", got)
+	if got := countConcatenations(shared); got != 3 {
+		t.Errorf("%d concatenations of 4 values, want 3", got)
 	}
 	w := randomWeights(shared, 1)
 	random := rand.New(rand.NewPCG(2, 3))
@@ -253,7 +255,7 @@ func TestGathers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, got := l.steps[0].computation.(*gatheredConvolution); got != c.want {
+		if _, got := l.stages[0].computation.(*gatheredConvolution); got != c.want {
 			t.Errorf("%+v: gathered is %v", c, got)
 		}
 	}
@@ -278,25 +280,18 @@ func TestGatheredGradients(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			found := false
-			for i := range tr.steps {
-				if s, ok := tr.steps[i].computation.(*gatheredConvolution); ok {
-					if found = true; !gathered {
-						tr.steps[i].computation = &s.convolution
-					}
-				}
-			}
-			if !found {
+			if !slices.ContainsFunc(tr.stages, func(s trainStage) bool { return isGathered(s.stage) }) {
 				t.Fatalf("%+v: the convolution is not gathered", c)
+			}
+			if !gathered {
+				for i := range tr.stages {
+					ungather(&tr.stages[i].stage)
+				}
 			}
 			if _, err := tr.Step(t.Context(), input, targets, make([]float32, len(targets))); err != nil {
 				t.Fatal(err)
 			}
-			all := map[string][]float32{}
-			for _, v := range tr.Variables() {
-				all[v.Name] = v.Gradient
-			}
-			return all
+			return cloneGradients(tr)
 		}
 		got, want := gradients(true), gradients(false)
 		for name, v := range want {

@@ -2,52 +2,52 @@ package nn
 
 import "garb/internal/kernel"
 
-// winogradConvolution is a 3×3 convolution with stride 1 that is computed by tiles of 2×2
-// outputs: see kernel.Winograd. It takes 16 products of matrices where a convolution takes 36
-// for the same outputs; its sums are in another order.
+// winogradConvolution is a 3×3 convolution with stride 1 that is computed in tiles of 2×2 outputs:
+// see kernel.Winograd. It takes 16 matrix products where a convolution takes 36 for the same
+// outputs; its sums are in another order.
 type winogradConvolution struct {
 	convolution
-	forward  winogradPass
-	backward winogradPass // from the gradient of the output to that of the input
-	spread   []float32    // U of the kernel, plane after plane: channels × columns values each
+	forward   winogradPass
+	inputPass winogradPass // from the gradient of the output to that of the input
+	spread    []float32    // U of the kernel, plane after plane: channels × columns values each
 }
 
 const (
-	// winogradChannels is the least number of channels and of filters: with fewer the
-	// transforms take what the products save.
+	// winogradChannels is the least number of channels and of filters. With fewer, the transforms
+	// take as much time as the products save.
 	winogradChannels = 32
-	// winogradValues is how many values of planes are computed at a time: half of a core's
-	// second-level cache (1 MiB on Zen 4).
+	// winogradValues is the number of values of planes in a block: half of a core's second-level
+	// cache (1 MiB on Zen 4).
 	winogradValues = 128 << 10
-	// winogradTiles is the least number of tiles that share a reading of the kernel, if there
-	// are so many.
+	// winogradTiles is the least number of tiles, if there are so many, that share one reading of
+	// the kernel.
 	winogradTiles = 28
-	// winogradGradientTiles is the number of tiles whose products are added to the gradient of
-	// the kernel at a time, which is read and written once for all of them.
+	// winogradGradientTiles is the number of tiles whose products are added to the kernel's
+	// gradient at a time, so that it is read and written once for all of them.
 	winogradGradientTiles = 98
-	// winogradKernel is the number of values of the largest kernel, as planes, that each
-	// thread reads whole.
+	// winogradKernel is the number of values of the largest kernel, as planes, that each thread
+	// reads completely.
 	winogradKernel = 512 << 10
-	// winogradScratch is the largest number of values of planes that a block may take.
+	// winogradScratch limits the values of planes of a block.
 	winogradScratch = 16 << 20
-	// winogradPanels is how many panels of columns threads take at a time, if they share a
-	// kernel: each transforms all windows for them.
+	// winogradPanels is the number of panels of columns that threads take at a time if they share a
+	// kernel. Each thread transforms all windows for them.
 	winogradPanels = 4
 )
 
-// winogradFits reports whether a convolution of all channels is computed so. Where tiles reach
-// far over the map's end nothing is saved; and a row of tiles must not take too much memory.
+// winogradFits reports whether a convolution of all channels is computed in tiles. If tiles reach
+// far over the map's end, nothing is saved; and a row of tiles must not take too much memory.
 func winogradFits(w window, columns int) bool {
 	tileColumns := (w.outWidth + 1) / 2
 	tiles := (w.outHeight + 1) / 2 * tileColumns
 	if 16*max(tileColumns, winogradGradientTiles)*(w.channels+columns) > winogradScratch {
 		return false
 	}
-	return w.kernelHeight == 3 && w.kernelWidth == 3 && w.dense() && w.strideHeight == 1 &&
+	return w.kernelHeight == 3 && w.kernelWidth == 3 && w.isContiguous() && w.strideHeight == 1 &&
 		w.channels >= winogradChannels && columns >= winogradChannels && 2*4*tiles <= 3*w.outHeight*w.outWidth
 }
 
-func (c *winogradConvolution) together() {}
+func (c *winogradConvolution) takesBatch() {}
 
 func newWinograd(c convolution) *winogradConvolution {
 	w := c.window
@@ -57,10 +57,10 @@ func newWinograd(c convolution) *winogradConvolution {
 			height: w.height, width: w.width, channels: w.channels,
 			outHeight: w.outHeight, outWidth: w.outWidth, columns: c.columns, padTop: w.padTop, padLeft: w.padLeft,
 		},
-		// The gradient of the input is a convolution of that of the output, with the kernel
-		// turned by half a turn, its channels and columns exchanged. A window's border is at most
-		// 2 wide: see window.touches.
-		backward: winogradPass{
+		// The gradient of the input is a convolution of the output's gradient with the kernel
+		// rotated by half a turn and its channels and columns exchanged. The border of a window is
+		// at most 2 wide: see window.reachesMap.
+		inputPass: winogradPass{
 			height: w.outHeight, width: w.outWidth, channels: c.columns,
 			outHeight: w.height, outWidth: w.width, columns: w.channels, padTop: 2 - w.padTop, padLeft: 2 - w.padLeft,
 		},
@@ -72,7 +72,7 @@ func (c *winogradConvolution) extent(n int) extent {
 	work := 16 * n * p.tileRows() * p.tileColumns() * p.channels * p.columns
 	if p.sharesKernel() {
 		panels := (p.planes[0].Panels() + winogradPanels - 1) / winogradPanels
-		return extent{rows: p.blocks(n * p.tileRows()), panels: panels, work: work}
+		return extent{rows: p.blockCount(n * p.tileRows()), panels: panels, work: work}
 	}
 	return extent{rows: n * p.tileRows(), panels: 1, work: work}
 }
@@ -80,7 +80,7 @@ func (c *winogradConvolution) extent(n int) extent {
 func (c *winogradConvolution) scratchLen() int { return c.forward.scratchLen() }
 
 func (c *winogradConvolution) load(w Weights) error {
-	values, err := c.read(w)
+	values, err := c.readWeights(w)
 	if err != nil {
 		return err
 	}
@@ -94,13 +94,13 @@ func (c *winogradConvolution) load(w Weights) error {
 		m := &c.forward.planes[i]
 		*m = pack(*m, planes[i], c.channels, c.columns, c.scale)
 	}
-	if c.kernel == nil { // it answers, so this was the only time
+	if c.kernel == nil { // inference loads weights only once
 		c.spread = nil
 	}
 	return nil
 }
 
-// cutPlanes returns the planes, of size values each, that lie one after another in values.
+// cutPlanes returns the planes, of size values each, that are stored one after another in values.
 func cutPlanes(values []float32, size int) (planes [16][]float32) {
 	for i := range planes {
 		planes[i] = values[i*size:][:size]
@@ -127,12 +127,12 @@ func spreadKernel(planes [16][]float32, values []float32, size int) {
 	}
 }
 
-// spreadTaps is G times a vector.
+// spreadTaps multiplies a vector by G.
 func spreadTaps(a, b, c float64) [4]float64 {
 	return [4]float64{a, (a + b + c) / 2, (a - b + c) / 2, c}
 }
 
-func (c *winogradConvolution) run(b *buffers, p piece) {
+func (c *winogradConvolution) compute(b *buffers, p piece) {
 	w := &c.forward
 	epilogue := kernel.WinogradEpilogue{Bias: c.shift, Residual: b.second, Activation: c.activation}
 	if w.sharesKernel() {
@@ -141,14 +141,15 @@ func (c *winogradConvolution) run(b *buffers, p piece) {
 	} else {
 		p.panelHigh = w.planes[0].Panels()
 	}
-	w.run(b.out, b.in, p, epilogue, b.scratch)
+	w.compute(b.out, b.in, p, epilogue, b.scratch)
 }
 
-func (c *winogradConvolution) prepareBack() {
+func (c *winogradConvolution) prepareBackward() {
 	planes := cutPlanes(c.spread, c.channels*c.columns)
-	for i := range c.backward.planes {
-		m := &c.backward.planes[i]
-		// Half a turn exchanges the first and the last row of G·kernel, and columns likewise.
+	for i := range c.inputPass.planes {
+		m := &c.inputPass.planes[i]
+		// A rotation by half a turn exchanges the first and the last row of G·kernel, and likewise
+		// the columns.
 		from := turnedPlane[i/4]*4 + turnedPlane[i%4]
 		*m = packTransposed(*m, planes[from], c.channels, c.columns, c.scale)
 	}
@@ -156,8 +157,8 @@ func (c *winogradConvolution) prepareBack() {
 
 var turnedPlane = [4]int{3, 1, 2, 0}
 
-func (c *winogradConvolution) adopt(variable func(n *node, param int) *Variable) int {
-	if c.convolution.adopt(variable) == 0 {
+func (c *winogradConvolution) bind(variable func(n *node, param int) *Variable) int {
+	if c.convolution.bind(variable) == 0 {
 		return 0
 	}
 	return 16*c.channels*c.columns + c.columns
@@ -165,32 +166,31 @@ func (c *winogradConvolution) adopt(variable func(n *node, param int) *Variable)
 
 func (c *winogradConvolution) backScratchLen() int {
 	planes := c.forward.planesLen(c.forward.gradientRows())
-	return max(c.backward.scratchLen(), planes+2*c.gradientLineLen()+kernel.OuterScratchLen)
+	return max(c.inputPass.scratchLen(), planes+2*c.gradientLineLen()+kernel.OuterScratchLen)
 }
 
-// gradientLineLen is the number of values of a row of the output, filled up to whole tiles.
+// gradientLineLen returns the number of values of a row of the output, filled up to whole tiles.
 func (c *winogradConvolution) gradientLineLen() int { return 2 * c.forward.tileColumns() * c.columns }
 
-// back sums the gradient of U, from which collect derives that of the kernel.
-func (c *winogradConvolution) back(b *backBuffers) {
-	c.open(b)
+// backward sums the gradient of U, from which collect derives that of the kernel.
+func (c *winogradConvolution) backward(b *backBuffers) {
+	c.maskGradient(b)
 	if b.weights != nil {
 		c.backKernel(b)
 	}
 	if b.inGradient == nil {
 		return
 	}
-	w := &c.backward
+	w := &c.inputPass
 	var epilogue kernel.WinogradEpilogue
 	if b.addIn {
 		epilogue.Residual = b.inGradient
 	}
 	all := piece{high: b.n * w.tileRows(), panelHigh: w.planes[0].Panels()}
-	w.run(b.inGradient, b.gradient, all, epilogue, b.scratch)
+	w.compute(b.inGradient, b.gradient, all, epilogue, b.scratch)
 }
 
-// backKernel adds to the gradients of U and of what is added to the sums: see
-// kernel.Winograd.Gradient.
+// backKernel adds to the gradients of U and of shift: see kernel.Winograd.Gradient.
 func (c *winogradConvolution) backKernel(b *backBuffers) {
 	w, size := &c.forward, c.channels*c.columns
 	byShift := b.weights[16*size:]
@@ -222,8 +222,8 @@ func (c *winogradConvolution) backKernel(b *backBuffers) {
 	}
 }
 
-// transformGradient transforms the gradient of the outputs of a row of tiles, the first of
-// which is number tile of the planes.
+// transformGradient transforms the gradient of the outputs of a row of tiles; tile is the index of
+// the first in the planes.
 func (c *winogradConvolution) transformGradient(to kernel.Winograd, gradient, lines []float32, row, tile int) {
 	w := &c.forward
 	image, y := row/w.tileRows(), row%w.tileRows()*2
@@ -267,13 +267,13 @@ func (c *winogradConvolution) collect(sum []float32) {
 	c.epilogue.collect(sum[:9*size+c.columns])
 }
 
-// gatherTaps is Gᵀ times a vector.
+// gatherTaps multiplies a vector by Gᵀ.
 func gatherTaps(a, b, c, d float64) [3]float64 {
 	plus, minus := (b+c)/2, (b-c)/2
 	return [3]float64{a + plus, minus, plus + d}
 }
 
-// winogradPass is a way through a 3×3 convolution with stride 1.
+// winogradPass is one direction of a 3×3 convolution with stride 1.
 type winogradPass struct {
 	height, width, channels      int
 	outHeight, outWidth, columns int
@@ -281,14 +281,14 @@ type winogradPass struct {
 	planes                       [16]*kernel.Matrix
 }
 
-// sharesKernel reports whether threads divide the columns among them, since the kernel is large.
+// sharesKernel reports whether threads divide the columns among them because the kernel is large.
 func (w *winogradPass) sharesKernel() bool { return 16*w.channels*w.columns > winogradKernel }
 
 func (w *winogradPass) tileRows() int    { return (w.outHeight + 1) / 2 }
 func (w *winogradPass) tileColumns() int { return (w.outWidth + 1) / 2 }
 
-// pitch is how far tiles lie apart in a plane of so many channels: those of a product's tile
-// must not fall into the same lines of the first-level cache.
+// pitch returns the distance between tiles in a plane of so many channels. Those of a product's
+// tile must not map to the same lines of the first-level cache.
 func (w *winogradPass) pitch(channels int) int {
 	if channels%256 == 0 {
 		return channels + gatheredGap
@@ -296,32 +296,32 @@ func (w *winogradPass) pitch(channels int) int {
 	return channels
 }
 
-// plane is how far planes of so many channels lie apart, of rows of tiles.
+// plane returns the distance between planes of so many channels and rows of tiles.
 func (w *winogradPass) plane(channels, rows int) int {
 	return rows*w.tileColumns()*w.pitch(channels) + gatheredGap
 }
 
-// blockRows is the largest number of rows of tiles that are computed at a time.
+// blockRows returns the largest number of rows of tiles that are computed at a time.
 func (w *winogradPass) blockRows() int {
 	tiles := max(winogradValues/(16*(w.channels+w.columns)), winogradTiles)
 	return max(tiles/w.tileColumns(), 1)
 }
 
-// gradientRows is the largest number of rows of tiles whose products are added to the gradient of
-// the kernel at a time.
+// gradientRows returns the largest number of rows of tiles whose products are added to the kernel's
+// gradient at a time.
 func (w *winogradPass) gradientRows() int { return max(winogradGradientTiles/w.tileColumns(), 1) }
 
-// blocks is the number of blocks that so many rows of tiles are divided into, of equal size.
-func (w *winogradPass) blocks(rows int) int { return (rows + w.blockRows() - 1) / w.blockRows() }
+// blockCount returns the number of blocks, of equal size, of so many rows of tiles.
+func (w *winogradPass) blockCount(rows int) int { return (rows + w.blockRows() - 1) / w.blockRows() }
 
 // block returns the first row of a block.
-func (w *winogradPass) block(i, rows int) int { return i * rows / w.blocks(rows) }
+func (w *winogradPass) block(i, rows int) int { return i * rows / w.blockCount(rows) }
 
-// lineLen is the number of values of a row with the border that its tiles read.
+// lineLen returns the number of values of a row with the border that its tiles read.
 func (w *winogradPass) lineLen() int { return (2*w.tileColumns() + 2) * w.channels }
 
-// inside reports whether the windows of a row of tiles, of an image, lie inside of the map. With
-// a border to the left they reach over the right end: there are width − 2 positions without.
+// inside reports whether the windows of a row of tiles of an image are inside the map. With a
+// border on the left they reach over the right end: there are width − 2 positions without.
 func (w *winogradPass) inside(top int) bool {
 	return top >= 0 && top+4 <= w.height && 2*w.tileColumns()+2 <= w.width
 }
@@ -330,14 +330,14 @@ func (w *winogradPass) scratchLen() int {
 	return w.planesLen(w.blockRows())
 }
 
-// planesLen is the number of values of what windows takes and of as many planes of columns.
+// planesLen returns the number of values that windows takes and of as many planes of columns.
 func (w *winogradPass) planesLen(rows int) int {
 	return 4*w.lineLen() + 16*(w.plane(w.channels, rows)+w.plane(w.columns, rows))
 }
 
-// run computes the rows of tiles from p.low to below p.high, counted through all images, and of
-// each the columns of p's panels.
-func (w *winogradPass) run(out, in []float32, p piece, e kernel.WinogradEpilogue, scratch []float32) {
+// compute computes the rows of tiles from p.low to below p.high, counted through all images, for
+// the columns of p's panels.
+func (w *winogradPass) compute(out, in []float32, p piece, e kernel.WinogradEpilogue, scratch []float32) {
 	tiles, rows, width := w.tileColumns(), p.high-p.low, w.planes[0].PanelColumns
 	columnLow, columnHigh := p.panelLow*width, min(p.panelHigh*width, w.columns)
 	lines, windows, scratch := w.windows(scratch, w.blockRows())
@@ -345,7 +345,7 @@ func (w *winogradPass) run(out, in []float32, p piece, e kernel.WinogradEpilogue
 		Planes: scratch, Plane: w.plane(w.columns, w.blockRows()), Pitch: w.pitch(w.columns),
 		Channels: columnHigh - columnLow,
 	}
-	blocks := w.blocks(rows)
+	blocks := w.blockCount(rows)
 	for block := range blocks {
 		low, high := p.low+block*rows/blocks, p.low+(block+1)*rows/blocks
 		for row := low; row < high; row++ {
@@ -364,8 +364,8 @@ func (w *winogradPass) run(out, in []float32, p piece, e kernel.WinogradEpilogue
 	}
 }
 
-// windows takes the memory for rows with their border and for the planes of windows from the
-// front of scratch, of rows of tiles, and returns what is left.
+// windows divides scratch: it takes the memory for rows with their border and for the planes of
+// windows of rows of tiles from the front, and returns the rest.
 func (w *winogradPass) windows(scratch []float32, rows int) (lines []float32, planes kernel.Winograd, left []float32) {
 	lines, scratch = scratch[:4*w.lineLen()], scratch[4*w.lineLen():]
 	planes = kernel.Winograd{Plane: w.plane(w.channels, rows), Pitch: w.pitch(w.channels), Channels: w.channels}
@@ -373,8 +373,7 @@ func (w *winogradPass) windows(scratch []float32, rows int) (lines []float32, pl
 	return lines, planes, left
 }
 
-// transform transforms the windows of a row of tiles, the first of which is number tile of the
-// planes.
+// transform transforms the windows of a row of tiles; tile is the index of the first in the planes.
 func (w *winogradPass) transform(to kernel.Winograd, in, lines []float32, row, tile int) {
 	image, top := row/w.tileRows(), row%w.tileRows()*2-w.padTop
 	rowLen, lineLen := w.width*w.channels, w.lineLen()

@@ -24,7 +24,7 @@ func winogradNetwork(height, width, channels, filters int, border [4]int, paddin
 }
 
 // withoutWinograd puts the plain convolution in the place of one that is computed in tiles.
-func withoutWinograd(t *testing.T, steps []*step, w Weights) {
+func withoutWinograd(t *testing.T, steps []*stage, w Weights) {
 	t.Helper()
 	found := false
 	for _, s := range steps {
@@ -37,7 +37,7 @@ func withoutWinograd(t *testing.T, steps []*step, w Weights) {
 			}
 			s.computation, found = &plain, true
 			if w != nil {
-				s.tasks = s.cut(1, 1)
+				s.tasks = s.divide(1, 1)
 			}
 		}
 	}
@@ -77,7 +77,8 @@ func TestWinograd(t *testing.T) {
 			out := make([]float32, n*outLen)
 			for low := 0; low < n; low += images {
 				high := min(low+images, n)
-				if err := p.Run(t.Context(), in[low*len(in)/n:high*len(in)/n], out[low*outLen:high*outLen]); err != nil {
+				part := in[low*len(in)/n : high*len(in)/n]
+				if err := p.Run(t.Context(), part, out[low*outLen:high*outLen]); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -92,13 +93,13 @@ func TestWinograd(t *testing.T) {
 			return p
 		}
 		plain := compile(1)
-		var steps []*step
-		for i := range plain.steps {
-			steps = append(steps, &plain.steps[i])
+		var steps []*stage
+		for i := range plain.stages {
+			steps = append(steps, &plain.stages[i])
 		}
 		withoutWinograd(t, steps, w)
-		for i := range plain.steps {
-			plain.scratchLen = max(plain.scratchLen, plain.steps[i].scratchLen())
+		for i := range plain.stages {
+			plain.scratchLen = max(plain.scratchLen, plain.stages[i].scratchLen())
 		}
 		want := run(compile(1), n)
 		same(t, "value", want, run(plain, n))
@@ -125,33 +126,15 @@ func TestWinogradGradients(t *testing.T) {
 				t.Fatal(err)
 			}
 			if !winograd {
-				var steps []*step
-				for i := range tr.steps {
-					steps = append(steps, &tr.steps[i].step)
-				}
-				withoutWinograd(t, steps, nil)
-				for i := range tr.steps {
-					if c, ok := tr.steps[i].computation.(*convolution); ok && c.kernelHeight == 3 {
-						tr.steps[i].gradientLen = c.kernelLen + c.columns
-					}
-					tr.scratchLen = max(tr.scratchLen, tr.steps[i].scratchLen(), tr.steps[i].backScratchLen())
-				}
+				trainWithoutWinograd(t, tr)
 			}
 			for range 2 { // the second with other weights
 				if _, err := tr.Step(t.Context(), input, targets, make([]float32, len(targets))); err != nil {
 					t.Fatal(err)
 				}
-				for _, v := range tr.Variables() {
-					for i := range v.Value {
-						v.Value[i] -= 0.01 * v.Gradient[i]
-					}
-				}
+				(&SGD{}).Update(tr.Variables(), 0.01)
 			}
-			all := map[string][]float32{}
-			for _, v := range tr.Variables() {
-				all[v.Name] = v.Gradient
-			}
-			return all
+			return cloneGradients(tr)
 		}
 		got, want := gradients(2, true), gradients(1, false)
 		for name, v := range want {
@@ -165,6 +148,22 @@ func TestWinogradGradients(t *testing.T) {
 	}
 }
 
+// trainWithoutWinograd replaces a trainer's convolutions in tiles by plain ones.
+func trainWithoutWinograd(t *testing.T, tr *Trainer) {
+	t.Helper()
+	var stages []*stage
+	for i := range tr.stages {
+		stages = append(stages, &tr.stages[i].stage)
+	}
+	withoutWinograd(t, stages, nil)
+	for i := range tr.stages {
+		if c, ok := tr.stages[i].computation.(*convolution); ok && c.kernelHeight == 3 {
+			tr.stages[i].gradientLen = c.kernelLen + c.columns
+		}
+		tr.scratchLen = max(tr.scratchLen, tr.stages[i].scratchLen(), tr.stages[i].backScratchLen())
+	}
+}
+
 // TestWinogradFits checks which convolutions are computed in tiles.
 func TestWinogradFits(t *testing.T) {
 	wide := NewBuilder(4, 40000, 32)
@@ -172,7 +171,7 @@ func TestWinogradFits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, got := l.steps[0].computation.(*winogradConvolution); got {
+	if _, got := l.stages[0].computation.(*winogradConvolution); got {
 		t.Error("rows of 20,000 tiles are computed at once")
 	}
 	for _, c := range []struct {
@@ -196,7 +195,7 @@ func TestWinogradFits(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, got := l.steps[0].computation.(*winogradConvolution); got != c.want {
+		if _, got := l.stages[0].computation.(*winogradConvolution); got != c.want {
 			t.Errorf("%+v: in tiles is %v", c, got)
 		}
 	}

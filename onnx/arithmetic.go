@@ -8,8 +8,8 @@ import (
 	"garb/nn"
 )
 
-// shortest is the decimal that a float32 was made of, as far as one can tell.
-func shortest(v float64) float64 {
+// shortestDecimal returns the shortest decimal that a float32 is rounded from.
+func shortestDecimal(v float64) float64 {
 	short, err := strconv.ParseFloat(strconv.FormatFloat(v, 'g', -1, 32), 64)
 	if err != nil {
 		return v
@@ -17,20 +17,20 @@ func shortest(v float64) float64 {
 	return short
 }
 
-// affine is factor·x + offset.
-func (c *call) affine(v value, factor, offset float32) (value, error) {
+// applyAffine applies factor·x + offset to each value.
+func (c *call) applyAffine(v value, factor, offset float32) (value, error) {
 	shape := c.shapes[v.layer]
 	n := shape[len(shape)-1]
 	if err := c.budget.take(2 * n); err != nil {
 		return value{}, err
 	}
-	return c.scale(v, v.layer, slices.Repeat([]float32{factor}, n), slices.Repeat([]float32{offset}, n))
+	return c.scaleChannels(v, v.layer, slices.Repeat([]float32{factor}, n), slices.Repeat([]float32{offset}, n))
 }
 
-// scale multiplies each channel of a layer by a number and adds another. What follows a
-// convolution or dense layer that has no bias becomes its bias, and what follows another
-// scale or a layer or group norm becomes part of it, unless somebody else reads them.
-func (c *call) scale(v value, layer int, factors, offsets []float32) (value, error) {
+// scaleChannels multiplies each channel of a layer by a factor and adds an offset. An offset after
+// a convolution or dense layer without bias becomes its bias, and what follows another scale or a
+// layer or group norm becomes part of it, unless another layer reads these.
+func (c *call) scaleChannels(v value, layer int, factors, offsets []float32) (value, error) {
 	n := len(factors)
 	plain := !slices.ContainsFunc(factors, func(f float32) bool { return f != 1 })
 	if plain && !slices.ContainsFunc(offsets, func(f float32) bool { return f != 0 }) {
@@ -38,8 +38,8 @@ func (c *call) scale(v value, layer int, factors, offsets []float32) (value, err
 		return v, nil
 	}
 	if layer == v.layer {
-		if v, ok, err := c.gently(v, factors, offsets); ok || err != nil {
-			return v, err
+		if activated, ok, err := c.readScaledReLU6(v, factors, offsets); ok || err != nil {
+			return activated, err
 		}
 	}
 	before := &c.layers[layer]
@@ -48,7 +48,7 @@ func (c *call) scale(v value, layer int, factors, offsets []float32) (value, err
 		case nn.OpConv, nn.OpDense, nn.OpDepthwiseConv:
 			if !before.Bias && plain {
 				delete(c.shared, c.keys[before.Name]) // later layers are without this bias
-				c.set(before.Name, "bias", offsets, n)
+				c.setParameter(before.Name, "bias", offsets, n)
 				before.Bias = true
 				return v, nil
 			}
@@ -62,40 +62,40 @@ func (c *call) scale(v value, layer int, factors, offsets []float32) (value, err
 			nothing := before.Op == nn.OpScale
 			for i := range s {
 				s[i], o[i] = s[i]*factors[i], o[i]*factors[i]+offsets[i]
-				nothing = nothing && near(float64(s[i]), 1) && o[i] == 0
+				nothing = nothing && isNear(float64(s[i]), 1) && o[i] == 0
 			}
 			if nothing { // they undo each other, but for rounding
 				v.layer = before.Inputs[0]
-				v.sole = c.inside(v.layer)
+				v.sole = c.isInside(v.layer)
 			}
 			return v, nil
 		}
 	}
-	l := nn.Layer{Op: nn.OpScale, Name: c.layerName(), Inputs: []int{layer}}
+	l := nn.Layer{Op: nn.OpScale, Name: c.nameLayer(), Inputs: []int{layer}}
 	c.users[l.Name]++
-	c.set(l.Name, "scale", factors, n)
-	c.set(l.Name, "offset", offsets, n)
-	return c.made(l, c.shapeOf(layer), v.axes)
+	c.setParameter(l.Name, "scale", factors, n)
+	c.setParameter(l.Name, "offset", offsets, n)
+	return c.addLayer(l, c.shapeOf(layer), v.axes)
 }
 
-// spread takes a constant that is broadcast over a value: along which of its layer's
-// channels the constant's numbers are.
-func (c *call) spread(v value, k *constant) (layer int, values []float32, err error) {
-	if values, err = c.valuesOf(k); err != nil {
+// spreadConstant finds where the numbers of a constant that is broadcast over a value lie along the
+// channels of the value's layer.
+func (c *call) spreadConstant(v value, k *constant) (layer int, values []float32, err error) {
+	if values, err = c.toFloats(k); err != nil {
 		return 0, nil, err
 	}
 	along := -1
 	skip := len(v.axes) + 1 - len(k.dims)
 	if skip < 0 {
-		return 0, nil, c.lack("a constant %v, which has more axes than the value", k.dims)
+		return 0, nil, c.errUnsupported("a constant %v, which has more axes than the value", k.dims)
 	}
 	for i, n := range k.dims {
 		switch {
 		case n == 1:
 		case along >= 0 || i+skip == 0:
-			return 0, nil, c.lack("a constant %v, which is more than a number for each channel", k.dims)
+			return 0, nil, c.errUnsupported("a constant %v, which is more than a number for each channel", k.dims)
 		case n != v.axes[i+skip-1].size():
-			return 0, nil, c.damaged("a constant %v does not fit its value", k.dims)
+			return 0, nil, c.errDamaged("a constant %v does not fit its value", k.dims)
 		default:
 			along = i + skip - 1
 		}
@@ -104,28 +104,28 @@ func (c *call) spread(v value, k *constant) (layer int, values []float32, err er
 		shape := c.shapes[v.layer]
 		n := shape[len(shape)-1]
 		if len(values) != 1 {
-			return 0, nil, c.damaged("a constant without values")
+			return 0, nil, c.errDamaged("a constant without values")
 		}
-		if err := c.budget.take(n); err != nil {
+		if err = c.budget.take(n); err != nil {
 			return 0, nil, err
 		}
 		return v.layer, slices.Repeat(values, n), nil
 	}
-	layer, err = c.channels(v, along)
+	layer, err = c.withChannelsLast(v, along)
 	if err != nil {
 		return 0, nil, err
 	}
-	values, err = c.ordered(values, v.axes[along])
+	values, err = c.orderValues(values, v.axes[along])
 	return layer, values, err
 }
 
-// perNumber gives the factor and offset for a number k of a constant, which is the left
-// operand or the right.
+// perNumber returns the factor and offset for a number k of a constant, which is the left operand
+// or the right.
 type perNumber func(k float32, left bool) (factor, offset float32, err error)
 
-// withConstant applies an operation of a value and a constant for each channel: for each
-// of its numbers a factor and an offset. ok is false if both inputs are values.
-func (c *call) withConstant(f perNumber) (out value, ok bool, err error) {
+// applyConstant applies an operation of a value and a constant: perNumber gives a factor and an
+// offset for each of the constant's numbers. ok is false if both inputs are values.
+func (c *call) applyConstant(f perNumber) (out value, ok bool, err error) {
 	x, err := c.input(0)
 	if err != nil {
 		return value{}, false, err
@@ -140,17 +140,17 @@ func (c *call) withConstant(f perNumber) (out value, ok bool, err error) {
 	}
 	switch {
 	case x.constant != nil:
-		return value{}, false, c.lack("two constants")
+		return value{}, false, c.errUnsupported("two constants")
 	case y.constant == nil:
 		return value{}, false, nil
 	case y.constant.integers != nil:
-		return value{}, false, c.damaged("a value of floating point and a constant of %s", typeName(y.constant.kind))
+		return value{}, false, c.errDamaged("a value of floating point and a constant of %s", typeName(y.constant.kind))
 	}
-	layer, values, err := c.spread(x, y.constant)
+	layer, values, err := c.spreadConstant(x, y.constant)
 	if err != nil {
 		return value{}, false, err
 	}
-	if err := c.budget.take(len(values)); err != nil {
+	if err = c.budget.take(len(values)); err != nil {
 		return value{}, false, err
 	}
 	factors, offsets := make([]float32, len(values)), make([]float32, len(values))
@@ -159,32 +159,32 @@ func (c *call) withConstant(f perNumber) (out value, ok bool, err error) {
 			return value{}, false, err
 		}
 	}
-	out, err = c.scale(x, layer, factors, offsets)
+	out, err = c.scaleChannels(x, layer, factors, offsets)
 	return out, true, err
 }
 
-// pictures are the node's two inputs, which depend on the picture.
-func (c *call) pictures() (x, y value, err error) {
-	if x, err = c.picture(0); err == nil {
-		y, err = c.picture(1)
+// pictureInputs returns the node's two inputs, which depend on the picture.
+func (c *call) pictureInputs() (x, y value, err error) {
+	if x, err = c.pictureInput(0); err == nil {
+		y, err = c.pictureInput(1)
 	}
 	return x, y, err
 }
 
-func (c *call) add() (value, error) {
-	v, ok, err := c.withConstant(func(k float32, _ bool) (float32, float32, error) { return 1, k, nil })
+func (c *call) readAdd() (value, error) {
+	v, ok, err := c.applyConstant(func(k float32, _ bool) (float32, float32, error) { return 1, k, nil })
 	if ok || err != nil {
 		return v, err
 	}
-	x, y, err := c.pictures()
+	x, y, err := c.pictureInputs()
 	if err != nil {
 		return value{}, err
 	}
-	return c.pair(nn.OpAdd, x, y)
+	return c.combine(nn.OpAdd, x, y)
 }
 
-func (c *call) sub() (value, error) {
-	v, ok, err := c.withConstant(func(k float32, left bool) (float32, float32, error) {
+func (c *call) readSub() (value, error) {
+	v, ok, err := c.applyConstant(func(k float32, left bool) (float32, float32, error) {
 		if left {
 			return -1, k, nil
 		}
@@ -193,60 +193,60 @@ func (c *call) sub() (value, error) {
 	if ok || err != nil {
 		return v, err
 	}
-	x, y, err := c.pictures()
+	x, y, err := c.pictureInputs()
 	if err != nil {
 		return value{}, err
 	}
-	if y, err = c.affine(y, -1, 0); err != nil {
+	if y, err = c.applyAffine(y, -1, 0); err != nil {
 		return value{}, err
 	}
-	return c.pair(nn.OpAdd, x, y)
+	return c.combine(nn.OpAdd, x, y)
 }
 
-func (c *call) div() (value, error) {
-	v, ok, err := c.withConstant(func(k float32, left bool) (float32, float32, error) {
+func (c *call) readDiv() (value, error) {
+	v, ok, err := c.applyConstant(func(k float32, left bool) (float32, float32, error) {
 		if left {
-			return 0, 0, c.lack("a constant on the left")
+			return 0, 0, c.errUnsupported("a constant on the left")
 		}
 		if k == 0 {
-			return 0, 0, c.damaged("it divides by zero")
+			return 0, 0, c.errDamaged("it divides by zero")
 		}
 		return 1 / k, 0, nil
 	})
 	if err == nil && !ok {
-		err = c.lack("two values")
+		err = c.errUnsupported("two values")
 	}
 	return v, err
 }
 
-// mul is a product: by a constant, of two values, or of a map and a value for each of its
+// readMul reads a product: by a constant, of two values, or of a map and a value for each of its
 // channels; or the last part of an activation.
-func (c *call) mul() (value, error) {
-	v, ok, err := c.withConstant(func(k float32, _ bool) (float32, float32, error) { return k, 0, nil })
+func (c *call) readMul() (value, error) {
+	v, ok, err := c.applyConstant(func(k float32, _ bool) (float32, float32, error) { return k, 0, nil })
 	if ok || err != nil {
 		return v, err
 	}
-	x, y, err := c.pictures()
+	x, y, err := c.pictureInputs()
 	if err != nil {
 		return value{}, err
 	}
-	if v, ok, err := c.gated(x, y); ok || err != nil {
+	if v, ok, err := c.readGated(x, y); ok || err != nil {
 		return v, err
 	}
-	return c.pair(nn.OpMultiply, x, y)
+	return c.combine(nn.OpMultiply, x, y)
 }
 
-// pair applies an operation to two values, element by element. Where one has a single place
-// along an axis it is repeated.
-func (c *call) pair(op nn.Op, x, y value) (value, error) {
+// combine applies an operation to two values, element by element. A value with a single place along
+// an axis is repeated along it.
+func (c *call) combine(op nn.Op, x, y value) (value, error) {
 	if sameAxes(x.axes, y.axes) {
-		layer := c.shaped(y.layer, c.shapes[x.layer])
-		return c.made(nn.Layer{Op: op, Inputs: []int{x.layer, layer}}, c.shapeOf(x.layer), x.axes)
+		layer := c.withShape(y.layer, c.shapes[x.layer])
+		return c.addLayer(nn.Layer{Op: op, Inputs: []int{x.layer, layer}}, c.shapeOf(x.layer), x.axes)
 	}
 	if len(x.axes) != len(y.axes) {
-		return value{}, c.lack("values of %d and %d axes", len(x.axes)+1, len(y.axes)+1)
+		return value{}, c.errUnsupported("values of %d and %d axes", len(x.axes)+1, len(y.axes)+1)
 	}
-	if flat(x.axes).size() < flat(y.axes).size() {
+	if flatten(x.axes).size() < flatten(y.axes).size() {
 		x, y = y, x
 	}
 	along, several := -1, false // the axis of y that has more than one place
@@ -257,50 +257,50 @@ func (c *call) pair(op nn.Op, x, y value) (value, error) {
 		}
 	}
 	if several || along < 0 || !y.axes[along].equal(x.axes[along]) || !x.axes[along].innermost() {
-		return c.pairMaps(op, x, y)
+		return c.combineMaps(op, x, y)
 	}
-	layer, err := c.channels(x, along)
+	layer, err := c.withChannelsLast(x, along)
 	if err != nil {
 		return value{}, err
 	}
-	gate, err := c.channels(y, along)
+	gate, err := c.withChannelsLast(y, along)
 	if err != nil {
 		return value{}, err
 	}
-	return c.made(nn.Layer{Op: op, Inputs: []int{layer, gate}}, c.shapeOf(layer), x.axes)
+	return c.addLayer(nn.Layer{Op: op, Inputs: []int{layer, gate}}, c.shapeOf(layer), x.axes)
 }
 
-// pairMaps applies an operation to two maps, of which either may be repeated along any axis.
-func (c *call) pairMaps(op nn.Op, x, y value) (value, error) {
+// combineMaps applies an operation to two maps, of which either may be repeated along any axis.
+func (c *call) combineMaps(op nn.Op, x, y value) (value, error) {
 	for i := range x.axes {
 		if n, m := x.axes[i].size(), y.axes[i].size(); n != m && n != 1 && m != 1 {
-			return value{}, c.damaged("axes of %d and %d places", n, m)
+			return value{}, c.errDamaged("axes of %d and %d places", n, m)
 		}
 	}
 	// The maps are [c h w], or both [h w c].
 	order, ok := chw, len(x.axes) == 3
-	if ok && !(x.isMap(order) && y.isMap(order)) {
+	if ok && (!x.isMap(order) || !y.isMap(order)) {
 		order = hwc
 		ok = x.isMap(order) && y.isMap(order)
 	}
 	if !ok {
-		return value{}, c.lack("values of different shapes or orders")
+		return value{}, c.errUnsupported("values of different shapes or orders")
 	}
 	channels := x.axes[order[0]]
 	if channels.size() == 1 {
 		channels = y.axes[order[0]]
 	} else if other := y.axes[order[0]]; other.size() > 1 && !other.equal(channels) {
-		return value{}, c.lack("values with their channels in different orders")
+		return value{}, c.errUnsupported("values with their channels in different orders")
 	}
 	l, shape := nn.Layer{Op: op}, []int{1, 1, 1}
 	for _, v := range []value{x, y} {
 		own := v.mapShape(order)
-		l.Inputs = append(l.Inputs, c.shaped(v.layer, own))
+		l.Inputs = append(l.Inputs, c.withShape(v.layer, own))
 		for i, n := range own {
 			shape[i] = max(shape[i], n)
 		}
 	}
-	return c.made(l, shape, ordered(order, shape, channels))
+	return c.addLayer(l, shape, orderAxes(order, shape, channels))
 }
 
 // mapOrder says which axes of a value are channels, rows and columns.
@@ -311,21 +311,22 @@ var (
 	hwc = mapOrder{2, 0, 1}
 )
 
-// mapShape is the shape of a value as our map.
+// mapShape returns the shape of a value as a map [h w c].
 func (v value) mapShape(order mapOrder) []int {
 	return []int{v.axes[order[1]].size(), v.axes[order[2]].size(), v.axes[order[0]].size()}
 }
 
-// isMap reports whether a value of three axes is a map whose axes are in the order, though
-// its channels may lie in another order among themselves.
+// isMap tells whether a value of three axes is a map whose axes are in the given order; its
+// channels may lie in another order among themselves.
 func (v value) isMap(order mapOrder) bool {
 	shape := v.mapShape(order)
 	plain := nchw(shape[0], shape[1], shape[2])
 	return v.axes[order[0]].innermost() && v.axes[order[1]].equal(plain[1]) && v.axes[order[2]].equal(plain[2])
 }
 
-// ordered are the axes of a map of a shape, in the order, with its channels along an axis.
-func ordered(order mapOrder, shape []int, channels axis) []axis {
+// orderAxes returns the axes of a map of a shape, in the given order, with its channels along an
+// axis.
+func orderAxes(order mapOrder, shape []int, channels axis) []axis {
 	plain := nchw(shape[0], shape[1], shape[2])
 	plain[0] = channels
 	axes := make([]axis, 3)
@@ -335,11 +336,11 @@ func ordered(order mapOrder, shape []int, channels axis) []axis {
 	return axes
 }
 
-func (c *call) max() (value, error) { return c.choose(nn.OpMaximum) }
-func (c *call) min() (value, error) { return c.choose(nn.OpMinimum) }
+func (c *call) readMax() (value, error) { return c.readExtremum(nn.OpMaximum) }
+func (c *call) readMin() (value, error) { return c.readExtremum(nn.OpMinimum) }
 
-// choose is the largest or smallest of values and single numbers.
-func (c *call) choose(op nn.Op) (value, error) {
+// readExtremum reads the largest or smallest of values and single numbers.
+func (c *call) readExtremum(op nn.Op) (value, error) {
 	low, high := float32(-math.MaxFloat32), float32(math.MaxFloat32)
 	var chosen *value
 	for i := range c.inputs {
@@ -348,12 +349,12 @@ func (c *call) choose(op nn.Op) (value, error) {
 			return value{}, err
 		}
 		if v.constant != nil {
-			k, err := c.number(i)
-			if err != nil {
+			var k float32
+			if k, err = c.numberInput(i); err != nil {
 				return value{}, err
 			}
 			if math.IsNaN(float64(k)) || math.IsInf(float64(k), 0) {
-				return value{}, c.lack("the bound %v", k)
+				return value{}, c.errUnsupported("the bound %v", k)
 			}
 			if op == nn.OpMaximum {
 				low = max(low, k)
@@ -363,14 +364,14 @@ func (c *call) choose(op nn.Op) (value, error) {
 			continue
 		}
 		if chosen != nil {
-			if v, err = c.pair(op, *chosen, v); err != nil {
+			if v, err = c.combine(op, *chosen, v); err != nil {
 				return value{}, err
 			}
 		}
 		chosen = &v
 	}
 	if chosen == nil {
-		return value{}, c.lack("constants alone")
+		return value{}, c.errUnsupported("constants alone")
 	}
 	return c.clamp(*chosen, low, high)
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -11,8 +12,7 @@ import (
 	"garb/internal/kernel"
 )
 
-// constant is a value that does not depend on the picture: weights, or the sizes that a
-// reshape takes.
+// constant is a value that does not depend on the picture: weights, or the sizes of a reshape.
 type constant struct {
 	dims     []int
 	kind     int64     // of its values, as ONNX numbers types
@@ -21,24 +21,24 @@ type constant struct {
 	integers []int64   // of integers; batchSize stands for the size of the batch
 }
 
-// batchSize is no size that a file may hold.
+// batchSize stands for the size of the batch. No file may hold it.
 const batchSize = math.MinInt64
 
-func (c *constant) len() int { return max(len(c.floats), len(c.integers)) }
+func (k *constant) len() int { return max(len(k.floats), len(k.integers)) }
 
-// values are the constant's numbers as floats.
-func (c *constant) values() []float32 {
-	if c.integers == nil {
-		return c.floats
+// values returns the constant's numbers as floats.
+func (k *constant) values() []float32 {
+	if k.integers == nil {
+		return k.floats
 	}
-	all := make([]float32, len(c.integers))
-	for i, v := range c.integers {
+	all := make([]float32, len(k.integers))
+	for i, v := range k.integers {
 		all[i] = float32(v)
 	}
 	return all
 }
 
-// budget is how many more values may be made of a file.
+// budget counts how many more values a file may decode to.
 type budget struct{ left, limit int }
 
 func (b *budget) take(n int) error {
@@ -49,40 +49,32 @@ func (b *budget) take(n int) error {
 	return nil
 }
 
-// files gives a part of a file beside the model.
-type files func(location string, offset, length int64) ([]byte, error)
+// partReader returns a part of a file beside the model.
+type partReader func(location string, offset, length int64) ([]byte, error)
 
-// widths are the bytes of a value, as raw_data has it.
+// widths are the bytes of a value in raw_data, by its type.
 var widths = map[int64]int{
 	typeFloat: 4, typeUint8: 1, typeInt8: 1, typeInt32: 4, typeInt64: 8, typeBool: 1, typeFloat16: 2, typeDouble: 8,
 	typeBFloat16: 2,
 }
 
-// decode reads a tensor's values.
-func (t *storedTensor) decode(b *budget, beside files) (*constant, error) {
+// decode decodes a tensor's values.
+func (t *storedTensor) decode(b *budget, beside partReader) (*constant, error) {
 	width := widths[t.kind]
 	if width == 0 {
 		return nil, malformed("a tensor has values of type %d, which garb does not read", t.kind)
 	}
-	c, count, empty := &constant{kind: t.kind}, 1, false
-	for _, d := range t.dims { // axes of no values are bounded too
-		if d < 0 || d > 0 && int64(count) > int64(b.limit)/d {
-			return nil, malformed("a tensor of %v", t.dims)
-		}
-		count *= int(max(d, 1))
-		empty = empty || d == 0
-		c.dims = append(c.dims, int(d))
+	c := &constant{kind: t.kind}
+	count, err := c.setDims(t.dims, b.limit)
+	if err != nil {
+		return nil, err
 	}
-	if empty {
-		count = 0
-	}
-	if err := b.take(count); err != nil {
+	if err = b.take(count); err != nil {
 		return nil, err
 	}
 	raw, fromRaw := t.raw, t.hasRaw
 	if t.outside {
-		var err error
-		if raw, err = t.fetch(int64(count)*int64(width), beside); err != nil {
+		if raw, err = t.readExternal(int64(count)*int64(width), beside); err != nil {
 			return nil, err
 		}
 		fromRaw = true
@@ -91,7 +83,7 @@ func (t *storedTensor) decode(b *budget, beside files) (*constant, error) {
 		return nil, malformed("a tensor of %v has %d bytes", t.dims, len(raw))
 	}
 	if !fromRaw {
-		// A value takes a byte at least, so that a short file asks for little memory.
+		// A value takes at least one byte, so a short file cannot take much memory.
 		bytes := 0
 		for _, p := range t.numbers {
 			bytes += len(p.data)
@@ -100,17 +92,39 @@ func (t *storedTensor) decode(b *budget, beside files) (*constant, error) {
 			return nil, malformed("a tensor of %v has %d bytes", t.dims, bytes)
 		}
 	}
-	if floating(t.kind) {
+	if isFloating(t.kind) {
 		c.floats = make([]float32, 0, count)
 	} else {
 		c.integers = make([]int64, 0, count)
 	}
-	if fromRaw {
-		for ; len(raw) > 0; raw = raw[width:] {
-			c.add(t.kind, bits(raw[:width]), true)
-		}
-		return c, nil
+	if !fromRaw {
+		return c, t.decodeNumbers(c, count)
 	}
+	for ; len(raw) > 0; raw = raw[width:] {
+		c.appendValue(t.kind, readBits(raw[:width]))
+	}
+	return c, nil
+}
+
+// setDims sets the dimensions and returns the number of values. The limit also bounds the other
+// dimensions of a tensor with a dimension of 0.
+func (k *constant) setDims(dims []int64, limit int) (count int, err error) {
+	count = 1
+	for _, d := range dims {
+		if d < 0 || d > 0 && int64(count) > int64(limit)/d {
+			return 0, malformed("a tensor of %v", dims)
+		}
+		count *= int(max(d, 1))
+		k.dims = append(k.dims, int(d))
+	}
+	if slices.Contains(dims, 0) {
+		return 0, nil
+	}
+	return count, nil
+}
+
+// decodeNumbers decodes count typed values into c.
+func (t *storedTensor) decodeNumbers(c *constant, count int) error {
 	for _, p := range t.numbers {
 		kind := protowire.VarintType
 		switch p.field {
@@ -119,22 +133,23 @@ func (t *storedTensor) decode(b *budget, beside files) (*constant, error) {
 		case tensorDoubles:
 			kind = protowire.Fixed64Type
 		}
-		if p.field != fieldOf(t.kind) {
-			return nil, malformed("a tensor of type %d has values of another", t.kind)
+		if p.field != valueField(t.kind) {
+			return malformed("a tensor of type %d has values of another type", t.kind)
 		}
 		packed := field{kind: protowire.BytesType, bytes: p.data}
-		if err := numbers(packed, kind, count-c.len(), func(v uint64) { c.add(t.kind, v, false) }); err != nil {
-			return nil, err
+		add := func(v uint64) { c.appendValue(t.kind, v) }
+		if err := eachNumber(packed, kind, count-c.len(), add); err != nil {
+			return err
 		}
 	}
 	if c.len() != count {
-		return nil, malformed("a tensor of %v has %d values", t.dims, c.len())
+		return malformed("a tensor of %v has %d values", t.dims, c.len())
 	}
-	return c, nil
+	return nil
 }
 
-// fieldOf is the field in which a tensor of a type has its values, if they are not raw.
-func fieldOf(kind int64) protowire.Number {
+// valueField returns the field in which a tensor of a type has its values, if they are not raw.
+func valueField(kind int64) protowire.Number {
 	switch kind {
 	case typeFloat:
 		return tensorFloats
@@ -146,8 +161,8 @@ func fieldOf(kind int64) protowire.Number {
 	return tensorInt32s
 }
 
-// bits reads a little-endian number of 1, 2, 4 or 8 bytes.
-func bits(b []byte) uint64 {
+// readBits reads a little-endian number of 1, 2, 4 or 8 bytes.
+func readBits(b []byte) uint64 {
 	switch len(b) {
 	case 1:
 		return uint64(b[0])
@@ -159,36 +174,35 @@ func bits(b []byte) uint64 {
 	return binary.LittleEndian.Uint64(b)
 }
 
-// add appends a value, given by its bits: as wide as its type if raw, otherwise as
-// protobuf has it, where integers are 64 bits.
-func (c *constant) add(kind int64, v uint64, raw bool) {
+// appendValue appends a value, given by its bits.
+func (k *constant) appendValue(kind int64, v uint64) {
 	switch kind {
 	case typeFloat:
-		c.floats = append(c.floats, math.Float32frombits(uint32(v)))
+		k.floats = append(k.floats, math.Float32frombits(uint32(v)))
 	case typeDouble:
-		c.doubles = append(c.doubles, math.Float64frombits(v))
-		c.floats = append(c.floats, float32(math.Float64frombits(v)))
+		k.doubles = append(k.doubles, math.Float64frombits(v))
+		k.floats = append(k.floats, float32(math.Float64frombits(v)))
 	case typeFloat16:
-		c.floats = append(c.floats, kernel.HalfToFloat(uint16(v)))
+		k.floats = append(k.floats, kernel.HalfToFloat(uint16(v)))
 	case typeBFloat16:
-		c.floats = append(c.floats, math.Float32frombits(uint32(v)<<16))
+		k.floats = append(k.floats, math.Float32frombits(uint32(v)<<16))
 	case typeInt32:
-		c.integers = append(c.integers, int64(int32(v)))
+		k.integers = append(k.integers, int64(int32(v)))
 	case typeInt8:
-		c.integers = append(c.integers, int64(int8(v)))
+		k.integers = append(k.integers, int64(int8(v)))
 	case typeBool:
-		c.integers = append(c.integers, int64(min(v, 1)))
+		k.integers = append(k.integers, int64(min(v, 1)))
 	default:
 		number := int64(v)
 		if number == batchSize {
-			number++ // the one number that means something else here
+			number++ // batchSize has another meaning here
 		}
-		c.integers = append(c.integers, number)
+		k.integers = append(k.integers, number)
 	}
 }
 
-// fetch reads values that are in a file beside the model.
-func (t *storedTensor) fetch(length int64, beside files) ([]byte, error) {
+// readExternal reads values from a file beside the model.
+func (t *storedTensor) readExternal(length int64, beside partReader) ([]byte, error) {
 	location := t.external["location"]
 	if beside == nil {
 		return nil, malformed("its weights are in another file, %q: read it by its path, with that file beside it",

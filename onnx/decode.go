@@ -6,7 +6,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// Bounds on what one node or tensor may have, far beyond what any operator takes.
+// The limits of one node or tensor, far beyond what any operator needs.
 const (
 	maxNames      = 1 << 12 // inputs or outputs of a node, entries of metadata
 	maxAttributes = 64
@@ -14,7 +14,7 @@ const (
 	maxRank       = 8
 )
 
-// model is the part of ModelProto that is read. Bytes and strings of weights stay in the
+// model is the part of a ModelProto that garb reads. The bytes and strings of weights stay in the
 // file's memory.
 type model struct {
 	opset                          int64
@@ -32,8 +32,8 @@ type node struct {
 	attributes       map[string]*setting
 }
 
-// called is the node's name, or that of its output if it has none.
-func (n *node) called() string {
+// displayName returns the node's name, or that of its output if it has none.
+func (n *node) displayName() string {
 	if n.name == "" && len(n.outputs) > 0 {
 		return n.outputs[0]
 	}
@@ -58,7 +58,7 @@ type setting struct {
 	integers []int64
 }
 
-// storedTensor is a tensor whose values are not decoded so far.
+// storedTensor is a tensor whose values are not decoded yet.
 type storedTensor struct {
 	dims     []int64
 	kind     int64
@@ -73,10 +73,10 @@ type storedTensor struct {
 type part struct {
 	field protowire.Number
 	data  []byte
-	owned bool // collected from single values, not the file's memory
+	owned bool // a copy of single values, not the file's memory
 }
 
-// declaration is a graph's input or output as it declares it.
+// declaration is the declaration of a graph's input or output.
 type declaration struct {
 	name string
 	kind int64
@@ -91,12 +91,12 @@ type field struct {
 	bytes  []byte
 }
 
-// fields calls f for each field of a message. Bytes that a field holds are not copied.
-func fields(data []byte, f func(field) error) error {
+// eachField calls f for each field of a message. It does not copy the bytes of a field.
+func eachField(data []byte, f func(field) error) error {
 	for len(data) > 0 {
 		number, kind, n := protowire.ConsumeTag(data)
 		if n < 0 {
-			return malformed("it is no protobuf message, as ONNX models are")
+			return malformed("it is not an ONNX model, which is a protobuf message")
 		}
 		data = data[n:]
 		at := field{number: number, kind: kind}
@@ -112,10 +112,10 @@ func fields(data []byte, f func(field) error) error {
 		case protowire.BytesType:
 			at.bytes, n = protowire.ConsumeBytes(data)
 		default:
-			n = -1 // groups are in no ONNX model
+			n = -1 // ONNX models have no groups
 		}
 		if n < 0 {
-			return malformed("it is no protobuf message, as ONNX models are, or its end is missing")
+			return malformed("it is not an ONNX model, which is a protobuf message, or its end is missing")
 		}
 		data = data[n:]
 		if err := f(at); err != nil {
@@ -129,7 +129,7 @@ func decodeModel(data []byte, limits Limits) (*model, error) {
 	m := &model{metadata: map[string]string{}, initializers: map[string]*storedTensor{}}
 	var graph []byte
 	hasGraph, hasOpset := false, false
-	err := fields(data, func(f field) error {
+	err := eachField(data, func(f field) error {
 		switch f.number {
 		case modelProducer:
 			m.producer = string(f.bytes)
@@ -143,45 +143,21 @@ func decodeModel(data []byte, limits Limits) (*model, error) {
 			}
 			graph, hasGraph = f.bytes, true
 		case modelOpsets:
-			domain, version := "", int64(0)
-			if err := fields(f.bytes, func(f field) error {
-				switch f.number {
-				case opsetDomain:
-					domain = string(f.bytes)
-				case opsetVersion:
-					version = int64(f.value)
-				}
-				return nil
-			}); err != nil {
+			domain, version, err := decodeOpset(f.bytes)
+			if err != nil || !isONNX(domain) {
 				return err
 			}
-			if isONNX(domain) {
-				if hasOpset && m.opset != version {
-					return malformed("it says that its operators are of opset %d, and of opset %d", m.opset, version)
-				}
-				m.opset, hasOpset = version, true
+			if hasOpset && m.opset != version {
+				return malformed("its operators are of opset %d and of opset %d", m.opset, version)
 			}
+			m.opset, hasOpset = version, true
 		case modelFunctions:
-			name, domain := "", ""
-			if err := fields(f.bytes, func(f field) error {
-				switch f.number {
-				case functionName:
-					name = string(f.bytes)
-				case functionDomain:
-					domain = string(f.bytes)
-				}
-				return nil
-			}); err != nil {
-				return err
-			}
-			if isONNX(domain) {
-				return malformed("it defines ONNX's operator %s anew; garb has ONNX's own", name)
-			}
+			return checkFunction(f.bytes)
 		case modelMetadata:
 			if len(m.metadata) >= maxNames {
 				return malformed("it has more than %d entries of metadata", maxNames)
 			}
-			return entry(f.bytes, m.metadata)
+			return decodeEntry(f.bytes, m.metadata)
 		}
 		return nil
 	})
@@ -189,19 +165,50 @@ func decodeModel(data []byte, limits Limits) (*model, error) {
 	case err != nil:
 		return nil, err
 	case !hasGraph || !hasOpset:
-		return nil, malformed("it is no ONNX model: it has no graph, or does not say which operators it uses")
+		return nil, malformed("it is not an ONNX model: it has no graph, or does not name the opset of its operators")
 	case m.opset < minOpset || m.opset > maxOpset:
 		return nil, &OpsetError{m.opset}
 	}
 	return m, m.decodeGraph(graph, limits)
 }
 
-// isONNX reports whether a domain is that of ONNX's own operators.
+func decodeOpset(data []byte) (domain string, version int64, err error) {
+	err = eachField(data, func(f field) error {
+		switch f.number {
+		case opsetDomain:
+			domain = string(f.bytes)
+		case opsetVersion:
+			version = int64(f.value)
+		}
+		return nil
+	})
+	return domain, version, err
+}
+
+// checkFunction returns an error for a function that redefines one of ONNX's operators.
+func checkFunction(data []byte) error {
+	name, domain := "", ""
+	err := eachField(data, func(f field) error {
+		switch f.number {
+		case functionName:
+			name = string(f.bytes)
+		case functionDomain:
+			domain = string(f.bytes)
+		}
+		return nil
+	})
+	if err == nil && isONNX(domain) {
+		err = malformed("it redefines ONNX's operator %s, which garb does not support", name)
+	}
+	return err
+}
+
+// isONNX tells whether a domain is that of ONNX's own operators.
 func isONNX(domain string) bool { return domain == "" || domain == "ai.onnx" }
 
-func entry(data []byte, into map[string]string) error {
+func decodeEntry(data []byte, into map[string]string) error {
 	key, value := "", ""
-	err := fields(data, func(f field) error {
+	err := eachField(data, func(f field) error {
 		switch f.number {
 		case entryKey:
 			key = string(f.bytes)
@@ -215,7 +222,7 @@ func entry(data []byte, into map[string]string) error {
 }
 
 func (m *model) decodeGraph(data []byte, limits Limits) error {
-	return fields(data, func(f field) error {
+	return eachField(data, func(f field) error {
 		switch f.number {
 		case graphNodes:
 			if len(m.nodes) >= limits.MaxNodes {
@@ -233,7 +240,7 @@ func (m *model) decodeGraph(data []byte, limits Limits) error {
 				return err
 			}
 			if _, twice := m.initializers[name]; twice || name == "" {
-				return malformed("a weight is named %q, which is empty or another's", name)
+				return malformed("the name of a weight, %q, is empty or that of another weight", name)
 			}
 			m.initializers[name] = t
 		case graphInputs, graphOutputs:
@@ -255,7 +262,7 @@ func (m *model) decodeGraph(data []byte, limits Limits) error {
 
 func decodeNode(data []byte) (*node, error) {
 	n := &node{attributes: map[string]*setting{}}
-	err := fields(data, func(f field) error {
+	err := eachField(data, func(f field) error {
 		switch f.number {
 		case nodeInputs:
 			n.inputs = append(n.inputs, string(f.bytes))
@@ -282,14 +289,14 @@ func decodeNode(data []byte) (*node, error) {
 
 func (n *node) decodeAttribute(data []byte) error {
 	name, s := "", &setting{}
-	err := fields(data, func(f field) (err error) {
+	err := eachField(data, func(f field) (err error) {
 		switch f.number {
 		case attributeName:
 			name = string(f.bytes)
 		case attributeType:
 			s.kind = int64(f.value)
 		case attributeFrom:
-			return malformed("a node refers to an attribute %q of a function, and it is in none", string(f.bytes))
+			return malformed("a node outside of functions refers to the attribute %q of a function", string(f.bytes))
 		case attributeFloat:
 			s.float = math.Float32frombits(uint32(f.value))
 		case attributeInt:
@@ -299,11 +306,11 @@ func (n *node) decodeAttribute(data []byte) error {
 		case attributeTensor:
 			s.tensor, _, err = decodeTensor(f.bytes)
 		case attributeFloats:
-			err = numbers(f, protowire.Fixed32Type, maxNumbers-len(s.floats), func(v uint64) {
+			err = eachNumber(f, protowire.Fixed32Type, maxNumbers-len(s.floats), func(v uint64) {
 				s.floats = append(s.floats, math.Float32frombits(uint32(v)))
 			})
 		case attributeInts:
-			err = numbers(f, protowire.VarintType, maxNumbers-len(s.integers), func(v uint64) {
+			err = eachNumber(f, protowire.VarintType, maxNumbers-len(s.integers), func(v uint64) {
 				s.integers = append(s.integers, int64(v))
 			})
 		}
@@ -316,21 +323,21 @@ func (n *node) decodeAttribute(data []byte) error {
 	return err
 }
 
-// numbers calls f for the values of a repeated field, packed or not: at most limit.
-func numbers(at field, kind protowire.Type, limit int, f func(uint64)) error {
+// eachNumber calls f for each value of a repeated field, packed or not: at most limit.
+func eachNumber(at field, kind protowire.Type, limit int, f func(uint64)) error {
 	if at.kind == kind {
 		if limit < 1 {
-			return malformed("it has a list that is too long")
+			return malformed("a list of numbers is too long")
 		}
 		f(at.value)
 		return nil
 	}
 	if at.kind != protowire.BytesType {
-		return malformed("it has a list of numbers of another kind than ONNX's")
+		return malformed("a list of numbers has a wire type that ONNX does not use for it")
 	}
 	for data := at.bytes; len(data) > 0; limit-- {
 		if limit < 1 {
-			return malformed("it has a list that is too long")
+			return malformed("a list of numbers is too long")
 		}
 		v, n := uint64(0), 0
 		switch kind {
@@ -354,10 +361,10 @@ func numbers(at field, kind protowire.Type, limit int, f func(uint64)) error {
 
 func decodeTensor(data []byte) (t *storedTensor, name string, err error) {
 	t = &storedTensor{}
-	err = fields(data, func(f field) error {
+	err = eachField(data, func(f field) error {
 		switch f.number {
 		case tensorDims:
-			return numbers(f, protowire.VarintType, maxRank-len(t.dims),
+			return eachNumber(f, protowire.VarintType, maxRank-len(t.dims),
 				func(v uint64) { t.dims = append(t.dims, int64(v)) })
 		case tensorType:
 			t.kind = int64(f.value)
@@ -382,9 +389,9 @@ func decodeTensor(data []byte) (t *storedTensor, name string, err error) {
 				t.external = map[string]string{}
 			}
 			if len(t.external) > maxAttributes {
-				return malformed("a tensor says too much about where its values are")
+				return malformed("a tensor has more than %d entries about the place of its values", maxAttributes)
 			}
-			return entry(f.bytes, t.external)
+			return decodeEntry(f.bytes, t.external)
 		case tensorLocation:
 			t.outside = f.value == 1
 		}
@@ -393,7 +400,7 @@ func decodeTensor(data []byte) (t *storedTensor, name string, err error) {
 	return t, name, err
 }
 
-// appendNumber appends an unpacked value as it is in a packed list.
+// appendNumber appends an unpacked value in the form of a packed list.
 func appendNumber(data []byte, f field) []byte {
 	switch f.kind {
 	case protowire.Fixed32Type:
@@ -419,7 +426,7 @@ func decodeDeclaration(data []byte) (declaration, error) {
 		if len(d.dims) >= maxRank {
 			return malformed("an input or output has more than %d axes", maxRank)
 		}
-		err := fields(data, func(f field) error {
+		err := eachField(data, func(f field) error {
 			if f.number == dimValue {
 				size = int64(f.value)
 			}
@@ -429,22 +436,22 @@ func decodeDeclaration(data []byte) (declaration, error) {
 		return err
 	}
 	tensorOf := func(data []byte) error {
-		return fields(data, func(f field) error {
+		return eachField(data, func(f field) error {
 			switch f.number {
 			case tensorTypeElem:
 				d.kind = int64(f.value)
 			case tensorTypeDims:
-				return fields(f.bytes, inner(shapeDims, dimension))
+				return eachField(f.bytes, inner(shapeDims, dimension))
 			}
 			return nil
 		})
 	}
-	err := fields(data, func(f field) error {
+	err := eachField(data, func(f field) error {
 		switch f.number {
 		case valueName:
 			d.name = string(f.bytes)
 		case valueType:
-			return fields(f.bytes, inner(typeTensor, tensorOf))
+			return eachField(f.bytes, inner(typeTensor, tensorOf))
 		}
 		return nil
 	})

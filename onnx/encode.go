@@ -8,7 +8,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// Numbers of the fields that are written or read, from onnx.proto3.
+// The numbers of the fields that garb writes or reads, from onnx.proto3.
 const (
 	modelIRVersion       = 1
 	modelProducer        = 2
@@ -74,7 +74,7 @@ const (
 	dimName        = 2
 )
 
-// The kinds of an attribute that are written or read.
+// The types of an attribute that garb writes or reads.
 const (
 	kindFloat  = 1
 	kindInt    = 2
@@ -84,7 +84,7 @@ const (
 	kindInts   = 7
 )
 
-// The types of a tensor's values that are known.
+// The types of a tensor's values that garb supports.
 const (
 	typeFloat    = 1
 	typeUint8    = 2
@@ -97,77 +97,77 @@ const (
 	typeBFloat16 = 16
 )
 
-// message is a protobuf message as it grows.
+// message is a protobuf message that is being built.
 type message []byte
 
-func (m *message) integer(field protowire.Number, v int64) {
+func (m *message) appendInteger(field protowire.Number, v int64) {
 	*m = protowire.AppendVarint(protowire.AppendTag(*m, field, protowire.VarintType), uint64(v))
 }
 
-func (m *message) float(field protowire.Number, v float32) {
+func (m *message) appendFloat(field protowire.Number, v float32) {
 	*m = protowire.AppendFixed32(protowire.AppendTag(*m, field, protowire.Fixed32Type), math.Float32bits(v))
 }
 
-func (m *message) text(field protowire.Number, s string) {
+func (m *message) appendText(field protowire.Number, s string) {
 	*m = protowire.AppendString(protowire.AppendTag(*m, field, protowire.BytesType), s)
 }
 
-func (m *message) message(field protowire.Number, inner message) {
+func (m *message) appendMessage(field protowire.Number, inner message) {
 	*m = protowire.AppendBytes(protowire.AppendTag(*m, field, protowire.BytesType), inner)
 }
 
-func (m *message) integers(field protowire.Number, values []int64) {
+func (m *message) appendIntegers(field protowire.Number, values []int64) {
 	var packed message
 	for _, v := range values {
 		packed = protowire.AppendVarint(packed, uint64(v))
 	}
-	m.message(field, packed)
+	m.appendMessage(field, packed)
 }
 
-// open begins an inner message of the given length, whose bytes follow.
-func (m *message) open(field protowire.Number, length int64) {
+// openMessage begins an inner message of the given length, whose bytes follow.
+func (m *message) openMessage(field protowire.Number, length int64) {
 	*m = protowire.AppendVarint(protowire.AppendTag(*m, field, protowire.BytesType), uint64(length))
 }
 
 // attribute is one setting of a node.
 func attribute(name string, kind int64) message {
 	var m message
-	m.text(attributeName, name)
-	m.integer(attributeType, kind)
+	m.appendText(attributeName, name)
+	m.appendInteger(attributeType, kind)
 	return m
 }
 
 func stringAttribute(name, v string) message {
 	m := attribute(name, kindString)
-	m.text(attributeString, v)
+	m.appendText(attributeString, v)
 	return m
 }
 
 func intAttribute(name string, v int) message {
 	m := attribute(name, kindInt)
-	m.integer(attributeInt, int64(v))
+	m.appendInteger(attributeInt, int64(v))
 	return m
 }
 
 func floatAttribute(name string, v float64) message {
 	m := attribute(name, kindFloat)
-	m.float(attributeFloat, float32(v))
+	m.appendFloat(attributeFloat, float32(v))
 	return m
 }
 
 func textAttribute(name, text string) message {
 	m := attribute(name, kindString)
-	m.text(attributeString, text)
+	m.appendText(attributeString, text)
 	return m
 }
 
 func intsAttribute(name string, values ...int) message {
 	m := attribute(name, kindInts)
-	m.integers(attributeInts, int64s(values))
+	m.appendIntegers(attributeInts, toInt64s(values))
 	return m
 }
 
-func int64s(values []int) []int64 {
+func toInt64s(values []int) []int64 {
 	all := make([]int64, len(values))
 	for i, v := range values {
 		all[i] = int64(v)
@@ -184,20 +184,20 @@ type initializer struct {
 	small    []int8
 }
 
-// header is all of the tensor but its values.
+// header encodes all of the tensor but its values.
 func (i initializer) header() message {
 	var m message
-	m.integers(tensorDims, int64s(i.dims))
+	m.appendIntegers(tensorDims, toInt64s(i.dims))
 	switch {
 	case i.integers != nil:
-		m.integer(tensorType, typeInt64)
+		m.appendInteger(tensorType, typeInt64)
 	case i.small != nil:
-		m.integer(tensorType, typeInt8)
+		m.appendInteger(tensorType, typeInt8)
 	default:
-		m.integer(tensorType, typeFloat)
+		m.appendInteger(tensorType, typeFloat)
 	}
-	m.text(tensorName, i.name)
-	m.open(tensorRaw, i.valueBytes())
+	m.appendText(tensorName, i.name)
+	m.openMessage(tensorRaw, i.valueBytes())
 	return m
 }
 
@@ -205,8 +205,8 @@ func (i initializer) valueBytes() int64 {
 	return 4*int64(len(i.floats)) + 8*int64(len(i.integers)) + int64(len(i.small))
 }
 
-// write writes the values, little-endian, a few at a time.
-func (i initializer) write(w io.Writer) error {
+// writeValues writes the values, little-endian, a few at a time.
+func (i initializer) writeValues(w io.Writer) error {
 	buffer := make([]byte, 0, 1<<16)
 	for _, v := range i.integers {
 		buffer = binary.LittleEndian.AppendUint64(buffer, uint64(v))

@@ -9,8 +9,8 @@ import (
 	"garb/onnx"
 )
 
-// TestFixtures reads models as other programs export them, and compares with what ONNX
-// Runtime answered: testdata/make.py.
+// TestFixtures reads models that other programs exported, and compares their answers with those of
+// ONNX Runtime, from testdata/make.py.
 func TestFixtures(t *testing.T) {
 	data, err := os.ReadFile("testdata/answers.json")
 	if err != nil {
@@ -33,7 +33,7 @@ func TestFixtures(t *testing.T) {
 			}
 			pixels, logits := len(want.Pixels)/2, len(want.Logits)/2
 			for i := range 2 {
-				got := answers(t, n, want.Pixels[i*pixels:][:pixels])
+				got := answer(t, n, want.Pixels[i*pixels:][:pixels])
 				// What rounding does in single precision, in another order.
 				if d := difference(t, want.Logits[i*logits:][:logits], got); d > 2e-6 {
 					t.Errorf("picture %d: the answers differ by %g", i, d)

@@ -5,13 +5,13 @@ import (
 	"slices"
 )
 
-// fold gives the first output of a node whose inputs are all constants, and keeps its others
-// in the reader's values. Its errors are *FormatError and *UnknownOperatorError.
+// fold computes the first output of a node whose inputs are all constants, and stores its other
+// outputs in the reader's values. Its errors are *FormatError and *UnknownOperatorError.
 type fold func(*call) (*constant, error)
 
-// folds are the operators that are computed when all their inputs are constants: PyTorch and
-// TensorFlow write so how a size or a padding follows from a map's shape. The size of the
-// batch is among these constants, by the name batchSize: it can be moved, but not computed with.
+// folds has the operators that garb computes when all their inputs are constants: with these,
+// PyTorch and TensorFlow compute sizes and paddings from the shape of a map. The size of the batch
+// is among these constants, as batchSize: it can be moved, but not computed with.
 var folds map[string]fold
 
 func init() {
@@ -38,16 +38,15 @@ func init() {
 	}
 }
 
-// foldedValues are how many values may be computed for each value that a file has as a weight,
-// and foldedAtLeast for all of its nodes together if it has few or none.
+// foldedValues is how many values garb computes for each value of the file's weights, and
+// foldedAtLeast how many for all nodes together if the file has few or no weights.
 const (
 	foldedValues  = 16
 	foldedAtLeast = 1 << 20
 )
 
-// folded computes the node if all its inputs are constants and its operator is among those
-// that are.
-func (c *call) folded() (k *constant, ok bool, err error) {
+// foldNode computes the node if all its inputs are constants and its operator is among folds.
+func (c *call) foldNode() (k *constant, ok bool, err error) {
 	f := folds[c.op]
 	if f == nil {
 		return nil, false, nil
@@ -62,21 +61,21 @@ func (c *call) folded() (k *constant, ok bool, err error) {
 	return k, true, err
 }
 
-// spend counts values that computing constants makes.
-func (c *call) spend(n int) error {
+// spendValues counts n values that are computed, and returns an error if they are too many.
+func (c *call) spendValues(n int) error {
 	if n < 0 || n > c.foldable {
-		return c.damaged("computing it and the constants before it takes more than garb computes of a file of this size")
+		return c.errDamaged("it and the constants before it take more computing than a file of this size may ask for")
 	}
 	c.foldable -= n
 	return nil
 }
 
-// vacant makes a constant of k's type and the given sizes, whose values are zero.
-func (c *call) vacant(k *constant, dims []int) (*constant, error) {
+// newLike returns a constant of k's type and the given sizes, whose values are zero.
+func (c *call) newLike(k *constant, dims []int) (*constant, error) {
 	n := 1 // axes of no values are bounded too
 	for _, d := range dims {
 		if d < 0 || d > 0 && n > c.foldable/d {
-			return nil, c.damaged("it would make a constant of %v", dims)
+			return nil, c.errDamaged("it would make a constant of %v", dims)
 		}
 		n *= max(d, 1)
 	}
@@ -84,20 +83,20 @@ func (c *call) vacant(k *constant, dims []int) (*constant, error) {
 		n = 0
 	}
 	if len(dims) > maxRank {
-		return nil, c.lack("%d axes", len(dims))
+		return nil, c.errUnsupported("%d axes", len(dims))
 	}
-	if err := c.spend(n); err != nil {
+	if err := c.spendValues(n); err != nil {
 		return nil, err
 	}
 	return newConstant(k.kind, slices.Clone(dims), n), nil
 }
 
-// vacantOf is vacant of another type than k's.
-func (c *call) vacantOf(kind int64, dims []int) (*constant, error) {
-	return c.vacant(&constant{kind: kind}, dims)
+// newOfType is like newLike for another type than k's.
+func (c *call) newOfType(kind int64, dims []int) (*constant, error) {
+	return c.newLike(&constant{kind: kind}, dims)
 }
 
-// strides are how far apart values next to each other on an axis of the sizes are.
+// strides returns how far apart neighbours along each axis of the sizes are.
 func strides(dims []int) []int {
 	all := make([]int, len(dims))
 	for i, n := len(dims)-1, 1; i >= 0; i-- {
@@ -107,17 +106,17 @@ func strides(dims []int) []int {
 	return all
 }
 
-// strided makes a constant of the given sizes whose value at [i j …] is k's value number
+// copyStrided returns a constant of the given sizes whose value at [i j …] is k's value number
 // first + i·steps[0] + j·steps[1] + ….
-func (c *call) strided(k *constant, dims, steps []int, first int) (*constant, error) {
-	out, err := c.vacant(k, dims)
+func (c *call) copyStrided(k *constant, dims, steps []int, first int) (*constant, error) {
+	out, err := c.newLike(k, dims)
 	if err != nil {
 		return nil, err
 	}
 	index := make([]int, len(dims))
 	at := first
 	for i := range out.len() {
-		out.put(i, k, at)
+		out.copyValue(i, k, at)
 		for d := len(dims) - 1; d >= 0; d-- {
 			index[d]++
 			at += steps[d]
@@ -131,22 +130,22 @@ func (c *call) strided(k *constant, dims, steps []int, first int) (*constant, er
 	return out, nil
 }
 
-// as gives k other sizes, of as many values.
-func (k *constant) as(dims ...int) *constant {
+// reshape returns k with other sizes, of as many values.
+func (k *constant) reshape(dims ...int) *constant {
 	other := *k
 	other.dims = dims
 	return &other
 }
 
-// foldIdentity: the numbers are not copied, since none is ever changed.
-func (c *call) foldIdentity() (*constant, error) { return c.weights(0) }
+// foldIdentity returns the input itself, since no constant is ever changed.
+func (c *call) foldIdentity() (*constant, error) { return c.constantInput(0) }
 
 func (c *call) foldTranspose() (*constant, error) {
-	k, err := c.weights(0)
+	k, err := c.constantInput(0)
 	if err != nil {
 		return nil, err
 	}
-	perm, err := c.permutation(len(k.dims))
+	perm, err := c.transposeOrder(len(k.dims))
 	if err != nil {
 		return nil, err
 	}
@@ -154,27 +153,27 @@ func (c *call) foldTranspose() (*constant, error) {
 	for _, p := range perm {
 		dims, steps = append(dims, k.dims[p]), append(steps, all[p])
 	}
-	return c.strided(k, dims, steps, 0)
+	return c.copyStrided(k, dims, steps, 0)
 }
 
 func (c *call) foldReshape() (*constant, error) {
-	k, err := c.weights(0)
+	k, err := c.constantInput(0)
 	if err != nil {
 		return nil, err
 	}
-	list, err := c.integers(1)
+	list, err := c.integerInput(1)
 	if err != nil {
 		return nil, err
 	}
 	if len(list) > maxRank {
-		return nil, c.lack("%d axes", len(list))
+		return nil, c.errUnsupported("%d axes", len(list))
 	}
-	zeros := c.integer("allowzero", 0) != 0
+	zeros := c.integerAttribute("allowzero", 0) != 0
 	dims, open, product := make([]int, len(list)), -1, 1
 	for i, n := range list {
 		if n == 0 && !zeros {
 			if i >= len(k.dims) {
-				return nil, c.damaged("a shape %v of %v", list, k.dims)
+				return nil, c.errDamaged("a shape %v of %v", list, k.dims)
 			}
 			n = int64(k.dims[i])
 		}
@@ -183,7 +182,7 @@ func (c *call) foldReshape() (*constant, error) {
 			open = i
 			continue
 		case n < 0 || n > 0 && int64(product) > math.MaxInt32/n:
-			return nil, c.damaged("a shape %v of %v", list, k.dims)
+			return nil, c.errDamaged("a shape %v of %v", list, k.dims)
 		}
 		dims[i] = int(n)
 		product *= int(n)
@@ -193,17 +192,17 @@ func (c *call) foldReshape() (*constant, error) {
 		product *= dims[open]
 	}
 	if product != k.len() || open >= 0 && slices.Contains(dims, 0) && k.len() > 0 {
-		return nil, c.damaged("a shape %v of %v", list, k.dims)
+		return nil, c.errDamaged("a shape %v of %v", list, k.dims)
 	}
-	return k.as(dims...), nil
+	return k.reshape(dims...), nil
 }
 
 func (c *call) foldFlatten() (*constant, error) {
-	k, err := c.weights(0)
+	k, err := c.constantInput(0)
 	if err != nil {
 		return nil, err
 	}
-	at, err := c.flattenAxis(len(k.dims))
+	at, err := c.resolveFlattenAxis(len(k.dims))
 	if err != nil {
 		return nil, err
 	}
@@ -215,11 +214,11 @@ func (c *call) foldFlatten() (*constant, error) {
 			columns *= n
 		}
 	}
-	return k.as(rows, columns), nil
+	return k.reshape(rows, columns), nil
 }
 
 func (c *call) foldSqueeze() (*constant, error) {
-	k, err := c.weights(0)
+	k, err := c.constantInput(0)
 	if err != nil {
 		return nil, err
 	}
@@ -227,7 +226,7 @@ func (c *call) foldSqueeze() (*constant, error) {
 	if err != nil {
 		return nil, err
 	}
-	gone, err := c.axesAt(list, len(k.dims))
+	gone, err := c.resolveAxes(list, len(k.dims))
 	if err != nil {
 		return nil, err
 	}
@@ -235,16 +234,16 @@ func (c *call) foldSqueeze() (*constant, error) {
 	for i, n := range k.dims {
 		switch drop := slices.Contains(gone, i); {
 		case drop && n != 1:
-			return nil, c.damaged("it drops axis %d, of %d", i, n)
+			return nil, c.errDamaged("it drops axis %d, of %d", i, n)
 		case !drop && (given || n != 1):
 			dims = append(dims, n)
 		}
 	}
-	return k.as(dims...), nil
+	return k.reshape(dims...), nil
 }
 
 func (c *call) foldUnsqueeze() (*constant, error) {
-	k, err := c.weights(0)
+	k, err := c.constantInput(0)
 	if err != nil {
 		return nil, err
 	}
@@ -254,9 +253,9 @@ func (c *call) foldUnsqueeze() (*constant, error) {
 	}
 	rank := len(k.dims) + len(list)
 	if rank > maxRank {
-		return nil, c.lack("%d axes", rank)
+		return nil, c.errUnsupported("%d axes", rank)
 	}
-	places, err := c.axesAt(list, rank)
+	places, err := c.resolveAxes(list, rank)
 	if err != nil {
 		return nil, err
 	}
@@ -265,33 +264,33 @@ func (c *call) foldUnsqueeze() (*constant, error) {
 	for _, at := range places {
 		dims = slices.Insert(dims, at, 1)
 	}
-	return k.as(dims...), nil
+	return k.reshape(dims...), nil
 }
 
 func (c *call) foldShape() (*constant, error) {
-	k, err := c.weights(0)
+	k, err := c.constantInput(0)
 	if err != nil {
 		return nil, err
 	}
-	return listOf(c.part(int64s(k.dims))), nil
+	return newList(c.sliceShape(toInt64s(k.dims))), nil
 }
 
 func (c *call) foldSize() (*constant, error) {
-	k, err := c.weights(0)
+	k, err := c.constantInput(0)
 	if err != nil {
 		return nil, err
 	}
 	return &constant{kind: typeInt64, integers: []int64{int64(k.len())}}, nil
 }
 
-// listOf is a list of sizes as a constant.
-func listOf(list []int64) *constant {
+// newList returns a list of sizes as a constant.
+func newList(list []int64) *constant {
 	return &constant{kind: typeInt64, dims: []int{len(list)}, integers: append([]int64{}, list...)}
 }
 
-// shapeAt is input i, a list of sizes of what is made.
-func (c *call) shapeAt(i int) ([]int, error) {
-	list, err := c.integers(i)
+// shapeInput returns input i, a list of sizes of the output.
+func (c *call) shapeInput(i int) ([]int, error) {
+	list, err := c.integerInput(i)
 	if err != nil {
 		return nil, err
 	}
@@ -299,9 +298,9 @@ func (c *call) shapeAt(i int) ([]int, error) {
 	for j, n := range list {
 		switch {
 		case n == batchSize:
-			return nil, c.lack("the size of the batch as that of a constant")
+			return nil, c.errUnsupported("the size of the batch as that of a constant")
 		case n < 0 || n != int64(int(n)):
-			return nil, c.damaged("a shape %v", list)
+			return nil, c.errDamaged("a shape %v", list)
 		}
 		dims[j] = int(n)
 	}
@@ -310,40 +309,40 @@ func (c *call) shapeAt(i int) ([]int, error) {
 
 func (c *call) foldConstantOfShape() (*constant, error) {
 	k := &constant{kind: typeFloat, floats: []float32{0}}
-	if s := c.typed("value", kindTensor); s != nil && s.tensor != nil {
+	if s := c.typedAttribute("value", kindTensor); s != nil && s.tensor != nil {
 		var err error
-		k, err = c.decode(s.tensor)
+		k, err = c.decodeConstant(s.tensor)
 		if err != nil {
 			return nil, err
 		}
 	}
 	if k.len() != 1 {
-		return nil, c.damaged("%d values to repeat", k.len())
+		return nil, c.errDamaged("%d values to repeat", k.len())
 	}
-	dims, err := c.shapeAt(0)
+	dims, err := c.shapeInput(0)
 	if err != nil {
 		return nil, err
 	}
-	return c.strided(k, dims, make([]int, len(dims)), 0)
+	return c.copyStrided(k, dims, make([]int, len(dims)), 0)
 }
 
 func (c *call) foldExpand() (*constant, error) {
-	k, err := c.weights(0)
+	k, err := c.constantInput(0)
 	if err != nil {
 		return nil, err
 	}
-	dims, err := c.shapeAt(1)
+	dims, err := c.shapeInput(1)
 	if err != nil {
 		return nil, err
 	}
-	if dims, err = c.together(k.dims, dims); err != nil {
+	if dims, err = c.broadcastSizes(k.dims, dims); err != nil {
 		return nil, err
 	}
-	return c.stretched(k, dims)
+	return c.broadcastTo(k, dims)
 }
 
-// together are the sizes of two constants that are broadcast to each other.
-func (c *call) together(a, b []int) ([]int, error) {
+// broadcastSizes returns the common sizes of two constants that are broadcast to each other.
+func (c *call) broadcastSizes(a, b []int) ([]int, error) {
 	if len(a) < len(b) {
 		a, b = b, a
 	}
@@ -354,14 +353,14 @@ func (c *call) together(a, b []int) ([]int, error) {
 		case dims[at] == 1:
 			dims[at] = n
 		case n != 1 && n != dims[at]:
-			return nil, c.damaged("constants of %v and %v", a, b)
+			return nil, c.errDamaged("constants of %v and %v", a, b)
 		}
 	}
 	return dims, nil
 }
 
-// stretched broadcasts a constant to sizes that together gave.
-func (c *call) stretched(k *constant, dims []int) (*constant, error) {
+// broadcastTo broadcasts a constant to sizes that broadcastSizes returned.
+func (c *call) broadcastTo(k *constant, dims []int) (*constant, error) {
 	if slices.Equal(k.dims, dims) {
 		return k, nil
 	}
@@ -371,20 +370,20 @@ func (c *call) stretched(k *constant, dims []int) (*constant, error) {
 			steps[i+skip] = step
 		}
 	}
-	return c.strided(k, dims, steps, 0)
+	return c.copyStrided(k, dims, steps, 0)
 }
 
 func (c *call) foldTile() (*constant, error) {
-	k, err := c.weights(0)
+	k, err := c.constantInput(0)
 	if err != nil {
 		return nil, err
 	}
-	times, err := c.shapeAt(1)
+	times, err := c.shapeInput(1)
 	if err != nil {
 		return nil, err
 	}
 	if len(times) != len(k.dims) {
-		return nil, c.damaged("repeats %v for %v", times, k.dims)
+		return nil, c.errDamaged("repeats %v for %v", times, k.dims)
 	}
 	out := k
 	for i, n := range times { // one axis after the other: [… n·d …] is [… n d …]
@@ -393,34 +392,34 @@ func (c *call) foldTile() (*constant, error) {
 		}
 		dims, steps := slices.Insert(slices.Clone(out.dims), i, n), slices.Insert(strides(out.dims), i, 0)
 		if len(dims) > maxRank {
-			return nil, c.lack("%d axes", len(k.dims))
+			return nil, c.errUnsupported("%d axes", len(k.dims))
 		}
 		sizes := slices.Clone(out.dims)
-		if out, err = c.strided(out, dims, steps, 0); err != nil {
+		if out, err = c.copyStrided(out, dims, steps, 0); err != nil {
 			return nil, err
 		}
 		sizes[i] *= n
-		out = out.as(sizes...)
+		out = out.reshape(sizes...)
 	}
 	return out, nil
 }
 
-// foldGather picks places along an axis.
+// foldGather computes a Gather: values at some places along an axis.
 func (c *call) foldGather() (*constant, error) {
-	k, err := c.weights(0)
+	k, err := c.constantInput(0)
 	if err != nil {
 		return nil, err
 	}
-	which, err := c.weights(1)
+	which, err := c.constantInput(1)
 	if err != nil {
 		return nil, err
 	}
-	at, err := c.axisAt(c.integer("axis", 0), len(k.dims))
+	at, err := c.resolveAxis(c.integerAttribute("axis", 0), len(k.dims))
 	if err != nil {
 		return nil, err
 	}
 	if which.integers == nil {
-		return nil, c.damaged("its places are no whole numbers")
+		return nil, c.errDamaged("its places are no whole numbers")
 	}
 	outer, inner := 1, 1
 	for i, n := range k.dims {
@@ -430,19 +429,19 @@ func (c *call) foldGather() (*constant, error) {
 			inner *= n
 		}
 	}
-	out, err := c.vacant(k, slices.Concat(k.dims[:at], which.dims, k.dims[at+1:]))
+	out, err := c.newLike(k, slices.Concat(k.dims[:at], which.dims, k.dims[at+1:]))
 	if err != nil {
 		return nil, err
 	}
 	next := 0
 	for o := range outer {
 		for _, place := range which.integers {
-			i, err := c.axisAt(place, k.dims[at])
+			i, err := c.resolveAxis(place, k.dims[at])
 			if err != nil {
 				return nil, err
 			}
 			for j := range inner {
-				out.put(next, k, (o*k.dims[at]+i)*inner+j)
+				out.copyValue(next, k, (o*k.dims[at]+i)*inner+j)
 				next++
 			}
 		}
@@ -450,13 +449,13 @@ func (c *call) foldGather() (*constant, error) {
 	return out, nil
 }
 
-// foldSlice cuts a constant along some of its axes, forwards or backwards.
+// foldSlice computes a Slice along some axes, forwards or backwards.
 func (c *call) foldSlice() (*constant, error) {
-	k, err := c.weights(0)
+	k, err := c.constantInput(0)
 	if err != nil {
 		return nil, err
 	}
-	starts, ends, axes, steps, err := c.bounds()
+	starts, ends, axes, steps, err := c.readSliceBounds()
 	if err != nil {
 		return nil, err
 	}
@@ -469,9 +468,9 @@ func (c *call) foldSlice() (*constant, error) {
 		steps = slices.Repeat([]int64{1}, len(starts))
 	}
 	if len(ends) != len(starts) || len(axes) != len(starts) || len(steps) != len(starts) {
-		return nil, c.damaged("starts %v, ends %v, axes %v and steps %v", starts, ends, axes, steps)
+		return nil, c.errDamaged("starts %v, ends %v, axes %v and steps %v", starts, ends, axes, steps)
 	}
-	places, err := c.axesAt(axes, len(k.dims))
+	places, err := c.resolveAxes(axes, len(k.dims))
 	if err != nil {
 		return nil, err
 	}
@@ -479,7 +478,7 @@ func (c *call) foldSlice() (*constant, error) {
 	for i, at := range places {
 		n, step := int64(k.dims[at]), steps[i]
 		if step == 0 || starts[i] == batchSize || ends[i] == batchSize || step == batchSize {
-			return nil, c.damaged("starts %v, ends %v and steps %v", starts, ends, steps)
+			return nil, c.errDamaged("starts %v, ends %v and steps %v", starts, ends, steps)
 		}
 		bound := func(b int64) int64 {
 			if b < 0 {
@@ -505,19 +504,19 @@ func (c *call) foldSlice() (*constant, error) {
 	if slices.Contains(dims, 0) {
 		first = 0
 	}
-	return c.strided(k, dims, along, first)
+	return c.copyStrided(k, dims, along, first)
 }
 
-// bounds are a Slice's: older files have them as attributes.
-func (c *call) bounds() (starts, ends, axes, steps []int64, err error) {
+// readSliceBounds reads the bounds of a Slice; older files have them as attributes.
+func (c *call) readSliceBounds() (starts, ends, axes, steps []int64, err error) {
 	if c.model.opset < 10 {
-		return c.list("starts"), c.list("ends"), c.list("axes"), nil, nil
+		return c.listAttribute("starts"), c.listAttribute("ends"), c.listAttribute("axes"), nil, nil
 	}
 	for i, into := range []*[]int64{&starts, &ends, &axes, &steps} {
-		if i > 1 && !c.has(i+1) {
+		if i > 1 && !c.hasInput(i+1) {
 			continue
 		}
-		if *into, err = c.integers(i + 1); err != nil {
+		if *into, err = c.integerInput(i + 1); err != nil {
 			return nil, nil, nil, nil, err
 		}
 	}
@@ -526,11 +525,11 @@ func (c *call) bounds() (starts, ends, axes, steps []int64, err error) {
 
 // foldSplit cuts a constant into the node's outputs.
 func (c *call) foldSplit() (*constant, error) {
-	k, err := c.weights(0)
+	k, err := c.constantInput(0)
 	if err != nil {
 		return nil, err
 	}
-	at, err := c.axisAt(c.integer("axis", 0), len(k.dims))
+	at, err := c.resolveAxis(c.integerAttribute("axis", 0), len(k.dims))
 	if err != nil {
 		return nil, err
 	}
@@ -539,13 +538,14 @@ func (c *call) foldSplit() (*constant, error) {
 		return nil, err
 	}
 	size, count := k.dims[at], len(c.outputs)
-	if n := c.integer("num_outputs", int64(count)); n != int64(count) || given && c.attributes["num_outputs"] != nil {
-		return nil, c.damaged("num_outputs %d for %d outputs", n, count)
+	n := c.integerAttribute("num_outputs", int64(count))
+	if n != int64(count) || given && c.attributes["num_outputs"] != nil {
+		return nil, c.errDamaged("num_outputs %d for %d outputs", n, count)
 	}
 	if !given {
 		each := (size + count - 1) / count
 		if c.attributes["num_outputs"] == nil && size%count != 0 {
-			return nil, c.damaged("%d outputs of %v along axis %d", count, k.dims, at)
+			return nil, c.errDamaged("%d outputs of %v along axis %d", count, k.dims, at)
 		}
 		for i := range count {
 			list = append(list, int64(min(each, max(size-i*each, 0))))
@@ -554,18 +554,18 @@ func (c *call) foldSplit() (*constant, error) {
 	total := int64(0)
 	for _, n := range list {
 		if n < 0 || n > int64(size) {
-			return nil, c.damaged("parts %v of %v along axis %d", list, k.dims, at)
+			return nil, c.errDamaged("parts %v of %v along axis %d", list, k.dims, at)
 		}
 		total += n
 	}
 	if total != int64(size) || len(list) != count {
-		return nil, c.damaged("parts %v of %v along axis %d", list, k.dims, at)
+		return nil, c.errDamaged("parts %v of %v along axis %d", list, k.dims, at)
 	}
 	steps, first, place := strides(k.dims), (*constant)(nil), 0
 	for i, n := range list {
 		dims := slices.Clone(k.dims)
 		dims[at] = int(n)
-		part, err := c.strided(k, dims, steps, place*steps[at])
+		part, err := c.copyStrided(k, dims, steps, place*steps[at])
 		if err != nil {
 			return nil, err
 		}
@@ -579,16 +579,16 @@ func (c *call) foldSplit() (*constant, error) {
 	return first, nil
 }
 
-// foldConcat puts constants one after another along an axis.
+// foldConcat joins constants along an axis.
 func (c *call) foldConcat() (*constant, error) {
-	first, err := c.weights(0)
+	first, err := c.constantInput(0)
 	if err != nil {
 		return nil, err
 	}
 	if c.attributes["axis"] == nil {
-		return nil, c.damaged("it names no axis")
+		return nil, c.errDamaged("it names no axis")
 	}
-	at, err := c.axisAt(c.integer("axis", 0), len(first.dims))
+	at, err := c.resolveAxis(c.integerAttribute("axis", 0), len(first.dims))
 	if err != nil {
 		return nil, err
 	}
@@ -596,23 +596,23 @@ func (c *call) foldConcat() (*constant, error) {
 	dims[at] = 0
 	var all []*constant
 	for i := range c.inputs {
-		k, err := c.weights(i)
-		if err != nil {
+		var k *constant
+		if k, err = c.constantInput(i); err != nil {
 			return nil, err
 		}
 		if k.kind != first.kind || len(k.dims) != len(dims) {
-			return nil, c.damaged("input %d is %s %v, and input 0 %s %v",
+			return nil, c.errDamaged("input %d is %s %v, and input 0 %s %v",
 				i, typeName(k.kind), k.dims, typeName(first.kind), first.dims)
 		}
 		for j, n := range k.dims {
 			if j != at && n != dims[j] {
-				return nil, c.damaged("input %d is %v, and input 0 %v", i, k.dims, first.dims)
+				return nil, c.errDamaged("input %d is %v, and input 0 %v", i, k.dims, first.dims)
 			}
 		}
 		dims[at] += k.dims[at]
 		all = append(all, k)
 	}
-	out, err := c.vacant(first, dims)
+	out, err := c.newLike(first, dims)
 	if err != nil {
 		return nil, err
 	}
@@ -624,7 +624,7 @@ func (c *call) foldConcat() (*constant, error) {
 		for _, k := range all {
 			run := k.len() / outer
 			for j := range run {
-				out.put(next, k, o*run+j)
+				out.copyValue(next, k, o*run+j)
 				next++
 			}
 		}

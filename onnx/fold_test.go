@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// given is a constant's tensor, as a file has it.
-func given(name string, kind int64, dims []int, values ...float64) message {
+// encodeTensor encodes a constant's tensor.
+func encodeTensor(name string, kind int64, dims []int, values ...float64) message {
 	var raw []byte
 	for _, v := range values {
 		switch kind {
@@ -27,52 +27,55 @@ func given(name string, kind int64, dims []int, values ...float64) message {
 		}
 	}
 	var m message
-	m.integers(tensorDims, int64s(dims))
-	m.integer(tensorType, kind)
-	m.text(tensorName, name)
-	m.message(tensorRaw, raw)
+	m.appendIntegers(tensorDims, toInt64s(dims))
+	m.appendInteger(tensorType, kind)
+	m.appendText(tensorName, name)
+	m.appendMessage(tensorRaw, raw)
 	return m
 }
 
-// integers is given of int64, which float64 does not hold all.
+// integers encodes a tensor of int64; float64 does not hold all of these.
 func integers(name string, dims []int, values ...int64) message {
 	var raw []byte
 	for _, v := range values {
 		raw = binary.LittleEndian.AppendUint64(raw, uint64(v))
 	}
 	var m message
-	m.integers(tensorDims, int64s(dims))
-	m.integer(tensorType, typeInt64)
-	m.text(tensorName, name)
-	m.message(tensorRaw, raw)
+	m.appendIntegers(tensorDims, toInt64s(dims))
+	m.appendInteger(tensorType, typeInt64)
+	m.appendText(tensorName, name)
+	m.appendMessage(tensorRaw, raw)
 	return m
 }
 
-// Short forms of given: lists of int64 and of float32, named a, b, c by their places.
+// These types are short forms for inputs: lists of int64 and of float32, named a, b, c by their
+// places.
 type list []int64
 type reals []float64
 
-func given1(i int, v any) message {
+func encodeInput(i int, v any) message {
 	name := string(rune('a' + i))
 	switch v := v.(type) {
 	case list:
 		return integers(name, []int{len(v)}, v...)
 	case reals:
-		return given(name, typeFloat, []int{len(v)}, v...)
+		return encodeTensor(name, typeFloat, []int{len(v)}, v...)
 	case float64:
-		return given(name, typeFloat, []int{}, v)
+		return encodeTensor(name, typeFloat, []int{}, v)
 	case int:
 		return integers(name, []int{}, int64(v))
 	}
 	return v.(func(string) message)(name)
 }
 
-func of(kind int64, dims []int, values ...float64) func(string) message {
-	return func(name string) message { return given(name, kind, dims, values...) }
+func typed(kind int64, dims []int, values ...float64) func(string) message {
+	return func(name string) message { return encodeTensor(name, kind, dims, values...) }
 }
 
-// computed reads a model of which one node takes constants only, and returns its outputs.
-func computed(opset int64, op string, inputs []any, outputs int, attributes ...message) (all []*constant, err error) {
+// computeFold reads a model with a node of constants, and returns the node's outputs.
+func computeFold(
+	opset int64, op string, inputs []any, outputs int, attributes ...message,
+) (all []*constant, err error) {
 	s := sketch{opset: opset}
 	var names []string
 	for i, v := range inputs {
@@ -81,11 +84,11 @@ func computed(opset int64, op string, inputs []any, outputs int, attributes ...m
 			continue
 		}
 		names = append(names, string(rune('a'+i)))
-		s.weights = append(s.weights, given1(i, v))
+		s.weights = append(s.weights, encodeInput(i, v))
 	}
-	n := operation{op, "y", names, "y", attributes}.message()
+	n := operation{op, "y", names, "y", attributes}.encode()
 	for i := 1; i < outputs; i++ {
-		n.text(nodeOutputs, fmt.Sprint("y", i))
+		n.appendText(nodeOutputs, fmt.Sprint("y", i))
 	}
 	s.nodes, s.input, s.output = []message{n}, valueInfo("x", typeFloat, []int{3, 8, 8}), "y"
 	m, err := decodeModel(s.bytes(), DefaultLimits())
@@ -93,7 +96,7 @@ func computed(opset int64, op string, inputs []any, outputs int, attributes ...m
 		return nil, err
 	}
 	r := newReader(m, DefaultLimits(), nil)
-	if err := r.node(m.nodes[0]); err != nil {
+	if err := r.readNode(m.nodes[0]); err != nil {
 		return nil, err
 	}
 	for i := range outputs {
@@ -106,7 +109,7 @@ func computed(opset int64, op string, inputs []any, outputs int, attributes ...m
 	return all, nil
 }
 
-func text(k *constant) string {
+func formatConstant(k *constant) string {
 	if k == nil {
 		return "nothing"
 	}
@@ -122,9 +125,9 @@ func text(k *constant) string {
 }
 
 // square has the numbers from 1 to 6 in two rows.
-var square = of(typeInt64, []int{2, 3}, 1, 2, 3, 4, 5, 6)
+var square = typed(typeInt64, []int{2, 3}, 1, 2, 3, 4, 5, 6)
 
-// foldings are what ONNX's documentation says of its operators.
+// foldings are the results that ONNX's documentation defines.
 var foldings = []struct {
 	op         string
 	inputs     []any
@@ -132,10 +135,10 @@ var foldings = []struct {
 	want       string
 }{
 	{"Add", []any{list{1, 2}, 3}, nil, "int64[2] 4 5"},
-	{"Add", []any{of(typeFloat, []int{2, 1}, 1, 2), reals{10, 20, 30}}, nil, "float32[2 3] 11 21 31 12 22 32"},
-	{"Add", []any{of(typeInt64, []int{2, 1}, 1, 2), of(typeInt64, []int{1, 0})}, nil, "int64[2 0] "},
+	{"Add", []any{typed(typeFloat, []int{2, 1}, 1, 2), reals{10, 20, 30}}, nil, "float32[2 3] 11 21 31 12 22 32"},
+	{"Add", []any{typed(typeInt64, []int{2, 1}, 1, 2), typed(typeInt64, []int{1, 0})}, nil, "int64[2 0] "},
 	{"Add", []any{0.1, 0.2}, nil, "float32[] 0.30000001192092896"},
-	{"Add", []any{of(typeDouble, nil, 0.1), of(typeDouble, nil, 0.2)}, nil, "float64[] 0.30000000000000004"},
+	{"Add", []any{typed(typeDouble, nil, 0.1), typed(typeDouble, nil, 0.2)}, nil, "float64[] 0.30000000000000004"},
 	{"Sub", []any{list{1, 2}, 3}, nil, "int64[2] -2 -1"},
 	{"Mul", []any{list{1 << 31, -5}, list{1 << 31, 7}}, nil, "int64[2] 4611686018427387904 -35"},
 	{"Div", []any{list{7, -7, 7, -7}, list{2, 2, -2, -2}}, nil, "int64[4] 3 -3 -3 3"},
@@ -166,17 +169,17 @@ var foldings = []struct {
 	{"LessOrEqual", []any{list{1, 2, 3}, 2}, nil, "bool[3] 1 1 0"},
 	{"Greater", []any{reals{1, 2, math.NaN()}, 1.5}, nil, "bool[3] 0 1 0"},
 	{"GreaterOrEqual", []any{reals{1, 2, math.NaN()}, 2.0}, nil, "bool[3] 0 1 0"},
-	{"Not", []any{of(typeBool, []int{2}, 0, 1)}, nil, "bool[2] 1 0"},
-	{"And", []any{of(typeBool, []int{2}, 0, 1), of(typeBool, nil, 1)}, nil, "bool[2] 0 1"},
-	{"Or", []any{of(typeBool, []int{2}, 0, 1), of(typeBool, nil, 0)}, nil, "bool[2] 0 1"},
-	{"Where", []any{of(typeBool, []int{2, 1}, 1, 0), list{1, 2}, 9}, nil, "int64[2 2] 1 2 9 9"},
+	{"Not", []any{typed(typeBool, []int{2}, 0, 1)}, nil, "bool[2] 1 0"},
+	{"And", []any{typed(typeBool, []int{2}, 0, 1), typed(typeBool, nil, 1)}, nil, "bool[2] 0 1"},
+	{"Or", []any{typed(typeBool, []int{2}, 0, 1), typed(typeBool, nil, 0)}, nil, "bool[2] 0 1"},
+	{"Where", []any{typed(typeBool, []int{2, 1}, 1, 0), list{1, 2}, 9}, nil, "int64[2 2] 1 2 9 9"},
 	{"ReduceSum", []any{square, list{0}}, nil, "int64[1 3] 5 7 9"},
 	{"ReduceSum", []any{square, list{-1}}, []message{intAttribute("keepdims", 0)}, "int64[2] 6 15"},
 	{"ReduceSum", []any{list{1, 2}}, []message{intAttribute("noop_with_empty_axes", 1)}, "int64[2] 1 2"},
 	{"ReduceMean", []any{reals{1, 2, 6}}, []message{intAttribute("keepdims", 0)}, "float32[] 3"},
 	{"ReduceProd", []any{list{2, 3, 7}}, []message{intAttribute("keepdims", 0)}, "int64[] 42"},
 	{"ReduceMax", []any{list{2, 7, 3}}, nil, "int64[1] 7"},
-	{"ReduceMin", []any{of(typeFloat, []int{2, 1, 2}, 4, 3, 2, 5), list{0, 2}}, nil, "float32[1 1 1] 2"},
+	{"ReduceMin", []any{typed(typeFloat, []int{2, 1, 2}, 4, 3, 2, 5), list{0, 2}}, nil, "float32[1 1 1] 2"},
 	{"Identity", []any{list{3}}, nil, "int64[1] 3"},
 	{"Cast", []any{reals{2.9, -2.9}}, []message{intAttribute("to", typeInt64)}, "int64[2] 2 -2"},
 	{"Cast", []any{reals{0.5, 0}}, []message{intAttribute("to", typeBool)}, "bool[2] 1 0"},
@@ -186,9 +189,10 @@ var foldings = []struct {
 		[]message{intAttribute("to", typeBFloat16)}, "bfloat16[2] 0.10009765625 1.0078125"},
 	{"Cast", []any{list{1<<24 + 1}}, []message{intAttribute("to", typeFloat)}, "float32[1] 1.6777216e+07"},
 	{"Cast", []any{list{1<<24 + 1}}, []message{intAttribute("to", typeDouble)}, "float64[1] 1.6777217e+07"},
-	{"Shape", []any{of(typeFloat, []int{2, 3}, 1, 2, 3, 4, 5, 6)}, nil, "int64[2] 2 3"},
-	{"Shape", []any{of(typeFloat, []int{2, 3}, 1, 2, 3, 4, 5, 6)}, []message{intAttribute("start", -1)}, "int64[1] 3"},
-	{"Size", []any{of(typeFloat, []int{2, 3}, 1, 2, 3, 4, 5, 6)}, nil, "int64[] 6"},
+	{"Shape", []any{typed(typeFloat, []int{2, 3}, 1, 2, 3, 4, 5, 6)}, nil, "int64[2] 2 3"},
+	{"Shape", []any{typed(typeFloat, []int{2, 3}, 1, 2, 3, 4, 5, 6)}, []message{intAttribute("start", -1)},
+		"int64[1] 3"},
+	{"Size", []any{typed(typeFloat, []int{2, 3}, 1, 2, 3, 4, 5, 6)}, nil, "int64[] 6"},
 	{"ConstantOfShape", []any{list{2, 1}}, nil, "float32[2 1] 0 0"},
 	{"ConstantOfShape", []any{list{0}}, nil, "float32[0] "},
 	{"ConstantOfShape", []any{list{}}, nil, "float32[] 0"},
@@ -198,7 +202,7 @@ var foldings = []struct {
 	{"Range", []any{0.0, 1.0, 0.25}, nil, "float32[4] 0 0.25 0.5 0.75"},
 	{"Gather", []any{list{5, 6, 7}, -1}, nil, "int64[] 7"},
 	{"Gather", []any{square, list{2, 0}}, []message{intAttribute("axis", 1)}, "int64[2 2] 3 1 6 4"},
-	{"Gather", []any{square, of(typeInt64, []int{1, 1}, 1)}, nil, "int64[1 1 3] 4 5 6"},
+	{"Gather", []any{square, typed(typeInt64, []int{1, 1}, 1)}, nil, "int64[1 1 3] 4 5 6"},
 	{"Slice", []any{list{0, 1, 2, 3, 4}, list{1}, list{-1}}, nil, "int64[3] 1 2 3"},
 	{"Slice", []any{list{0, 1, 2, 3, 4}, list{-1}, list{-99}, list{0}, list{-2}}, nil, "int64[3] 4 2 0"},
 	{"Slice", []any{list{0, 1, 2, 3, 4}, list{0}, list{math.MaxInt64}, list{-1}, list{math.MaxInt64}}, nil,
@@ -206,22 +210,22 @@ var foldings = []struct {
 	{"Slice", []any{list{0, 1, 2, 3, 4}, list{4}, list{2}}, nil, "int64[0] "},
 	{"Slice", []any{square, list{0, 1}, list{1, 3}, list{-2, 1}}, nil, "int64[1 2] 2 3"},
 	{"Concat", []any{list{1}, list{2, 3}}, []message{intAttribute("axis", 0)}, "int64[3] 1 2 3"},
-	{"Concat", []any{of(typeInt64, []int{2, 1}, 1, 2), of(typeInt64, []int{2, 2}, 3, 4, 5, 6)},
+	{"Concat", []any{typed(typeInt64, []int{2, 1}, 1, 2), typed(typeInt64, []int{2, 2}, 3, 4, 5, 6)},
 		[]message{intAttribute("axis", -1)}, "int64[2 3] 1 3 4 2 5 6"},
 	{"Transpose", []any{square}, nil, "int64[3 2] 1 4 2 5 3 6"},
 	{"Reshape", []any{list{1, 2, 3, 4}, list{-1, 2}}, nil, "int64[2 2] 1 2 3 4"},
-	{"Reshape", []any{of(typeInt64, []int{2, 1}, 1, 2), list{0}}, nil, "int64[2] 1 2"},
+	{"Reshape", []any{typed(typeInt64, []int{2, 1}, 1, 2), list{0}}, nil, "int64[2] 1 2"},
 	{"Reshape", []any{list{}, list{-1, 2}}, nil, "int64[0 2] "},
 	{"Reshape", []any{list{}, list{3, 0}}, []message{intAttribute("allowzero", 1)}, "int64[3 0] "},
-	{"Flatten", []any{of(typeInt64, []int{2, 1, 2}, 1, 2, 3, 4)},
+	{"Flatten", []any{typed(typeInt64, []int{2, 1, 2}, 1, 2, 3, 4)},
 		[]message{intAttribute("axis", 2)}, "int64[2 2] 1 2 3 4"},
-	{"Flatten", []any{of(typeInt64, []int{2, 1}, 1, 2)}, []message{intAttribute("axis", 0)}, "int64[1 2] 1 2"},
-	{"Squeeze", []any{of(typeInt64, []int{1, 2, 1}, 1, 2)}, nil, "int64[2] 1 2"},
-	{"Squeeze", []any{of(typeInt64, []int{1, 2, 1}, 1, 2), list{-1}}, nil, "int64[1 2] 1 2"},
+	{"Flatten", []any{typed(typeInt64, []int{2, 1}, 1, 2)}, []message{intAttribute("axis", 0)}, "int64[1 2] 1 2"},
+	{"Squeeze", []any{typed(typeInt64, []int{1, 2, 1}, 1, 2)}, nil, "int64[2] 1 2"},
+	{"Squeeze", []any{typed(typeInt64, []int{1, 2, 1}, 1, 2), list{-1}}, nil, "int64[1 2] 1 2"},
 	{"Unsqueeze", []any{list{1, 2}, list{0, -1}}, nil, "int64[1 2 1] 1 2"},
-	{"Expand", []any{of(typeInt64, []int{2, 1}, 1, 2), list{1, 3}}, nil, "int64[2 3] 1 1 1 2 2 2"},
+	{"Expand", []any{typed(typeInt64, []int{2, 1}, 1, 2), list{1, 3}}, nil, "int64[2 3] 1 1 1 2 2 2"},
 	{"Expand", []any{list{1, 2}, list{2, 1}}, nil, "int64[2 2] 1 2 1 2"},
-	{"Tile", []any{of(typeInt64, []int{2, 2}, 1, 2, 3, 4), list{2, 2}}, nil,
+	{"Tile", []any{typed(typeInt64, []int{2, 2}, 1, 2, 3, 4), list{2, 2}}, nil,
 		"int64[4 4] 1 2 1 2 3 4 3 4 1 2 1 2 3 4 3 4"},
 	{"Tile", []any{list{1, 2}, list{0}}, nil, "int64[0] "},
 }
@@ -231,11 +235,11 @@ func TestFold(t *testing.T) {
 	met := map[string]bool{"Split": true}
 	for _, f := range foldings {
 		met[f.op] = true
-		all, err := computed(18, f.op, f.inputs, 1, f.attributes...)
-		if err != nil || text(all[0]) != f.want {
+		all, err := computeFold(18, f.op, f.inputs, 1, f.attributes...)
+		if err != nil || formatConstant(all[0]) != f.want {
 			t.Errorf("%s: %v, error %v; want %s", f.op, all, err, f.want)
 			if err == nil {
-				t.Log(text(all[0]))
+				t.Log(formatConstant(all[0]))
 			}
 		}
 	}
@@ -258,13 +262,13 @@ func TestFoldOld(t *testing.T) {
 			[]message{intsAttribute("starts", 1), intsAttribute("ends", 9), intsAttribute("axes", 1)},
 			"int64[2 2] 2 3 5 6"},
 		{"Slice", square, []message{intsAttribute("starts", 1), intsAttribute("ends", 9)}, "int64[1 3] 4 5 6"},
-		{"Squeeze", of(typeInt64, []int{1, 1}, 7), []message{intsAttribute("axes", 0)}, "int64[1] 7"},
+		{"Squeeze", typed(typeInt64, []int{1, 1}, 7), []message{intsAttribute("axes", 0)}, "int64[1] 7"},
 		{"Unsqueeze", list{7}, []message{intsAttribute("axes", 1)}, "int64[1 1] 7"},
 		{"ReduceMax", square, []message{intsAttribute("axes", 0), intAttribute("keepdims", 0)}, "int64[3] 4 5 6"},
 		{"Clip", reals{-1, 7}, []message{floatAttribute("max", 6)}, "float32[2] -1 6"},
 	} {
-		all, err := computed(9, f.op, []any{f.input}, 1, f.attributes...)
-		if err != nil || text(all[0]) != f.want {
+		all, err := computeFold(9, f.op, []any{f.input}, 1, f.attributes...)
+		if err != nil || formatConstant(all[0]) != f.want {
 			t.Errorf("%s: %v; want %s", f.op, err, f.want)
 		}
 	}
@@ -281,17 +285,17 @@ func TestFoldSplit(t *testing.T) {
 		{[]any{list{1, 2, 3, 4}}, nil, 2, []string{"int64[2] 1 2", "int64[2] 3 4"}},
 		{[]any{list{1, 2, 3}, list{1, 2}}, nil, 2, []string{"int64[1] 1", "int64[2] 2 3"}},
 		{[]any{list{1, 2, 3}}, []message{intAttribute("num_outputs", 2)}, 2, []string{"int64[2] 1 2", "int64[1] 3"}},
-		{[]any{of(typeInt64, []int{2, 2}, 1, 2, 3, 4)},
+		{[]any{typed(typeInt64, []int{2, 2}, 1, 2, 3, 4)},
 			[]message{intAttribute("axis", 1)}, 2, []string{"int64[2 1] 1 3", "int64[2 1] 2 4"}},
 	} {
-		all, err := computed(18, "Split", f.inputs, f.outputs, f.attributes...)
+		all, err := computeFold(18, "Split", f.inputs, f.outputs, f.attributes...)
 		if err != nil {
 			t.Errorf("%v: %v", f.want, err)
 			continue
 		}
 		for i, k := range all {
-			if text(k) != f.want[i] {
-				t.Errorf("output %d is %s, want %s", i, text(k), f.want[i])
+			if formatConstant(k) != f.want[i] {
+				t.Errorf("output %d is %s, want %s", i, formatConstant(k), f.want[i])
 			}
 		}
 	}
@@ -299,6 +303,8 @@ func TestFoldSplit(t *testing.T) {
 
 // TestFoldRefuses checks that results that are undefined or huge give an error of one of the
 // package's types.
+//
+//nolint:funlen // a table of cases
 func TestFoldRefuses(t *testing.T) {
 	const tera = 1_000_000_000_000
 	for _, f := range []struct {
@@ -308,10 +314,10 @@ func TestFoldRefuses(t *testing.T) {
 		want       string
 	}{
 		{"Add", []any{list{math.MaxInt64}, 1}, nil, "no result"},
-		{"Add", []any{of(typeInt32, nil, math.MaxInt32), of(typeInt32, nil, 1)}, nil, "no int32"},
+		{"Add", []any{typed(typeInt32, nil, math.MaxInt32), typed(typeInt32, nil, 1)}, nil, "no int32"},
 		{"Add", []any{list{1}, 1.0}, nil, "a int64 and a float32"},
 		{"Add", []any{list{1, 2}, list{1, 2, 3}}, nil, "constants of [2] and [3]"},
-		{"Add", []any{of(typeBool, nil, 1), of(typeBool, nil, 1)}, nil, "with a bool"},
+		{"Add", []any{typed(typeBool, nil, 1), typed(typeBool, nil, 1)}, nil, "with a bool"},
 		{"Add", []any{list{1}, 1, 1}, nil, "an input 2"},
 		{"Add", []any{list{1}}, nil, "input 1 is missing"},
 		{"Add", []any{list{1}, 1}, []message{intAttribute("axis", 1)}, `an attribute "axis"`},
@@ -358,7 +364,7 @@ func TestFoldRefuses(t *testing.T) {
 		{"Slice", []any{list{1}, list{0, 0}, list{1, 1}, list{0, -1}}, nil, "axis 0 twice"},
 		{"Concat", []any{list{1}, reals{1}}, []message{intAttribute("axis", 0)}, "input 1 is float32"},
 		{"Concat", []any{list{1}, list{1}}, nil, "names no axis"},
-		{"Concat", []any{of(typeInt64, []int{1, 2}, 1, 2), of(typeInt64, []int{1, 1}, 1)},
+		{"Concat", []any{typed(typeInt64, []int{1, 2}, 1, 2), typed(typeInt64, []int{1, 1}, 1)},
 			[]message{intAttribute("axis", 0)}, "input 1 is [1 1]"},
 		{"Reshape", []any{list{1, 2, 3}, list{-1, 2}}, nil, "a shape [-1 2] of [3]"},
 		{"Reshape", []any{list{1, 2, 3}, list{-1, -1}}, nil, "a shape [-1 -1]"},
@@ -377,7 +383,7 @@ func TestFoldRefuses(t *testing.T) {
 		{"Split", []any{list{1, 2, 3}}, nil, "2 outputs of [3]"},
 		{"Split", []any{list{1, 2, 3}}, []message{intAttribute("num_outputs", 3)}, "num_outputs 3 for 2 outputs"},
 	} {
-		_, err := computed(18, f.op, f.inputs, 2, f.attributes...)
+		_, err := computeFold(18, f.op, f.inputs, 2, f.attributes...)
 		checkError(t, f.op, err)
 		if err == nil || !strings.Contains(err.Error(), f.want) || !strings.Contains(err.Error(), `"y"`) {
 			t.Errorf("%s: error %v; it lacks %q or the node", f.op, err, f.want)
@@ -388,7 +394,7 @@ func TestFoldRefuses(t *testing.T) {
 // TestFoldTogether checks that the nodes of a file share one budget, which grows with its weights.
 func TestFoldTogether(t *testing.T) {
 	s := soundSketch()
-	s.weights = []message{given("n", typeInt64, []int{1}, 1<<16)}
+	s.weights = []message{encodeTensor("n", typeInt64, []int{1}, 1<<16)}
 	s.nodes = append(s.nodes, sketchNode("Expand", "x,shape", "y"))
 	var names []string
 	var nodes []message
@@ -398,7 +404,7 @@ func TestFoldTogether(t *testing.T) {
 	}
 	nodes = append(nodes, sketchNode("Concat", strings.Join(names, ","), "all", intAttribute("axis", 0)),
 		sketchNode("Add", "x,all", "y"))
-	before(nodes...)(&s)
+	prepend(nodes...)(&s)
 	_, _, err := Read(s.bytes(), DefaultLimits())
 	checkError(t, "many", err)
 	if err == nil || !strings.Contains(err.Error(), `node "k`) {
@@ -408,6 +414,8 @@ func TestFoldTogether(t *testing.T) {
 
 // TestBatchFolded checks that the batch's size can be moved like a constant, but not be computed
 // with.
+//
+//nolint:funlen // a table of cases
 func TestBatchFolded(t *testing.T) {
 	sizes := sketchNode("Shape", "x", "sizes")
 	for _, c := range []struct {
@@ -459,15 +467,16 @@ func TestBatchFolded(t *testing.T) {
 			"the size of the batch"},
 	} {
 		s := soundSketch()
-		before(c.nodes...)(&s)
-		s.weights = []message{given("zero", typeInt64, []int{1}, 0), given("rest", typeInt64, []int{3}, 3, 1, 64),
-			given("ones", typeInt64, []int{4}, 1, 1, 1,
+		prepend(c.nodes...)(&s)
+		s.weights = []message{encodeTensor("zero", typeInt64, []int{1}, 0),
+			encodeTensor("rest", typeInt64, []int{3}, 3, 1, 64),
+			encodeTensor("ones", typeInt64, []int{4}, 1, 1, 1,
 				1),
-			given("minus", typeInt64, []int{4}, -1, -1, -1, -1), given("ones1", typeInt64, []int{1}, 1),
-			given("eights", typeInt64, []int{2}, 8,
+			encodeTensor("minus", typeInt64, []int{4}, -1, -1, -1, -1), encodeTensor("ones1", typeInt64, []int{1}, 1),
+			encodeTensor("eights", typeInt64, []int{2}, 8,
 				8)}
 		if c.name == "times three" {
-			s.weights[1] = given("rest", typeInt64, []int{1}, 3)
+			s.weights[1] = encodeTensor("rest", typeInt64, []int{1}, 3)
 		}
 		_, _, err := Read(s.bytes(), DefaultLimits())
 		checkError(t, c.name, err)

@@ -9,10 +9,10 @@ import (
 	"garb/internal/kernel"
 )
 
-// newConstant makes a constant of n values that are zero.
+// newConstant returns a constant of n values that are zero.
 func newConstant(kind int64, dims []int, n int) *constant {
 	k := &constant{kind: kind, dims: dims}
-	if !floating(kind) {
+	if !isFloating(kind) {
 		k.integers = make([]int64, n)
 		return k
 	}
@@ -23,12 +23,12 @@ func newConstant(kind int64, dims []int, n int) *constant {
 	return k
 }
 
-// floating reports whether a type is one of floating point.
-func floating(kind int64) bool {
+// isFloating tells whether a type is one of floating point.
+func isFloating(kind int64) bool {
 	return kind == typeFloat || kind == typeDouble || kind == typeFloat16 || kind == typeBFloat16
 }
 
-// typeName is ONNX's name for a type.
+// typeName returns ONNX's name of a type.
 func typeName(kind int64) string {
 	names := map[int64]string{
 		typeFloat: "float32", typeUint8: "uint8", typeInt8: "int8", typeInt32: "int32", typeInt64: "int64",
@@ -38,8 +38,8 @@ func typeName(kind int64) string {
 	return names[kind]
 }
 
-// put sets value i to value j of another constant of the same type.
-func (k *constant) put(i int, from *constant, j int) {
+// copyValue sets value i to value j of another constant of the same type.
+func (k *constant) copyValue(i int, from *constant, j int) {
 	switch {
 	case k.integers != nil:
 		k.integers[i] = from.integers[j]
@@ -51,7 +51,7 @@ func (k *constant) put(i int, from *constant, j int) {
 	}
 }
 
-// number is value i of floating point.
+// number returns value i of floating point.
 func (k *constant) number(i int) float64 {
 	if k.doubles != nil {
 		return k.doubles[i]
@@ -74,70 +74,70 @@ func (k *constant) setNumber(i int, v float64) {
 	k.floats[i] = float32(v)
 }
 
-// ranges are those of the whole numbers of each type.
+// ranges are the ranges of the whole numbers of each type.
 var ranges = map[int64][2]int64{
 	typeUint8: {0, math.MaxUint8}, typeInt8: {math.MinInt8, math.MaxInt8}, typeBool: {0, 1},
 	typeInt32: {math.MinInt32, math.MaxInt32}, typeInt64: {batchSize + 1, math.MaxInt64},
 }
 
-// setWhole sets value i of whole numbers, and fails if its type cannot hold it.
+// setWhole sets value i of whole numbers, and returns an error if its type cannot hold it.
 func (c *call) setWhole(k *constant, i int, v int64) error {
 	if limits := ranges[k.kind]; v < limits[0] || v > limits[1] {
-		return c.damaged("a result that is no %s", typeName(k.kind))
+		return c.errDamaged("a result that is no %s", typeName(k.kind))
 	}
 	k.integers[i] = v
 	return nil
 }
 
-// knownSize fails for the size of the batch, which is no number.
+// knownSize returns an error if a number stands for the size of the batch, which is not known.
 func (c *call) knownSize(values ...int64) error {
 	if slices.Contains(values, batchSize) {
-		return c.lack("the size of the batch as a number")
+		return c.errUnsupported("the size of the batch as a number")
 	}
 	return nil
 }
 
-// pairing is an operator of two constants, of floating point or whole: nil for neither. A
-// float32 result is right when rounded from the float64 one, which has more than twice its
-// digits. whole reports whether there is a result.
+// pairing is an operator of two constants, of floating point or whole: nil for neither. A float32
+// result is exact when rounded from the float64 one, which has more than twice its digits. whole
+// also tells whether there is a result.
 type pairing struct {
 	float func(a, b float64) float64
 	whole func(a, b int64) (int64, bool)
-	// neutral tells the numbers that leave the size of a batch as it is: on the right, and on
-	// the left if either.
-	neutral func(int64) bool
-	either  bool
+	// neutral tells whether a number leaves the size of a batch as it is: on the right, and if
+	// commutative also on the left.
+	neutral     func(int64) bool
+	commutative bool
 }
 
 var (
-	sums        = &pairing{func(a, b float64) float64 { return a + b }, sumOf, zero, true}
-	differences = &pairing{func(a, b float64) float64 { return a - b }, differenceOf, zero, false}
-	products    = &pairing{func(a, b float64) float64 { return a * b }, productOf, one, true}
-	quotients   = &pairing{func(a, b float64) float64 { return a / b }, quotientOf, one, false}
+	sums        = &pairing{func(a, b float64) float64 { return a + b }, addIntegers, isZero, true}
+	differences = &pairing{func(a, b float64) float64 { return a - b }, subtractIntegers, isZero, false}
+	products    = &pairing{func(a, b float64) float64 { return a * b }, multiplyIntegers, isOne, true}
+	quotients   = &pairing{func(a, b float64) float64 { return a / b }, divideIntegers, isOne, false}
 	smallest    = &pairing{smaller, func(a, b int64) (int64, bool) { return min(a, b), true }, never, true}
-	largest     = &pairing{larger, func(a, b int64) (int64, bool) { return max(a, b), true }, atMostOne, true}
+	largest     = &pairing{larger, func(a, b int64) (int64, bool) { return max(a, b), true }, isAtMostOne, true}
 )
 
-func zero(n int64) bool      { return n == 0 }
-func one(n int64) bool       { return n == 1 }
-func never(int64) bool       { return false }
-func atMostOne(n int64) bool { return n <= 1 } // a batch has a picture at least
+func isZero(n int64) bool      { return n == 0 }
+func isOne(n int64) bool       { return n == 1 }
+func never(int64) bool         { return false }
+func isAtMostOne(n int64) bool { return n <= 1 } // a batch has a picture at least
 
-// smaller and larger are NaN if one of two is.
+// smaller returns NaN if one of the two is NaN, as larger does.
 func smaller(a, b float64) float64 { return min(a, b) }
 func larger(a, b float64) float64  { return max(a, b) }
 
-func sumOf(a, b int64) (int64, bool) {
+func addIntegers(a, b int64) (int64, bool) {
 	sum := a + b
 	return sum, (a < 0) != (b < 0) || (sum < 0) == (a < 0)
 }
 
-func differenceOf(a, b int64) (int64, bool) {
+func subtractIntegers(a, b int64) (int64, bool) {
 	d := a - b
 	return d, (a < 0) == (b < 0) || (d < 0) == (a < 0)
 }
 
-func productOf(a, b int64) (int64, bool) {
+func multiplyIntegers(a, b int64) (int64, bool) {
 	high, low := mathbits.Mul64(magnitude(a), magnitude(b))
 	return a * b, high == 0 && low <= math.MaxInt64
 }
@@ -149,8 +149,8 @@ func magnitude(a int64) uint64 {
 	return uint64(a)
 }
 
-// quotientOf is towards zero.
-func quotientOf(a, b int64) (int64, bool) {
+// divideIntegers rounds towards zero.
+func divideIntegers(a, b int64) (int64, bool) {
 	if b == 0 {
 		return 0, false
 	}
@@ -158,25 +158,25 @@ func quotientOf(a, b int64) (int64, bool) {
 }
 
 func (o *pairing) fold(c *call) (*constant, error) {
-	a, err := c.weights(0)
+	a, err := c.constantInput(0)
 	if err != nil {
 		return nil, err
 	}
-	b, err := c.weights(1)
+	b, err := c.constantInput(1)
 	if err != nil {
 		return nil, err
 	}
 	return o.apply(c, a, b)
 }
 
-// foldAll is for operators of any number of inputs.
+// foldAll computes operators of any number of inputs.
 func (o *pairing) foldAll(c *call) (*constant, error) {
-	all, err := c.weights(0)
+	all, err := c.constantInput(0)
 	if err != nil {
 		return nil, err
 	}
 	for i := range c.inputs[1:] {
-		next, err := c.weights(i + 1)
+		next, err := c.constantInput(i + 1)
 		if err != nil {
 			return nil, err
 		}
@@ -187,19 +187,19 @@ func (o *pairing) foldAll(c *call) (*constant, error) {
 	return all, nil
 }
 
-// broadcast gives two constants of one type the same sizes.
+// broadcast returns two constants of one type broadcast to the same sizes.
 func (c *call) broadcast(a, b *constant) (*constant, *constant, error) {
 	if a.kind != b.kind {
-		return nil, nil, c.damaged("a %s and a %s", typeName(a.kind), typeName(b.kind))
+		return nil, nil, c.errDamaged("a %s and a %s", typeName(a.kind), typeName(b.kind))
 	}
-	dims, err := c.together(a.dims, b.dims)
+	dims, err := c.broadcastSizes(a.dims, b.dims)
 	if err != nil {
 		return nil, nil, err
 	}
-	if a, err = c.stretched(a, dims); err != nil {
+	if a, err = c.broadcastTo(a, dims); err != nil {
 		return nil, nil, err
 	}
-	b, err = c.stretched(b, dims)
+	b, err = c.broadcastTo(b, dims)
 	return a, b, err
 }
 
@@ -208,14 +208,14 @@ func (o *pairing) apply(c *call, a, b *constant) (*constant, error) {
 	if err != nil {
 		return nil, err
 	}
-	if a.kind == typeBool || !floating(a.kind) && o.whole == nil || floating(a.kind) && o.float == nil {
-		return nil, c.lack("a %s", typeName(a.kind))
+	if a.kind == typeBool || !isFloating(a.kind) && o.whole == nil || isFloating(a.kind) && o.float == nil {
+		return nil, c.errUnsupported("a %s", typeName(a.kind))
 	}
-	out, err := c.vacant(a, a.dims)
+	out, err := c.newLike(a, a.dims)
 	if err != nil {
 		return nil, err
 	}
-	if floating(a.kind) {
+	if isFloating(a.kind) {
 		for i := range out.floats {
 			out.setNumber(i, o.float(a.number(i), b.number(i)))
 		}
@@ -223,7 +223,7 @@ func (o *pairing) apply(c *call, a, b *constant) (*constant, error) {
 	}
 	for i := range out.integers {
 		x, y := a.integers[i], b.integers[i]
-		if x == batchSize && o.neutral(y) || y == batchSize && o.either && o.neutral(x) {
+		if x == batchSize && o.neutral(y) || y == batchSize && o.commutative && o.neutral(x) {
 			out.integers[i] = batchSize
 			continue
 		}
@@ -232,7 +232,7 @@ func (o *pairing) apply(c *call, a, b *constant) (*constant, error) {
 		}
 		v, ok := o.whole(x, y)
 		if !ok {
-			return nil, c.damaged("no result for %d and %d", x, y)
+			return nil, c.errDamaged("no result for %d and %d", x, y)
 		}
 		if err := c.setWhole(out, i, v); err != nil {
 			return nil, err
@@ -241,7 +241,8 @@ func (o *pairing) apply(c *call, a, b *constant) (*constant, error) {
 	return out, nil
 }
 
-// foldMod: with fmod the rest has the sign of the dividend, without that of the divisor.
+// foldMod computes the remainder: with fmod it has the sign of the dividend, without that of the
+// divisor.
 func (c *call) foldMod() (*constant, error) {
 	o := &pairing{neutral: never, whole: func(a, b int64) (int64, bool) {
 		if b == 0 {
@@ -253,7 +254,7 @@ func (c *call) foldMod() (*constant, error) {
 		}
 		return r, true
 	}}
-	if c.integer("fmod", 0) != 0 {
+	if c.integerAttribute("fmod", 0) != 0 {
 		o = &pairing{neutral: never, float: math.Mod, whole: func(a, b int64) (int64, bool) {
 			if b == 0 {
 				return 0, false
@@ -264,38 +265,38 @@ func (c *call) foldMod() (*constant, error) {
 	return o.fold(c)
 }
 
-// foldPow has the type of the base, whatever that of the exponent is.
+// foldPow computes a power; its type is that of the base.
 func (c *call) foldPow() (*constant, error) {
-	base, err := c.weights(0)
+	base, err := c.constantInput(0)
 	if err != nil {
 		return nil, err
 	}
-	exponent, err := c.weights(1)
+	exponent, err := c.constantInput(1)
 	if err != nil {
 		return nil, err
 	}
 	if base.kind == typeBool || exponent.kind == typeBool {
-		return nil, c.lack("a bool")
+		return nil, c.errUnsupported("a bool")
 	}
 	kind := base.kind
-	if floating(base.kind) || floating(exponent.kind) {
-		if base, err = c.converted(base, typeDouble); err != nil {
+	if isFloating(base.kind) || isFloating(exponent.kind) {
+		if base, err = c.convert(base, typeDouble); err != nil {
 			return nil, err
 		}
-		if exponent, err = c.converted(exponent, typeDouble); err != nil {
+		if exponent, err = c.convert(exponent, typeDouble); err != nil {
 			return nil, err
 		}
-	} else if exponent, err = c.converted(exponent, base.kind); err != nil {
+	} else if exponent, err = c.convert(exponent, base.kind); err != nil {
 		return nil, err
 	}
-	out, err := (&pairing{float: math.Pow, whole: powerOf, neutral: one}).apply(c, base, exponent)
+	out, err := (&pairing{float: math.Pow, whole: power, neutral: isOne}).apply(c, base, exponent)
 	if err != nil {
 		return nil, err
 	}
-	return c.converted(out, kind)
+	return c.convert(out, kind)
 }
 
-func powerOf(base, exponent int64) (power int64, ok bool) {
+func power(base, exponent int64) (result int64, ok bool) {
 	switch {
 	case base == 1 || exponent == 0:
 		return 1, true
@@ -306,40 +307,40 @@ func powerOf(base, exponent int64) (power int64, ok bool) {
 	case exponent < 0:
 		return 0, true // a fraction, towards zero
 	}
-	power, ok = 1, true
+	result = 1
 	for range min(exponent, 64) { // any other base is out of range by then
-		if power, ok = productOf(power, base); !ok {
+		if result, ok = multiplyIntegers(result, base); !ok {
 			return 0, false
 		}
 	}
-	return power, true
+	return result, true
 }
 
-// foldClip is min(max(x, low), high), with both bounds of x's type.
+// foldClip computes min(max(x, low), high), with both bounds of x's type.
 func (c *call) foldClip() (*constant, error) {
-	k, err := c.weights(0)
+	k, err := c.constantInput(0)
 	if err != nil {
 		return nil, err
 	}
 	var low, high *constant
 	if c.model.opset < 11 {
 		for name, into := range map[string]**constant{"min": &low, "max": &high} {
-			if c.typed(name, kindFloat) != nil {
-				*into = &constant{kind: typeFloat, floats: []float32{c.float(name, 0)}}
+			if c.typedAttribute(name, kindFloat) != nil {
+				*into = &constant{kind: typeFloat, floats: []float32{c.floatAttribute(name, 0)}}
 			}
 		}
 	} else {
 		for i, into := range []**constant{&low, &high} {
-			if !c.has(i + 1) {
+			if !c.hasInput(i + 1) {
 				continue
 			}
-			if *into, err = c.weights(i + 1); err != nil {
+			if *into, err = c.constantInput(i + 1); err != nil {
 				return nil, err
 			}
 			if (*into).len() != 1 {
-				return nil, c.damaged("a bound of %v", (*into).dims)
+				return nil, c.errDamaged("a bound of %v", (*into).dims)
 			}
-			*into = (*into).as()
+			*into = (*into).reshape()
 		}
 	}
 	if low != nil {
@@ -372,14 +373,14 @@ var (
 )
 
 func (o mapping) fold(c *call) (*constant, error) {
-	k, err := c.weights(0)
+	k, err := c.constantInput(0)
 	if err != nil {
 		return nil, err
 	}
-	if k.kind == typeBool || !floating(k.kind) && o.whole == nil {
-		return nil, c.lack("a %s", typeName(k.kind))
+	if k.kind == typeBool || !isFloating(k.kind) && o.whole == nil {
+		return nil, c.errUnsupported("a %s", typeName(k.kind))
 	}
-	out, err := c.vacant(k, k.dims)
+	out, err := c.newLike(k, k.dims)
 	if err != nil {
 		return nil, err
 	}
@@ -398,8 +399,8 @@ func (o mapping) fold(c *call) (*constant, error) {
 	return out, nil
 }
 
-// bothOf reads an operator's two inputs, and gives them one shape.
-func (c *call) bothOf(read func(input int) (*constant, error)) (a, b *constant, err error) {
+// readOperands returns an operator's two inputs, broadcast to one shape.
+func (c *call) readOperands(read func(input int) (*constant, error)) (a, b *constant, err error) {
 	if a, err = read(0); err != nil {
 		return nil, nil, err
 	}
@@ -409,7 +410,7 @@ func (c *call) bothOf(read func(input int) (*constant, error)) (a, b *constant, 
 	return c.broadcast(a, b)
 }
 
-// comparison tells how two numbers compare from the sign of their difference.
+// comparison tells how two numbers compare, by the sign of their difference.
 type comparison func(sign int) bool
 
 func equal(sign int) bool          { return sign == 0 }
@@ -419,11 +420,11 @@ func lessOrEqual(sign int) bool    { return sign <= 0 }
 func greaterOrEqual(sign int) bool { return sign >= 0 }
 
 func (holds comparison) fold(c *call) (*constant, error) {
-	a, b, err := c.bothOf(c.weights)
+	a, b, err := c.readOperands(c.constantInput)
 	if err != nil {
 		return nil, err
 	}
-	out, err := c.vacantOf(typeBool, a.dims)
+	out, err := c.newOfType(typeBool, a.dims)
 	if err != nil {
 		return nil, err
 	}
@@ -445,7 +446,7 @@ func (holds comparison) fold(c *call) (*constant, error) {
 			}
 		} else {
 			x, y := a.number(i), b.number(i)
-			known = x == x && y == y // nothing holds of NaN
+			known = x == x && y == y // comparisons with NaN are false
 			sign = cmp.Compare(x, y)
 		}
 		if known && holds(sign) {
@@ -455,18 +456,18 @@ func (holds comparison) fold(c *call) (*constant, error) {
 	return out, nil
 }
 
-// logic is an operator of two truths.
+// logic is an operator of two booleans.
 type logic func(a, b int64) int64
 
 func and(a, b int64) int64 { return a & b }
 func or(a, b int64) int64  { return a | b }
 
 func (f logic) fold(c *call) (*constant, error) {
-	a, b, err := c.bothOf(c.truths)
+	a, b, err := c.readOperands(c.truthInput)
 	if err != nil {
 		return nil, err
 	}
-	out, err := c.vacant(a, a.dims)
+	out, err := c.newLike(a, a.dims)
 	if err != nil {
 		return nil, err
 	}
@@ -476,21 +477,21 @@ func (f logic) fold(c *call) (*constant, error) {
 	return out, nil
 }
 
-// truths are those of input i.
-func (c *call) truths(i int) (*constant, error) {
-	k, err := c.weights(i)
+// truthInput returns input i as booleans.
+func (c *call) truthInput(i int) (*constant, error) {
+	k, err := c.constantInput(i)
 	if err == nil && k.kind != typeBool {
-		err = c.damaged("input %d is a %s and no bool", i, typeName(k.kind))
+		err = c.errDamaged("input %d is a %s and no bool", i, typeName(k.kind))
 	}
 	return k, err
 }
 
 func (c *call) foldNot() (*constant, error) {
-	k, err := c.truths(0)
+	k, err := c.truthInput(0)
 	if err != nil {
 		return nil, err
 	}
-	out, err := c.vacant(k, k.dims)
+	out, err := c.newLike(k, k.dims)
 	if err != nil {
 		return nil, err
 	}
@@ -500,64 +501,64 @@ func (c *call) foldNot() (*constant, error) {
 	return out, nil
 }
 
-// foldWhere picks from the second input where the first is true, otherwise from the third.
+// foldWhere computes a choice: of the second input where the first is true, otherwise of the third.
 func (c *call) foldWhere() (*constant, error) {
-	condition, err := c.truths(0)
+	condition, err := c.truthInput(0)
 	if err != nil {
 		return nil, err
 	}
-	yes, err := c.weights(1)
+	yes, err := c.constantInput(1)
 	if err != nil {
 		return nil, err
 	}
-	no, err := c.weights(2)
+	no, err := c.constantInput(2)
 	if err != nil {
 		return nil, err
 	}
 	if yes, no, err = c.broadcast(yes, no); err != nil {
 		return nil, err
 	}
-	dims, err := c.together(condition.dims, yes.dims)
+	dims, err := c.broadcastSizes(condition.dims, yes.dims)
 	if err != nil {
 		return nil, err
 	}
 	for _, k := range []**constant{&condition, &yes, &no} {
-		if *k, err = c.stretched(*k, dims); err != nil {
+		if *k, err = c.broadcastTo(*k, dims); err != nil {
 			return nil, err
 		}
 	}
-	out, err := c.vacant(yes, dims)
+	out, err := c.newLike(yes, dims)
 	if err != nil {
 		return nil, err
 	}
 	for i, v := range condition.integers {
 		if v != 0 {
-			out.put(i, yes, i)
+			out.copyValue(i, yes, i)
 		} else {
-			out.put(i, no, i)
+			out.copyValue(i, no, i)
 		}
 	}
 	return out, nil
 }
 
 func (c *call) foldCast() (*constant, error) {
-	k, err := c.weights(0)
+	k, err := c.constantInput(0)
 	if err != nil {
 		return nil, err
 	}
-	to := c.integer("to", 0)
+	to := c.integerAttribute("to", 0)
 	if typeName(to) == "" {
-		return nil, c.lack("a constant as type %d", to)
+		return nil, c.errUnsupported("a constant as type %d", to)
 	}
-	return c.converted(k, to)
+	return c.convert(k, to)
 }
 
-// converted casts a constant to another type: fractions are cut off.
-func (c *call) converted(k *constant, to int64) (*constant, error) {
+// convert casts a constant to another type, and truncates fractions.
+func (c *call) convert(k *constant, to int64) (*constant, error) {
 	if k.kind == to {
 		return k, nil
 	}
-	out, err := c.vacantOf(to, k.dims)
+	out, err := c.newOfType(to, k.dims)
 	if err != nil {
 		return nil, err
 	}
@@ -568,13 +569,13 @@ func (c *call) converted(k *constant, to int64) (*constant, error) {
 			out.integers[i] = batchSize
 		case k.integers != nil && k.integers[i] == batchSize:
 			return nil, c.knownSize(batchSize)
-		case k.integers != nil && floating(to):
+		case k.integers != nil && isFloating(to):
 			out.setNumber(i, float64(k.integers[i]))
 		case k.integers != nil && to == typeBool:
 			out.integers[i] = min(1, max(k.integers[i], -k.integers[i]))
 		case k.integers != nil:
 			err = c.setWhole(out, i, k.integers[i])
-		case floating(to):
+		case isFloating(to):
 			out.setNumber(i, k.number(i))
 		case to == typeBool:
 			if k.number(i) != 0 {
@@ -583,7 +584,7 @@ func (c *call) converted(k *constant, to int64) (*constant, error) {
 		default:
 			v := k.number(i)
 			if !(math.Abs(v) < 1<<63) {
-				return nil, c.damaged("the value %v as a whole number", v)
+				return nil, c.errDamaged("the value %v as a whole number", v)
 			}
 			err = c.setWhole(out, i, int64(v))
 		}
@@ -594,16 +595,16 @@ func (c *call) converted(k *constant, to int64) (*constant, error) {
 	return out, nil
 }
 
-// foldRange counts from a start to below a limit.
+// foldRange computes the numbers from a start up to a limit, which is excluded.
 func (c *call) foldRange() (*constant, error) {
 	var all [3]*constant
 	for i := range all {
-		k, err := c.weights(i)
+		k, err := c.constantInput(i)
 		if err != nil {
 			return nil, err
 		}
-		if k.len() != 1 || k.kind != all[0].kindOr(k.kind) || k.kind == typeBool {
-			return nil, c.damaged("input %d is %s %v", i, typeName(k.kind), k.dims)
+		if k.len() != 1 || k.kind != all[0].kindOrDefault(k.kind) || k.kind == typeBool {
+			return nil, c.errDamaged("input %d is %s %v", i, typeName(k.kind), k.dims)
 		}
 		all[i] = k
 	}
@@ -613,10 +614,10 @@ func (c *call) foldRange() (*constant, error) {
 		if err := c.knownSize(start.integers[0], limit.integers[0], delta.integers[0]); err != nil {
 			return nil, err
 		}
-		reach, ok := differenceOf(limit.integers[0], start.integers[0])
+		reach, ok := subtractIntegers(limit.integers[0], start.integers[0])
 		step := delta.integers[0]
 		if !ok || step == 0 {
-			return nil, c.damaged("a range from %d to %d by %d", start.integers[0], limit.integers[0], step)
+			return nil, c.errDamaged("a range from %d to %d by %d", start.integers[0], limit.integers[0], step)
 		}
 		whole := reach / step
 		if reach%step != 0 && (reach < 0) == (step < 0) {
@@ -627,9 +628,9 @@ func (c *call) foldRange() (*constant, error) {
 		count = math.Ceil((limit.number(0) - start.number(0)) / delta.number(0))
 	}
 	if !(count <= math.MaxInt32) {
-		return nil, c.damaged("a range of %v values", count)
+		return nil, c.errDamaged("a range of %v values", count)
 	}
-	out, err := c.vacant(start, []int{int(max(count, 0))})
+	out, err := c.newLike(start, []int{int(max(count, 0))})
 	if err != nil {
 		return nil, err
 	}
@@ -645,8 +646,8 @@ func (c *call) foldRange() (*constant, error) {
 	return out, nil
 }
 
-// kindOr is the constant's type, or another if there is none yet.
-func (k *constant) kindOr(other int64) int64 {
+// kindOrDefault returns the constant's type, or other if it has none yet.
+func (k *constant) kindOrDefault(other int64) int64 {
 	if k == nil {
 		return other
 	}
@@ -668,7 +669,7 @@ var (
 )
 
 func (r reduction) fold(c *call) (*constant, error) {
-	k, err := c.weights(0)
+	k, err := c.constantInput(0)
 	if err != nil {
 		return nil, err
 	}
@@ -677,23 +678,64 @@ func (r reduction) fold(c *call) (*constant, error) {
 		return nil, err
 	}
 	none := !given || len(list) == 0
-	if c.integer("noop_with_empty_axes", 0) != 0 && none {
+	if c.integerAttribute("noop_with_empty_axes", 0) != 0 && none {
 		c.ignore("keepdims")
 		return k, nil
 	}
-	axes, err := c.axesAt(list, len(k.dims))
+	axes, err := c.resolveAxes(list, len(k.dims))
 	if err != nil {
 		return nil, err
 	}
-	keep := c.integer("keepdims", 1) != 0
-	if k.kind == typeBool || r.mean && !floating(k.kind) {
-		return nil, c.lack("a %s", typeName(k.kind))
+	keep := c.integerAttribute("keepdims", 1) != 0
+	if k.kind == typeBool || r.mean && !isFloating(k.kind) {
+		return nil, c.errUnsupported("a %s", typeName(k.kind))
 	}
-	// The reduced axes are turned behind the others.
-	var kept, dims, steps, gone, goneSteps []int
-	all, count := strides(k.dims), 1
+	if k.len() == 0 {
+		return nil, c.errUnsupported("no values")
+	}
+	if none {
+		for i := range k.dims {
+			axes = append(axes, i)
+		}
+	}
+	moved, kept, count, err := c.moveReduced(k, axes, keep)
+	if err != nil {
+		return nil, err
+	}
+	out, err := c.newLike(k, kept)
+	if err != nil {
+		return nil, err
+	}
+	for i := range out.floats {
+		sum := moved.number(i * count)
+		for j := 1; j < count; j++ {
+			sum = r.pairing.float(sum, moved.number(i*count+j))
+		}
+		if r.mean {
+			sum /= float64(count)
+		}
+		out.setNumber(i, sum)
+	}
+	for i := range out.integers {
+		sum, err := r.sumIntegers(c, moved.integers[i*count:][:count])
+		if err != nil {
+			return nil, err
+		}
+		if err := c.setWhole(out, i, sum); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// moveReduced returns k with the reduced axes behind the others, the dimensions that remain,
+// and the number of values that are combined into one.
+func (c *call) moveReduced(k *constant, axes []int, keep bool) (moved *constant, kept []int, count int, err error) {
+	var dims, steps, gone, goneSteps []int
+	all := strides(k.dims)
+	count = 1
 	for i, n := range k.dims {
-		if none || slices.Contains(axes, i) {
+		if slices.Contains(axes, i) {
 			gone, goneSteps, count = append(gone, n), append(goneSteps, all[i]), count*n
 			if keep {
 				kept = append(kept, 1)
@@ -702,40 +744,22 @@ func (r reduction) fold(c *call) (*constant, error) {
 		}
 		dims, steps, kept = append(dims, n), append(steps, all[i]), append(kept, n)
 	}
-	if k.len() == 0 {
-		return nil, c.lack("no values")
+	moved, err = c.copyStrided(k, slices.Concat(dims, gone), slices.Concat(steps, goneSteps), 0)
+	return moved, kept, count, err
+}
+
+// sumIntegers adds up integers.
+func (r reduction) sumIntegers(c *call, values []int64) (int64, error) {
+	if err := c.knownSize(values...); err != nil {
+		return 0, err
 	}
-	turned, err := c.strided(k, slices.Concat(dims, gone), slices.Concat(steps, goneSteps), 0)
-	if err != nil {
-		return nil, err
+	sum := values[0]
+	for _, v := range values[1:] {
+		next, ok := r.pairing.whole(sum, v)
+		if !ok {
+			return 0, c.errDamaged("no result for %d and %d", sum, v)
+		}
+		sum = next
 	}
-	out, err := c.vacant(k, kept)
-	if err != nil {
-		return nil, err
-	}
-	for i := range out.floats {
-		sum := turned.number(i * count)
-		for j := 1; j < count; j++ {
-			sum = r.pairing.float(sum, turned.number(i*count+j))
-		}
-		if r.mean {
-			sum /= float64(count)
-		}
-		out.setNumber(i, sum)
-	}
-	for i := range out.integers {
-		sum, ok := turned.integers[i*count], true
-		if err := c.knownSize(turned.integers[i*count:][:count]...); err != nil {
-			return nil, err
-		}
-		for _, v := range turned.integers[i*count+1:][:count-1] {
-			if sum, ok = r.pairing.whole(sum, v); !ok {
-				return nil, c.damaged("no result for %d and %d", sum, v)
-			}
-		}
-		if err := c.setWhole(out, i, sum); err != nil {
-			return nil, err
-		}
-	}
-	return out, nil
+	return sum, nil
 }

@@ -12,7 +12,7 @@ import (
 	"garb/nn"
 )
 
-// sketch is a model to be, for tests of what is wrong with it.
+// sketch is a draft of a model, for tests of defects.
 type sketch struct {
 	nodes   []message
 	weights []message
@@ -21,7 +21,7 @@ type sketch struct {
 	output  string
 }
 
-// soundSketch is a picture's mean, which is in order.
+// soundSketch returns a model without defects: the mean of a picture.
 func soundSketch() sketch {
 	return sketch{
 		nodes: []message{sketchNode("GlobalAveragePool", "x", "mean"), sketchNode("Flatten", "mean", "out")},
@@ -29,85 +29,85 @@ func soundSketch() sketch {
 	}
 }
 
-// sketchNode is a node named as its output; of several inputs, names have commas between.
+// sketchNode encodes a node named as its output; commas separate the names of its inputs.
 func sketchNode(op, inputs, output string, attributes ...message) message {
-	return operation{op, output, strings.Split(inputs, ","), output, attributes}.message()
+	return operation{op, output, strings.Split(inputs, ","), output, attributes}.encode()
 }
 
-// weight is a tensor of float32 with the given bytes as values.
+// weight encodes a tensor of float32 with the given bytes as values.
 func weight(name string, raw []byte, dims ...int) message {
 	var m message
-	m.integers(tensorDims, int64s(dims))
-	m.integer(tensorType, typeFloat)
-	m.text(tensorName, name)
-	m.message(tensorRaw, raw)
+	m.appendIntegers(tensorDims, toInt64s(dims))
+	m.appendInteger(tensorType, typeFloat)
+	m.appendText(tensorName, name)
+	m.appendMessage(tensorRaw, raw)
 	return m
 }
 
 func (s sketch) bytes() []byte {
 	var model, graph, opset message
-	opset.integer(opsetVersion, s.opset)
-	model.message(modelOpsets, opset)
+	opset.appendInteger(opsetVersion, s.opset)
+	model.appendMessage(modelOpsets, opset)
 	for _, n := range s.nodes {
-		graph.message(graphNodes, n)
+		graph.appendMessage(graphNodes, n)
 	}
 	for _, w := range s.weights {
-		graph.message(graphInitializers, w)
+		graph.appendMessage(graphInitializers, w)
 	}
-	graph.message(graphInputs, s.input)
-	graph.message(graphOutputs, valueInfo(s.output, typeFloat, []int{3}))
-	model.message(modelGraph, graph)
+	graph.appendMessage(graphInputs, s.input)
+	graph.appendMessage(graphOutputs, valueInfo(s.output, typeFloat, []int{3}))
+	model.appendMessage(modelGraph, graph)
 	return model
 }
 
-// before puts nodes in front of the mean of y.
-func before(nodes ...message) func(*sketch) {
+// prepend adds nodes before the mean of y.
+func prepend(nodes ...message) func(*sketch) {
 	return func(s *sketch) {
 		s.nodes = append(nodes, sketchNode("GlobalAveragePool", "y", "mean"), sketchNode("Flatten", "mean", "out"))
 	}
 }
 
-// beforeConv is before with a convolution of four filters of 3×3.
-func beforeConv(attributes ...message) func(*sketch) {
+// prependToConv is like prepend with a convolution of four filters of 3×3.
+func prependToConv(attributes ...message) func(*sketch) {
 	return func(s *sketch) {
-		before(sketchNode("Conv", "x,w", "y", attributes...))(s)
+		prepend(sketchNode("Conv", "x,w", "y", attributes...))(s)
 		s.weights = []message{weight("w", make([]byte, 4*4*3*9), 4, 3, 3, 3)}
 	}
 }
 
-// integerWeight is a list of whole numbers.
+// integerWeight encodes a list of whole numbers.
 func integerWeight(name string, values ...int) message {
-	raw, _ := binary.Append(nil, binary.LittleEndian, int64s(values))
+	raw, _ := binary.Append(nil, binary.LittleEndian, toInt64s(values))
 	var m message
-	m.integers(tensorDims, []int64{int64(len(values))})
-	m.integer(tensorType, typeInt64)
-	m.text(tensorName, name)
-	m.message(tensorRaw, raw)
+	m.appendIntegers(tensorDims, []int64{int64(len(values))})
+	m.appendInteger(tensorType, typeInt64)
+	m.appendText(tensorName, name)
+	m.appendMessage(tensorRaw, raw)
 	return m
 }
 
-// withIntegers is before for a node that takes the lists n, m and a of one number each, or
+// withIntegers is like prepend for a node that takes the lists n, m and a of one number each, or
 // others of more.
 func withIntegers(node message, n, m, a int, more ...message) func(*sketch) {
 	return func(s *sketch) {
-		before(append([]message{node}, more...)...)(s)
+		prepend(append([]message{node}, more...)...)(s)
 		s.weights = []message{integerWeight("n", n), integerWeight("m", m), integerWeight("a", a),
 			integerWeight("two", 1, 2), integerWeight("sizes", math.MaxInt, 8)}
 	}
 }
 
-// beforeNumber is before for nodes that take a number k.
-func beforeNumber(k float32, nodes ...message) func(*sketch) {
+// prependToNumber is like prepend for nodes that take a number k.
+func prependToNumber(k float32, nodes ...message) func(*sketch) {
 	return func(s *sketch) {
-		before(nodes...)(s)
+		prepend(nodes...)(s)
 		s.weights = []message{floatWeight("k", []float32{k})}
 	}
 }
 
-// withVectors is before for a node that takes lists of numbers.
+// withVectors is like prepend for a node that takes lists of numbers.
 func withVectors(node message) func(*sketch) {
 	return func(s *sketch) {
-		before(node)(s)
+		prepend(node)(s)
 		s.opset = 21
 		endless, none := float32(math.Inf(1)), float32(math.NaN())
 		for name, values := range map[string][]float32{
@@ -131,28 +131,28 @@ var hostile = []struct {
 	spoil func(*sketch)
 	want  string
 }{
-	{"unknown operator", before(sketchNode("LSTM", "x", "y")), `node "y" is a LSTM, which garb does not have`},
-	{"slopes of a Selu", before(sketchNode("Selu", "x", "y", floatAttribute("alpha", 2))), `alpha 2 and gamma`},
-	{"approximation", before(sketchNode("Gelu", "x", "y", textAttribute("approximate", "sine"))),
+	{"unknown operator", prepend(sketchNode("LSTM", "x", "y")), `node "y" is a LSTM, which garb does not support`},
+	{"slopes of a Selu", prepend(sketchNode("Selu", "x", "y", floatAttribute("alpha", 2))), `alpha 2 and gamma`},
+	{"approximation", prepend(sketchNode("Gelu", "x", "y", textAttribute("approximate", "sine"))),
 		`approximate "sine"`},
-	{"unknown attribute", before(sketchNode("Relu", "x", "y", intAttribute("leak", 1))),
+	{"unknown attribute", prepend(sketchNode("Relu", "x", "y", intAttribute("leak", 1))),
 		`node "y" is a Relu with an attribute "leak"`},
-	{"attribute of another type", before(sketchNode("LeakyRelu", "x", "y", intAttribute("alpha", 1))),
+	{"attribute of another type", prepend(sketchNode("LeakyRelu", "x", "y", intAttribute("alpha", 1))),
 		`its attribute "alpha" has a value of another type`},
-	{"input that is not read", before(sketchNode("Relu", "x,x", "y")), "with an input 1"},
+	{"input that is not read", prepend(sketchNode("Relu", "x,x", "y")), "with an input 1"},
 	{"maps beside one another of other heights",
 		withIntegers(sketchNode("Slice", "x,n,m,a", "z"), 0, 2, 2,
 			sketchNode("Concat", "x,z", "y", intAttribute("axis", 3))), "parts of"},
-	{"a comparison alone", beforeNumber(2, sketchNode("Greater", "x,k", "g"), sketchNode("Relu", "g", "y")),
+	{"a comparison alone", prependToNumber(2, sketchNode("Greater", "x,k", "g"), sketchNode("Relu", "g", "y")),
 		"what a comparison says"},
-	{"a choice too low", beforeNumber(2, sketchNode("Softplus", "x", "s"), sketchNode("Greater", "x,k", "g"),
-		sketchNode("Where", "g,x,s", "y")), "no Softplus"},
-	{"a choice of another", beforeNumber(20, sketchNode("Softplus", "x", "s"), sketchNode("Greater", "x,k", "g"),
-		sketchNode("Where", "g,s,x", "y")), "no Softplus"},
+	{"a choice too low", prependToNumber(2, sketchNode("Softplus", "x", "s"), sketchNode("Greater", "x,k", "g"),
+		sketchNode("Where", "g,x,s", "y")), "not a Softplus"},
+	{"a choice of another", prependToNumber(20, sketchNode("Softplus", "x", "s"), sketchNode("Greater", "x,k", "g"),
+		sketchNode("Where", "g,s,x", "y")), "not a Softplus"},
 	{"a comparison with another",
-		beforeNumber(20, sketchNode("Relu", "x", "r"), sketchNode("Softplus", "x", "s"),
+		prependToNumber(20, sketchNode("Relu", "x", "r"), sketchNode("Softplus", "x", "s"),
 			sketchNode("Greater", "r,k", "g"),
-			sketchNode("Where", "g,x,s", "y")), "no Softplus"},
+			sketchNode("Where", "g,x,s", "y")), "not a Softplus"},
 	{"part without an end", withIntegers(sketchNode("Slice", "x,n", "y"), 1, 5, 2), "no ends"},
 	{"parts of rows that are none", withIntegers(sketchNode("Slice", "x,n,m,a", "y"), 5, 5, 2), "nothing of axis 2"},
 	{"a part of the batch", withIntegers(sketchNode("Slice", "x,n,m,a", "y"), 1, 5, 0), "a part of the batch"},
@@ -201,72 +201,72 @@ var hostile = []struct {
 		intAttribute("antialias", 1))), "antialias"},
 	{"sizes as large as can be",
 		withIntegers(sketchNode("Resize", "x,,,sizes", "y", textAttribute("mode", "linear"),
-			intsAttribute("axes", 2, 3)), 1, 5, 2), "8 places made"},
+			intsAttribute("axes", 2, 3)), 1, 5, 2), "an axis of 8 resized to"},
 	{"the largest of endless", withVectors(sketchNode("Max", "x,endless", "y")), "the bound +Inf"},
 	{"the largest of several", withVectors(sketchNode("Max", "x,s", "y")), "3 values as input 1"},
 	{"maps that do not fit", func(s *sketch) {
-		before(sketchNode("Slice", "x,n,m,a", "z"), sketchNode("Add", "x,z", "y"))(s)
+		prepend(sketchNode("Slice", "x,n,m,a", "z"), sketchNode("Add", "x,z", "y"))(s)
 		s.weights = []message{integerWeight("n", 1), integerWeight("m", 5), integerWeight("a", 2)}
 	}, "axes of"},
 	{"foreign domain", func(s *sketch) {
 		relu := sketchNode("Relu", "x", "y")
-		relu.text(nodeDomain, "com.mine")
-		before(relu)(s)
-	}, `node "y" is a com.mine.Relu, which garb does not have`},
+		relu.appendText(nodeDomain, "com.mine")
+		prepend(relu)(s)
+	}, `node "y" is a com.mine.Relu, which garb does not support`},
 	{"dropout in training", func(s *sketch) {
-		before(sketchNode("Dropout", "x,,w", "y"))(s)
+		prepend(sketchNode("Dropout", "x,,w", "y"))(s)
 		s.weights = []message{weight("w", []byte{0, 0, 128, 63})}
 	}, "training_mode"},
-	{"padding twice", before(sketchNode("MaxPool", "x", "y", intsAttribute("kernel_shape", 2, 2),
+	{"padding twice", prepend(sketchNode("MaxPool", "x", "y", intsAttribute("kernel_shape", 2, 2),
 		intsAttribute("pads", 1, 1, 1, 1),
 		textAttribute("auto_pad", "VALID"))), `auto_pad "VALID" beside pads`},
-	{"rounded up by name", before(sketchNode("MaxPool", "x", "y", intsAttribute("kernel_shape", 3, 3),
+	{"rounded up by name", prepend(sketchNode("MaxPool", "x", "y", intsAttribute("kernel_shape", 3, 3),
 		intsAttribute("strides", 2, 2),
 		intAttribute("ceil_mode", 1), textAttribute("auto_pad", "VALID"))), "ceil_mode"},
 	{"padded by no number", func(s *sketch) {
-		before(sketchNode("Pad", "x", "y", intsAttribute("pads", 0, 0, 1, 1, 0, 0, 1, 1),
+		prepend(sketchNode("Pad", "x", "y", intsAttribute("pads", 0, 0, 1, 1, 0, 0, 1, 1),
 			floatAttribute("value", math.NaN())))(s)
 	}, "a value of NaN"},
 	{"clipped by no number", func(s *sketch) {
-		before(sketchNode("Clip", "x,w", "y"))(s)
+		prepend(sketchNode("Clip", "x,w", "y"))(s)
 		s.weights = []message{weight("w", []byte{0, 0, 192, 127})}
 	}, "no number"},
 	{"the batch as a number",
-		before(sketchNode("Shape", "x", "all", intAttribute("end", 1)),
+		prepend(sketchNode("Shape", "x", "all", intAttribute("end", 1)),
 			sketchNode("Cast", "all", "n", intAttribute("to", typeFloat)),
 			sketchNode("Mul", "x,n", "y")), "the size of the batch as a number"},
 	{"a truth", func(s *sketch) {
-		before(sketchNode("Cast", "w", "v", intAttribute("to", typeBool)), sketchNode("Mul", "x,v", "y"))(s)
+		prepend(sketchNode("Cast", "w", "v", intAttribute("to", typeBool)), sketchNode("Mul", "x,v", "y"))(s)
 		s.weights = []message{weight("w", []byte{0, 0, 128, 63})}
 	}, "a constant of bool"},
-	{"dilated beyond the map", beforeConv(intsAttribute("dilations", 2, 4)), "a window of 5 × 9 on a map of 8 × 8"},
-	{"dilation of 0", beforeConv(intsAttribute("dilations", 0, 1)), "dilations [0 1]"},
-	{"dilation below zero", beforeConv(intsAttribute("dilations", 1, -1)), "dilations [1 -1]"},
-	{"huge dilation", beforeConv(intsAttribute("dilations", 1<<40, 1)), "dilations [1099511627776 1]"},
+	{"dilated beyond the map", prependToConv(intsAttribute("dilations", 2, 4)), "a window of 5 × 9 on a map of 8 × 8"},
+	{"dilation of 0", prependToConv(intsAttribute("dilations", 0, 1)), "dilations [0 1]"},
+	{"dilation below zero", prependToConv(intsAttribute("dilations", 1, -1)), "dilations [1 -1]"},
+	{"huge dilation", prependToConv(intsAttribute("dilations", 1<<40, 1)), "dilations [1099511627776 1]"},
 	{"huge dilation in padding",
-		beforeConv(intsAttribute("dilations", 1, 1<<20), textAttribute("auto_pad", "SAME_UPPER")),
-		"reaches over more than"},
-	{"dilation of an axis", beforeConv(intsAttribute("dilations", 2)), "dilations [2]"},
-	{"stride of 0", beforeConv(intsAttribute("strides", 2, 0)), "strides [2 0]"},
-	{"stride below zero", beforeConv(intsAttribute("strides", -1, 1)), "strides [-1 1]"},
-	{"huge stride", beforeConv(intsAttribute("strides", 1, math.MaxInt64)), "strides [1 9223372036854775807]"},
-	{"strides of three axes", beforeConv(intsAttribute("strides", 1, 1, 1)), "strides [1 1 1]"},
-	{"no group", beforeConv(intAttribute("group", 0)), "in 0 groups for 3 channels"},
-	{"groups below zero", beforeConv(intAttribute("group", -3)), "in -3 groups"},
-	{"groups that do not divide", beforeConv(intAttribute("group", 2)), "in 2 groups for 3 channels"},
-	{"more groups than channels", beforeConv(intAttribute("group", 1<<33)), "in 8589934592 groups"},
-	{"window of nothing", before(sketchNode("MaxPool", "x", "y", intsAttribute("kernel_shape", 2, 0))),
+		prependToConv(intsAttribute("dilations", 1, 1<<20), textAttribute("auto_pad", "SAME_UPPER")),
+		"covers more than"},
+	{"dilation of an axis", prependToConv(intsAttribute("dilations", 2)), "dilations [2]"},
+	{"stride of 0", prependToConv(intsAttribute("strides", 2, 0)), "strides [2 0]"},
+	{"stride below zero", prependToConv(intsAttribute("strides", -1, 1)), "strides [-1 1]"},
+	{"huge stride", prependToConv(intsAttribute("strides", 1, math.MaxInt64)), "strides [1 9223372036854775807]"},
+	{"strides of three axes", prependToConv(intsAttribute("strides", 1, 1, 1)), "strides [1 1 1]"},
+	{"no group", prependToConv(intAttribute("group", 0)), "in 0 groups for 3 channels"},
+	{"groups below zero", prependToConv(intAttribute("group", -3)), "in -3 groups"},
+	{"groups that do not divide", prependToConv(intAttribute("group", 2)), "in 2 groups for 3 channels"},
+	{"more groups than channels", prependToConv(intAttribute("group", 1<<33)), "in 8589934592 groups"},
+	{"window of nothing", prepend(sketchNode("MaxPool", "x", "y", intsAttribute("kernel_shape", 2, 0))),
 		"a window of [2 0]"},
-	{"huge window", before(sketchNode("AveragePool", "x", "y", intsAttribute("kernel_shape", 1<<40, 1))),
+	{"huge window", prepend(sketchNode("AveragePool", "x", "y", intsAttribute("kernel_shape", 1<<40, 1))),
 		"a window of [1099511627776 1]"},
 	{"padding of gaps by name",
-		before(sketchNode("MaxPool", "x", "y", intsAttribute("kernel_shape", 2, 3), intsAttribute("dilations", 1, 2),
+		prepend(sketchNode("MaxPool", "x", "y", intsAttribute("kernel_shape", 2, 3), intsAttribute("dilations", 1, 2),
 			textAttribute("auto_pad", "SAME_LOWER"))), `auto_pad "SAME_LOWER" beside dilations [1 2]`},
-	{"means of padding with gaps", before(sketchNode("AveragePool", "x", "y", intsAttribute("kernel_shape", 2, 2),
+	{"means of padding with gaps", prepend(sketchNode("AveragePool", "x", "y", intsAttribute("kernel_shape", 2, 2),
 		intsAttribute("dilations", 2, 2), intsAttribute("pads", 1, 1, 1, 1))), "its means leave out"},
-	{"means of even windows", before(sketchNode("AveragePool", "x", "y", intsAttribute("kernel_shape", 2, 2),
+	{"means of even windows", prepend(sketchNode("AveragePool", "x", "y", intsAttribute("kernel_shape", 2, 2),
 		intsAttribute("strides", 3, 3), intsAttribute("pads", 1, 1, 1, 1))), "its means leave out"},
-	{"means off the middle", before(sketchNode("AveragePool", "x", "y", intsAttribute("kernel_shape", 3, 3),
+	{"means off the middle", prepend(sketchNode("AveragePool", "x", "y", intsAttribute("kernel_shape", 3, 3),
 		intsAttribute("strides", 3, 3), intsAttribute("pads", 2, 2, 0, 0))), "its means leave out"},
 	{"sizes with a rest", withVectors(sketchNode("Resize", "x,,tenths", "y", textAttribute("mode", "linear"))),
 		"a factor of 0.7 for 8 places"},
@@ -274,7 +274,7 @@ var hostile = []struct {
 		textAttribute("coordinate_transformation_mode", "pytorch_half_pixel"))),
 		`"pytorch_half_pixel" with mode "linear"`},
 	{"maps beside one another of other orders", func(s *sketch) {
-		beforeConv()(s)
+		prependToConv()(s)
 		s.nodes = append([]message{sketchNode("Conv", "x,w", "z"), sketchNode("Reshape", "z,apart", "a"),
 			sketchNode("Transpose", "a", "b", intsAttribute("perm", 0, 2, 1, 3, 4)),
 			sketchNode("Reshape", "b,together", "c"),
@@ -291,87 +291,87 @@ var hostile = []struct {
 	{"huger input", func(s *sketch) { s.input = valueInfo("x", typeFloat, []int{3, math.MaxInt64, 8}) }, "its input"},
 	{"no picture", func(s *sketch) { s.input = valueInfo("x", typeFloat, []int{3}) }, "has 2 axes"},
 	{"input of words", func(s *sketch) { s.input = valueInfo("x", 8, []int{3, 8, 8}) }, "values of type 8"},
-	{"circle", before(sketchNode("Add", "x,z", "y"), sketchNode("Relu", "y", "z")), "in a circle"},
-	{"itself", before(sketchNode("Add", "x,y", "y")), "in a circle"},
-	{"name twice", before(sketchNode("Relu", "x", "y"), sketchNode("Relu", "x", "y")), "there already"},
+	{"circle", prepend(sketchNode("Add", "x,z", "y"), sketchNode("Relu", "y", "z")), "depends on the node itself"},
+	{"itself", prepend(sketchNode("Add", "x,y", "y")), "depends on the node itself"},
+	{"name twice", prepend(sketchNode("Relu", "x", "y"), sketchNode("Relu", "x", "y")), "exists already"},
 	{"weight twice", func(s *sketch) {
 		s.weights = []message{weight("w", nil, 0), weight("w", nil, 0)}
-	}, "another's"},
-	{"nothing makes it", before(sketchNode("Add", "x,z", "y")), `nothing makes its input "z"`},
-	{"input missing", before(sketchNode("Conv", "x", "y")), "input 1 is missing"},
-	{"no output", func(s *sketch) { s.output = "elsewhere" }, "no node makes its output"},
+	}, "that of another weight"},
+	{"nothing makes it", prepend(sketchNode("Add", "x,z", "y")), `nothing makes its input "z"`},
+	{"input missing", prepend(sketchNode("Conv", "x", "y")), "input 1 is missing"},
+	{"no output", func(s *sketch) { s.output = "elsewhere" }, "no node computes its output"},
 	{"short weights", func(s *sketch) {
-		before(sketchNode("Add", "x,w", "y"))(s)
+		prepend(sketchNode("Add", "x,w", "y"))(s)
 		s.weights = []message{weight("w", make([]byte, 8), 3, 1, 1)}
 	}, "a tensor of [3 1 1] has 8 bytes"},
 	{"huge weights", func(s *sketch) {
-		before(sketchNode("Add", "x,w", "y"))(s)
+		prepend(sketchNode("Add", "x,w", "y"))(s)
 		s.weights = []message{weight("w", nil, math.MaxInt32, math.MaxInt32, math.MaxInt32)}
 	}, "a tensor of"},
 	{"negative weights", func(s *sketch) {
-		before(sketchNode("Add", "x,w", "y"))(s)
+		prepend(sketchNode("Add", "x,w", "y"))(s)
 		s.weights = []message{weight("w", nil, -3)}
 	}, "a tensor of [-3]"},
 	{"weights of many", func(s *sketch) {
-		before(sketchNode("Conv", "x,w", "y", intAttribute("group", 3)))(s)
+		prepend(sketchNode("Conv", "x,w", "y", intAttribute("group", 3)))(s)
 		s.weights = []message{weight("w", make([]byte, 4*6), 4, 1, 3, 3)}
 	}, "a tensor of"},
 	{"groups", func(s *sketch) {
-		before(sketchNode("Conv", "x,w", "y", intAttribute("group", -3)))(s)
+		prepend(sketchNode("Conv", "x,w", "y", intAttribute("group", -3)))(s)
 		s.weights = []message{weight("w", make([]byte, 4*3), 1, 3, 1, 1)}
 	}, "in -3 groups"},
 	{"elsewhere", func(s *sketch) {
-		before(sketchNode("Add", "x,w", "y"))(s)
-		s.weights = []message{outside("w", "weights.bin", 3, 1, 1)}
+		prepend(sketchNode("Add", "x,w", "y"))(s)
+		s.weights = []message{externalTensor("w", "weights.bin", 3, 1, 1)}
 	}, "its weights are in another file"},
-	{"pads", before(sketchNode("MaxPool", "x", "y", intsAttribute("kernel_shape", 2, 2),
+	{"pads", prepend(sketchNode("MaxPool", "x", "y", intsAttribute("kernel_shape", 2, 2),
 		intsAttribute("pads", -1, 0, 0, 0))), "pads [-1 0 0 0]"},
 	{"mirrored more than there is",
-		before(sketchNode("Pad", "x", "y", intsAttribute("pads", 0, 0, 8, 0, 0, 0, 0, 0),
+		prepend(sketchNode("Pad", "x", "y", intsAttribute("pads", 0, 0, 8, 0, 0, 0, 0, 0),
 			textAttribute("mode", "reflect"))),
 		`a border "reflect" wider`},
 	{"wrapped more than there is",
-		before(sketchNode("Pad", "x", "y", intsAttribute("pads", 0, 0, 0, 9, 0, 0, 0, 0),
+		prepend(sketchNode("Pad", "x", "y", intsAttribute("pads", 0, 0, 0, 9, 0, 0, 0, 0),
 			textAttribute("mode", "wrap"))),
 		`a border "wrap" wider`},
-	{"padded in a new way", before(sketchNode("Pad", "x", "y", intsAttribute("pads", 0, 0, 1, 1, 0, 0, 1, 1),
+	{"padded in a new way", prepend(sketchNode("Pad", "x", "y", intsAttribute("pads", 0, 0, 1, 1, 0, 0, 1, 1),
 		textAttribute("mode", "mirror"))), `mode "mirror"`},
-	{"mirrored channels", before(sketchNode("Pad", "x", "y", intsAttribute("pads", 0, 1, 0, 0, 0, 0, 0, 0),
-		textAttribute("mode", "reflect"))), "of channels"},
-	{"edges of a gigabyte", before(sketchNode("Pad", "x", "y", intsAttribute("pads", 0, 0, 1<<20, 1<<20, 0, 0, 0, 0),
+	{"mirrored channels", prepend(sketchNode("Pad", "x", "y", intsAttribute("pads", 0, 1, 0, 0, 0, 0, 0, 0),
+		textAttribute("mode", "reflect"))), "of the batch or channels"},
+	{"edges of a gigabyte", prepend(sketchNode("Pad", "x", "y", intsAttribute("pads", 0, 0, 1<<20, 1<<20, 0, 0, 0, 0),
 		textAttribute("mode", "edge"))), "its output would be"},
-	{"flattened with the batch", before(sketchNode("Flatten", "x", "y", intAttribute("axis", 0))),
+	{"flattened with the batch", prepend(sketchNode("Flatten", "x", "y", intAttribute("axis", 0))),
 		"axis 0, which joins"},
-	{"flattened behind rows", before(sketchNode("Flatten", "x", "y", intAttribute("axis", -2))),
+	{"flattened behind rows", prepend(sketchNode("Flatten", "x", "y", intAttribute("axis", -2))),
 		"axis 2, which joins"},
-	{"flattened beyond", before(sketchNode("Flatten", "x", "y", intAttribute("axis", 5))), "axis 5 of 4"},
-	{"flattened far beyond", before(sketchNode("Flatten", "x", "y", intAttribute("axis", math.MinInt64))),
+	{"flattened beyond", prepend(sketchNode("Flatten", "x", "y", intAttribute("axis", 5))), "axis 5 of 4"},
+	{"flattened far beyond", prepend(sketchNode("Flatten", "x", "y", intAttribute("axis", math.MinInt64))),
 		"axis -9223372036854775804 of 4"},
-	{"a root of a map", before(sketchNode("Sqrt", "x", "y")),
+	{"a root of a map", prepend(sketchNode("Sqrt", "x", "y")),
 		`node "y" is a Sqrt with an input that depends on the picture`},
-	{"a sum over a map", before(sketchNode("ReduceSum", "x", "y")),
+	{"a sum over a map", prepend(sketchNode("ReduceSum", "x", "y")),
 		"a ReduceSum with an input that depends on the picture"},
-	{"a root of nothing", before(sketchNode("Sqrt", "z", "r"), sketchNode("Add", "x,r", "y")),
+	{"a root of nothing", prepend(sketchNode("Sqrt", "z", "r"), sketchNode("Add", "x,r", "y")),
 		`nothing makes its input "z"`},
 	{"a power of a half", func(s *sketch) {
-		before(sketchNode("Pow", "x,w", "y"))(s)
+		prepend(sketchNode("Pow", "x,w", "y"))(s)
 		s.weights = []message{weight("w", []byte{0, 0, 0, 63})}
 	}, "an exponent of 0.5"},
 	{"a power of a map", func(s *sketch) {
-		before(sketchNode("Pow", "w,x", "y"))(s)
+		prepend(sketchNode("Pow", "w,x", "y"))(s)
 		s.weights = []message{weight("w", []byte{0, 0, 0, 63})}
 	}, "a constant as input 0"},
 	{"repeated to another size", func(s *sketch) {
-		before(sketchNode("Expand", "x,w", "y"))(s)
+		prepend(sketchNode("Expand", "x,w", "y"))(s)
 		s.weights = []message{integers("w", []int{2}, 8, 16)}
 	}, "a shape [8 16]"},
 	{"repeated and read", func(s *sketch) {
-		before(sketchNode("GlobalAveragePool", "x", "m"), sketchNode("Expand", "m,w", "e"),
+		prepend(sketchNode("GlobalAveragePool", "x", "m"), sketchNode("Expand", "m,w", "e"),
 			sketchNode("Relu", "e", "y"))(s)
 		s.weights = []message{integers("w", []int{2}, 8, 8)}
 	}, "an input 0 that an Expand repeats"},
 	{"repeated beyond the other", func(s *sketch) {
-		before(sketchNode("GlobalAveragePool", "x", "m"), sketchNode("Expand", "m,w", "e"),
+		prepend(sketchNode("GlobalAveragePool", "x", "m"), sketchNode("Expand", "m,w", "e"),
 			sketchNode("Mul", "e,m", "y"))(s)
 		s.weights = []message{integers("w", []int{2}, 8, 8)}
 	}, "an input 0 that an Expand repeats"},
@@ -379,18 +379,18 @@ var hostile = []struct {
 		s.nodes = []message{sketchNode("GlobalAveragePool", "x", "m"), sketchNode("Expand", "m,w", "out")}
 		s.weights = []message{integers("w", []int{2}, 8, 8)}
 	}, "values that an Expand repeats"},
-	{"huge pads", before(sketchNode("MaxPool", "x", "y", intsAttribute("kernel_shape", 2, 2),
+	{"huge pads", prepend(sketchNode("MaxPool", "x", "y", intsAttribute("kernel_shape", 2, 2),
 		intsAttribute("pads", 1<<40, 0, 0, 0))), "pads [1099511627776"},
-	{"much padding", before(sketchNode("MaxPool", "x", "y", intsAttribute("kernel_shape", 2, 2),
+	{"much padding", prepend(sketchNode("MaxPool", "x", "y", intsAttribute("kernel_shape", 2, 2),
 		intsAttribute("pads", 1<<19, 1<<19, 1<<19, 1<<19))), "its output would be"},
-	{"window", before(sketchNode("MaxPool", "x", "y", intsAttribute("kernel_shape", 9, 9))), "a window of 9 × 9"},
-	{"stride", before(sketchNode("MaxPool", "x", "y", intsAttribute("kernel_shape", 2, 2),
+	{"window", prepend(sketchNode("MaxPool", "x", "y", intsAttribute("kernel_shape", 9, 9))), "a window of 9 × 9"},
+	{"stride", prepend(sketchNode("MaxPool", "x", "y", intsAttribute("kernel_shape", 2, 2),
 		intsAttribute("strides", 0, 0))), "strides [0 0]"},
-	{"batch moved", before(sketchNode("Transpose", "x", "y", intsAttribute("perm", 1, 0, 2, 3))), "moves the batch"},
-	{"axes twice", before(sketchNode("Transpose", "x", "y", intsAttribute("perm", 0, 1, 1, 3))), "perm [0 1 1 3]"},
-	{"dequantized picture", before(sketchNode("DequantizeLinear", "x,x", "y")), "an input 0 that is no constant"},
+	{"batch moved", prepend(sketchNode("Transpose", "x", "y", intsAttribute("perm", 1, 0, 2, 3))), "moves the batch"},
+	{"axes twice", prepend(sketchNode("Transpose", "x", "y", intsAttribute("perm", 0, 1, 1, 3))), "perm [0 1 1 3]"},
+	{"dequantized picture", prepend(sketchNode("DequantizeLinear", "x,x", "y")), "an input 0 that is no constant"},
 	{"dequantized floats", dequantized(typeFloat, []int{1}, []int{}, intAttribute("axis", 0)),
-		"it takes whole numbers"},
+		"its inputs are not whole numbers"},
 	{"scales of another axis", dequantized(typeInt8, []int{3, 1, 1}, []int{3}), "scales [3] for axis 1 of [3 1 1]"},
 	{"scales in rows", dequantized(typeInt8, []int{3, 1, 1}, []int{1, 3}, intAttribute("axis", 0)), "scales [1 3]"},
 	{"scales of no axis", dequantized(typeInt8, []int{3}, []int{3}), "axis 1 of 1"},
@@ -400,7 +400,7 @@ var hostile = []struct {
 	{"too few zero points", func(s *sketch) {
 		dequantized(typeInt8, []int{3, 1, 1}, []int{3}, intAttribute("axis", 0))(s)
 		s.nodes[len(s.nodes)-4] = sketchNode("DequantizeLinear", "q,scale,zero", "w", intAttribute("axis", 0))
-		s.weights = append(s.weights, tensorOf("zero", typeInt8, 1))
+		s.weights = append(s.weights, emptyTensor("zero", typeInt8, 1))
 	}, "zero points [1] for scales [3]"},
 	{"huge integers", func(s *sketch) {
 		dequantized(typeInt64, []int{1}, []int{})(s)
@@ -415,38 +415,38 @@ var hostile = []struct {
 	}, "more than 16384 nodes"},
 }
 
-// tensorOf is a tensor of a type whose values are zero.
-func tensorOf(name string, kind int64, dims ...int) message {
+// emptyTensor encodes a tensor of a type whose values are zero.
+func emptyTensor(name string, kind int64, dims ...int) message {
 	count := widths[kind]
 	for _, n := range dims {
 		count *= n
 	}
 	var m message
-	m.integers(tensorDims, int64s(dims))
-	m.integer(tensorType, kind)
-	m.text(tensorName, name)
-	m.message(tensorRaw, make([]byte, count))
+	m.appendIntegers(tensorDims, toInt64s(dims))
+	m.appendInteger(tensorType, kind)
+	m.appendText(tensorName, name)
+	m.appendMessage(tensorRaw, make([]byte, count))
 	return m
 }
 
 // dequantized adds dequantized integers to a picture.
 func dequantized(kind int64, dims, scales []int, attributes ...message) func(*sketch) {
 	return func(s *sketch) {
-		before(sketchNode("DequantizeLinear", "q,scale", "w", attributes...), sketchNode("Add", "x,w", "y"))(s)
-		s.weights = []message{tensorOf("q", kind, dims...), tensorOf("scale", typeFloat, scales...)}
+		prepend(sketchNode("DequantizeLinear", "q,scale", "w", attributes...), sketchNode("Add", "x,w", "y"))(s)
+		s.weights = []message{emptyTensor("q", kind, dims...), emptyTensor("scale", typeFloat, scales...)}
 	}
 }
 
-// outside is a tensor of float32 whose values are in another file.
-func outside(name, location string, dims ...int) message {
+// externalTensor encodes a tensor of float32 whose values are in another file.
+func externalTensor(name, location string, dims ...int) message {
 	m := weight(name, nil, dims...)
 	for _, e := range [][2]string{{"location", location}, {"length", "12"}} {
 		var entry message
-		entry.text(entryKey, e[0])
-		entry.text(entryValue, e[1])
-		m.message(tensorExternal, entry)
+		entry.appendText(entryKey, e[0])
+		entry.appendText(entryValue, e[1])
+		m.appendMessage(tensorExternal, entry)
 	}
-	m.integer(tensorLocation, 1)
+	m.appendInteger(tensorLocation, 1)
 	return m
 }
 
@@ -458,7 +458,7 @@ func TestHardSigmoid(t *testing.T) {
 		nn.OpScale:       {floatAttribute("alpha", 1./6), floatAttribute("beta", 0.4)},
 	} {
 		s := soundSketch()
-		before(sketchNode("HardSigmoid", "x", "y", attributes...))(&s)
+		prepend(sketchNode("HardSigmoid", "x", "y", attributes...))(&s)
 		n, _, err := Read(s.bytes(), DefaultLimits())
 		if err != nil {
 			t.Fatal(err)
@@ -511,7 +511,7 @@ func TestLimits(t *testing.T) {
 		t.Error("more bytes than the limit were read")
 	}
 	s := soundSketch()
-	before(sketchNode("Add", "x,w", "y"))(&s)
+	prepend(sketchNode("Add", "x,w", "y"))(&s)
 	s.weights = []message{weight("w", make([]byte, 12), 3, 1, 1)}
 	few = DefaultLimits()
 	few.MaxValues = 5
@@ -560,14 +560,14 @@ func TestWeightsBeside(t *testing.T) {
 		{`weights\w.bin`, 3, false},
 	} {
 		s := soundSketch()
-		before(sketchNode("Add", "x,w", "y"))(&s)
+		prepend(sketchNode("Add", "x,w", "y"))(&s)
 		s.input = valueInfo("x", typeFloat, []int{c.count, 8, 8})
-		s.weights = []message{outside("w", c.location, c.count, 1, 1)}
+		s.weights = []message{externalTensor("w", c.location, c.count, 1, 1)}
 		path := filepath.Join(folder, "model.onnx")
-		if err := os.WriteFile(path, s.bytes(), 0o600); err != nil {
+		if err = os.WriteFile(path, s.bytes(), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		_, _, err := ReadFile(path, DefaultLimits())
+		_, _, err = ReadFile(path, DefaultLimits())
 		checkError(t, c.location, err)
 		if (err == nil) != c.ok {
 			t.Errorf("%q, %d values: error %v", c.location, c.count, err)
@@ -632,16 +632,16 @@ func TestMeanings(t *testing.T) {
 	}{
 		"a function": {func(model *message) {
 			var f message
-			f.text(functionName, "Flatten")
-			f.text(functionDomain, "ai.onnx")
-			model.message(modelFunctions, f)
-		}, "defines ONNX's operator Flatten anew"},
+			f.appendText(functionName, "Flatten")
+			f.appendText(functionDomain, "ai.onnx")
+			model.appendMessage(modelFunctions, f)
+		}, "redefines ONNX's operator Flatten"},
 		"another version": {func(model *message) {
 			var o message
-			o.text(opsetDomain, "ai.onnx")
-			o.integer(opsetVersion, 12)
-			model.message(modelOpsets, o)
-		}, "of opset 17, and of opset 12"},
+			o.appendText(opsetDomain, "ai.onnx")
+			o.appendInteger(opsetVersion, 12)
+			model.appendMessage(modelOpsets, o)
+		}, "of opset 17 and of opset 12"},
 	} {
 		model := message(soundSketch().bytes())
 		c.add(&model)

@@ -14,8 +14,8 @@ import (
 	"garb/tensor"
 )
 
-// filled gives a graph's parameters random values, variances above zero.
-func filled(t *testing.T, layers []nn.Layer, seed uint64) *nn.Network {
+// fill gives a graph's parameters random values, variances above zero.
+func fill(t *testing.T, layers []nn.Layer, seed uint64) *nn.Network {
 	t.Helper()
 	g, err := nn.NewGraph(layers)
 	if err != nil {
@@ -37,7 +37,7 @@ func filled(t *testing.T, layers []nn.Layer, seed uint64) *nn.Network {
 	return n
 }
 
-// noise is n pictures for a network.
+// noise returns random pictures for a network.
 func noise(n *nn.Network, pictures int) []float32 {
 	random := rand.New(rand.NewPCG(7, 7))
 	values := make([]float32, pictures*tensor.Len(n.Layers[0].Shape))
@@ -47,8 +47,8 @@ func noise(n *nn.Network, pictures int) []float32 {
 	return values
 }
 
-// answers runs a network.
-func answers(t *testing.T, n *nn.Network, input []float32) []float32 {
+// answer runs a network.
+func answer(t *testing.T, n *nn.Network, input []float32) []float32 {
 	t.Helper()
 	g, err := nn.NewGraph(n.Layers)
 	if err != nil {
@@ -65,7 +65,7 @@ func answers(t *testing.T, n *nn.Network, input []float32) []float32 {
 	return output
 }
 
-// difference is the largest between two networks' answers.
+// difference returns the largest difference between two networks' answers.
 func difference(t *testing.T, a, b []float32) float64 {
 	t.Helper()
 	if len(a) != len(b) {
@@ -100,8 +100,10 @@ func (l *list) add(layer nn.Layer, inputs ...int) int {
 	return len(*l) - 1
 }
 
-// everyLayer has each operation that a network may have, shared parameters and values that
-// several layers read included.
+// everyLayer returns a graph with each operation that a network may have, shared parameters and
+// values that several layers read included.
+//
+//nolint:funlen // one line for each layer
 func everyLayer(h, w int) []nn.Layer {
 	l := list{{Op: nn.OpInput, Shape: []int{h, w, 3}}}
 	x := l.add(nn.Layer{Op: nn.OpSelect, Channels: []int{2, 1, 0, 1}}, 0)
@@ -187,7 +189,7 @@ func everyLayer(h, w int) []nn.Layer {
 // names of weights.
 func TestRoundTrip(t *testing.T) {
 	for _, size := range [][2]int{{24, 31}, {17, 16}} {
-		want := filled(t, everyLayer(size[0], size[1]), 1)
+		want := fill(t, everyLayer(size[0], size[1]), 1)
 		data := encoded(t, want, onnx.Options{Metadata: map[string]string{"b": "2", "a": "1"}, ProducerVersion: "1.0",
 			Doc: "for people"})
 		if !bytes.Equal(data, encoded(t, want,
@@ -213,7 +215,7 @@ func TestRoundTrip(t *testing.T) {
 		}
 		input := noise(want, 3)
 		// A rounding may move: what was one layer may be two.
-		if d := difference(t, answers(t, want, input), answers(t, got, input)); d > 1e-6 {
+		if d := difference(t, answer(t, want, input), answer(t, got, input)); d > 1e-6 {
 			t.Errorf("the answers differ by %g", d)
 		}
 	}
@@ -231,13 +233,13 @@ func TestComposed(t *testing.T) {
 		l := list{{Op: nn.OpInput, Shape: []int{6, 6, 3}}}
 		x := l.add(nn.Layer{Op: op}, 0)
 		l.add(nn.Layer{Op: nn.OpDense, Name: "classifier", Units: 4}, l.add(nn.Layer{Op: nn.OpGlobalAveragePool}, x))
-		want := filled(t, l, 1)
+		want := fill(t, l, 1)
 		got, _, err := onnx.Read(encoded(t, want, onnx.Options{}), onnx.DefaultLimits())
 		if err != nil {
 			t.Fatal(err)
 		}
 		input := noise(want, 3)
-		if d := difference(t, answers(t, want, input), answers(t, got, input)); d > 1e-6 {
+		if d := difference(t, answer(t, want, input), answer(t, got, input)); d > 1e-6 {
 			t.Errorf("%s: the answers differ by %g", op, d)
 		}
 	}
@@ -254,7 +256,7 @@ func TestSoftmaxAtTheEnd(t *testing.T) {
 	x := l.add(nn.Layer{Op: nn.OpGlobalAveragePool}, 0)
 	x = l.add(nn.Layer{Op: nn.OpDense, Name: "classifier", Units: 4}, x)
 	l.add(nn.Layer{Op: nn.OpSoftmax}, x)
-	n := filled(t, l, 3)
+	n := fill(t, l, 3)
 	got, _, err := onnx.Read(encoded(t, n, onnx.Options{Temperature: 2}), onnx.DefaultLimits())
 	if err != nil {
 		t.Fatal(err)
@@ -268,12 +270,12 @@ func TestSoftmaxAtTheEnd(t *testing.T) {
 func TestFeatureMaps(t *testing.T) {
 	l := list{{Op: nn.OpInput, Shape: []int{6, 5, 3}}}
 	l.add(nn.Layer{Op: nn.OpConv, Name: "conv", Units: 4, Height: 3, Width: 3, Stride: 1}, 0)
-	n := filled(t, l, 4)
+	n := fill(t, l, 4)
 	got, _, err := onnx.Read(encoded(t, n, onnx.Options{}), onnx.DefaultLimits())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if input := noise(n, 2); difference(t, answers(t, n, input), answers(t, got, input)) != 0 {
+	if input := noise(n, 2); difference(t, answer(t, n, input), answer(t, got, input)) != 0 {
 		t.Error("the map differs")
 	}
 }
@@ -303,7 +305,8 @@ func TestWriteErrors(t *testing.T) {
 		t.Errorf("a weight has another shape: error %v", err)
 	}
 	var layer *nn.LayerError
-	if err := onnx.Write(io.Discard, &nn.Network{Layers: []nn.Layer{{Op: nn.OpConv}}}, onnx.Options{}); !errors.As(err, &layer) {
+	noInput := &nn.Network{Layers: []nn.Layer{{Op: nn.OpConv}}}
+	if err := onnx.Write(io.Discard, noInput, onnx.Options{}); !errors.As(err, &layer) {
 		t.Errorf("no network: error %v", err)
 	}
 }

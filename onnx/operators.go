@@ -4,53 +4,54 @@ import (
 	"garb/nn"
 )
 
-// operator gives the value of a node's first output. Its errors are *FormatError and
+// operator computes the value of a node's first output. Its errors are *FormatError and
 // *UnknownOperatorError.
 type operator func(*call) (value, error)
 
-// operators are those that are read where an input depends on the picture; folds has those of
-// constants alone.
+// operators has the operators of values that depend on the picture; folds has those of constants
+// alone.
 var operators map[string]operator
 
 func init() {
 	operators = map[string]operator{
-		"Conv": (*call).conv, "Gemm": (*call).gemm, "MatMul": (*call).matMul,
-		"BatchNormalization": (*call).batchNorm, "LayerNormalization": (*call).layerNorm,
-		"GroupNormalization": (*call).groupNorm, "InstanceNormalization": (*call).instanceNorm,
-		"MaxPool": (*call).maxPool, "AveragePool": (*call).averagePool,
-		"GlobalAveragePool": global(nn.OpGlobalAveragePool), "GlobalMaxPool": global(nn.OpGlobalMaxPool),
-		"ReduceMean": reduce(nn.OpGlobalAveragePool), "ReduceMax": reduce(nn.OpGlobalMaxPool),
+		"Conv": (*call).readConv, "Gemm": (*call).readGemm, "MatMul": (*call).readMatMul,
+		"BatchNormalization": (*call).readBatchNorm, "LayerNormalization": (*call).readLayerNorm,
+		"GroupNormalization": (*call).readGroupNorm, "InstanceNormalization": (*call).readInstanceNorm,
+		"MaxPool": (*call).readMaxPool, "AveragePool": (*call).readAveragePool,
+		"GlobalAveragePool": readGlobal(nn.OpGlobalAveragePool), "GlobalMaxPool": readGlobal(nn.OpGlobalMaxPool),
+		"ReduceMean": readReduce(nn.OpGlobalAveragePool), "ReduceMax": readReduce(nn.OpGlobalMaxPool),
 
-		"Relu": function(nn.OpReLU), "Sigmoid": function(nn.OpSigmoid), "Tanh": function(nn.OpTanh),
-		"Elu": (*call).elu, "Selu": (*call).selu, "Gelu": (*call).gelu, "Erf": function(nn.OpErf),
-		"Softplus": function(nn.OpSoftplus), "Mish": function(nn.OpMish),
-		"LeakyRelu": (*call).leakyReLU, "PRelu": (*call).pReLU, "Clip": (*call).clip,
-		"HardSigmoid": (*call).hardSigmoid, "HardSwish": function(nn.OpHardSwish), "Softmax": (*call).softmax,
+		"Relu": readFunction(nn.OpReLU), "Sigmoid": readFunction(nn.OpSigmoid), "Tanh": readFunction(nn.OpTanh),
+		"Elu": (*call).readELU, "Selu": (*call).readSELU, "Gelu": (*call).readGELU, "Erf": readFunction(nn.OpErf),
+		"Softplus": readFunction(nn.OpSoftplus), "Mish": readFunction(nn.OpMish),
+		"LeakyRelu": (*call).readLeakyReLU, "PRelu": (*call).readPReLU, "Clip": (*call).readClip,
+		"HardSigmoid": (*call).readHardSigmoid, "HardSwish": readFunction(nn.OpHardSwish),
+		"Softmax": (*call).readSoftmax,
 
-		"Add": (*call).add, "Sub": (*call).sub, "Mul": (*call).mul, "Div": (*call).div,
-		"Max": (*call).max, "Min": (*call).min, "Pow": (*call).pow,
-		"Greater": (*call).greater, "Where": (*call).where,
-		"Concat": (*call).concat, "Pad": (*call).pad, "Dropout": (*call).dropout,
-		"Split": (*call).split, "Slice": (*call).slice, "Gather": (*call).gather, "Resize": (*call).resize,
-		"Upsample": (*call).upsample,
+		"Add": (*call).readAdd, "Sub": (*call).readSub, "Mul": (*call).readMul, "Div": (*call).readDiv,
+		"Max": (*call).readMax, "Min": (*call).readMin, "Pow": (*call).readPow,
+		"Greater": (*call).readGreater, "Where": (*call).readWhere,
+		"Concat": (*call).readConcat, "Pad": (*call).readPad, "Dropout": (*call).readDropout,
+		"Split": (*call).readSplit, "Slice": (*call).readSlice, "Gather": (*call).readGather,
+		"Resize": (*call).readResize, "Upsample": (*call).readUpsample,
 
-		"Identity": (*call).identity, "Cast": (*call).cast, "Constant": (*call).constantNode,
-		"Transpose": (*call).transpose, "Reshape": (*call).reshape, "Flatten": (*call).flatten,
-		"Squeeze": (*call).squeeze, "Unsqueeze": (*call).unsqueeze,
-		"Shape": (*call).shape, "Expand": (*call).expand, "DequantizeLinear": (*call).dequantizeLinear,
+		"Identity": (*call).readIdentity, "Cast": (*call).readCast, "Constant": (*call).readConstant,
+		"Transpose": (*call).readTranspose, "Reshape": (*call).readReshape, "Flatten": (*call).readFlatten,
+		"Squeeze": (*call).readSqueeze, "Unsqueeze": (*call).readUnsqueeze,
+		"Shape": (*call).readShape, "Expand": (*call).readExpand, "DequantizeLinear": (*call).readDequantizeLinear,
 	}
 }
 
-// withoutEffect are the attributes that change no answer, with the reason. Any other that
-// an operator does not ask for is an error. Some have no effect in some cases only: their
-// operators say so, by ignore.
-var withoutEffect = map[string]map[string]string{
-	"BatchNormalization": {"momentum": "of training"},
-	"Dropout":            {"seed": "of training"},
-	"MaxPool":            {"storage_order": "of the second output, which garb lacks"},
+// ignoredAttributes has the attributes that change no answer, with the reason. Any other that an
+// operator does not read is an error. Operators that ignore an attribute in some cases only call
+// ignore.
+var ignoredAttributes = map[string]map[string]string{
+	"BatchNormalization": {"momentum": "for training"},
+	"Dropout":            {"seed": "for training"},
+	"MaxPool":            {"storage_order": "for the second output, which garb does not support"},
 	"Cast": {
-		"saturate":   "of types of 8 bits, which garb lacks",
-		"round_mode": "of types of 8 bits, which garb lacks",
+		"saturate":   "for types of 8 bits, which garb does not support",
+		"round_mode": "for types of 8 bits, which garb does not support",
 	},
 	"DequantizeLinear": {"output_dtype": "answers are computed in float32"},
 }

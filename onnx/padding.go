@@ -5,8 +5,8 @@ import "garb/nn"
 // span is padding along one axis.
 type span struct{ before, after int }
 
-// same is nn.Same's padding of a map [h w ...] for a layer's window.
-func same(l nn.Layer, h, w int) (vertical, horizontal span) {
+// samePadding returns the padding of nn's Same of a map [h w ...] for a layer's window.
+func samePadding(l nn.Layer, h, w int) (vertical, horizontal span) {
 	reachHeight, reachWidth := l.Reach()
 	strideHeight, strideWidth := l.Strides()
 	vertical.before, vertical.after = nn.SamePadding(h, reachHeight, strideHeight)
@@ -14,15 +14,15 @@ func same(l nn.Layer, h, w int) (vertical, horizontal span) {
 	return vertical, horizontal
 }
 
-// window is what a convolution or pooling makes of an axis.
+// window is what a convolution or pooling reads of an axis.
 type window struct {
-	span          // rows that it reads: what is padded and not read is left out
+	span          // the padding that is read
 	positions int // 0 if the kernel does not fit
 }
 
-// slide lays a kernel, its gaps included, over a padded axis. up counts a last position that is only partly
-// inside, as long as it begins inside: ONNX's ceil_mode.
-func slide(size, kernel, stride int, pad span, up bool) window {
+// slideWindow slides a kernel, its gaps included, over a padded axis. up counts a last position
+// that is only partly inside, as long as it begins inside: ONNX's ceil_mode.
+func slideWindow(size, kernel, stride int, pad span, up bool) window {
 	free := size + pad.before + pad.after - kernel
 	if free < 0 {
 		return window{}

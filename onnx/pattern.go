@@ -6,30 +6,30 @@ import (
 	"garb/nn"
 )
 
-// Exporters write some activations as what they are made of. Here the layers of these are
-// found again, and one layer takes their place; what nobody reads then is left out of the
-// network. A layer that has another reader is no part of a pattern.
+// Exporters write some activations as several simpler operators. The functions below find the
+// layers of these, and one layer takes their place; layers that are no longer read are left out of
+// the network. A layer that another layer reads too is no part of a pattern.
 
-// near allows what rounding to float32 does to a constant, a few times over.
-func near(got, want float64) bool { return math.Abs(got-want) <= 1e-6*math.Abs(want) }
+// isNear tells whether two constants are equal but for a few roundings to float32.
+func isNear(got, want float64) bool { return math.Abs(got-want) <= 1e-6*math.Abs(want) }
 
-// inside tells whether a layer is read once, by the layer that is looked at.
-func (c *call) inside(layer int) bool { return !c.public[layer] }
+// isInside tells whether a layer is read only once, within a pattern.
+func (c *call) isInside(layer int) bool { return !c.public[layer] }
 
-// uniform gives the factor and offset of a Scale that has the same ones for all channels.
-func (c *call) uniform(layer int) (factor, offset float64, ok bool) {
+// uniformScale returns the factor and offset of a Scale that has the same ones for all channels.
+func (c *call) uniformScale(layer int) (factor, offset float64, ok bool) {
 	l := &c.layers[layer]
 	if l.Op != nn.OpScale {
 		return 0, 0, false
 	}
 	factors, offsets := c.tensors[l.Name+"/scale"].Data, c.tensors[l.Name+"/offset"].Data
-	if !same1(factors) || !same1(offsets) {
+	if !allEqual(factors) || !allEqual(offsets) {
 		return 0, 0, false
 	}
 	return float64(factors[0]), float64(offsets[0]), true
 }
 
-func same1(values []float32) bool {
+func allEqual(values []float32) bool {
 	for _, v := range values {
 		if v != values[0] {
 			return false
@@ -41,21 +41,22 @@ func same1(values []float32) bool {
 // cubic is a polynomial up to x³, from the constant term on.
 type cubic [4]float64
 
-func (p cubic) near(q cubic) bool {
+func (p cubic) isNear(q cubic) bool {
 	for i := range p {
-		if !near(p[i], q[i]) {
+		if !isNear(p[i], q[i]) {
 			return false
 		}
 	}
 	return true
 }
 
-// cubicOf is what a layer makes of each value of layer x by scaling, adding and multiplying.
-func (c *call) cubicOf(layer, x, depth int) (p cubic, ok bool) {
+// findCubic returns the polynomial of each value of layer x that a layer computes by scaling,
+// adding and multiplying.
+func (c *call) findCubic(layer, x, depth int) (p cubic, ok bool) {
 	if layer == x {
 		return cubic{1: 1}, true
 	}
-	if depth == 0 || !c.inside(layer) {
+	if depth == 0 || !c.isInside(layer) {
 		return p, false
 	}
 	l := &c.layers[layer]
@@ -64,13 +65,13 @@ func (c *call) cubicOf(layer, x, depth int) (p cubic, ok bool) {
 		if i == len(parts) || len(c.shapes[in]) != len(c.shapes[layer]) {
 			return p, false
 		}
-		if parts[i], ok = c.cubicOf(in, x, depth-1); !ok {
+		if parts[i], ok = c.findCubic(in, x, depth-1); !ok {
 			return p, false
 		}
 	}
 	switch l.Op {
 	case nn.OpScale:
-		factor, offset, ok := c.uniform(layer)
+		factor, offset, ok := c.uniformScale(layer)
 		for i, v := range parts[0] {
 			p[i] = factor * v
 		}
@@ -105,103 +106,113 @@ type gate struct {
 	factor, offset float64
 }
 
-// whole is the activation that x times the gate is, and what it has to be multiplied by.
-func (g gate) whole() (op nn.Op, factor float64) {
-	const slope = 0.7978845608028654 // √(2/π)
-	half := near(g.factor, g.offset) // the gate is half of 1 + f, times a factor
+// findActivation returns the activation that x times the gate is, and the factor it has to be
+// multiplied by; "" if it is none.
+func (g gate) findActivation() (op nn.Op, factor float64) {
+	const slope = 0.7978845608028654   // √(2/π)
+	half := isNear(g.factor, g.offset) // the gate is half of 1 + f, times a factor
 	plain := g.offset == 0
 	switch {
-	case g.f == nn.OpErf && half && g.p.near(cubic{1: 1 / math.Sqrt2}):
+	case g.f == nn.OpErf && half && g.p.isNear(cubic{1: 1 / math.Sqrt2}):
 		return nn.OpGELU, 2 * g.factor
-	case g.f == nn.OpTanh && half && g.p.near(cubic{1: slope, 3: slope * 0.044715}):
+	case g.f == nn.OpTanh && half && g.p.isNear(cubic{1: slope, 3: slope * 0.044715}):
 		return nn.OpGELUTanh, 2 * g.factor
-	case g.f == nn.OpReLU6 && plain && g.p.near(cubic{0: 3, 1: 1}):
+	case g.f == nn.OpReLU6 && plain && g.p.isNear(cubic{0: 3, 1: 1}):
 		return nn.OpHardSwish, 6 * g.factor
-	case g.f == nn.OpHardSigmoid && plain && g.p.near(cubic{1: 1}):
+	case g.f == nn.OpHardSigmoid && plain && g.p.isNear(cubic{1: 1}):
 		return nn.OpHardSwish, g.factor
-	case g.f == nn.OpSigmoid && plain && g.p.near(cubic{1: 1}):
+	case g.f == nn.OpSigmoid && plain && g.p.isNear(cubic{1: 1}):
 		return nn.OpSwish, g.factor
-	case g.f == nn.OpSoftplus && plain && g.p.near(cubic{1: 1}): // tanh of it
+	case g.f == nn.OpSoftplus && plain && g.p.isNear(cubic{1: 1}): // tanh of it
 		return nn.OpMish, g.factor
 	}
 	return "", 0
 }
 
-// gated makes one activation of a product of a value and a gate that is made of it, if it is
-// one: GELU, Swish, HardSwish or Mish.
-func (c *call) gated(x, y value) (v value, ok bool, err error) {
+// readGated reads a product of a value and a gate that is computed from it as one activation, if
+// it is one: GELU, Swish, HardSwish or Mish.
+func (c *call) readGated(x, y value) (v value, ok bool, err error) {
 	if !sameAxes(x.axes, y.axes) {
 		return value{}, false, nil
 	}
 	for _, pair := range [][2]value{{x, y}, {y, x}} {
-		g := gate{factor: 1}
-		f := pair[1].layer
-		if !c.inside(f) {
+		g, argument, ok := c.findGate(pair[1].layer)
+		if !ok {
 			continue
-		}
-		if factor, offset, ok := c.uniform(f); ok {
-			g.factor, g.offset = factor, offset
-			f = c.layers[f].Inputs[0]
-		}
-		g.f = c.layers[f].Op
-		if len(c.layers[f].Inputs) != 1 || !c.inside(f) {
-			continue
-		}
-		argument := c.layers[f].Inputs[0]
-		if g.f == nn.OpTanh && c.layers[argument].Op == nn.OpSoftplus && c.inside(argument) {
-			g.f, argument = nn.OpSoftplus, c.layers[argument].Inputs[0]
 		}
 		// The value may be scaled before it is multiplied.
 		bases, factors := []int{pair[0].layer}, []float64{1}
-		if factor, offset, ok := c.uniform(pair[0].layer); ok && offset == 0 && c.inside(pair[0].layer) {
+		if factor, offset, ok := c.uniformScale(pair[0].layer); ok && offset == 0 && c.isInside(pair[0].layer) {
 			bases, factors = append(bases, c.layers[pair[0].layer].Inputs[0]), append(factors, factor)
 		}
 		for i, base := range bases {
 			var fits bool
-			if g.p, fits = c.cubicOf(argument, base, 8); !fits {
+			if g.p, fits = c.findCubic(argument, base, 8); !fits {
 				continue
 			}
-			op, factor := g.whole()
+			op, factor := g.findActivation()
 			if op == "" {
 				continue
 			}
 			base := value{layer: base, axes: pair[0].axes}
-			if v, err = c.each(base, nn.Layer{Op: op}); err != nil {
+			if v, err = c.applyLayer(base, nn.Layer{Op: op}); err != nil {
 				return value{}, false, err
 			}
-			if factor *= factors[i]; near(factor, 1) {
+			if factor *= factors[i]; isNear(factor, 1) {
 				return v, true, nil
 			}
-			v, err = c.affine(v, float32(factor), 0)
+			v, err = c.applyAffine(v, float32(factor), 0)
 			return v, true, err
 		}
 	}
 	return value{}, false, nil
 }
 
-// gently makes a HardSigmoid of ReLU6(x + 3)/6, of which a value is the ReLU6.
-func (c *call) gently(v value, factors, offsets []float32) (value, bool, error) {
+// findGate returns the gate, all but its polynomial, that a layer may be, and the layer of its
+// argument.
+func (c *call) findGate(layer int) (g gate, argument int, ok bool) {
+	if !c.isInside(layer) {
+		return gate{}, 0, false
+	}
+	g = gate{factor: 1}
+	if factor, offset, ok := c.uniformScale(layer); ok {
+		g.factor, g.offset = factor, offset
+		layer = c.layers[layer].Inputs[0]
+	}
+	l := &c.layers[layer]
+	if len(l.Inputs) != 1 || !c.isInside(layer) {
+		return gate{}, 0, false
+	}
+	g.f, argument = l.Op, l.Inputs[0]
+	if g.f == nn.OpTanh && c.layers[argument].Op == nn.OpSoftplus && c.isInside(argument) {
+		g.f, argument = nn.OpSoftplus, c.layers[argument].Inputs[0]
+	}
+	return g, argument, true
+}
+
+// readScaledReLU6 reads ReLU6(x + 3)/6 as a HardSigmoid; v is the ReLU6.
+func (c *call) readScaledReLU6(v value, factors, offsets []float32) (value, bool, error) {
 	f := v.layer
-	if c.layers[f].Op != nn.OpReLU6 || !v.sole || !same1(factors) || !same1(offsets) || offsets[0] != 0 ||
-		!near(float64(factors[0]), 1./6) {
+	if c.layers[f].Op != nn.OpReLU6 || !v.sole || !allEqual(factors) || !allEqual(offsets) || offsets[0] != 0 ||
+		!isNear(float64(factors[0]), 1./6) {
 		return value{}, false, nil
 	}
 	shifted := c.layers[f].Inputs[0]
-	factor, offset, ok := c.uniform(shifted)
-	if !ok || !c.inside(shifted) || !near(factor, 1) || !near(offset, 3) {
+	factor, offset, ok := c.uniformScale(shifted)
+	if !ok || !c.isInside(shifted) || !isNear(factor, 1) || !isNear(offset, 3) {
 		return value{}, false, nil
 	}
-	v, err := c.each(value{layer: c.layers[shifted].Inputs[0], axes: v.axes}, nn.Layer{Op: nn.OpHardSigmoid})
+	v, err := c.applyLayer(value{layer: c.layers[shifted].Inputs[0], axes: v.axes}, nn.Layer{Op: nn.OpHardSigmoid})
 	return v, true, err
 }
 
-// pow of a value is a product of it and itself.
-func (c *call) pow() (value, error) {
-	v, err := c.picture(0)
+// readPow reads the square or cube of a value as products of it and itself.
+func (c *call) readPow() (value, error) {
+	v, err := c.pictureInput(0)
 	if err != nil {
 		return value{}, err
 	}
-	exponent, err := c.number(1)
+	exponent, err := c.numberInput(1)
 	if err != nil {
 		return value{}, err
 	}
@@ -210,25 +221,25 @@ func (c *call) pow() (value, error) {
 		return v, nil
 	case 2, 3:
 	default:
-		return value{}, c.lack("an exponent of %v", exponent)
+		return value{}, c.errUnsupported("an exponent of %v", exponent)
 	}
 	power := v
 	for range int(exponent) - 1 {
 		l := nn.Layer{Op: nn.OpMultiply, Inputs: []int{power.layer, v.layer}}
-		if power, err = c.made(l, c.shapeOf(v.layer), v.axes); err != nil {
+		if power, err = c.addLayer(l, c.shapeOf(v.layer), v.axes); err != nil {
 			return value{}, err
 		}
 	}
 	return power, nil
 }
 
-// greater is whether a value is above a number, which Where alone takes.
-func (c *call) greater() (value, error) {
-	v, err := c.picture(0)
+// readGreater reads whether a value is above a number, which only Where can use.
+func (c *call) readGreater() (value, error) {
+	v, err := c.pictureInput(0)
 	if err != nil {
 		return value{}, err
 	}
-	k, err := c.number(1)
+	k, err := c.numberInput(1)
 	if err != nil {
 		return value{}, err
 	}
@@ -236,18 +247,18 @@ func (c *call) greater() (value, error) {
 	return v, nil
 }
 
-// where takes a value where it is above a number, and its Softplus elsewhere. PyTorch writes
-// Softplus so: in float32 it is the value itself from there on.
-func (c *call) where() (value, error) {
+// readWhere reads a choice: a value where it is above a number, and its Softplus elsewhere. PyTorch
+// writes Softplus so: in float32 it is the value itself from that number on.
+func (c *call) readWhere() (value, error) {
 	condition, err := c.input(0)
 	if err != nil {
 		return value{}, err
 	}
-	x, err := c.picture(1)
+	x, err := c.pictureInput(1)
 	if err != nil {
 		return value{}, err
 	}
-	y, err := c.picture(2)
+	y, err := c.pictureInput(2)
 	if err != nil {
 		return value{}, err
 	}
@@ -256,7 +267,7 @@ func (c *call) where() (value, error) {
 	if condition.above == nil || !(*condition.above >= alike) || condition.layer != x.layer ||
 		l.Op != nn.OpSoftplus || l.Inputs[0] != x.layer ||
 		!sameAxes(condition.axes, x.axes) || !sameAxes(x.axes, y.axes) {
-		return value{}, c.lack("a choice by values of the picture that is no Softplus")
+		return value{}, c.errUnsupported("a choice by values of the picture that is not a Softplus")
 	}
 	return y, nil
 }

@@ -11,7 +11,7 @@ import (
 	"garb/tensor"
 )
 
-// run answers a picture.
+// run runs a network on a picture.
 func run(t *testing.T, n *nn.Network, input []float32) []float32 {
 	t.Helper()
 	g, err := nn.NewGraph(n.Layers)
@@ -29,7 +29,7 @@ func run(t *testing.T, n *nn.Network, input []float32) []float32 {
 	return output
 }
 
-// operations are those of a network between its input and the mean of soundSketch.
+// operations returns those of a network between its input and the mean of soundSketch.
 func operations(n *nn.Network) string {
 	var all []string
 	for _, l := range n.Layers[1:] {
@@ -40,9 +40,9 @@ func operations(n *nn.Network) string {
 	return strings.Join(all, " ")
 }
 
-// written is an activation in the operators that exporters make it of. Constants are written as
-// numbers; x is the picture.
-type written struct {
+// activationSketch is an activation in the operators that exporters write for it. Constants are
+// written as numbers; x is the picture.
+type activationSketch struct {
 	name  string
 	nodes string // "output = Operator input input; …"
 	// want are the layers, and f what they compute.
@@ -60,7 +60,7 @@ func mish(x float64) float64      { return x * math.Tanh(math.Log1p(math.Exp(x))
 
 const erfHalf = "d = Div x 1.4142135381698608; e = Erf d; a = Add e 1; "
 
-var writtenActivations = []written{
+var activationSketches = []activationSketch{
 	{"0.5 last", erfHalf + "m = Mul x a; y = Mul m 0.5", "GELU", gelu},
 	{"0.5 last, on the left", erfHalf + "m = Mul a x; y = Mul 0.5 m", "GELU", gelu},
 	{"0.5 first", "h = Mul 0.5 x; " + erfHalf + "y = Mul h a", "GELU", gelu},
@@ -120,8 +120,8 @@ var writtenActivations = []written{
 	{"undone", "h = Mul x 2; y = Mul h 0.5", "", func(x float64) float64 { return x }},
 }
 
-// sketched makes nodes of a text as in written.
-func sketched(s *sketch, text string) {
+// appendSketch appends the nodes of an activationSketch's text.
+func appendSketch(s *sketch, text string) {
 	numbers := map[string]bool{}
 	for _, line := range strings.Split(text, "; ") {
 		words := strings.Fields(line)
@@ -136,24 +136,24 @@ func sketched(s *sketch, text string) {
 			}
 			if n, _ := fmt.Sscan(w, &v); n == 1 {
 				if !numbers[w] {
-					s.weights = append(s.weights, given(w, typeFloat, []int{}, v))
+					s.weights = append(s.weights, encodeTensor(w, typeFloat, []int{}, v))
 				}
 				numbers[w] = true
 			}
 			names = append(names, w)
 		}
-		s.nodes = append(s.nodes, operation{words[2], words[0], names, words[0], attributes}.message())
+		s.nodes = append(s.nodes, operation{words[2], words[0], names, words[0], attributes}.encode())
 	}
 }
 
 // TestWrittenActivations checks that an activation that is written as several nodes is read as one
 // layer, and computes the same up to rounding.
 func TestWrittenActivations(t *testing.T) {
-	for _, w := range writtenActivations {
+	for _, w := range activationSketches {
 		s := soundSketch()
 		after := s.nodes
 		s.nodes = []message{sketchNode("Identity", "picture", "x")}
-		sketched(&s, w.nodes)
+		appendSketch(&s, w.nodes)
 		s.nodes = append(s.nodes, sketchNode("GlobalAveragePool", "y", "mean"))
 		s.nodes = append(s.nodes, after[1:]...)
 		s.input = valueInfo("picture", typeFloat, []int{3, 2, 1})
@@ -180,7 +180,7 @@ func TestWrittenActivations(t *testing.T) {
 // TestReadInside checks that an activation's nodes stay separate if another node reads a value
 // between them.
 func TestReadInside(t *testing.T) {
-	for _, w := range writtenActivations {
+	for _, w := range activationSketches {
 		if w.want == "" || strings.Contains(w.want, " ") || w.name == "squared" {
 			continue
 		}
@@ -189,40 +189,45 @@ func TestReadInside(t *testing.T) {
 			if name == "y" || strings.Contains(line, " = Greater ") { // which nothing else may read
 				continue
 			}
-			s := soundSketch()
-			s.nodes = []message{sketchNode("Identity", "picture", "x")}
-			sketched(&s, strings.ReplaceAll(w.nodes, "y =", "z ="))
-			s.nodes = append(s.nodes, sketchNode("Add", "z,"+name, "y"), sketchNode("GlobalAveragePool", "y", "mean"),
-				sketchNode("Flatten", "mean", "out"))
-			s.input = valueInfo("picture", typeFloat, []int{3, 1, 1})
-			n, _, err := Read(s.bytes(), DefaultLimits())
-			if err != nil {
-				t.Errorf("%s: %v", w.name, err)
-				continue
-			}
-			// m is the whole but for a factor, and Softplus is a part of itself.
-			if got := operations(n); name != "m" && w.want != "Softplus" &&
-				slices.Contains(strings.Fields(got), w.want) {
-				t.Errorf("%s with a reader of %s: %s", w.name, name, got)
-			}
-			// The answer is the sum of both.
-			for _, v := range []float32{-3.5, -1, 0.25, 2, 4} {
-				input := []float32{v, v, v}
-				alone := soundSketch()
-				alone.nodes = []message{sketchNode("Identity", "picture", "x")}
-				sketched(&alone, w.nodes[:strings.Index(w.nodes, line)+len(line)])
-				alone.nodes = append(alone.nodes, sketchNode("GlobalAveragePool", name, "mean"),
-					sketchNode("Flatten", "mean", "out"))
-				alone.input = s.input
-				part, _, err := Read(alone.bytes(), DefaultLimits())
-				if err != nil {
-					t.Fatalf("%s: %v", w.name, err)
-				}
-				want := w.f(float64(v)) + float64(run(t, part, input)[0])
-				if got := run(t, n, input)[0]; !(math.Abs(float64(got)-want) <= 1e-5*max(1, math.Abs(want))) {
-					t.Errorf("%s with a reader of %s: %v of %v, want %v", w.name, name, got, v, want)
-				}
-			}
+			checkInside(t, w, name, line)
+		}
+	}
+}
+
+// checkInside checks an activation if another node reads the value name, which line computes.
+func checkInside(t *testing.T, w activationSketch, name, line string) {
+	t.Helper()
+	s := soundSketch()
+	s.nodes = []message{sketchNode("Identity", "picture", "x")}
+	appendSketch(&s, strings.ReplaceAll(w.nodes, "y =", "z ="))
+	s.nodes = append(s.nodes, sketchNode("Add", "z,"+name, "y"), sketchNode("GlobalAveragePool", "y", "mean"),
+		sketchNode("Flatten", "mean", "out"))
+	s.input = valueInfo("picture", typeFloat, []int{3, 1, 1})
+	n, _, err := Read(s.bytes(), DefaultLimits())
+	if err != nil {
+		t.Fatalf("%s: %v", w.name, err)
+	}
+	// m is the whole but for a factor, and Softplus is a part of itself.
+	if got := operations(n); name != "m" && w.want != "Softplus" &&
+		slices.Contains(strings.Fields(got), w.want) {
+		t.Errorf("%s with a reader of %s: %s", w.name, name, got)
+	}
+	// The answer is the sum of both.
+	for _, v := range []float32{-3.5, -1, 0.25, 2, 4} {
+		input := []float32{v, v, v}
+		alone := soundSketch()
+		alone.nodes = []message{sketchNode("Identity", "picture", "x")}
+		appendSketch(&alone, w.nodes[:strings.Index(w.nodes, line)+len(line)])
+		alone.nodes = append(alone.nodes, sketchNode("GlobalAveragePool", name, "mean"),
+			sketchNode("Flatten", "mean", "out"))
+		alone.input = s.input
+		part, _, err := Read(alone.bytes(), DefaultLimits())
+		if err != nil {
+			t.Fatalf("%s: %v", w.name, err)
+		}
+		want := w.f(float64(v)) + float64(run(t, part, input)[0])
+		if got := run(t, n, input)[0]; !(math.Abs(float64(got)-want) <= 1e-5*max(1, math.Abs(want))) {
+			t.Errorf("%s with a reader of %s: %v of %v, want %v", w.name, name, got, v, want)
 		}
 	}
 }
@@ -231,11 +236,11 @@ func TestReadInside(t *testing.T) {
 // convolution that another node reads as well.
 func TestUndoneOfShared(t *testing.T) {
 	s := soundSketch()
-	before(sketchNode("Conv", "x,w", "v"))(&s)
+	prepend(sketchNode("Conv", "x,w", "v"))(&s)
 	after := s.nodes[1:]
 	s.nodes = s.nodes[:1:1]
-	s.weights = []message{given("w", typeFloat, []int{3, 3, 1, 1}, 1, 2, 3, 4, 5, 6, 7, 8, 9)}
-	sketched(&s, "h = Mul v 2; u = Mul h 0.5; z = Add u 1; y = Sub z v")
+	s.weights = []message{encodeTensor("w", typeFloat, []int{3, 3, 1, 1}, 1, 2, 3, 4, 5, 6, 7, 8, 9)}
+	appendSketch(&s, "h = Mul v 2; u = Mul h 0.5; z = Add u 1; y = Sub z v")
 	s.nodes = append(s.nodes, after...)
 	n, _, err := Read(s.bytes(), DefaultLimits())
 	if err != nil {

@@ -16,9 +16,9 @@ import (
 	"garb/weights"
 )
 
-// peer checks the model in the file and runs it in ONNX Runtime: the input is on its
-// standard input, what it answers on its output. How it was called is in the arguments:
-// the model's file, the type of the input's values, the input's shape.
+// peer checks the model in a file and runs it in ONNX Runtime: it reads the input from standard
+// input and prints the answers. Its arguments are the model's file, the type of the input's values,
+// and the input's shape.
 const peer = `
 import sys
 import numpy, onnx, onnxruntime
@@ -62,11 +62,11 @@ func run(t *testing.T, model []byte, kind string, input any, shape ...string) []
 
 // TestEveryLayerInONNXRuntime compares a network of every layer, alone and in a batch.
 func TestEveryLayerInONNXRuntime(t *testing.T) {
-	n := filled(t, everyLayer(24, 31), 1)
+	n := fill(t, everyLayer(24, 31), 1)
 	model := encoded(t, n, onnx.Options{Metadata: map[string]string{"classes": "a,b"}})
 	for _, batch := range []string{"1", "3"} {
 		input := noise(n, int(batch[0]-'0'))
-		want := answers(t, n, input)
+		want := answer(t, n, input)
 		got := run(t, model, "float32", input, batch, "24", "31", "3")[:len(want)]
 		d := difference(t, want, got)
 		t.Logf("batch of %s: the largest difference of logits is %.2g", batch, d)
@@ -79,7 +79,7 @@ func TestEveryLayerInONNXRuntime(t *testing.T) {
 // TestPreprocessingInONNXRuntime checks a model that takes bytes and returns probabilities at a
 // temperature.
 func TestPreprocessingInONNXRuntime(t *testing.T) {
-	n := filled(t, everyLayer(16, 16), 2)
+	n := fill(t, everyLayer(16, 16), 2)
 	o := onnx.Options{Temperature: 1.7, Preprocessing: &onnx.Preprocessing{
 		Mean: []float32{123.7, 116.8, 103.9}, Std: []float32{58.4, 57.1, 57.4}}}
 	model := encoded(t, n, o)
@@ -89,7 +89,7 @@ func TestPreprocessingInONNXRuntime(t *testing.T) {
 		pictures[i] = byte(i * 37 % 256)
 		input[i] = (float32(pictures[i]) - o.Preprocessing.Mean[i%3]) / o.Preprocessing.Std[i%3]
 	}
-	want := answers(t, n, input)
+	want := answer(t, n, input)
 	// Read back, the preprocessing is a part of the network.
 	back, info, err := onnx.Read(model, onnx.DefaultLimits())
 	if err != nil {
@@ -99,7 +99,7 @@ func TestPreprocessingInONNXRuntime(t *testing.T) {
 	for i, v := range pictures {
 		raw[i] = float32(v)
 	}
-	if d := difference(t, want, answers(t, back, raw)); d > 1e-4 || !info.Input.Picture {
+	if d := difference(t, want, answer(t, back, raw)); d > 1e-4 || !info.Input.Picture {
 		t.Errorf("read back, the logits differ by %g, and its input is %+v", d, info.Input)
 	}
 	got := run(t, model, "uint8", pictures, "2", "16", "16", "3")
@@ -119,7 +119,7 @@ func TestPreprocessingInONNXRuntime(t *testing.T) {
 	}
 }
 
-// TestBackboneInONNXRuntime writes the network that is built in, with its ImageNet top.
+// TestBackboneInONNXRuntime compares the built-in network with its ImageNet top.
 func TestBackboneInONNXRuntime(t *testing.T) {
 	if os.Getenv("GARB_PYTHON") == "" {
 		t.Skip("set GARB_PYTHON to run this test (see .ci/run)")
@@ -145,8 +145,8 @@ func TestBackboneInONNXRuntime(t *testing.T) {
 		t.Fatal(err)
 	}
 	input := noise(n, 3)
-	want := answers(t, n, input)
-	if d := difference(t, want, answers(t, back, input)); d > 1e-5 {
+	want := answer(t, n, input)
+	if d := difference(t, want, answer(t, back, input)); d > 1e-5 {
 		t.Errorf("read back, the features differ by %g", d)
 	}
 	got := run(t, model, "float32", input, "3", "224", "224", "3")[:len(want)]

@@ -9,16 +9,16 @@ import (
 	"garb/tensor"
 )
 
-// quantized writes a parameter as int8 with a scale for each output, and the node that
-// makes float32 of them, which has the parameter's name: a convolution's kernel as
-// [out in kh kw], a dense layer's as [out in]. The name is "" for one not stored so.
+// writeQuantized writes a parameter as int8 with a scale for each output, and the node that
+// converts it to float32, which has the parameter's name: a convolution's kernel as [out in kh kw],
+// a dense layer's as [out in]. It returns "" for a parameter that is not stored as int8.
 //
-// ONNX Runtime 1.32 turns products with a dequantized [in out] into ones that round their
-// input to 8 bits too, which moves logits by a hundredth. Those with [out in] it leaves.
-func (b *writer) quantized(p nn.Param, t *tensor.Tensor) (name string, err error) {
+// ONNX Runtime 1.32 turns products with a dequantized [in out] into ones that also round their
+// input to 8 bits, which moves logits by a hundredth. It does not do so with [out in].
+func (b *writer) writeQuantized(p nn.Param, t *tensor.Tensor) (name string, err error) {
 	key := fmt.Sprint("dequantized ", p.Name) // several layers may share it
-	if name, ok := b.constants[key]; ok {
-		return name, nil
+	if known, ok := b.constants[key]; ok {
+		return known, nil
 	}
 	integers, scales, err := tensor.Quantize(t)
 	if err != nil {
@@ -30,18 +30,18 @@ func (b *writer) quantized(p nn.Param, t *tensor.Tensor) (name string, err error
 	// A kernel [in out] is one of a window of 1 × 1.
 	kernel := append(slices.Repeat([]int{1}, 4-len(p.Shape)), p.Shape...)
 	stored := initializer{name: p.Name + "/int8"}
-	stored.dims, stored.small = filtersFirst(integers, kernel, false)
+	stored.dims, stored.small = moveFiltersFirst(integers, kernel, false)
 	stored.dims = stored.dims[:len(p.Shape)]
 	steps := initializer{name: p.Name + "/int8/scale", dims: []int{len(scales)}, floats: scales}
-	inputs := []string{b.constant(stored), b.constant(steps)} // without zero points: they are 0
-	name = b.node("DequantizeLinear", p.Name, inputs, intAttribute("axis", 0))
+	inputs := []string{b.addConstant(stored), b.addConstant(steps)} // without zero points, which are 0
+	name = b.addNode("DequantizeLinear", p.Name, inputs, intAttribute("axis", 0))
 	b.constants[key] = name
 	return name, nil
 }
 
-// halved is a tensor as garb's int8 files hold those that are not int8: rounded to float16.
-// One that float16 cannot hold stays as it is.
-func halved(name string, t *tensor.Tensor) *tensor.Tensor {
+// roundToHalf rounds a tensor to float16, as garb's int8 files store those that are not int8. One
+// that float16 cannot hold stays as it is.
+func roundToHalf(name string, t *tensor.Tensor) *tensor.Tensor {
 	rounded := tensor.Map{name: t}.As(tensor.Float16)[name]
 	for i, v := range rounded.Data {
 		if math.IsInf(float64(v), 0) && v != t.Data[i] {
@@ -51,27 +51,27 @@ func halved(name string, t *tensor.Tensor) *tensor.Tensor {
 	return rounded
 }
 
-// dequantizeLinear makes floats of constant integers: (integer − zero point) · scale, with
+// readDequantizeLinear converts constant integers to floats: (integer − zero point) · scale, with
 // one of each for all, or for each place on an axis.
-func (c *call) dequantizeLinear() (value, error) {
-	k, err := c.weights(0)
+func (c *call) readDequantizeLinear() (value, error) {
+	k, err := c.constantInput(0)
 	if err != nil {
 		return value{}, err
 	}
-	scales, err := c.weights(1)
+	scales, err := c.constantInput(1)
 	if err != nil {
 		return value{}, err
 	}
 	if k.integers == nil || scales.integers != nil {
-		return value{}, c.damaged("it takes whole numbers and scales of floating point")
+		return value{}, c.errDamaged("its inputs are not whole numbers and scales of floating point")
 	}
-	if c.integer("block_size", 0) != 0 {
-		return value{}, c.lack("scales for blocks")
+	if c.integerAttribute("block_size", 0) != 0 {
+		return value{}, c.errUnsupported("scales for blocks")
 	}
 	c.ignore("axis")       // of one scale
 	places, behind := 1, 1 // on the axis, and the values of each
 	if scales.len() != 1 {
-		at, err := c.axisAt(c.integer("axis", 1), len(k.dims))
+		at, err := c.resolveAxis(c.integerAttribute("axis", 1), len(k.dims))
 		if err != nil {
 			return value{}, err
 		}
@@ -80,17 +80,17 @@ func (c *call) dequantizeLinear() (value, error) {
 			behind *= n
 		}
 		if len(scales.dims) != 1 || scales.len() != places {
-			return value{}, c.damaged("scales %v for axis %d of %v", scales.dims, at, k.dims)
+			return value{}, c.errDamaged("scales %v for axis %d of %v", scales.dims, at, k.dims)
 		}
 	}
 	zeros := make([]int64, places)
-	if c.has(2) {
-		given, err := c.weights(2)
+	if c.hasInput(2) {
+		given, err := c.constantInput(2)
 		if err != nil {
 			return value{}, err
 		}
 		if zeros = given.integers; len(zeros) != places {
-			return value{}, c.damaged("zero points %v for scales %v", given.dims, scales.dims)
+			return value{}, c.errDamaged("zero points %v for scales %v", given.dims, scales.dims)
 		}
 	}
 	if err := c.budget.take(k.len()); err != nil { // it is kept
@@ -100,7 +100,7 @@ func (c *call) dequantizeLinear() (value, error) {
 	for i, v := range k.integers {
 		at := i / behind % places
 		if v != int64(int32(v)) || zeros[at] != int64(int32(zeros[at])) {
-			return value{}, c.damaged("a value of more than 32 bits")
+			return value{}, c.errDamaged("a value of more than 32 bits")
 		}
 		values[i] = float32(v-zeros[at]) * scales.floats[at]
 	}

@@ -11,9 +11,9 @@ import (
 	"garb/tensor"
 )
 
-// forInt8 has kernels that are large enough for int8, one of them shared by two layers, and
-// others that stay as they are.
-func forInt8(t *testing.T) *nn.Network {
+// int8Network returns a network with kernels that are large enough for int8, one of them shared by
+// two layers, and others that stay as they are.
+func int8Network(t *testing.T) *nn.Network {
 	l := list{{Op: nn.OpInput, Shape: []int{12, 12, 3}}}
 	// 864 values
 	x := l.add(nn.Layer{Op: nn.OpConv, Name: "stem", Units: 32, Height: 3, Width: 3, Stride: 2, Same: true}, 0)
@@ -30,13 +30,13 @@ func forInt8(t *testing.T) *nn.Network {
 	x = l.add(nn.Layer{Op: nn.OpDense, Name: "dense", Units: 100, Bias: true}, x)
 	x = l.add(nn.Layer{Op: nn.OpReLU}, x)
 	l.add(nn.Layer{Op: nn.OpDense, Name: "classifier", Units: 60, Bias: true}, x)
-	return filled(t, l, 5)
+	return fill(t, l, 5)
 }
 
 // TestInt8 checks that an int8 model is read back with exactly the weights of garb's int8 files,
 // and that the other weights are float32.
 func TestInt8(t *testing.T) {
-	n := forInt8(t)
+	n := int8Network(t)
 	n.Tensors["norm/moving_variance"].Data[3] = 1e6 // beyond float16
 	data := encoded(t, n, onnx.Options{Int8: true})
 	if !slices.Equal(data, encoded(t, n, onnx.Options{Int8: true})) {
@@ -66,7 +66,7 @@ func TestInt8(t *testing.T) {
 			len(want.Tensors))
 	}
 	input := noise(n, 3)
-	if d := difference(t, answers(t, want, input), answers(t, got, input)); d > 1e-6 {
+	if d := difference(t, answer(t, want, input), answer(t, got, input)); d > 1e-6 {
 		t.Errorf("the answers differ by %g", d)
 	}
 	n.Tensors["wide/kernel"].Data[9] = float32(math.NaN())
@@ -79,9 +79,9 @@ func TestInt8(t *testing.T) {
 // TestInt8InONNXRuntime compares ONNX Runtime's answers with those of garb's network of rounded
 // weights.
 func TestInt8InONNXRuntime(t *testing.T) {
-	n := forInt8(t)
+	n := int8Network(t)
 	input := noise(n, 3)
-	want := answers(t, &nn.Network{Layers: n.Layers, Tensors: n.Tensors.As(tensor.Int8)}, input)
+	want := answer(t, &nn.Network{Layers: n.Layers, Tensors: n.Tensors.As(tensor.Int8)}, input)
 	got := run(t, encoded(t, n, onnx.Options{Int8: true}), "float32", input, "3", "12", "12", "3")[:len(want)]
 	d := difference(t, want, got)
 	t.Logf("the largest difference of logits is %.2g", d)

@@ -18,8 +18,8 @@ import (
 // randomGraphs is how many graphs are drawn, from the seeds 0 on.
 const randomGraphs = 400
 
-// randomGraph is a file that random_graphs.py made, and what ONNX Runtime answers for two
-// pictures; or one of torch_modules.py, and what PyTorch answers.
+// randomGraph is a file that random_graphs.py made, with ONNX Runtime's answers for two pictures;
+// or one of torch_modules.py, with PyTorch's answers.
 type randomGraph struct {
 	Seed           int
 	Dynamo         bool // of the newer of PyTorch's exporters
@@ -29,7 +29,7 @@ type randomGraph struct {
 	Operators      []string
 }
 
-// name tells a graph from the others.
+// name identifies a graph.
 func (g *randomGraph) name() string {
 	return strings.TrimSuffix(filepath.Base(g.File), ".onnx")
 }
@@ -86,7 +86,7 @@ func (g *randomGraph) compare(t *testing.T) (reason string, largest float64) {
 	}
 	pixels, logits := len(g.Pixels)/2, len(g.Answer)/2
 	for i := range 2 {
-		got := answers(t, n, g.Pixels[i*pixels:][:pixels])
+		got := answer(t, n, g.Pixels[i*pixels:][:pixels])
 		want := g.Answer[i*logits:][:logits]
 		largest = max(largest, difference(t, want, got)/size)
 	}

@@ -15,14 +15,14 @@ import (
 	"garb/tensor"
 )
 
-// Info is what a file says of itself.
+// Info is what a file says about itself.
 type Info struct {
 	Producer, ProducerVersion string // the program that wrote it: "pytorch", "2.4.0"
 	Opset                     int
 	Doc                       string
 	Metadata                  map[string]string
 	Input                     Input
-	// Outputs are the names of all outputs, Output that which was read.
+	// Outputs are the names of all outputs, Output that of the one that was read.
 	Outputs []string
 	Output  string
 }
@@ -30,11 +30,11 @@ type Info struct {
 // Input is the input that a file declares.
 type Input struct {
 	Name string
-	// Shape has the batch axis, and −1 for what is open.
+	// Shape has the batch axis, and −1 for open sizes.
 	Shape  []int
 	Layout Layout
-	// Picture says that it takes samples from 0 to 255 as bytes: what prepares them is a
-	// part of the network.
+	// Picture says that the input is samples from 0 to 255 as bytes: the network itself prepares
+	// them.
 	Picture bool
 }
 
@@ -47,8 +47,8 @@ const (
 	NHWC Layout = "NHWC"
 )
 
-// ReadFile reads the ONNX model at path, with weights that it keeps in files of the same
-// folder or below. Errors name the path.
+// ReadFile reads the ONNX model at path, and its weights in other files of the same folder or below
+// it. Errors name the path.
 func ReadFile(path string, limits Limits) (*nn.Network, *Info, error) {
 	data, err := safefile.Read(path, limits.MaxBytes)
 	if err != nil {
@@ -59,24 +59,23 @@ func ReadFile(path string, limits Limits) (*nn.Network, *Info, error) {
 		return nil, nil, err
 	}
 	defer root.Close()
-	n, info, err := read(data, limits, folder(root, limits.MaxBytes-int64(len(data))))
+	n, info, err := readModel(data, limits, newFolderReader(root, limits.MaxBytes-int64(len(data))))
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return n, info, nil
 }
 
-// Read reads an ONNX model of a network from pictures to one value, as layers of ours: to
-// the output named "logits" if there is one, otherwise to the first. Data must not change
-// while it reads.
+// Read reads an ONNX model of a network that computes one value from a picture: the output named
+// "logits" if there is one, otherwise the first. Data must not change meanwhile.
 //
 // Errors are *FormatError, *UnknownOperatorError, *OpsetError and *SizeError.
 func Read(data []byte, limits Limits) (*nn.Network, *Info, error) {
-	return read(data, limits, nil)
+	return readModel(data, limits, nil)
 }
 
-// folder gives parts of the files below root, in all at most maxBytes.
-func folder(root *os.Root, maxBytes int64) files {
+// newFolderReader returns a reader of parts of the files below root, of at most maxBytes in all.
+func newFolderReader(root *os.Root, maxBytes int64) partReader {
 	return func(location string, offset, length int64) ([]byte, error) {
 		if !filepath.IsLocal(location) || strings.ContainsAny(location, `\:`) {
 			return nil, errors.New("it is not in the model's folder")
@@ -93,7 +92,7 @@ func folder(root *os.Root, maxBytes int64) files {
 				offset+length, fs.ErrInvalid)
 		}
 		if length > maxBytes {
-			return nil, fmt.Errorf("it and the others hold more than is read: %w", fs.ErrInvalid)
+			return nil, fmt.Errorf("it and the other files are larger than the limit: %w", fs.ErrInvalid)
 		}
 		maxBytes -= length
 		f, err := root.Open(location)
@@ -107,37 +106,39 @@ func folder(root *os.Root, maxBytes int64) files {
 	}
 }
 
-// value is what a name of the file's stands for: a constant, or the output of a layer,
-// seen along axes. The batch's axis comes before them.
+// value is what a name of the file stands for: a constant, or the output of a layer, with axes that
+// say how it is seen. The batch's axis comes before them.
 type value struct {
 	constant *constant
 	layer    int
 	axes     []axis
-	// sole says that nothing but this value reads the layer.
+	// sole says that no other value reads the layer.
 	sole bool
 	// repeated are the sizes of the axes to which an Expand repeats the value, nil for none.
 	repeated []int
-	// above says that the value is whether the layer's is above this number, nil: the layer's.
+	// above, if not nil, says that the value is whether that of the layer is greater than this
+	// number.
 	above *float32
-	// joined says that the batch's axis is one with the only other.
+	// joined says that the batch's axis is joined with the only other.
 	joined bool
-	// numbering, if it is not nil, is all that the value is.
+	// numbering, if not nil, is the value itself.
 	numbering *numbering
 }
 
 // reader turns operators into layers.
 type reader struct {
-	model  *model
-	beside files
-	// budget is for the layers' weights and those dequantized, decoded for the file's
-	// tensors, of which few are kept.
+	model    *model
+	readPart partReader
+	// budget is for the weights of layers and the dequantized ones, decoded for the tensors of the
+	// file, few of which are kept.
 	budget, decoded budget
 
 	values map[string]value
 	uses   map[string]int // of the file's values
-	// pending are the uses by nodes that are still to come: then a value is forgotten.
+	// pending counts the uses by later nodes; a value without any is dropped.
 	pending map[string]int
-	// foldable is how many more values computing constants may take: more in a file of many.
+	// foldable is how many more values may be computed from constants: more in a file of many
+	// weights.
 	foldable int
 	batch    int64 // the size that the file declares, −1: open
 
@@ -146,16 +147,16 @@ type reader struct {
 	shapes  [][]int
 	tensors tensor.Map
 	names   map[string]int
-	// shared has the layers that later ones may share their parameters with, by what
-	// these are made of.
+	// shared has the layers whose parameters later ones may share, by what the parameters are made
+	// from.
 	shared map[string]string
-	keys   map[string]string // shared the other way
+	keys   map[string]string // the reverse of shared
 	users  map[string]int    // of a layer's name
 }
 
-func newReader(m *model, limits Limits, beside files) *reader {
+func newReader(m *model, limits Limits, beside partReader) *reader {
 	return &reader{
-		model: m, beside: beside, budget: budget{limits.MaxValues, limits.MaxValues},
+		model: m, readPart: beside, budget: budget{limits.MaxValues, limits.MaxValues},
 		decoded: budget{4 * limits.MaxValues, limits.MaxValues},
 		values:  map[string]value{}, uses: map[string]int{}, pending: map[string]int{}, foldable: foldedAtLeast,
 		public:  map[int]bool{},
@@ -164,9 +165,9 @@ func newReader(m *model, limits Limits, beside files) *reader {
 	}
 }
 
-func read(data []byte, limits Limits, beside files) (*nn.Network, *Info, error) {
+func readModel(data []byte, limits Limits, beside partReader) (*nn.Network, *Info, error) {
 	if int64(len(data)) > limits.MaxBytes {
-		return nil, nil, malformed("it has %d bytes; at most %d are read", len(data), limits.MaxBytes)
+		return nil, nil, malformed("it has %d bytes; the limit is %d", len(data), limits.MaxBytes)
 	}
 	m, err := decodeModel(data, limits)
 	if err != nil {
@@ -186,24 +187,25 @@ func read(data []byte, limits Limits, beside files) (*nn.Network, *Info, error) 
 	if info.Output == "" {
 		return nil, nil, malformed("it has no output")
 	}
-	nodes, err := r.needed(info.Output)
+	nodes, err := r.findNeeded(info.Output)
 	if err != nil {
 		return nil, nil, err
 	}
-	if info.Input, err = r.input(nodes, limits.Side); err != nil {
+	if info.Input, err = r.readInput(nodes, limits.Side); err != nil {
 		return nil, nil, err
 	}
 	for _, n := range nodes {
-		if err := r.node(n); err != nil {
+		if err = r.readNode(n); err != nil {
 			return nil, nil, err
 		}
 	}
-	network, err := r.network(info.Output)
+	network, err := r.finish(info.Output)
 	return network, info, err
 }
 
-// needed lists the nodes that an output is made from, in order, and counts who reads what.
-func (r *reader) needed(output string) ([]*node, error) {
+// findNeeded returns the nodes that an output depends on, in order, and counts the uses of each
+// value.
+func (r *reader) findNeeded(output string) ([]*node, error) {
 	makers := map[string]int{}
 	for i, n := range r.model.nodes {
 		for _, out := range n.outputs {
@@ -211,8 +213,8 @@ func (r *reader) needed(output string) ([]*node, error) {
 				continue
 			}
 			if _, twice := makers[out]; twice || r.model.initializers[out] != nil {
-				return nil, &FormatError{Node: n.called(),
-					Reason: fmt.Sprintf("it makes %q, which is there already", out)}
+				return nil, &FormatError{Node: n.displayName(),
+					Reason: fmt.Sprintf("its output %q exists already", out)}
 			}
 			makers[out] = i
 		}
@@ -220,7 +222,7 @@ func (r *reader) needed(output string) ([]*node, error) {
 	need := make([]bool, len(r.model.nodes))
 	last, ok := makers[output]
 	if !ok {
-		return nil, malformed("no node makes its output %q", output)
+		return nil, malformed("no node computes its output %q", output)
 	}
 	need[last] = true
 	r.uses[output]++
@@ -235,11 +237,11 @@ func (r *reader) needed(output string) ([]*node, error) {
 			r.uses[in]++
 			maker, ok := makers[in]
 			if !ok {
-				continue // an input, a weight, or nothing: the node will say
+				continue // an input, a weight, or missing, which readNode reports
 			}
 			if maker >= i {
-				return nil, &FormatError{Node: n.called(),
-					Reason: fmt.Sprintf("it takes %q, which a later node makes, or itself in a circle", in)}
+				return nil, &FormatError{Node: n.displayName(),
+					Reason: fmt.Sprintf("its input %q is computed by a later node, or depends on the node itself", in)}
 			}
 			need[maker] = true
 		}
@@ -249,12 +251,12 @@ func (r *reader) needed(output string) ([]*node, error) {
 	return nodes, nil
 }
 
-// input finds the one input that is no weight, and makes it the first layer.
-func (r *reader) input(nodes []*node, side int) (Input, error) {
+// readInput finds the one input that is not a weight, and makes it the first layer.
+func (r *reader) readInput(nodes []*node, side int) (Input, error) {
 	var at *declaration
 	for i, d := range r.model.inputs {
 		if r.model.initializers[d.name] != nil {
-			continue // files of old list their weights as inputs too
+			continue // old files list their weights as inputs too
 		}
 		if r.uses[d.name] == 0 {
 			continue
@@ -271,7 +273,7 @@ func (r *reader) input(nodes []*node, side int) (Input, error) {
 	switch at.kind {
 	case typeFloat, typeUint8, typeFloat16, typeDouble:
 	default:
-		return input, malformed("its input %q has values of type %d, and not float32 or bytes", at.name, at.kind)
+		return input, malformed("its input %q has values of type %d, not float32 or bytes", at.name, at.kind)
 	}
 	if len(at.dims) != 4 {
 		return input, malformed("its input %q has %d axes; a batch of pictures has 4", at.name, len(at.dims))
@@ -285,7 +287,7 @@ func (r *reader) input(nodes []*node, side int) (Input, error) {
 	if r.batch = int64(input.Shape[0]); r.batch == 0 {
 		r.batch = -1
 	}
-	input.Layout = layoutOf(at, nodes)
+	input.Layout = findLayout(at, nodes)
 	h, w, c := input.Shape[2], input.Shape[3], input.Shape[1]
 	if input.Layout == NHWC {
 		h, w, c = input.Shape[1], input.Shape[2], input.Shape[3]
@@ -314,9 +316,9 @@ func (r *reader) input(nodes []*node, side int) (Input, error) {
 	return input, nil
 }
 
-// layoutOf tells which axis of an input is the channels': the one of 1 or 3, or else, if
-// the input is turned first, the last.
-func layoutOf(input *declaration, nodes []*node) Layout {
+// findLayout returns which axis of an input is the channels': the one of size 1 or 3, or otherwise,
+// if the input is transposed first, the last.
+func findLayout(input *declaration, nodes []*node) Layout {
 	few := func(n int64) bool { return n == 1 || n == 3 }
 	if before, after := few(input.dims[1]), few(input.dims[3]); before != after {
 		if after {
@@ -332,24 +334,24 @@ func layoutOf(input *declaration, nodes []*node) Layout {
 	return NCHW
 }
 
-// node turns one operator into layers.
-func (r *reader) node(n *node) error {
+// readNode turns a node into layers.
+func (r *reader) readNode(n *node) error {
 	turn := operators[n.op]
 	if turn == nil && folds[n.op] == nil || n.domain != "" {
-		return &UnknownOperatorError{Operator: n.operator(), Node: n.called()}
+		return &UnknownOperatorError{Operator: n.operator(), Node: n.displayName()}
 	}
 	if len(n.outputs) == 0 || n.outputs[0] == "" {
-		return &FormatError{Node: n.called(), Reason: "its first output has no name"}
+		return &FormatError{Node: n.displayName(), Reason: "its first output has no name"}
 	}
 	c := &call{reader: r, node: n, read: map[string]bool{}, taken: map[int]bool{}}
-	v, err := c.value(turn)
+	v, err := c.compute(turn)
 	if err == nil {
-		err = c.leftOver()
+		err = c.checkUnused()
 	}
 	if err != nil {
 		var format *FormatError
 		if errors.As(err, &format) && format.Node == "" {
-			format.Node = n.called()
+			format.Node = n.displayName()
 		}
 		return err
 	}
@@ -381,8 +383,8 @@ func (r *reader) emit(l nn.Layer, shape []int) error {
 	return nil
 }
 
-// network ends with the value of the output, and checks the whole.
-func (r *reader) network(output string) (*nn.Network, error) {
+// finish turns the value of the output into the last layer, and checks the network.
+func (r *reader) finish(output string) (*nn.Network, error) {
 	v := r.values[output]
 	if v.constant != nil {
 		return nil, malformed("its output %q does not depend on its input", output)
@@ -391,18 +393,18 @@ func (r *reader) network(output string) (*nn.Network, error) {
 		return nil, malformed("its output %q has values that an Expand repeats", output)
 	}
 	if v.above != nil || v.joined || v.numbering != nil {
-		return nil, malformed("its output %q is no value for each picture", output)
+		return nil, malformed("its output %q is not a value for each picture", output)
 	}
 	shape := r.shapes[v.layer]
 	channels := shape[len(shape)-1]
-	inOrder := flat(v.axes).inOrder() // classes one after another
+	inOrder := flatten(v.axes).inOrder() // classes one after another
 	total := tensor.Len(shape)
 	switch {
-	case inOrder && flat(v.axes).size() == total && (len(v.axes) == 1 || total == channels):
-		v.layer = r.shaped(v.layer, []int{total})
+	case inOrder && flatten(v.axes).size() == total && (len(v.axes) == 1 || total == channels):
+		v.layer = r.withShape(v.layer, []int{total})
 	case len(v.axes) == 3 && (sameAxes(v.axes, nchwOf(shape)) || sameAxes(v.axes, nhwcOf(shape))):
 	default:
-		return nil, malformed("its output %q has its values in an order that is not garb's", output)
+		return nil, malformed("the values of its output %q are in an order that garb does not support", output)
 	}
 	layers := r.layers[:v.layer+1]
 	graph, err := nn.NewGraph(layers)
@@ -434,8 +436,8 @@ func nhwcOf(shape []int) []axis {
 	return nhwc(shape[0], shape[1], shape[2])
 }
 
-// shaped is a layer whose output has the same values as another's in a given shape.
-func (r *reader) shaped(layer int, shape []int) int {
+// withShape returns a layer whose output has the same values as another's in a given shape.
+func (r *reader) withShape(layer int, shape []int) int {
 	if slices.Equal(r.shapes[layer], shape) {
 		return layer
 	}

@@ -6,34 +6,34 @@ import (
 	"strings"
 )
 
-// The operators here change how a value is seen, and make no layers.
+// The operators in this file change only the axes of a value, and add no layers.
 
-func (c *call) identity() (value, error) { return c.input(0) }
+func (c *call) readIdentity() (value, error) { return c.input(0) }
 
-// cast changes the type of a value: between kinds of floating point nothing changes here.
-func (c *call) cast() (value, error) {
-	v, err := c.picture(0)
+// readCast reads a change of a value's type: types of floating point are all float32 here.
+func (c *call) readCast() (value, error) {
+	v, err := c.pictureInput(0)
 	if err != nil {
 		return value{}, err
 	}
-	if to := c.integer("to", 0); !floating(to) {
-		return value{}, c.lack("a value as type %d", to)
+	if to := c.integerAttribute("to", 0); !isFloating(to) {
+		return value{}, c.errUnsupported("a value as type %d", to)
 	}
 	return v, nil
 }
 
-// constantNode is a constant that is written as a node.
-func (c *call) constantNode() (value, error) {
+// readConstant reads a node that holds a constant.
+func (c *call) readConstant() (value, error) {
 	var k *constant
 	for name := range c.attributes {
 		s := c.attribute(name)
 		switch name {
 		case "value":
 			if s.tensor == nil {
-				return value{}, c.damaged("its value is missing")
+				return value{}, c.errDamaged("its value is missing")
 			}
 			var err error
-			k, err = c.decode(s.tensor)
+			k, err = c.decodeConstant(s.tensor)
 			if err != nil {
 				return value{}, err
 			}
@@ -44,28 +44,28 @@ func (c *call) constantNode() (value, error) {
 		case "value_int":
 			k = &constant{kind: typeInt64, integers: []int64{s.integer}}
 		case "value_ints":
-			k = listOf(s.integers)
+			k = newList(s.integers)
 		default:
-			return value{}, c.lack("an attribute %q", name)
+			return value{}, c.errUnsupported("an attribute %q", name)
 		}
 	}
 	if k == nil {
-		return value{}, c.damaged("it has no value")
+		return value{}, c.errDamaged("it has no value")
 	}
 	return value{constant: k}, nil
 }
 
-func (c *call) transpose() (value, error) {
-	v, err := c.picture(0)
+func (c *call) readTranspose() (value, error) {
+	v, err := c.pictureInput(0)
 	if err != nil {
 		return value{}, err
 	}
-	perm, err := c.permutation(len(v.axes) + 1)
+	perm, err := c.transposeOrder(len(v.axes) + 1)
 	if err != nil {
 		return value{}, err
 	}
-	if perm[0] != 0 { // a value has the batch's axis at least
-		return value{}, c.lack("perm %v, which moves the batch", perm)
+	if perm[0] != 0 { // a value has at least the batch's axis
+		return value{}, c.errUnsupported("perm %v, which moves the batch", perm)
 	}
 	axes := make([]axis, len(v.axes))
 	for i, p := range perm[1:] {
@@ -75,9 +75,9 @@ func (c *call) transpose() (value, error) {
 	return v, nil
 }
 
-// permutation is the order of a Transpose's axes: without one they are reversed.
-func (c *call) permutation(rank int) ([]int64, error) {
-	perm := c.list("perm")
+// transposeOrder returns the order of a Transpose's axes: reversed if it names none.
+func (c *call) transposeOrder(rank int) ([]int64, error) {
+	perm := c.listAttribute("perm")
 	if perm == nil {
 		for i := rank - 1; i >= 0; i-- {
 			perm = append(perm, int64(i))
@@ -86,36 +86,37 @@ func (c *call) permutation(rank int) ([]int64, error) {
 	seen := make([]bool, rank)
 	for _, p := range perm {
 		if p < 0 || p >= int64(rank) || seen[p] {
-			return nil, c.damaged("perm %v for %d axes", perm, rank)
+			return nil, c.errDamaged("perm %v for %d axes", perm, rank)
 		}
 		seen[p] = true
 	}
 	if len(perm) != rank {
-		return nil, c.damaged("perm %v for %d axes", perm, rank)
+		return nil, c.errDamaged("perm %v for %d axes", perm, rank)
 	}
 	return perm, nil
 }
 
-func (c *call) reshape() (value, error) {
-	v, err := c.picture(0)
+func (c *call) readReshape() (value, error) {
+	v, err := c.pictureInput(0)
 	if err != nil {
 		return value{}, err
 	}
-	list, err := c.integers(1)
+	list, err := c.integerInput(1)
 	if err != nil {
 		return value{}, err
 	}
 	to := slices.Clone(list)
-	if c.integer("allowzero", 0) != 0 && slices.Contains(to, 0) {
-		return value{}, c.lack("sizes of zero")
+	if c.integerAttribute("allowzero", 0) != 0 && slices.Contains(to, 0) {
+		return value{}, c.errUnsupported("sizes of zero")
 	}
 	if len(to) > maxRank {
-		return value{}, c.lack("%d axes", len(to))
+		return value{}, c.errUnsupported("%d axes", len(to))
 	}
 	if len(to) == 0 {
-		return value{}, c.damaged("no axes")
+		return value{}, c.errDamaged("no axes")
 	}
-	if whole := flat(v.axes); len(to) == 1 && whole.size() > 1 && (to[0] == -1 || c.batch > 0 && to[0] == c.batch*int64(whole.size())) {
+	if whole := flatten(v.axes); len(to) == 1 && whole.size() > 1 &&
+		(to[0] == -1 || c.batch > 0 && to[0] == c.batch*int64(whole.size())) {
 		v.axes, v.joined = []axis{whole}, true
 		return v, nil
 	}
@@ -124,28 +125,28 @@ func (c *call) reshape() (value, error) {
 			to[i+1] = int64(v.axes[i].size())
 		}
 	}
-	whole := flat(v.axes)
-	sizes, open, err := c.sizes(to[1:], whole.size())
+	whole := flatten(v.axes)
+	sizes, open, err := c.resolveSizes(to[1:], whole.size())
 	if err != nil {
 		return value{}, err
 	}
-	// The first axis stays the batch's: by its name, its size, or as what is left over.
+	// The first axis stays the batch's: as batchSize, by its size, or as the one left open.
 	switch n := to[0]; {
 	case n == 0 || n == batchSize || n == c.batch && n > 0:
 	case n == -1 && !open:
 	default:
-		return value{}, c.lack("a shape %s, which is not one of batches", c.sizesText(to))
+		return value{}, c.errUnsupported("a shape %s, which is not one of batches", c.formatSizes(to))
 	}
 	axes, ok := whole.split(sizes)
 	if !ok {
-		return value{}, c.lack("a shape %s across the picture's axes", c.sizesText(to))
+		return value{}, c.errUnsupported("a shape %s across the picture's axes", c.formatSizes(to))
 	}
 	v.axes = axes
 	return v, nil
 }
 
-// sizes are those of a shape whose product is total. One may be left open by −1.
-func (c *call) sizes(list []int64, total int) (sizes []int, open bool, err error) {
+// resolveSizes returns the sizes of a shape whose product is total. One may be left open by −1.
+func (c *call) resolveSizes(list []int64, total int) (sizes []int, open bool, err error) {
 	at, product := -1, 1
 	for i, n := range list {
 		switch {
@@ -153,7 +154,7 @@ func (c *call) sizes(list []int64, total int) (sizes []int, open bool, err error
 			at = i
 			n = 1
 		case n < 1 || n > int64(total/product):
-			return nil, false, c.damaged("a shape %s for %d values", c.sizesText(list), total)
+			return nil, false, c.errDamaged("a shape %s for %d values", c.formatSizes(list), total)
 		}
 		product *= int(n)
 		sizes = append(sizes, int(n))
@@ -163,39 +164,40 @@ func (c *call) sizes(list []int64, total int) (sizes []int, open bool, err error
 		product *= sizes[at]
 	}
 	if product != total {
-		return nil, false, c.damaged("a shape %s for %d values", c.sizesText(list), total)
+		return nil, false, c.errDamaged("a shape %s for %d values", c.formatSizes(list), total)
 	}
 	return sizes, at >= 0, nil
 }
 
-// flatten makes two axes: of those before one, the batch's among them, and of the others.
-func (c *call) flatten() (value, error) {
-	v, err := c.picture(0)
+// readFlatten reads a reshape to two axes: of the axes before one, the batch's among them, and of
+// the others.
+func (c *call) readFlatten() (value, error) {
+	v, err := c.pictureInput(0)
 	if err != nil {
 		return value{}, err
 	}
-	at, err := c.flattenAxis(len(v.axes) + 1)
+	at, err := c.resolveFlattenAxis(len(v.axes) + 1)
 	if err != nil {
 		return value{}, err
 	}
-	if at == 0 || flat(v.axes[:at-1]).size() != 1 {
-		return value{}, c.lack("axis %d, which joins other axes and the batch's", at)
+	if at == 0 || flatten(v.axes[:at-1]).size() != 1 {
+		return value{}, c.errUnsupported("axis %d, which joins other axes and the batch's", at)
 	}
-	v.axes = []axis{flat(v.axes[at-1:])}
+	v.axes = []axis{flatten(v.axes[at-1:])}
 	return v, nil
 }
 
-// flattenAxis is the axis of a Flatten, which may be as many as there are.
-func (c *call) flattenAxis(rank int) (int, error) {
-	at := c.integer("axis", 1)
+// resolveFlattenAxis returns the axis of a Flatten, which may be as large as the number of axes.
+func (c *call) resolveFlattenAxis(rank int) (int, error) {
+	at := c.integerAttribute("axis", 1)
 	if at == int64(rank) {
 		return rank, nil
 	}
-	return c.axisAt(at, rank)
+	return c.resolveAxis(at, rank)
 }
 
-func (c *call) squeeze() (value, error) {
-	v, err := c.picture(0)
+func (c *call) readSqueeze() (value, error) {
+	v, err := c.pictureInput(0)
 	if err != nil {
 		return value{}, err
 	}
@@ -205,7 +207,7 @@ func (c *call) squeeze() (value, error) {
 	}
 	var gone []int
 	if given {
-		gone, err = c.innerAxes(list, len(v.axes)+1)
+		gone, err = c.resolveInnerAxes(list, len(v.axes)+1)
 		if err != nil {
 			return value{}, err
 		}
@@ -221,15 +223,15 @@ func (c *call) squeeze() (value, error) {
 		if !slices.Contains(gone, j) {
 			axes = append(axes, a)
 		} else if a.size() != 1 {
-			return value{}, c.damaged("it drops axis %d, of %d", j+1, a.size())
+			return value{}, c.errDamaged("it drops axis %d, of %d", j+1, a.size())
 		}
 	}
 	v.axes = axes
 	return v, nil
 }
 
-func (c *call) unsqueeze() (value, error) {
-	v, err := c.picture(0)
+func (c *call) readUnsqueeze() (value, error) {
+	v, err := c.pictureInput(0)
 	if err != nil {
 		return value{}, err
 	}
@@ -239,9 +241,9 @@ func (c *call) unsqueeze() (value, error) {
 	}
 	rank := len(v.axes) + 1 + len(list)
 	if rank > maxRank {
-		return value{}, c.lack("%d axes", rank)
+		return value{}, c.errUnsupported("%d axes", rank)
 	}
-	added, err := c.innerAxes(list, rank)
+	added, err := c.resolveInnerAxes(list, rank)
 	if err != nil {
 		return value{}, err
 	}
@@ -254,9 +256,9 @@ func (c *call) unsqueeze() (value, error) {
 	return v, nil
 }
 
-// shape is a value's sizes, as constants: that of the batch stands for itself.
-func (c *call) shape() (value, error) {
-	v, err := c.picture(0)
+// readShape reads a value's sizes as constants, with batchSize for the batch.
+func (c *call) readShape() (value, error) {
+	v, err := c.pictureInput(0)
 	if err != nil {
 		return value{}, err
 	}
@@ -264,13 +266,13 @@ func (c *call) shape() (value, error) {
 	for _, a := range v.axes {
 		sizes = append(sizes, int64(a.size()))
 	}
-	return value{constant: listOf(c.part(sizes))}, nil
+	return value{constant: newList(c.sliceShape(sizes))}, nil
 }
 
-// part is what a Shape's attributes leave of a list of sizes.
-func (c *call) part(sizes []int64) []int64 {
+// sliceShape returns the part of a list of sizes that a Shape's attributes select.
+func (c *call) sliceShape(sizes []int64) []int64 {
 	bound := func(name string, otherwise int) int {
-		at := c.integer(name, int64(otherwise))
+		at := c.integerAttribute(name, int64(otherwise))
 		if at < 0 {
 			at += int64(len(sizes))
 		}
@@ -280,20 +282,20 @@ func (c *call) part(sizes []int64) []int64 {
 	return sizes[min(start, end):end]
 }
 
-// expand repeats a value along axes of size 1, which garb does only as a part of arithmetic
-// with a value of that shape.
-func (c *call) expand() (value, error) {
-	v, err := c.picture(0)
+// readExpand reads a repetition of a value along axes of size 1, which garb supports only as a part
+// of arithmetic with a value of that shape.
+func (c *call) readExpand() (value, error) {
+	v, err := c.pictureInput(0)
 	if err != nil {
 		return value{}, err
 	}
-	list, err := c.integers(1)
+	list, err := c.integerInput(1)
 	if err != nil {
 		return value{}, err
 	}
 	skip := len(v.axes) + 1 - len(list)
 	if skip < 0 {
-		return value{}, c.lack("a shape %s", c.sizesText(list))
+		return value{}, c.errUnsupported("a shape %s", c.formatSizes(list))
 	}
 	sizes, more := []int{}, false
 	for _, a := range v.axes {
@@ -304,7 +306,7 @@ func (c *call) expand() (value, error) {
 		switch {
 		case n == 1, at < 0 && (n == batchSize || n == c.batch), at >= 0 && n == int64(sizes[at]):
 		case at < 0 || sizes[at] != 1 || n < 1 || n > 1<<24:
-			return value{}, c.lack("a shape %s", c.sizesText(list))
+			return value{}, c.errUnsupported("a shape %s", c.formatSizes(list))
 		default:
 			sizes[at], more = int(n), true
 		}
@@ -315,8 +317,8 @@ func (c *call) expand() (value, error) {
 	return v, nil
 }
 
-// sizesText writes a list of sizes for an error.
-func (c *call) sizesText(list []int64) string {
+// formatSizes formats a list of sizes for an error.
+func (c *call) formatSizes(list []int64) string {
 	text := make([]string, len(list))
 	for i, n := range list {
 		if text[i] = fmt.Sprint(n); n == batchSize {

@@ -7,73 +7,74 @@ import (
 	"garb/nn"
 )
 
-// upsample is what Resize was called before opset 10.
-func (c *call) upsample() (value, error) {
-	v, err := c.picture(0)
+// readUpsample reads the predecessor of Resize before opset 10.
+func (c *call) readUpsample() (value, error) {
+	v, err := c.pictureInput(0)
 	if err != nil {
 		return value{}, err
 	}
 	var factors []float32
-	if s := c.typed("scales", kindFloats); s != nil {
+	if s := c.typedAttribute("scales", kindFloats); s != nil {
 		factors = s.floats
-	} else if factors, err = c.numbers(1); err != nil {
+	} else if factors, err = c.numberInputs(1); err != nil {
 		return value{}, err
 	}
-	return c.repeat(v, factors)
+	return c.applyRepeat(v, factors)
 }
 
-// repeat makes a map larger, by whole factors, as before opset 11.
-func (c *call) repeat(v value, factors []float32) (value, error) {
-	if mode := c.text("mode", "nearest"); mode != "nearest" {
-		return value{}, c.lack("mode %q before opset 11", mode)
+// applyRepeat enlarges a map by whole factors, as before opset 11.
+func (c *call) applyRepeat(v value, factors []float32) (value, error) {
+	if mode := c.textAttribute("mode", "nearest"); mode != "nearest" {
+		return value{}, c.errUnsupported("mode %q before opset 11", mode)
 	}
 	if len(factors) != len(v.axes)+1 {
-		return value{}, c.damaged("%d factors for %d axes", len(factors), len(v.axes)+1)
+		return value{}, c.errDamaged("%d factors for %d axes", len(factors), len(v.axes)+1)
 	}
 	sizes := make([]int, len(factors))
 	for i, f := range factors {
 		if !(f >= 1 && f <= maxFactor) || f != float32(int(f)) || i == 0 && f != 1 {
-			return value{}, c.lack("factors %v, which are not whole", factors)
+			return value{}, c.errUnsupported("factors %v, which are not whole", factors)
 		}
 		if sizes[i] = 1; i > 0 {
 			sizes[i] = v.axes[i-1].size() * int(f)
 		}
 	}
-	return c.resized(v, sizes, false)
+	return c.applyResize(v, sizes, false)
 }
 
-// resize makes a map of another size.
-func (c *call) resize() (value, error) {
-	v, err := c.picture(0)
+// readResize reads a resizing of a map.
+func (c *call) readResize() (value, error) {
+	v, err := c.pictureInput(0)
 	if err != nil {
 		return value{}, err
 	}
 	if c.model.opset < 11 {
-		factors, err := c.numbers(1)
-		if err != nil {
+		var factors []float32
+		if factors, err = c.numberInputs(1); err != nil {
 			return value{}, err
 		}
-		return c.repeat(v, factors)
+		return c.applyRepeat(v, factors)
 	}
-	factors, sizes, err := c.factors(v)
+	factors, sizes, err := c.readFactors(v)
 	if err != nil {
 		return value{}, err
 	}
-	mode := c.text("mode", "nearest")
-	coordinates, rounding := c.text("coordinate_transformation_mode", "half_pixel"),
-		c.text("nearest_mode", "round_prefer_floor")
-	if c.integer("antialias", 0) != 0 {
-		return value{}, c.lack("antialias")
+	mode := c.textAttribute("mode", "nearest")
+	coordinates, rounding := c.textAttribute("coordinate_transformation_mode", "half_pixel"),
+		c.textAttribute("nearest_mode", "round_prefer_floor")
+	if c.integerAttribute("antialias", 0) != 0 {
+		return value{}, c.errUnsupported("antialias")
 	}
-	if policy := c.text("keep_aspect_ratio_policy", "stretch"); policy != "stretch" {
-		return value{}, c.lack("keep_aspect_ratio_policy %q", policy)
+	if policy := c.textAttribute("keep_aspect_ratio_policy", "stretch"); policy != "stretch" {
+		return value{}, c.errUnsupported("keep_aspect_ratio_policy %q", policy)
 	}
-	// the part that is cut out, which other modes have
-	c.has(1)
-	c.ignore("cubic_coeff_a", "exclude_outside", "extrapolation_value") // of other modes
+	// Other modes cut out a part, input 1, and have these attributes.
+	c.hasInput(1)
+	c.ignore("cubic_coeff_a", "exclude_outside", "extrapolation_value")
 	if mode != "nearest" && mode != "linear" {
-		return value{}, c.lack("mode %q", mode)
+		return value{}, c.errUnsupported("mode %q", mode)
 	}
+	const refused = "coordinate_transformation_mode %q with %s %q and a factor of %v for %d places"
 	for i, factor := range factors {
 		if i == 0 || i > len(v.axes) || sizes[i] == v.axes[i-1].size() {
 			continue
@@ -86,27 +87,23 @@ func (c *call) resize() (value, error) {
 				coordinates == "pytorch_half_pixel" && sizes[i] > 1
 			ok = ok && math.Abs(float64(factor)*float64(from)/float64(sizes[i])-1) < 1e-6
 		case whole:
-			ok = repeats(factor, coordinates, rounding)
+			ok = isRepetition(factor, coordinates, rounding)
 		default:
 			ok = slices.Equal(resampling{factor, from, sizes[i]}.nearest(coordinates, rounding),
 				nn.Nearest(from, sizes[i]))
 		}
 		switch {
 		case !ok && mode == "linear":
-			return value{}, c.lack("coordinate_transformation_mode %q with mode %q and a factor of %v for %d places",
-				coordinates, mode, factor, from)
+			return value{}, c.errUnsupported(refused, coordinates, "mode", mode, factor, from)
 		case !ok:
-			return value{},
-				c.lack("coordinate_transformation_mode %q with nearest_mode %q and a factor of %v for %d places",
-					coordinates, rounding, factor, from)
+			return value{}, c.errUnsupported(refused, coordinates, "nearest_mode", rounding, factor, from)
 		}
 	}
-	return c.resized(v, sizes, mode == "linear")
+	return c.applyResize(v, sizes, mode == "linear")
 }
 
-// factors are by how much each axis, that of the batch first, becomes longer, and sizes how
-// long.
-func (c *call) factors(v value) (factors []float32, sizes []int, err error) {
+// readFactors returns the factor of each axis, that of the batch first, and its new size.
+func (c *call) readFactors(v value) (factors []float32, sizes []int, err error) {
 	rank := len(v.axes) + 1
 	factors, sizes = slices.Repeat([]float32{1}, rank), slices.Repeat([]int{1}, rank)
 	places := make([]int, rank)
@@ -115,61 +112,71 @@ func (c *call) factors(v value) (factors []float32, sizes []int, err error) {
 			sizes[i] = v.axes[i-1].size()
 		}
 	}
-	if list := c.list("axes"); list != nil {
-		if places, err = c.axesAt(list, rank); err != nil {
+	if list := c.listAttribute("axes"); list != nil {
+		if places, err = c.resolveAxes(list, rank); err != nil {
 			return nil, nil, err
 		}
 	}
-	if c.has(2) {
-		scales, err := c.numbers(2)
-		if err != nil {
+	if c.hasInput(2) {
+		var scales []float32
+		if scales, err = c.numberInputs(2); err != nil {
 			return nil, nil, err
 		}
-		if len(scales) > 0 || !c.has(3) {
-			if len(scales) != len(places) {
-				return nil, nil, c.damaged("%d factors for %d axes", len(scales), len(places))
-			}
-			for i, at := range places {
-				if !(scales[i] > 0 && scales[i] <= maxFactor) || at == 0 && scales[i] != 1 {
-					return nil, nil, c.lack("factors %v", scales)
-				}
-				factors[at], sizes[at] = scales[i], length(sizes[at], scales[i])
-			}
-			return factors, sizes, nil
+		if len(scales) > 0 || !c.hasInput(3) {
+			return factors, sizes, c.setFactors(factors, sizes, places, scales)
 		}
 	}
-	list, err := c.integers(3)
+	list, err := c.integerInput(3)
 	if err != nil {
 		return nil, nil, err
 	}
+	return factors, sizes, c.setSizes(factors, sizes, places, list)
+}
+
+// setFactors multiplies the sizes of the axes at places by scales.
+func (c *call) setFactors(factors []float32, sizes, places []int, scales []float32) error {
+	if len(scales) != len(places) {
+		return c.errDamaged("%d factors for %d axes", len(scales), len(places))
+	}
+	for i, at := range places {
+		if !(scales[i] > 0 && scales[i] <= maxFactor) || at == 0 && scales[i] != 1 {
+			return c.errUnsupported("factors %v", scales)
+		}
+		factors[at], sizes[at] = scales[i], scaleLength(sizes[at], scales[i])
+	}
+	return nil
+}
+
+// setSizes sets the sizes of the axes at places to list, and their factors.
+func (c *call) setSizes(factors []float32, sizes, places []int, list []int64) error {
 	if len(list) != len(places) {
-		return nil, nil, c.damaged("%d sizes for %d axes", len(list), len(places))
+		return c.errDamaged("%d sizes for %d axes", len(list), len(places))
 	}
 	for i, at := range places {
 		if at == 0 {
 			if list[i] != batchSize && list[i] != c.batch {
-				return nil, nil, c.lack("a batch of %d", list[i])
+				return c.errUnsupported("a batch of %d", list[i])
 			}
 			continue
 		}
 		if list[i] < 1 || list[i] > maxFactor {
-			return nil, nil, c.lack("%d places made %d", sizes[at], list[i])
+			return c.errUnsupported("an axis of %d resized to %d", sizes[at], list[i])
 		}
 		factors[at] = float32(list[i]) / float32(sizes[at])
 		sizes[at] = int(list[i])
 	}
-	return factors, sizes, nil
+	return nil
 }
 
 // maxFactor bounds factors and sizes, as package nn does.
 const maxFactor = 1 << 20
 
-// length is that of an axis of from by a factor, as ONNX Runtime rounds it.
-func length(from int, factor float32) int { return int(float32(from) * factor) }
+// scaleLength returns a length times a factor, rounded as ONNX Runtime does.
+func scaleLength(from int, factor float32) int { return int(float32(from) * factor) }
 
-// repeats tells whether the nearest of the places before is, for a whole factor, the one
-// that is repeated: then every factor-th is the next, from the first on.
-func repeats(factor float32, coordinates, rounding string) bool {
+// isRepetition tells whether resizing by a whole factor to the nearest place repeats each place:
+// then every factor-th one is the next, from the first on.
+func isRepetition(factor float32, coordinates, rounding string) bool {
 	n := int(factor)
 	for i := range n {
 		var place, unit int // the coordinate is place/unit
@@ -183,7 +190,7 @@ func repeats(factor float32, coordinates, rounding string) bool {
 		default:
 			return false
 		}
-		nearest := map[string]bool{ // whether it is 0
+		nearest := map[string]bool{ // whether the nearest place is 0
 			"floor": place >= 0 && place < unit, "ceil": place > -unit && place <= 0,
 			"round_prefer_floor": 2*place > -unit && 2*place <= unit,
 			"round_prefer_ceil":  2*place >= -unit && 2*place < unit,
@@ -195,14 +202,14 @@ func repeats(factor float32, coordinates, rounding string) bool {
 	return true
 }
 
-// resampling is an axis of from that a factor makes one of to.
+// resampling is a resizing of an axis from one size to another.
 type resampling struct {
 	factor   float32
 	from, to int
 }
 
-// nearest tells which place each of the new ones is a copy of, in ONNX Runtime's float32
-// arithmetic; nil for coordinates and ways to round that garb lacks.
+// nearest returns the place that each of the new ones is a copy of, in ONNX Runtime's float32
+// arithmetic; nil for coordinates and roundings that garb does not support.
 func (r resampling) nearest(coordinates, rounding string) []int {
 	places := make([]int, r.to)
 	for i := range places {
@@ -235,8 +242,8 @@ func (r resampling) nearest(coordinates, rounding string) []int {
 	return places
 }
 
-// resized makes rows and columns of a map as many as sizes say, which has all axes.
-func (c *call) resized(v value, sizes []int, linear bool) (value, error) {
+// applyResize resizes the rows and columns of a map. sizes has all axes, the batch's included.
+func (c *call) applyResize(v value, sizes []int, linear bool) (value, error) {
 	changed := false
 	for j, a := range v.axes {
 		changed = changed || sizes[j+1] != a.size()
@@ -249,14 +256,14 @@ func (c *call) resized(v value, sizes []int, linear bool) (value, error) {
 		order = hwc
 	}
 	if len(v.axes) != 3 || !v.isMap(order) || sizes[1+order[0]] != v.axes[order[0]].size() {
-		return value{}, c.lack("sizes %v, of more than rows and columns", sizes[1:])
+		return value{}, c.errUnsupported("sizes %v, of more than rows and columns", sizes[1:])
 	}
 	shape := v.mapShape(order)
-	l := nn.Layer{Op: nn.OpResize, Inputs: []int{c.shaped(v.layer, slices.Clone(shape))}, Linear: linear,
+	l := nn.Layer{Op: nn.OpResize, Inputs: []int{c.withShape(v.layer, slices.Clone(shape))}, Linear: linear,
 		Rows: sizes[1+order[1]], Columns: sizes[1+order[2]]}
 	if l.Rows%shape[0] == 0 && l.Columns%shape[1] == 0 {
 		l.Op, l.Rows, l.Columns = nn.OpUpsample, l.Rows/shape[0], l.Columns/shape[1]
 	}
 	shape[0], shape[1] = sizes[1+order[1]], sizes[1+order[2]]
-	return c.made(l, shape, ordered(order, shape, v.axes[order[0]]))
+	return c.addLayer(l, shape, orderAxes(order, shape, v.axes[order[0]]))
 }

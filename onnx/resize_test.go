@@ -14,16 +14,16 @@ func TestScaleOf(t *testing.T) {
 	for from := 1; from <= 120; from++ {
 		for to := 1; to <= 120; to++ {
 			total++
-			if s, ok := scaleOf(from, to, true); !ok || length(from, s) != to {
+			if s, ok := findScale(from, to, true); !ok || scaleLength(from, s) != to {
 				t.Errorf("no factor makes %d of %d", to, from)
 			}
-			s, ok := scaleOf(from, to, false)
+			s, ok := findScale(from, to, false)
 			if !ok {
 				missing++
 				continue
 			}
 			places := resampling{s, from, to}.nearest("half_pixel", "round_prefer_ceil")
-			if length(from, s) != to || !slices.Equal(places, nn.Nearest(from, to)) {
+			if scaleLength(from, s) != to || !slices.Equal(places, nn.Nearest(from, to)) {
 				t.Errorf("the factor %v makes %v of %d", s, places, from)
 			}
 		}

@@ -14,7 +14,7 @@ import (
 // torchModules is how many modules are drawn, from the seeds 0 on.
 const torchModules = 30
 
-// torchNetworks are networks of torchvision that are exported beside them.
+// torchNetworks are networks of torchvision that are exported besides the modules.
 var torchNetworks = []string{"squeezenet1_1", "mobilenet_v3_small", "shufflenet_v2_x0_5"}
 
 // TestTorchModules compares modules that PyTorch exported, with either of its exporters, with

@@ -14,8 +14,8 @@ import (
 	"garb/onnx"
 )
 
-// torchvisionModels are networks of torchvision and of timm, with the side of their pictures: the smallest
-// that they take, more or less, so that the test is about the networks and not their size.
+// torchvisionModels are networks of torchvision and of timm, with the side of their pictures: about
+// the smallest that they take, so that the test is about the networks and not their size.
 var torchvisionModels = []string{
 	"mobilenet_v2:64", "mobilenet_v3_small:64", "mobilenet_v3_large:64", "efficientnet_b0:64", "efficientnet_v2_s:64",
 	"mnasnet1_0:64",
@@ -68,7 +68,7 @@ func compareTorchvision(t *testing.T, list, runtime string) {
 		t.Fatal(err)
 	}
 	var all []randomGraph
-	if err := json.Unmarshal(text, &all); err != nil || len(all) != len(torchvisionModels) {
+	if err = json.Unmarshal(text, &all); err != nil || len(all) != len(torchvisionModels) {
 		t.Fatalf("%d networks, %v", len(all), err)
 	}
 	command := exec.CommandContext(t.Context(), runtime, "-c", answering, list)
@@ -96,7 +96,7 @@ func compareTorchvision(t *testing.T, list, runtime string) {
 			size = max(size, math.Abs(float64(v)))
 		}
 		for k, want := range [][]float32{first, second} {
-			off = max(off, difference(t, want, answers(t, n, g.Pixels[k*pixels:][:pixels])))
+			off = max(off, difference(t, want, answer(t, n, g.Pixels[k*pixels:][:pixels])))
 		}
 		if !(off <= 1e-4*size) {
 			t.Errorf("%s: differs by %.3g of %.3g", g.name(), off, size)

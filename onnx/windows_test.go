@@ -13,7 +13,7 @@ import (
 	"garb/onnx"
 )
 
-// everyWindow has convolutions and pools of every geometry that ONNX of opset 17 has.
+// everyWindow returns convolutions and pools of every geometry that ONNX of opset 17 has.
 func everyWindow() []nn.Layer {
 	l := list{{Op: nn.OpInput, Shape: []int{26, 23, 3}}}
 	conv := func(x int, layer nn.Layer) int {
@@ -46,7 +46,7 @@ func everyWindow() []nn.Layer {
 
 // TestWindowsRoundTrip checks that the settings of windows are read back as they were written.
 func TestWindowsRoundTrip(t *testing.T) {
-	want := filled(t, everyWindow(), 1)
+	want := fill(t, everyWindow(), 1)
 	for name, o := range map[string]onnx.Options{"float32": {}, "int8": {Int8: true}} {
 		data := encoded(t, want, o)
 		got, _, err := onnx.Read(data, onnx.DefaultLimits())
@@ -73,16 +73,16 @@ func TestWindowsRoundTrip(t *testing.T) {
 			limit = 0.05
 		}
 		input := noise(want, 3)
-		if d := difference(t, answers(t, want, input), answers(t, got, input)); d > limit {
+		if d := difference(t, answer(t, want, input), answer(t, got, input)); d > limit {
 			t.Errorf("%s: the answers differ by %g", name, d)
 		}
 	}
 }
 
 func TestWindowsInONNXRuntime(t *testing.T) {
-	n := filled(t, everyWindow(), 1)
+	n := fill(t, everyWindow(), 1)
 	input := noise(n, 2)
-	want := answers(t, n, input)
+	want := answer(t, n, input)
 	got := run(t, encoded(t, n, onnx.Options{}), "float32", input, "2", "26", "23", "3")[:len(want)]
 	if d := difference(t, want, got); d > 1e-4 {
 		t.Errorf("the logits differ by %g", d)
@@ -96,7 +96,7 @@ func TestWindowsThatONNXLacks(t *testing.T) {
 	x := l.add(nn.Layer{Op: nn.OpAveragePool, Height: 2, Width: 2, Stride: 1, DilationWidth: 2}, 0)
 	l.add(nn.Layer{Op: nn.OpDense, Name: "d", Units: 2}, l.add(nn.Layer{Op: nn.OpFlatten}, x))
 	var wrong *nn.LayerError
-	if err := onnx.Write(io.Discard, filled(t, l, 1), onnx.Options{}); !errors.As(err, &wrong) || wrong.Layer != 1 {
+	if err := onnx.Write(io.Discard, fill(t, l, 1), onnx.Options{}); !errors.As(err, &wrong) || wrong.Layer != 1 {
 		t.Error(err)
 	}
 }
@@ -109,7 +109,7 @@ func TestWindowsOfTheFixture(t *testing.T) {
 		t.Fatal(err)
 	}
 	var want struct{ Pixels, Logits []float32 }
-	if err := json.Unmarshal(data, &want); err != nil {
+	if err = json.Unmarshal(data, &want); err != nil {
 		t.Fatal(err)
 	}
 	n, _, err := onnx.ReadFile("testdata/windows.onnx", onnx.DefaultLimits())
@@ -117,7 +117,7 @@ func TestWindowsOfTheFixture(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Logits of up to ten, in single precision.
-	if d := difference(t, want.Logits, answers(t, n, want.Pixels)); d > 2e-5 {
+	if d := difference(t, want.Logits, answer(t, n, want.Pixels)); d > 2e-5 {
 		t.Errorf("the answers differ by %g", d)
 	}
 	var convolutions []string

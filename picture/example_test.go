@@ -39,7 +39,8 @@ func ExampleFit() {
 	for _, fit := range []picture.Fit{picture.Stretch, picture.Crop, picture.Letterbox} {
 		s := picture.Spec{Width: 200, Height: 200, Fit: fit}
 		part := s.Part(400, 300)
-		fmt.Println(fit, "shows", part.Width, "×", part.Height, "pixels from row", int(part.Top), "column", int(part.Left))
+		fmt.Println(fit, "shows", part.Width, "×", part.Height, "pixels",
+			"from row", int(part.Top), "column", int(part.Left))
 	}
 	// Output:
 	// stretch shows 400 × 300 pixels from row 0 column 0
@@ -121,8 +122,8 @@ func ExampleFromImage() {
 		fmt.Println(err)
 		return
 	}
-	fmt.Println(p.Width, p.Height, p.Pix)
-	// Output: 2 1 [200 0 0 255 255 255]
+	fmt.Printf("%d × %d: %d\n", p.Width, p.Height, p.Pix)
+	// Output: 2 × 1: [200 0 0 255 255 255]
 }
 
 // An RGB picture has three bytes a pixel, in rows from top to bottom.
@@ -133,6 +134,24 @@ func ExampleRGB() {
 	}}
 	s := picture.Spec{Width: 4, Height: 2, Filter: picture.Nearest, Fit: picture.Stretch}
 	large := s.Resize(p)
-	fmt.Println(large.Width, large.Height, large.Pix[:12])
-	// Output: 4 2 [255 0 0 255 0 0 0 255 0 0 255 0]
+	fmt.Printf("%d × %d, first row %d\n", large.Width, large.Height, large.Pix[:12])
+	// Output: 4 × 2, first row [255 0 0 255 0 0 0 255 0 0 255 0]
+}
+
+// Nearest picks single pixels, the other filters weigh all that a pixel of the result covers: of
+// fine stripes the first sees the light ones alone, the second a grey.
+func ExampleFilter() {
+	stripes := &picture.RGB{Width: 8, Height: 8, Pix: make([]uint8, 8*8*3)}
+	for i := range stripes.Pix {
+		if i/3%2 == 0 {
+			stripes.Pix[i] = 200
+		}
+	}
+	for _, filter := range []picture.Filter{picture.Nearest, picture.Bilinear} {
+		s := picture.Spec{Width: 2, Height: 2, Filter: filter, Fit: picture.Stretch}
+		fmt.Println(filter, s.Resize(stripes).Pix[0])
+	}
+	// Output:
+	// nearest 200
+	// bilinear 107
 }

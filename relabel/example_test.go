@@ -21,7 +21,8 @@ func folderOf(files map[string]string) string {
 	}
 	for name, text := range files {
 		path := filepath.Join(folder, filepath.FromSlash(name))
-		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o644)); err != nil {
+		err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o644))
+		if err != nil {
 			log.Fatal(err)
 		}
 	}
@@ -44,7 +45,7 @@ func ExamplePlan() {
 		fmt.Println(err)
 		return
 	}
-	if _, err := plan.Apply(ctx, time.Now()); err != nil {
+	if _, err = plan.Apply(ctx, time.Now()); err != nil {
 		fmt.Println(err)
 		return
 	}
@@ -80,7 +81,7 @@ func ExamplePlan_Apply() {
 		fmt.Println(err)
 		return
 	}
-	if _, err := plan.Apply(ctx, time.Now()); err != nil {
+	if _, err = plan.Apply(ctx, time.Now()); err != nil {
 		fmt.Println(err)
 		return
 	}

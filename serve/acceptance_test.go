@@ -18,7 +18,8 @@ import (
 
 // black is a picture that the fake calls dark and, if it judges, accepts.
 func black() []byte {
-	return []byte("GIF89a\x01\x00\x01\x00\x80\x01\x00\x00\x00\x00\x00\x00\x00,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;")
+	return []byte("GIF89a\x01\x00\x01\x00\x80\x01\x00\x00\x00\x00\x00\x00\x00," +
+		"\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;")
 }
 
 // The acceptances of black and white pictures by the fake: 1/(1+e^-4) and 1/(1+e^4).
@@ -93,7 +94,8 @@ func TestClassifySet(t *testing.T) {
 		t.Errorf("without a set: %s", text)
 	}
 	f.set = []string{"light", "dark"}
-	if _, text := post(t, r.url+"/v1/classify", "", white()); !strings.Contains(string(text), `"set":["light","dark"]`) {
+	if _, text := post(t, r.url+"/v1/classify", "", white()); !strings.Contains(string(text),
+		`"set":["light","dark"]`) {
 		t.Errorf("with a set: %s", text)
 	}
 }
@@ -116,8 +118,7 @@ func TestClassifyBadThreshold(t *testing.T) {
 		{judging, "0.5,0.6", range01},
 		{judging, "50%25", range01},
 		{judging, strings.Repeat("9", 1000), range01},
-		{other, "0.3", "accept=0.3 is for models that judge whether a picture shows any of their classes, and m " +
-			"does not: ask without accept"},
+		{other, "0.3", "accept=0.3: the model m has no acceptance"},
 		{other, "most", range01},
 	} {
 		answer, text := post(t, c.r.url+"/v1/classify?accept="+c.accept, "", white())
@@ -141,7 +142,8 @@ func TestInferenceAcceptance(t *testing.T) {
 	acceptances := fmt.Sprintf(`[%v,%v]`, float32(ofBlack), float32(ofWhite))
 	const class = `{"name":"class","datatype":"BYTES","shape":[2],"data":["dark","light"]}`
 	for outputs, want := range map[string]string{
-		`[]`: `{"name":"logits","datatype":"FP32","shape":[2,2],"data":[-0,-1,-1,0]},{"name":"probabilities","datatype":"FP32","shape":[2,2],"data":[0.75,0.25,0.25,0.75]},` +
+		`[]`: `{"name":"logits","datatype":"FP32","shape":[2,2],"data":[-0,-1,-1,0]},{"name":"probabilities",` +
+			`"datatype":"FP32","shape":[2,2],"data":[0.75,0.25,0.25,0.75]},` +
 			class + `,{"name":"acceptance","datatype":"FP32","shape":[2],"data":` + acceptances + `}`,
 		`[{"name": "acceptance"}, {"name": "class"}]`: `{"name":"acceptance","datatype":"FP32","shape":[2],"data":` +
 			acceptances + `},` + class,
@@ -183,14 +185,15 @@ func TestInferenceAcceptance(t *testing.T) {
 	if a, err := inferGRPC(t, r, q); err != nil || len(a.Outputs) != 4 || a.Outputs[3].Name != "acceptance" {
 		t.Errorf("%v, %v", a, err)
 	}
-	q.Inputs[0].Contents, q.RawInputContents = nil, [][]byte{tensor{texts: []string{string(white())}}.raw()}
+	q.Inputs[0].Contents, q.RawInputContents = nil, [][]byte{tensor{texts: []string{string(white())}}.encodeRaw()}
 	if a, err := inferGRPC(t, r, q); err != nil || len(a.RawOutputContents) != 4 ||
 		string(a.RawOutputContents[3]) != raw[4:] {
 		t.Errorf("%v, %v", a, err)
 	}
 
 	_, text := ask(t, r, http.MethodGet, "/v2/models/m", "", nil)
-	for _, part := range []string{`{"name":"class","datatype":"BYTES","shape":[-1]},{"name":"acceptance","datatype":"FP32","shape":[-1]}]`, `"parameters":{"classes":["dark","light"],"threshold":0.5}`} {
+	for _, part := range []string{`{"name":"class","datatype":"BYTES","shape":[-1]},{"name":"acceptance",` +
+		`"datatype":"FP32","shape":[-1]}]`, `"parameters":{"classes":["dark","light"],"threshold":0.5}`} {
 		if !strings.Contains(string(text), part) {
 			t.Errorf("the metadata: %s", text)
 		}
@@ -205,11 +208,11 @@ func TestInferenceBadAcceptance(t *testing.T) {
 		output, says string
 	}{
 		{judging, `{"name": "acceptance", "parameters": {"classification": 1}}`,
-			"classification is a number of classes"},
-		{judging, `{"name": "acceptance"}, {"name": "acceptance"}`, "asks for acceptance twice"},
-		{judging, `{"name": "accepted"}`, "there are logits, probabilities, class, acceptance"},
-		{other, `{"name": "acceptance"}`, "the model does not judge whether a picture shows any of its classes"},
-		{other, `{"name": "accepted"}`, "there are logits, probabilities, class\""},
+			"classification must be a number of classes"},
+		{judging, `{"name": "acceptance"}, {"name": "acceptance"}`, "the output acceptance is requested twice"},
+		{judging, `{"name": "accepted"}`, "the outputs are logits, probabilities, class, acceptance"},
+		{other, `{"name": "acceptance"}`, "the model has no acceptance"},
+		{other, `{"name": "accepted"}`, "the outputs are logits, probabilities, class\""},
 	} {
 		answer, text := post(t, c.r.url+"/v2/models/m/infer", "application/json",
 			[]byte(`{"inputs": [`+pictureInput(white())+`], "outputs": [`+c.output+`]}`))
@@ -222,13 +225,15 @@ func TestInferenceBadAcceptance(t *testing.T) {
 			Contents: &pb.InferTensorContents{BytesContents: [][]byte{white()}}}},
 		Outputs: []*outputMessage{{Name: "acceptance"}},
 	}
-	if a, err := inferGRPC(t, other, q); err == nil || !strings.Contains(err.Error(), "does not judge") {
+	if a, err := inferGRPC(t, other, q); err == nil || !strings.Contains(err.Error(), "has no acceptance") {
 		t.Errorf("gRPC: %v, %v", a, err)
 	}
 }
 
 // TestPredictAcceptance: TensorFlow Serving's clients get what they always got, and the
 // acceptance if they ask for it by its signature.
+//
+//nolint:funlen // mostly tables
 func TestPredictAcceptance(t *testing.T) {
 	judging, other := start(t, &fake{judges: true}, nil), start(t, &fake{}, nil)
 	var pictures []string
@@ -245,13 +250,15 @@ func TestPredictAcceptance(t *testing.T) {
 		`{"signature_name": "serving_acceptance", "inputs": ` + all +
 			`}`: fmt.Sprintf(`{"outputs":{"acceptance":[%v,%v],"probabilities":%s}}`, a, b, rows),
 		`{"signature_name": "serving_acceptance", "instances": ` + all +
-			`}`: fmt.Sprintf(`{"predictions":[{"acceptance":%v,"probabilities":[0.75,0.25]},{"acceptance":%v,"probabilities":[0.25,0.75]}]}`, a, b),
+			`}`: fmt.Sprintf(`{"predictions":[{"acceptance":%v,"probabilities":[0.75,0.25]},{"acceptance":%v,`+
+			`"probabilities":[0.25,0.75]}]}`, a, b),
 		`{"signature_name": "serving_acceptances", "instances": ` + all + `}`: "",
 	} {
 		answer, text := post(t, judging.url+"/v1/models/m:predict", "application/json", []byte(request))
 		if want == "" {
 			if answer.StatusCode != http.StatusBadRequest ||
-				!strings.Contains(string(text), "there are serving_default, serving_pictures, serving_acceptance") {
+				!strings.Contains(string(text), "the signatures are serving_default, serving_pictures, "+
+					"serving_acceptance") {
 				t.Errorf("%.60s: %s %s", request, answer.Status, text)
 			}
 			continue
@@ -263,7 +270,7 @@ func TestPredictAcceptance(t *testing.T) {
 	answer, text := post(t, other.url+"/v1/models/m:predict", "application/json",
 		[]byte(`{"signature_name": "serving_acceptance", "instances": `+all+`}`))
 	if answer.StatusCode != http.StatusBadRequest ||
-		!strings.Contains(string(text), `there are serving_default, serving_pictures"`) {
+		!strings.Contains(string(text), `the signatures are serving_default, serving_pictures"`) {
 		t.Errorf("a model that does not judge: %s %s", answer.Status, text)
 	}
 	for r, want := range map[*running]bool{judging: true, other: false} {
@@ -283,11 +290,13 @@ func TestPredictAcceptance(t *testing.T) {
 			t.Fatal(err)
 		}
 		signatures := m.Metadata.Def.Def
-		if _, ok := signatures["serving_acceptance"]; ok != want || len(signatures["serving_default"].Outputs) != 1 ||
+		_, ok := signatures["serving_acceptance"]
+		if ok != want || len(signatures["serving_default"].Outputs) != 1 ||
 			len(signatures["serving_pictures"].Outputs) != 1 {
 			t.Errorf("%s", text)
 		}
-		if dim := signatures["serving_acceptance"].Outputs["acceptance"].Shape.Dim; want && (len(dim) != 1 || dim[0].Size != "-1") {
+		dim := signatures["serving_acceptance"].Outputs["acceptance"].Shape.Dim
+		if want && (len(dim) != 1 || dim[0].Size != "-1") {
 			t.Errorf("%s", text)
 		}
 	}
@@ -336,7 +345,8 @@ func TestExplainedRefusal(t *testing.T) {
 		class   int64
 	}{"accepted": {black(), 0}, "refused": {white(), 1}} { // the outputs of black are -0, -1 and 4
 		f.explained.Store(-1)
-		if answer, text := post(t, r.url+"/v1/classify?explain=true", "", c.picture); answer.StatusCode != http.StatusOK || f.explained.Load() != c.class {
+		answer, text := post(t, r.url+"/v1/classify?explain=true", "", c.picture)
+		if answer.StatusCode != http.StatusOK || f.explained.Load() != c.class {
 			t.Errorf("%s: %s, class %d: %.100s", name, answer.Status, f.explained.Load(), text)
 		}
 	}
@@ -374,7 +384,8 @@ func TestOpenAPIAcceptance(t *testing.T) {
 		}
 		fits(t, d, o, answer, text)
 		var v any
-		if request := resolved(d, o.value["requestBody"]); c.contentType == "application/json" && json.Unmarshal([]byte(c.body), &v) == nil {
+		request := resolved(d, o.value["requestBody"])
+		if c.contentType == "application/json" && json.Unmarshal([]byte(c.body), &v) == nil {
 			if problem := breaks(d, at(request, "content", c.contentType, "schema"), v); problem != "" {
 				t.Errorf("%v: the request: %s", o, problem)
 			}

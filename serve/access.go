@@ -14,48 +14,48 @@ import (
 	"time"
 )
 
-// lookInterval is how often files that may be exchanged while the service runs, such as
-// keys, are looked at.
-const lookInterval = time.Second
+// checkInterval is the interval at which files that may change while the service runs, such as keys, are
+// checked.
+const checkInterval = time.Second
 
-// watched is a value made of files, and made again when they change. What cannot be
-// made leaves the one before.
-type watched[T any] struct {
+// reloader holds a value that is loaded from files, and reloads it when they change. If that fails, it
+// keeps the previous value.
+type reloader[T any] struct {
 	paths []string
-	make  func() (T, error)
+	load  func() (T, error)
 
-	mu     sync.Mutex
-	value  T
-	stamps string
-	looked time.Time
+	mu      sync.Mutex
+	value   T
+	stamps  string // see stampFiles
+	checked time.Time
 }
 
-// openWatched makes the value for the first time.
-func openWatched[T any](make func() (T, error), paths ...string) (*watched[T], error) {
-	w := &watched[T]{paths: paths, make: make, stamps: stamps(paths), looked: time.Now()}
+// newReloader loads the value for the first time.
+func newReloader[T any](load func() (T, error), paths ...string) (*reloader[T], error) {
+	w := &reloader[T]{paths: paths, load: load, stamps: stampFiles(paths), checked: time.Now()}
 	var err error
-	w.value, err = make()
+	w.value, err = load()
 	return w, err
 }
 
-// get returns the value, of the files as they were a second ago at most.
-func (w *watched[T]) get() T {
+// get returns the value of the files, which is at most a second old.
+func (w *reloader[T]) get() T {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if time.Since(w.looked) < lookInterval {
+	if time.Since(w.checked) < checkInterval {
 		return w.value
 	}
-	w.looked = time.Now()
-	if now := stamps(w.paths); now != w.stamps {
-		if value, err := w.make(); err == nil {
+	w.checked = time.Now()
+	if now := stampFiles(w.paths); now != w.stamps {
+		if value, err := w.load(); err == nil {
 			w.value, w.stamps = value, now
 		}
 	}
 	return w.value
 }
 
-// stamps tells files of one time from those of another.
-func stamps(paths []string) string {
+// stampFiles returns the sizes and times of files.
+func stampFiles(paths []string) string {
 	var all strings.Builder
 	for _, p := range paths {
 		if info, err := os.Stat(p); err == nil {
@@ -65,13 +65,14 @@ func stamps(paths []string) string {
 	return all.String()
 }
 
-// keys are those who are let in.
-type keys struct{ digests *watched[[][sha256.Size]byte] }
+// keys are the API keys of the service.
+type keys struct {
+	digests *reloader[[][sha256.Size]byte]
+}
 
-// openKeys reads a file of keys, one a line; empty lines and those that begin with # are
-// passed over.
+// openKeys reads a file of keys, one a line. Empty lines and lines that begin with # are ignored.
 func openKeys(path string) (*keys, error) {
-	digests, err := openWatched(func() ([][sha256.Size]byte, error) {
+	digests, err := newReloader(func() ([][sha256.Size]byte, error) {
 		text, err := os.ReadFile(path)
 		if err != nil {
 			return nil, fmt.Errorf("keys: %w", err)
@@ -83,16 +84,16 @@ func openKeys(path string) (*keys, error) {
 			}
 		}
 		if len(all) == 0 {
-			return nil, fmt.Errorf("keys: %s has none; write one a line", path)
+			return nil, fmt.Errorf("keys: %s has no keys; write one a line", path)
 		}
 		return all, nil
 	}, path)
 	return &keys{digests}, err
 }
 
-// knows reports whether a request has a key: Authorization: Bearer KEY, or X-Api-Key.
-// Digests are compared, all of them, so that the time tells nothing of the keys.
-func (k *keys) knows(h http.Header) bool {
+// hasKey reports whether a header has one of the keys, in Authorization: Bearer KEY or in X-Api-Key. It
+// compares the digests of all keys in constant time, so that the time reveals nothing about them.
+func (k *keys) hasKey(h http.Header) bool {
 	key := h.Get("X-Api-Key")
 	if scheme, token, ok := strings.Cut(h.Get("Authorization"), " "); ok && strings.EqualFold(scheme, "Bearer") {
 		key = strings.TrimSpace(token)
@@ -104,13 +105,13 @@ func (k *keys) knows(h http.Header) bool {
 	return found == 1
 }
 
-// certificate is the service's, which may be renewed while it runs.
+// certificate is the TLS certificate of the service, which may be renewed while it runs.
 type certificate struct {
-	pair *watched[*tls.Certificate]
+	pair *reloader[*tls.Certificate]
 }
 
 func openCertificate(cert, key string) (*certificate, error) {
-	pair, err := openWatched(func() (*tls.Certificate, error) {
+	pair, err := newReloader(func() (*tls.Certificate, error) {
 		c, err := tls.LoadX509KeyPair(cert, key)
 		if err != nil {
 			return nil, fmt.Errorf("certificate: %w", err)

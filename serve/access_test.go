@@ -72,7 +72,7 @@ func TestKeys(t *testing.T) {
 		t.Errorf("the old key: %d", got)
 	}
 	writeFile(t, path, nil) // a mistake locks nobody out, and lets nobody in
-	time.Sleep(lookInterval + 100*time.Millisecond)
+	time.Sleep(checkInterval + 100*time.Millisecond)
 	if known, unknown := status("X-Api-Key", "third"), status(); known != 200 || unknown != 401 {
 		t.Errorf("with an empty file: %d and %d", known, unknown)
 	}
@@ -146,22 +146,24 @@ func TestPublic(t *testing.T) {
 		"2002:7f00:1::", "2002:a00:1::1", "2001:0:4136:e378:8000:63bf:3fff:fdd2", "2001:db8::1", "fec0::1",
 		"fe80::1%eth0",
 	} {
-		if public(netip.MustParseAddr(address)) {
+		if isPublic(netip.MustParseAddr(address)) {
 			t.Errorf("%s counts as public", address)
 		}
 	}
 	for _, address := range []string{"1.1.1.1", "8.8.8.8", "93.184.216.34", "100.63.255.255", "172.32.0.1",
 		"2606:4700:4700::1111", "::ffff:8.8.8.8"} {
-		if !public(netip.MustParseAddr(address)) {
+		if !isPublic(netip.MustParseAddr(address)) {
 			t.Errorf("%s does not count as public", address)
 		}
 	}
-	if public(netip.Addr{}) {
+	if isPublic(netip.Addr{}) {
 		t.Error("no address counts as public")
 	}
 }
 
 // TestFetch: pictures come from the allowed addresses alone, and by way of them alone.
+//
+//nolint:funlen // one fetch after another from one server
 func TestFetch(t *testing.T) {
 	mux := http.NewServeMux()
 	pictures := httptest.NewServer(mux)
@@ -226,7 +228,8 @@ func TestFetch(t *testing.T) {
 		t.Fatal(err)
 	}
 	named := "http://localhost:" + u.Port() + "/good/"
-	if _, err := newFetcher([]string{named}, 1<<20, nil).get(t.Context(), named+"white.gif"); !errors.Is(err, errForbidden) {
+	if _, err := newFetcher([]string{named}, 1<<20, nil).get(t.Context(), named+"white.gif"); !errors.Is(err,
+		errForbidden) {
 		t.Errorf("localhost: %v", err)
 	}
 }

@@ -12,19 +12,18 @@ import (
 	"garb/picture"
 )
 
-// answer is what became of a picture.
+// answer is a model's answer about a picture.
 type answer struct {
 	model.Answer
-	outputs []float32 // the model's row: the classes' logits, and what is behind them
+	outputs []float32 // the model's outputs, which begin with the logits
 	logits  []float32 // of the classes
-	heat    string    // a data URL, "" if none was asked for or there is none
+	heat    string    // the heat map as a data URL, "" if there is none
 
 	decode, wait, inference time.Duration
 }
 
-// classify is the way of a picture through the service, once it has its place in the
-// queue: decode, then the model.
-func (s *Server) classify(ctx context.Context, v *version, data []byte, asked question) (*answer, error) {
+// classify decodes a picture, once it has its place in the queue, and classifies it with the model.
+func (s *Server) classify(ctx context.Context, v *version, data []byte, options classifyOptions) (*answer, error) {
 	began := time.Now()
 	select {
 	case s.decoders <- struct{}{}:
@@ -36,7 +35,7 @@ func (s *Server) classify(ctx context.Context, v *version, data []byte, asked qu
 	input := v.inputs.Get().(*[]float32)
 	info, err := func() (picture.Info, error) {
 		defer func() { <-s.decoders }()
-		if err := ctx.Err(); err != nil { // it came too late
+		if err := ctx.Err(); err != nil {
 			return picture.Info{}, err
 		}
 		return v.Spec().Load(ctx, data, s.config.Limits, *input)
@@ -46,8 +45,8 @@ func (s *Server) classify(ctx context.Context, v *version, data []byte, asked qu
 		return nil, err
 	}
 	a.decode = time.Since(began)
-	j := &job{ctx: ctx, input: *input, explanation: asked.explanation}
-	if err := s.compute(v, j, asked.threshold, a); err != nil {
+	j := &job{ctx: ctx, input: *input, explanation: options.explanation}
+	if err = s.compute(v, j, options.threshold, a); err != nil {
 		return nil, err
 	}
 	v.inputs.Put(input)
@@ -57,12 +56,12 @@ func (s *Server) classify(ctx context.Context, v *version, data []byte, asked qu
 			return nil, err
 		}
 	}
-	s.metrics.stage(stageDecode, a.decode)
+	s.metrics.observeStage(stageDecode, a.decode)
 	return a, nil
 }
 
-// compute lets the model answer on an input, and accepts or refuses the picture by a
-// threshold; nil: the model's.
+// compute runs the model on an input, and completes the answer. threshold is the threshold of
+// acceptance; nil means the model's.
 func (s *Server) compute(v *version, j *job, threshold *float64, a *answer) error {
 	if err := v.infer(j); err != nil {
 		return err
@@ -72,8 +71,8 @@ func (s *Server) compute(v *version, j *job, threshold *float64, a *answer) erro
 		a.Accepted = a.Acceptance >= *threshold
 	}
 	a.wait, a.inference = a.wait+j.wait, j.inference
-	s.metrics.stage(stageQueue, a.wait)
-	s.metrics.stage(stageInference, a.inference)
+	s.metrics.observeStage(stageQueue, a.wait)
+	s.metrics.observeStage(stageInference, a.inference)
 	s.metrics.count(predictions, v.name, a.Predictions[0].Class)
 	if a.refused() {
 		s.metrics.count(refusals, v.name)
@@ -81,10 +80,10 @@ func (s *Server) compute(v *version, j *job, threshold *float64, a *answer) erro
 	return nil
 }
 
-// refused reports whether the model says that a picture shows none of its classes.
+// refused reports whether the model judges that the picture shows none of its classes.
 func (a *answer) refused() bool { return a.Judged && !a.Accepted }
 
-// dataURL is a heat map as an address that holds it.
+// dataURL returns a heat map as a data URL of a PNG.
 func dataURL(m *model.ActivationMap, spec picture.Spec, width, height int) (string, error) {
 	var b bytes.Buffer
 	b.WriteString("data:image/png;base64,")

@@ -12,10 +12,9 @@ import (
 	"strings"
 )
 
-// body reads a request's body, unpacked if it is compressed, within its own bound and that
-// of all together. release gives back what it took of the latter. A service that stops
-// reads none.
-func (s *Server) body(w http.ResponseWriter, r *http.Request) (data []byte, release func(), err error) {
+// readBody reads a request's body and decompresses it, within the limit of one body and the budget
+// of all bodies. release returns the body's share of the budget. It fails if the service is stopping.
+func (s *Server) readBody(w http.ResponseWriter, r *http.Request) (data []byte, release func(), err error) {
 	if s.stopping.Load() {
 		return nil, nil, errStopping
 	}
@@ -26,34 +25,35 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request) (data []byte, rele
 	var plain io.Reader = http.MaxBytesReader(w, r.Body, s.config.MaxBodyBytes)
 	if encoding := strings.ToLower(r.Header.Get("Content-Encoding")); encoding != "" && encoding != "identity" {
 		length = -1
-		if plain, err = unpacked(encoding, plain); err != nil {
+		if plain, err = decompress(encoding, plain); err != nil {
 			return nil, nil, s.bodyError(r, err)
 		}
 	}
-	if data, release, err = s.read(plain, length); err != nil {
+	if data, release, err = s.readBounded(plain, length); err != nil {
 		return nil, nil, s.bodyError(r, err)
 	}
 	return data, release, nil
 }
 
-// unpacked is what compressed holds, in an encoding as HTTP names it.
-func unpacked(encoding string, compressed io.Reader) (io.Reader, error) {
+// decompress returns a reader of the decompressed data; encoding is a content coding of HTTP.
+func decompress(encoding string, compressed io.Reader) (io.Reader, error) {
 	switch encoding {
 	case "gzip", "x-gzip":
 		return gzip.NewReader(compressed)
 	case "deflate": // in zlib's frame: RFC 9110, section 8.4.1.2
 		return zlib.NewReader(compressed)
 	}
-	return nil, fmt.Errorf("%w: a body in %.20q; gzip, deflate and plain ones are read", errMediaType, encoding)
+	return nil, fmt.Errorf("%w: the content encoding %.20q; only gzip and deflate are supported", errMediaType,
+		encoding)
 }
 
-// read reads all of r, which holds length bytes, or any number if length is negative. What
-// it takes of the bound on all bodies grows with what has come, so that those who announce
-// much and send nothing take nothing.
-func (s *Server) read(r io.Reader, length int64) (data []byte, release func(), err error) {
+// readBounded reads all of r, which has length bytes, or an unknown number if length is negative. Its
+// share of the budget of all bodies grows with the bytes that have arrived, so a client that
+// announces a large body but sends nothing takes nothing.
+func (s *Server) readBounded(r io.Reader, length int64) (data []byte, release func(), err error) {
 	taken := int64(0)
 	release = func() { s.bodies.Add(-taken) }
-	most := int(s.config.MaxBodyBytes) + 1 // one more to meet the end in
+	most := int(s.config.MaxBodyBytes) + 1 // one more, to read the end
 	if length >= 0 {
 		most = int(length) + 1
 	}
@@ -84,7 +84,7 @@ func (s *Server) read(r io.Reader, length int64) (data []byte, release func(), e
 	}
 }
 
-// reserve takes bytes of the bound on all bodies, to be given back to s.bodies.
+// reserve takes bytes of the budget of all bodies. The caller subtracts them from s.bodies later.
 func (s *Server) reserve(bytes int64) error {
 	if s.bodies.Add(bytes) > s.config.BodyBudgetBytes {
 		s.bodies.Add(-bytes)
@@ -94,14 +94,14 @@ func (s *Server) reserve(bytes int64) error {
 	return nil
 }
 
-// messageCopies is how many times a gRPC message's size the protocol takes beside the body:
-// its own copy, and the decoded message.
+// messageCopies is the number of copies of a gRPC message beside the body: connect's own, and the
+// decoded message.
 const messageCopies = 2
 
-// message reads the body of a unary gRPC request: a byte that says whether the message is
-// compressed, its length, and the message, which is unpacked in the result.
-func (s *Server) message(w http.ResponseWriter, r *http.Request) (frame []byte, release func(), err error) {
-	frame, release, err = s.body(w, r)
+// readMessage reads the body of a unary gRPC request: a byte that says whether the message is
+// compressed, its length, and the message. In the result the message is decompressed.
+func (s *Server) readMessage(w http.ResponseWriter, r *http.Request) (frame []byte, release func(), err error) {
+	frame, release, err = s.readBody(w, r)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -110,13 +110,13 @@ func (s *Server) message(w http.ResponseWriter, r *http.Request) (frame []byte, 
 		compressed, free := frame[prefix:], release
 		var plain io.Reader
 		if int(binary.BigEndian.Uint32(frame[1:])) != len(compressed) {
-			err = fmt.Errorf("%w: its message has another length than it says", errBadRequest)
+			err = fmt.Errorf("%w: the length of the message is not the stated one", errBadRequest)
 		} else {
-			plain, err = unpacked(strings.ToLower(r.Header.Get("Grpc-Encoding")), bytes.NewReader(compressed))
+			plain, err = decompress(strings.ToLower(r.Header.Get("Grpc-Encoding")), bytes.NewReader(compressed))
 		}
 		if err == nil {
-			// What is read begins with room for the prefix.
-			frame, release, err = s.read(io.MultiReader(bytes.NewReader(make([]byte, prefix)), plain), -1)
+			// The frame begins with the prefix.
+			frame, release, err = s.readBounded(io.MultiReader(bytes.NewReader(make([]byte, prefix)), plain), -1)
 		}
 		free()
 		if err != nil {
@@ -135,10 +135,10 @@ func (s *Server) message(w http.ResponseWriter, r *http.Request) (frame []byte, 
 }
 
 func (s *Server) tooLarge() error {
-	return fmt.Errorf("%w: its body has more than %d bytes", errTooLarge, s.config.MaxBodyBytes)
+	return fmt.Errorf("%w: the body has more than %d bytes", errTooLarge, s.config.MaxBodyBytes)
 }
 
-// bodyError says why a body could not be read.
+// bodyError returns the error to report for an error in reading a body.
 func (s *Server) bodyError(r *http.Request, err error) error {
 	var large *http.MaxBytesError
 	switch {
@@ -150,7 +150,7 @@ func (s *Server) bodyError(r *http.Request, err error) error {
 	case r.Context().Err() != nil:
 		return r.Context().Err()
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		return fmt.Errorf("%w: its body ended early", errBadRequest)
+		return fmt.Errorf("%w: the body ended early", errBadRequest)
 	}
-	return fmt.Errorf("%w: its body could not be read: %w", errBadRequest, err)
+	return fmt.Errorf("%w: the body could not be read: %w", errBadRequest, err)
 }

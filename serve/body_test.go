@@ -91,7 +91,7 @@ func TestCompressedMessages(t *testing.T) {
 	if answer, err := infer(white()); err != nil || len(answer.Outputs) == 0 {
 		t.Errorf("%v, %v", answer, err)
 	}
-	if _, err := infer(make([]byte, 1<<26)); connect.CodeOf(err) != codeOf(413) {
+	if _, err := infer(make([]byte, 1<<26)); connect.CodeOf(err) != grpcCode(413) {
 		t.Errorf("a bomb: %v", err)
 	}
 	// Frames that connect's client does not make.

@@ -125,9 +125,7 @@ func TestTraceEndpoints(t *testing.T) {
 		if tracer.endpoint != want {
 			t.Errorf("%s: spans go to %s, not %s", endpoint, tracer.endpoint, want)
 		}
-		if err := tracer.close(); err != nil {
-			t.Error(err)
-		}
+		tracer.close()
 	}
 }
 
@@ -152,7 +150,7 @@ func TestBase64(t *testing.T) {
 
 // TestRawTensors reads pictures, each after its length, and values, to the last byte.
 func TestRawTensors(t *testing.T) {
-	e := expected{spec: fakeSpec, pictures: 3}
+	e := inputSpec{spec: fakeSpec, pictures: 3}
 	element := func(text string) []byte {
 		return append(binary.LittleEndian.AppendUint32(nil, uint32(len(text))), text...)
 	}
@@ -186,7 +184,7 @@ func TestRawTensors(t *testing.T) {
 		"values turned":          {typeFP32, []int{1, 3, fakeSpec.Height, fakeSpec.Width}, values, errBadRequest},
 		"another type":           {"FP16", shape, values, errBadRequest},
 	} {
-		b, err := e.raw(test.datatype, test.shape, test.data)
+		b, err := e.decodeRaw(test.datatype, test.shape, test.data)
 		if !errors.Is(err, test.want) || (err == nil) != (test.want == nil) {
 			t.Errorf("%s: %v, want %v", name, err, test.want)
 		}
@@ -240,7 +238,7 @@ func TestMessageLengths(t *testing.T) {
 		body := append(binary.BigEndian.AppendUint32([]byte{1}, uint32(len(compressed)+more)), compressed...)
 		r := httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(body))
 		r.Header.Set("Grpc-Encoding", "gzip")
-		frame, release, err := s.message(httptest.NewRecorder(), r)
+		frame, release, err := s.readMessage(httptest.NewRecorder(), r)
 		switch {
 		case ok && (err != nil || string(frame) != "\x00\x00\x00\x00\x07message"):
 			t.Errorf("frame %q, %v", frame, err)
@@ -263,7 +261,7 @@ func TestCodes(t *testing.T) {
 		499: connect.CodeCanceled, 500: connect.CodeInternal, 502: connect.CodeUnavailable,
 		503: connect.CodeUnavailable, 504: connect.CodeDeadlineExceeded,
 	} {
-		if have := codeOf(status); have != want {
+		if have := grpcCode(status); have != want {
 			t.Errorf("status %d has the code %v, not %v", status, have, want)
 		}
 	}
@@ -293,7 +291,7 @@ func TestModelFolders(t *testing.T) {
 		{version("6", "a.safetensors", "checkpoints/a_1_0.5.safetensors"), "6/a.safetensors"},
 		{version("7", "notes.txt"), "7"},
 	} {
-		path, signature, ok := modelIn(test.path)
+		path, signature, ok := findModel(test.path)
 		want := filepath.Join(folder, filepath.FromSlash(test.want))
 		if ok != (test.want != "") || ok && (path != want || signature == "") {
 			t.Errorf("%s: %q, %v", test.path, path, ok)
@@ -305,7 +303,7 @@ func TestModelFolders(t *testing.T) {
 	version("new", "m.safetensors")
 	writeFile(t, filepath.Join(folder, "13"), nil)
 	var numbers []int
-	for _, c := range candidates(folder) {
+	for _, c := range listCandidates(folder) {
 		numbers = append(numbers, c.number)
 	}
 	if !slices.Equal(numbers, []int{12, 7, 6, 5, 4, 3, 2}) {
@@ -328,7 +326,7 @@ func TestBudget(t *testing.T) {
 	s.bodies.Add(-30)
 	for length, ok := range map[int]bool{0: true, 9: true, 10: true, 11: false} {
 		for _, announced := range []int64{int64(length), -1} {
-			data, release, err := s.read(strings.NewReader(strings.Repeat("x", length)), announced)
+			data, release, err := s.readBounded(strings.NewReader(strings.Repeat("x", length)), announced)
 			if (err == nil) != ok || !ok && !errors.Is(err, errTooLarge) {
 				t.Errorf("%d bytes, announced as %d: %v", length, announced, err)
 			}
@@ -365,7 +363,7 @@ func TestPanicsAreAnswered(t *testing.T) {
 		}, 200, "part"},
 	} {
 		w := httptest.NewRecorder()
-		s.observed(test.handler).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+		s.observe(test.handler).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
 		body := w.Body.String()
 		if test.body == "problem" {
 			if w.Code != 500 || !strings.Contains(body, `"kind":"internal"`) || strings.Contains(body, `"x"`) {
@@ -433,5 +431,57 @@ func TestFirstModel(t *testing.T) {
 			t.Errorf("the first of %v is %s, not %s", named, v.name, want)
 		}
 		release()
+	}
+}
+
+// TestPlaces: as many pictures have a place as the queue is long, and none once the service
+// stops.
+func TestPlaces(t *testing.T) {
+	s := start(t, &fake{}, func(c *Config) { c.Queue, c.MaxPictures = 3, 3 })
+	release, err := s.admit(2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.admit(2); !errors.Is(err, errFull) {
+		t.Errorf("one more than there is room for: %v", err)
+	}
+	other, err := s.admit(1)
+	if err != nil {
+		t.Errorf("the last place: %v", err)
+	}
+	if depth := s.depth.Load(); depth != 3 {
+		t.Errorf("%d places are taken", depth)
+	}
+	release()
+	other()
+	if depth := s.depth.Load(); depth != 0 {
+		t.Errorf("%d places are not given back", depth)
+	}
+	s.stopping.Store(true)
+	if release, err := s.admit(1); !errors.Is(err, errStopping) || release != nil {
+		t.Errorf("while it stops: %v", err)
+	}
+	s.stopping.Store(false)
+}
+
+// TestReadyNamesVersions: an instance says which version of each model answers.
+func TestReadyNamesVersions(t *testing.T) {
+	folder := t.TempDir()
+	writeFile(t, filepath.Join(folder, "b", "7", "m.safetensors"), []byte("x"))
+	h := start(t, &fake{}, func(c *Config) { c.ModelsFolder = folder }).Handler()
+	if body := get(h, "/readyz").Body.String(); !strings.Contains(body, `"models":{"b":7,"m":1}`) {
+		t.Error(body)
+	}
+}
+
+// TestFirstStatusCounts: a handler that sends a second status changes nothing that was sent.
+func TestFirstStatusCounts(t *testing.T) {
+	s := start(t, &fake{}, nil)
+	s.observe(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(202)
+		w.WriteHeader(500)
+	})).ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
+	if text := s.log.String(); !strings.Contains(text, `"status":202`) || strings.Contains(text, `"status":500`) {
+		t.Error(text)
 	}
 }

@@ -2,6 +2,7 @@ package serve
 
 import (
 	"context"
+	_ "embed"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -98,9 +99,17 @@ func open(t *testing.T, browser context.Context, url string, before ...chromedp.
 		}
 	})
 	p.run(append([]chromedp.Action{network.Enable()}, before...)...)
-	p.run(page.BringToFront(), chromedp.Navigate(url+"/"), chromedp.WaitVisible("#choose"))
+	p.run(page.BringToFront(), chromedp.Navigate(url+"/"), chromedp.WaitVisible("#choose"), evaluate(browserJS))
 	return p
 }
+
+// browserJS are the functions that the tests call in the page.
+//
+//go:embed testdata/browser.js
+var browserJS string
+
+// evaluate runs statements in the page.
+func evaluate(statements string) chromedp.Action { return chromedp.Evaluate("{"+statements+"}", nil) }
 
 func (p *tab) listen(event any) {
 	p.mu.Lock()
@@ -144,8 +153,7 @@ func (p *tab) shows(condition string) {
 // texts are those of all elements that a selector finds.
 func (p *tab) texts(selector string) (all []string) {
 	p.Helper()
-	p.run(chromedp.Evaluate(fmt.Sprintf(`Array.from(document.querySelectorAll(%q), e => e.textContent)`, selector),
-		&all))
+	p.run(chromedp.Evaluate(fmt.Sprintf(`tests.texts(%q)`, selector), &all))
 	return all
 }
 
@@ -170,15 +178,16 @@ func (p *tab) screenshot(name string) {
 		if err != nil {
 			return err
 		}
-		image, err = page.CaptureScreenshot().WithCaptureBeyondViewport(true).WithClip(&page.Viewport{Width: content.Width, Height: content.Height, Scale: 1}).Do(ctx)
+		clip := &page.Viewport{Width: content.Width, Height: content.Height, Scale: 1}
+		image, err = page.CaptureScreenshot().WithCaptureBeyondViewport(true).WithClip(clip).Do(ctx)
 		return err
 	}))
 	writeFile(p, filepath.Join(folder, name+".png"), image)
 }
 
 const (
-	done   = `document.querySelectorAll('[data-state=done]').length`
-	failed = `document.querySelectorAll('[data-state=failed]').length`
+	done   = `tests.count('done')`
+	failed = `tests.count('failed')`
 )
 
 // drawn writes a picture of one colour.
@@ -233,375 +242,388 @@ func labelling(t testing.TB, grey bool) string {
 	return path
 }
 
-// fileInPage makes the example a File in the page, in a DataTransfer, as pasting and
-// dropping do.
+// fileInPage returns an expression whose value is a DataTransfer with the example, as pasting and
+// dropping have.
 func fileInPage(t testing.TB, name string) string {
-	return fmt.Sprintf(`const transfer = new DataTransfer(); transfer.items.add(new File([Uint8Array.from(atob(%q), c => c.charCodeAt(0))], %q, {type: 'image/jpeg'}));`,
-		base64.StdEncoding.EncodeToString(read(t, example)), name)
+	return fmt.Sprintf(`tests.file(%q, %q)`, base64.StdEncoding.EncodeToString(read(t, example)), name)
 }
 
-// TestBrowser: what a person does with the page, in a real browser, with the built-in model.
+// Emulated devices and settings. Without motion, screenshots do not depend on their time.
+var (
+	light, dark = colourScheme("light"), colourScheme("dark")
+	desktop     = emulation.SetDeviceMetricsOverride(1280, 900, 1, false)
+	phone       = chromedp.Tasks{
+		emulation.SetDeviceMetricsOverride(375, 740, 2, true), emulation.SetTouchEmulationEnabled(true),
+	}
+)
+
+func colourScheme(name string) chromedp.Action {
+	return emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{
+		{Name: "prefers-color-scheme", Value: name}, {Name: "prefers-reduced-motion", Value: "reduce"},
+	})
+}
+
+// browserTest has what the tests of the page share: a browser, and a service with the built-in model.
+type browserTest struct {
+	browser context.Context
+	url     string
+}
+
+// TestBrowser uses the page as a person does, in a real browser.
 func TestBrowser(t *testing.T) {
-	browser := startBrowser(t)
 	builtIn := func(string) (Classifier, error) { return model.Open(model.Clothing, model.Options{}) }
-	url := startWith(t, builtIn, nil).url
-	// without motion, pictures of the page do not depend on when they are taken
-	scheme := func(name string) chromedp.Action {
-		return emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme",
-			Value: name}, {Name: "prefers-reduced-motion", Value: "reduce"}})
+	b := browserTest{startBrowser(t), startWith(t, builtIn, nil).url}
+	for name, test := range map[string]func(*testing.T){
+		"choose":   b.testChoose,
+		"paste":    b.testPaste,
+		"drop":     b.testDrop,
+		"several":  b.testSeveral,
+		"phone":    b.testPhone,
+		"keyboard": b.testKeyboard,
+		"key":      b.testKey,
+		"busy":     b.testBusy,
+		"again":    b.testAgain,
+		"labels":   b.testLabels,
+		"models":   b.testModels,
+		"refused":  b.testRefused,
+		"away":     b.testAway,
+		"policy":   b.testPolicy,
+	} {
+		t.Run(name, test)
 	}
-	light, dark := scheme("light"), scheme("dark")
-	size := emulation.SetDeviceMetricsOverride(1280, 900, 1, false)
-	phone := func() []chromedp.Action {
-		return []chromedp.Action{emulation.SetDeviceMetricsOverride(375, 740, 2, true),
-			emulation.SetTouchEmulationEnabled(true)}
-	}
-
-	t.Run("choose", func(t *testing.T) {
-		p := open(t, browser, url, size, light)
-		p.screenshot("empty-light")
-		p.run(chromedp.Evaluate(`window.held = new Set(); for (const [name, what] of [['createObjectURL', 'add'], ['revokeObjectURL', 'delete']]) {
-			const real = URL[name]; URL[name] = (x) => { const made = real.call(URL, x); held[what](made ?? x); return made; } }`, nil))
-		p.choose(example)
-		p.shows(done + ` === 1`)
-		if verdict, classes := p.texts(".verdict"), p.texts(".class"); verdict[0] != "t-shirt" || len(classes) != 5 ||
-			classes[0] != "t-shirt" {
-			t.Errorf("%q, %q", verdict, classes)
-		}
-		var widths []float64
-		p.run(chromedp.Evaluate(`Array.from(document.querySelectorAll('.bar i'), e => parseFloat(e.style.width))`,
-			&widths))
-		if len(widths) != 5 || widths[0] < 50 ||
-			!slices.IsSortedFunc(widths, func(a, b float64) int { return int(1e6 * (b - a)) }) {
-			t.Errorf("bars of %v%%", widths)
-		}
-		if time := p.texts(".time")[0]; !strings.Contains(time, " ms in all: ") {
-			t.Errorf("the time: %q", time)
-		}
-		if said := p.texts("#log p"); len(said) != 1 || !strings.HasPrefix(said[0], "t-shirt.jpg: t-shirt, ") {
-			t.Errorf("a screen reader says %q", said)
-		}
-		p.screenshot("result-light")
-		asked := len(p.asked("explain=true"))
-
-		// Where did it look?
-		const look, on, off = ".look",
-			`document.querySelector('.look').ariaPressed === 'true' && document.querySelector('.heat').naturalWidth > 0 && !document.querySelector('.heat').hidden`, `document.querySelector('.heat').hidden`
-		p.run(chromedp.Click(look, chromedp.ByQuery))
-		p.shows(on)
-		p.screenshot("heat-light")
-		p.run(chromedp.Click(look, chromedp.ByQuery))
-		p.shows(off)
-		p.run(chromedp.Click(look, chromedp.ByQuery))
-		p.shows(on)
-		if now := len(p.asked("explain=true")); now != asked+1 {
-			t.Errorf("the heat map was asked for %d times", now-asked)
-		}
-		p.choose(example)
-		p.shows(done + ` === 2`)
-		p.run(chromedp.Click(".remove", chromedp.ByQuery))
-		p.shows(done + ` === 1`)
-		p.run(chromedp.Click("#clear", chromedp.ByQuery))
-		p.shows(`document.querySelector('#results').hidden && document.activeElement.id === 'choose' && held.size === 0`)
-	})
-
-	t.Run("paste", func(t *testing.T) {
-		p := open(t, browser, url, size)
-		p.run(chromedp.Evaluate(`(() => {`+fileInPage(t,
-			"image.png")+`document.dispatchEvent(new ClipboardEvent('paste', {clipboardData: transfer, bubbles: true, cancelable: true}))})()`, nil))
-		p.shows(done + ` === 1`)
-		if file, verdict := p.texts(".file"), p.texts(".verdict"); file[0] != "Pasted picture" ||
-			verdict[0] != "t-shirt" {
-			t.Errorf("%q, %q", file, verdict)
-		}
-	})
-
-	t.Run("drop", func(t *testing.T) {
-		p := open(t, browser, url, size, light)
-		p.run(chromedp.Evaluate(`(() => {`+fileInPage(t, "dropped.jpg")+`
-			window.drag = (kind) => document.body.dispatchEvent(new DragEvent(kind, {dataTransfer: transfer, bubbles: true, cancelable: true}));
-			drag('dragenter'); return drag('dragover')})()`, nil))
-		p.shows(`document.body.classList.contains('dragging')`)
-		p.screenshot("dragging-light")
-		var taken bool
-		p.run(chromedp.Evaluate(`!drag('drop')`, &taken))
-		p.shows(done + ` === 1 && !document.body.classList.contains('dragging')`)
-		if !taken || p.texts(".file")[0] != "dropped.jpg" || p.texts(".verdict")[0] != "t-shirt" {
-			t.Errorf("%v, %q", taken, p.texts(".card"))
-		}
-	})
-
-	t.Run("several", func(t *testing.T) {
-		folder := t.TempDir()
-		var files []string
-		for i, c := range []color.RGBA{{200, 60, 60, 255}, {60, 120, 60, 255}, {50, 60, 160, 255}} {
-			files = append(files, drawn(t, filepath.Join(folder, fmt.Sprintf("%d.png", i)), c))
-		}
-		p := open(t, browser, url, size, light)
-		p.choose(append(files, example, "../README.md", "../internal/heif/testdata/drawn-709.heic")...)
-		p.shows(done + ` === 5 && ` + failed +
-			` === 1 && document.querySelectorAll('[data-thumbnail=none]').length === 2`)
-		if names := p.texts(".file"); !slices.Equal(names, []string{"0.png", "1.png", "2.png", "t-shirt.jpg", "README.md", "drawn-709.heic"}) {
-			t.Errorf("%q", names)
-		}
-		const sentence = "This file is not a picture that garb can read. Send JPEG, PNG, WebP, GIF, BMP, AVIF or HEIC."
-		if said := p.texts("[data-state=failed] .problem"); said[0] != sentence {
-			t.Errorf("%q", said)
-		}
-		p.screenshot("several-light")
-		p.run(dark)
-		p.screenshot("several-dark")
-	})
-
-	t.Run("phone", func(t *testing.T) {
-		p := open(t, browser, url, append(phone(), light)...)
-		p.run(chromedp.WaitVisible("#photograph"))
-		p.screenshot("phone-empty-light")
-		p.run(chromedp.SetUploadFiles("#camera", []string{absolute(t, example)}, chromedp.ByID))
-		p.shows(done + ` === 1`)
-		p.choose("../README.md")
-		p.shows(failed + ` === 1`)
-		p.run(chromedp.Click("[data-state=done] .look", chromedp.ByQuery))
-		p.shows(`!document.querySelector('[data-state=done] .heat').hidden`)
-		var over float64
-		p.run(chromedp.Evaluate(`document.documentElement.scrollWidth - innerWidth`, &over))
-		if over > 0 {
-			t.Errorf("the page is %v pixels wider than the phone", over)
-		}
-		p.screenshot("phone-light")
-		p.run(dark)
-		p.screenshot("phone-dark")
-	})
-
-	t.Run("keyboard", func(t *testing.T) {
-		p := open(t, browser, url, size, dark)
-		reach := func(condition string) {
-			t.Helper()
-			for range 20 {
-				var there bool
-				p.run(chromedp.KeyEvent(kb.Tab), chromedp.Evaluate(condition, &there))
-				if there {
-					var outline string
-					p.run(chromedp.Evaluate(`getComputedStyle(document.activeElement).outlineStyle`, &outline))
-					if outline != "solid" {
-						t.Errorf("what has the focus is not seen: %s", condition)
-					}
-					return
-				}
-			}
-			t.Fatalf("Tab never comes to where %s", condition)
-		}
-		reach(`document.activeElement.id === 'choose'`)
-		p.screenshot("keyboard-dark")
-		p.choose(example)
-		p.shows(done + ` === 1`)
-		reach(`document.activeElement.className === 'look'`)
-		p.run(chromedp.KeyEvent(" "))
-		p.shows(`!document.querySelector('.heat').hidden`)
-		p.screenshot("heat-dark")
-		reach(`document.activeElement.className === 'remove'`)
-		p.run(chromedp.KeyEvent(kb.Enter))
-		p.shows(`document.querySelectorAll('.card').length === 0 && document.activeElement.id === 'choose'`)
-		// All that can be used has a name.
-		var nameless []string
-		p.run(chromedp.Evaluate(`Array.from(document.querySelectorAll('button, input, select, a'), e => e.ariaLabel || e.textContent.trim() || e.labels?.length ? '' : e.outerHTML).filter(Boolean)`, &nameless))
-		if len(nameless) > 0 {
-			t.Errorf("without a name: %q", nameless)
-		}
-	})
-
-	t.Run("key", func(t *testing.T) {
-		keys := filepath.Join(t.TempDir(), "keys")
-		writeFile(t, keys, []byte("sesame\n"))
-		url := start(t, &fake{}, func(c *Config) { c.APIKeyFile = keys }).url
-		p := open(t, browser, url, size, light)
-		p.choose(example, example, example)
-		p.shows(`!document.querySelector('#key-form').hidden && document.activeElement.id === 'key'`)
-		p.run(chromedp.SendKeys("#key", "wrong"+kb.Enter))
-		p.shows(`!document.querySelector('#key-form').hidden && !document.querySelector('#key-wrong').hidden`)
-		p.screenshot("key-light")
-		p.run(chromedp.SendKeys("#key", "sesame"+kb.Enter))
-		p.shows(done + ` === 3 && document.querySelector('#key-form').hidden`)
-		p.run(chromedp.Reload(), chromedp.WaitVisible("#choose"))
-		p.choose(example)
-		p.shows(done + ` === 1`)
-		var kept []string
-		p.run(chromedp.Evaluate(`[sessionStorage.getItem('garb-key'), String(localStorage.length), document.cookie]`,
-			&kept))
-		if !slices.Equal(kept, []string{"sesame", "0", ""}) {
-			t.Errorf("the browser keeps %q", kept)
-		}
-	})
-
-	t.Run("busy", func(t *testing.T) {
-		f, entered, release := gate()
-		defer release()
-		url := start(t, f, func(c *Config) { c.Queue, c.MaxPictures = 1, 1 }).url
-		p := open(t, browser, url, size, light)
-		p.choose(example, example, example)
-		<-entered
-		p.shows(`Array.from(document.querySelectorAll('.verdict'), e => e.textContent).includes('The service is busy; trying again')`)
-		p.screenshot("busy-light")
-		release()
-		p.shows(done + ` === 3`)
-	})
-
-	t.Run("again", func(t *testing.T) {
-		calls := 0
-		f := &fake{outputs: func(context.Context, []float32, []float32) error {
-			if calls++; calls == 2 { // the first is the warming
-				return errors.New("broken")
-			}
-			return nil
-		}}
-		s := start(t, f, nil)
-		p := open(t, browser, s.url, size, light)
-		p.choose(example)
-		p.shows(failed + ` === 1`)
-		said := p.texts(".card .problem")[0]
-		id, ok := strings.CutPrefix(said,
-			"Something went wrong in the service. Try again in a moment. Its log has this as ")
-		if !ok || !strings.Contains(s.log.String(), strings.TrimSuffix(id, ".")) {
-			t.Errorf("%q", said)
-		}
-		p.run(chromedp.Click(".again", chromedp.ByQuery))
-		p.shows(done +
-			` === 1 && document.querySelector('.card .problem').hidden && document.querySelector('.again').hidden`)
-	})
-
-	t.Run("labels", func(t *testing.T) {
-		for _, grey := range []bool{false, true} {
-			path := labelling(t, grey)
-			url := startWith(t, func(string) (Classifier, error) { return model.Open(path, model.Options{}) }, nil).url
-			p := open(t, browser, url, size, light)
-			p.choose(drawn(t, filepath.Join(t.TempDir(), "yellow.png"), color.RGBA{255, 255, 0, 255}),
-				drawn(t, filepath.Join(t.TempDir(), "black.png"), color.RGBA{0, 0, 0, 255}))
-			p.shows(done + ` === 2`)
-			want := []string{"red, green", "none of the labels"}
-			if grey { // of which yellow has much light, and no colour
-				want[0] = "bright"
-			}
-			if verdicts := p.texts(".verdict"); !slices.Equal(verdicts, want) {
-				t.Errorf("grey %v: %q", grey, verdicts)
-			}
-			p.run(chromedp.Click(".look", chromedp.ByQuery))
-			p.shows(`!document.querySelector('.heat').hidden`)
-			p.screenshot(fmt.Sprintf("labels-grey-%v", grey))
-		}
-	})
-
-	t.Run("models", func(t *testing.T) {
-		url := start(t, &fake{}, func(c *Config) { c.Models = []NamedModel{{"second", "x"}, {"another", "x"}} }).url
-		p := open(t, browser, url, size, light)
-		p.shows(`document.querySelector('#model').value === 'second' && document.querySelector('#model').checkVisibility()`)
-		p.run(chromedp.SetValue("#model", "another"))
-		p.choose(example)
-		p.shows(done + ` === 1`)
-		if time := p.texts(".time"); !strings.HasSuffix(time[0], "Model another") {
-			t.Errorf("%q", time)
-		}
-		p.screenshot("models-light")
-	})
-
-	t.Run("refused", func(t *testing.T) {
-		folder := t.TempDir()
-		dark1, light1 := drawn(t, filepath.Join(folder, "coal.png"), color.Black),
-			drawn(t, filepath.Join(folder, "snow.png"), color.White)
-		url := start(t, &fake{judges: true, refusal: "not clothing"}, nil).url
-		p := open(t, browser, url, size, light)
-		p.choose(dark1, light1)
-		p.shows(done + ` === 2`)
-		if verdicts := p.texts(".verdict"); !slices.Equal(verdicts, []string{"dark", "This does not look like clothing"}) {
-			t.Errorf("%q", verdicts)
-		}
-		if words := p.texts(".closest"); !slices.Equal(words, []string{"", "If it is, it is closest to: light"}) {
-			t.Errorf("%q", words)
-		}
-		var seen []bool
-		p.run(chromedp.Evaluate(`Array.from(document.querySelectorAll('.card'), c => c.querySelector('.closest').checkVisibility())`, &seen))
-		if !slices.Equal(seen, []bool{false, true}) {
-			t.Errorf("what it is closest to is seen: %v", seen)
-		}
-		if said := p.texts("#log p"); !slices.Contains(said,
-			"snow.png: This does not look like clothing. If it is, it is closest to: light, 75.0%") ||
-			!slices.Contains(said, "coal.png: dark, 75.0%") {
-			t.Errorf("a screen reader says %q", said)
-		}
-		for _, name := range []string{"light", "dark"} {
-			p.run(scheme(name))
-			// The bars of a refused picture are toned down, and its texts can be read: a contrast of
-			// 4.5 at least (WCAG 2.2, 1.4.3).
-			var bars []string
-			p.run(chromedp.Evaluate(`Array.from(document.querySelectorAll('.classes li:first-child i'), e => getComputedStyle(e).backgroundColor)`, &bars))
-			if len(bars) != 2 || bars[0] == bars[1] {
-				t.Errorf("%s: bars of %q", name, bars)
-			}
-			var contrasts []float64
-			p.run(chromedp.Evaluate(`(() => {`+contrast+`return Array.from(document.querySelectorAll('[data-refused] :is(.verdict, .closest, .class, .share, .time)'), contrast)})()`, &contrasts))
-			if len(contrasts) != 7 || slices.Min(contrasts) < 4.5 {
-				t.Errorf("%s: contrasts of %.1f", name, contrasts)
-			}
-			p.screenshot("refused-" + name)
-		}
-		p.run(append(phone(), light)...)
-		p.screenshot("refused-phone-light")
-
-		// A model of other things than clothes.
-		url = start(t, &fake{judges: true, refusal: "none of these"}, nil).url
-		p = open(t, browser, url, size, light)
-		p.choose(light1)
-		p.shows(done + ` === 1`)
-		if verdict, words := p.texts(".verdict")[0], p.texts(".closest")[0]; verdict != "This looks like none of these" || words != "If it is one, it is closest to: light" {
-			t.Errorf("%q, %q", verdict, words)
-		}
-	})
-
-	t.Run("away", func(t *testing.T) {
-		s := start(t, &fake{}, func(c *Config) { c.Limits.MaxBytes = 40_000 })
-		p := open(t, browser, s.url, size, light)
-		large := filepath.Join(t.TempDir(), "large.jpg")
-		writeFile(t, large, make([]byte, 50_000))
-		p.choose(large)
-		p.shows(failed + ` === 1`)
-		if err := s.stop(); err != nil {
-			t.Fatal(err)
-		}
-		p.choose(example)
-		p.shows(failed + ` === 2`)
-		if said := p.texts(".card .problem"); !slices.ContainsFunc(said,
-			func(s string) bool { return strings.HasPrefix(s, "The service cannot be reached.") }) ||
-			!slices.ContainsFunc(said, func(s string) bool { return strings.HasPrefix(s, "This picture is larger") }) {
-			t.Errorf("%q", said)
-		}
-		p.shows(`document.querySelectorAll('.again:not([hidden])').length === 1`)
-		p.screenshot("away-light")
-	})
-
-	t.Run("policy", func(t *testing.T) {
-		// What the page must not do, it cannot, and these tests would see it.
-		p := open(t, browser, url)
-		p.run(chromedp.Evaluate(`(() => { const i = new Image(); i.src = 'http://127.0.0.1:1/x.png'; const s = document.createElement('script'); s.textContent = 'window.broken = 1'; document.body.append(s, i); })()`, nil))
-		p.shows(`window.broken === undefined`)
-		waitFor(t, "the console complains of both", func() bool {
-			p.mu.Lock()
-			defer p.mu.Unlock()
-			if len(p.complaints) < 2 {
-				return false
-			}
-			p.complaints, p.addresses = nil, nil
-			return true
-		})
-	})
 }
 
-// contrast is a function of the page's JavaScript: the contrast of an element's text with what is
-// behind it, as WCAG 2.2 defines it.
-const contrast = `
-	const luminance = (c) => c.match(/[\d.]+/g).slice(0, 3).map(v => v / 255).map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
-		.reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
-	const behind = (e) => { const c = getComputedStyle(e).backgroundColor; return c === 'rgba(0, 0, 0, 0)' ? behind(e.parentElement) : c; };
-	const contrast = (e) => { const [a, b] = [getComputedStyle(e).color, behind(e)].map(luminance); return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05); };
-`
+func (b browserTest) testChoose(t *testing.T) {
+	p := open(t, b.browser, b.url, desktop, light)
+	p.screenshot("empty-light")
+	p.choose(example)
+	p.shows(done + ` === 1`)
+	if verdict, classes := p.texts(".verdict"), p.texts(".class"); verdict[0] != "t-shirt" || len(classes) != 5 ||
+		classes[0] != "t-shirt" {
+		t.Errorf("%q, %q", verdict, classes)
+	}
+	var widths []float64
+	p.run(chromedp.Evaluate(`tests.widths()`, &widths))
+	if len(widths) != 5 || widths[0] < 50 ||
+		!slices.IsSortedFunc(widths, func(a, b float64) int { return int(1e6 * (b - a)) }) {
+		t.Errorf("bars of %v%%", widths)
+	}
+	if time := p.texts(".time")[0]; !strings.Contains(time, " ms in total (") {
+		t.Errorf("the time: %q", time)
+	}
+	if said := p.texts("#log p"); len(said) != 1 || !strings.HasPrefix(said[0], "t-shirt.jpg: t-shirt, ") {
+		t.Errorf("a screen reader says %q", said)
+	}
+	p.screenshot("result-light")
+	asked := len(p.asked("explain=true"))
+
+	// The heat map is shown and hidden.
+	const look, on, off = ".look", `tests.heatOn()`, `document.querySelector('.heat').hidden`
+	p.run(chromedp.Click(look, chromedp.ByQuery))
+	p.shows(on)
+	p.screenshot("heat-light")
+	p.run(chromedp.Click(look, chromedp.ByQuery))
+	p.shows(off)
+	p.run(chromedp.Click(look, chromedp.ByQuery))
+	p.shows(on)
+	if now := len(p.asked("explain=true")); now != asked+1 {
+		t.Errorf("the heat map was asked for %d times", now-asked)
+	}
+	p.choose(example)
+	p.shows(done + ` === 2`)
+	p.run(chromedp.Click(".remove", chromedp.ByQuery))
+	p.shows(done + ` === 1`)
+	p.run(chromedp.Click("#clear", chromedp.ByQuery))
+	p.shows(`document.querySelector('#results').hidden && document.activeElement.id === 'choose'`)
+	p.shows(`heldURLs.size === 0`)
+}
+
+func (b browserTest) testPaste(t *testing.T) {
+	p := open(t, b.browser, b.url, desktop)
+	p.run(evaluate(`tests.paste(` + fileInPage(t, "image.png") + `)`))
+	p.shows(done + ` === 1`)
+	if file, verdict := p.texts(".file"), p.texts(".verdict"); file[0] != "Pasted picture" ||
+		verdict[0] != "t-shirt" {
+		t.Errorf("%q, %q", file, verdict)
+	}
+}
+
+func (b browserTest) testDrop(t *testing.T) {
+	p := open(t, b.browser, b.url, desktop, light)
+	p.run(evaluate(`window.dragged = ` + fileInPage(t, "dropped.jpg") + `
+		tests.drag('dragenter', dragged)
+		tests.drag('dragover', dragged)`))
+	p.shows(`document.body.classList.contains('dragging')`)
+	p.screenshot("dragging-light")
+	var taken bool
+	p.run(chromedp.Evaluate(`tests.drag('drop', dragged)`, &taken))
+	p.shows(done + ` === 1 && !document.body.classList.contains('dragging')`)
+	if !taken || p.texts(".file")[0] != "dropped.jpg" || p.texts(".verdict")[0] != "t-shirt" {
+		t.Errorf("%v, %q", taken, p.texts(".card"))
+	}
+}
+
+func (b browserTest) testSeveral(t *testing.T) {
+	folder := t.TempDir()
+	var files []string
+	for i, c := range []color.RGBA{{200, 60, 60, 255}, {60, 120, 60, 255}, {50, 60, 160, 255}} {
+		files = append(files, drawn(t, filepath.Join(folder, fmt.Sprintf("%d.png", i)), c))
+	}
+	p := open(t, b.browser, b.url, desktop, light)
+	p.choose(append(files, example, "../README.md", "../internal/heif/testdata/drawn-709.heic")...)
+	p.shows(done + ` === 5 && ` + failed +
+		` === 1 && document.querySelectorAll('[data-thumbnail=none]').length === 2`)
+	want := []string{"0.png", "1.png", "2.png", "t-shirt.jpg", "README.md", "drawn-709.heic"}
+	if names := p.texts(".file"); !slices.Equal(names, want) {
+		t.Errorf("%q", names)
+	}
+	const sentence = "This file is not a supported picture. Use JPEG, PNG, WebP, GIF, BMP, AVIF or HEIC."
+	if said := p.texts("[data-state=failed] .problem"); said[0] != sentence {
+		t.Errorf("%q", said)
+	}
+	p.screenshot("several-light")
+	p.run(dark)
+	p.screenshot("several-dark")
+}
+
+func (b browserTest) testPhone(t *testing.T) {
+	p := open(t, b.browser, b.url, phone, light)
+	p.run(chromedp.WaitVisible("#photograph"))
+	p.screenshot("phone-empty-light")
+	p.run(chromedp.SetUploadFiles("#camera", []string{absolute(t, example)}, chromedp.ByID))
+	p.shows(done + ` === 1`)
+	p.choose("../README.md")
+	p.shows(failed + ` === 1`)
+	p.run(chromedp.Click("[data-state=done] .look", chromedp.ByQuery))
+	p.shows(`!document.querySelector('[data-state=done] .heat').hidden`)
+	var over float64
+	p.run(chromedp.Evaluate(`document.documentElement.scrollWidth - innerWidth`, &over))
+	if over > 0 {
+		t.Errorf("the page is %v pixels wider than the phone", over)
+	}
+	p.screenshot("phone-light")
+	p.run(dark)
+	p.screenshot("phone-dark")
+}
+
+func (b browserTest) testKeyboard(t *testing.T) {
+	p := open(t, b.browser, b.url, desktop, dark)
+	reach := func(condition string) {
+		t.Helper()
+		for range 20 {
+			var there bool
+			p.run(chromedp.KeyEvent(kb.Tab), chromedp.Evaluate(condition, &there))
+			if there {
+				var outline string
+				p.run(chromedp.Evaluate(`getComputedStyle(document.activeElement).outlineStyle`, &outline))
+				if outline != "solid" {
+					t.Errorf("what has the focus is not seen: %s", condition)
+				}
+				return
+			}
+		}
+		t.Fatalf("Tab never comes to where %s", condition)
+	}
+	reach(`document.activeElement.id === 'choose'`)
+	p.screenshot("keyboard-dark")
+	p.choose(example)
+	p.shows(done + ` === 1`)
+	reach(`document.activeElement.className === 'look'`)
+	p.run(chromedp.KeyEvent(" "))
+	p.shows(`!document.querySelector('.heat').hidden`)
+	p.screenshot("heat-dark")
+	reach(`document.activeElement.className === 'remove'`)
+	p.run(chromedp.KeyEvent(kb.Enter))
+	p.shows(`document.querySelectorAll('.card').length === 0 && document.activeElement.id === 'choose'`)
+	// All that can be used has a name.
+	var nameless []string
+	p.run(chromedp.Evaluate(`tests.nameless()`, &nameless))
+	if len(nameless) > 0 {
+		t.Errorf("without a name: %q", nameless)
+	}
+}
+
+func (b browserTest) testKey(t *testing.T) {
+	keys := filepath.Join(t.TempDir(), "keys")
+	writeFile(t, keys, []byte("sesame\n"))
+	url := start(t, &fake{}, func(c *Config) { c.APIKeyFile = keys }).url
+	p := open(t, b.browser, url, desktop, light)
+	p.choose(example, example, example)
+	p.shows(`!document.querySelector('#key-form').hidden && document.activeElement.id === 'key'`)
+	p.run(chromedp.SendKeys("#key", "wrong"+kb.Enter))
+	p.shows(`!document.querySelector('#key-form').hidden && !document.querySelector('#key-wrong').hidden`)
+	p.screenshot("key-light")
+	p.run(chromedp.SendKeys("#key", "sesame"+kb.Enter))
+	p.shows(done + ` === 3 && document.querySelector('#key-form').hidden`)
+	p.run(chromedp.Reload(), chromedp.WaitVisible("#choose"), evaluate(browserJS))
+	p.choose(example)
+	p.shows(done + ` === 1`)
+	var kept []string
+	p.run(chromedp.Evaluate(`tests.stored()`, &kept))
+	if !slices.Equal(kept, []string{"sesame", "0", ""}) {
+		t.Errorf("the browser keeps %q", kept)
+	}
+}
+
+func (b browserTest) testBusy(t *testing.T) {
+	f, entered, release := gate()
+	defer release()
+	url := start(t, f, func(c *Config) { c.Queue, c.MaxPictures = 1, 1 }).url
+	p := open(t, b.browser, url, desktop, light)
+	p.choose(example, example, example)
+	<-entered
+	p.shows(`tests.texts('.verdict').includes('Service busy, trying again…')`)
+	p.screenshot("busy-light")
+	release()
+	p.shows(done + ` === 3`)
+}
+
+func (b browserTest) testAgain(t *testing.T) {
+	calls := 0
+	f := &fake{outputs: func(context.Context, []float32, []float32) error {
+		if calls++; calls == 2 { // the first is the warming
+			return errors.New("broken")
+		}
+		return nil
+	}}
+	s := start(t, f, nil)
+	p := open(t, b.browser, s.url, desktop, light)
+	p.choose(example)
+	p.shows(failed + ` === 1`)
+	said := p.texts(".card .problem")[0]
+	id, ok := strings.CutPrefix(said, "Something went wrong. Try again in a moment. Request ID: ")
+	if !ok || !strings.Contains(s.log.String(), id) {
+		t.Errorf("%q", said)
+	}
+	p.run(chromedp.Click(".again", chromedp.ByQuery))
+	p.shows(done + ` === 1 && !tests.visible('.card .problem, .again').includes(true)`)
+}
+
+func (b browserTest) testLabels(t *testing.T) {
+	for _, grey := range []bool{false, true} {
+		path := labelling(t, grey)
+		url := startWith(t, func(string) (Classifier, error) { return model.Open(path, model.Options{}) }, nil).url
+		p := open(t, b.browser, url, desktop, light)
+		p.choose(drawn(t, filepath.Join(t.TempDir(), "yellow.png"), color.RGBA{255, 255, 0, 255}),
+			drawn(t, filepath.Join(t.TempDir(), "black.png"), color.RGBA{0, 0, 0, 255}))
+		p.shows(done + ` === 2`)
+		want := []string{"red, green", "No label"}
+		if grey { // of which yellow has much light, and no colour
+			want[0] = "bright"
+		}
+		if verdicts := p.texts(".verdict"); !slices.Equal(verdicts, want) {
+			t.Errorf("grey %v: %q", grey, verdicts)
+		}
+		p.run(chromedp.Click(".look", chromedp.ByQuery))
+		p.shows(`!document.querySelector('.heat').hidden`)
+		p.screenshot(fmt.Sprintf("labels-grey-%v", grey))
+	}
+}
+
+func (b browserTest) testModels(t *testing.T) {
+	url := start(t, &fake{}, func(c *Config) { c.Models = []NamedModel{{"second", "x"}, {"another", "x"}} }).url
+	p := open(t, b.browser, url, desktop, light)
+	p.shows(`document.querySelector('#model').value === 'second' && tests.visible('#model')[0]`)
+	p.run(chromedp.SetValue("#model", "another"))
+	p.choose(example)
+	p.shows(done + ` === 1`)
+	if time := p.texts(".time"); !strings.HasSuffix(time[0], "model another") {
+		t.Errorf("%q", time)
+	}
+	p.screenshot("models-light")
+}
+
+func (b browserTest) testRefused(t *testing.T) {
+	folder := t.TempDir()
+	dark1, light1 := drawn(t, filepath.Join(folder, "coal.png"), color.Black),
+		drawn(t, filepath.Join(folder, "snow.png"), color.White)
+	url := start(t, &fake{judges: true, refusal: "not clothing"}, nil).url
+	p := open(t, b.browser, url, desktop, light)
+	p.choose(dark1, light1)
+	p.shows(done + ` === 2`)
+	if verdicts := p.texts(".verdict"); !slices.Equal(verdicts, []string{"dark", "This does not look like clothing"}) {
+		t.Errorf("%q", verdicts)
+	}
+	if words := p.texts(".closest"); !slices.Equal(words, []string{"", "Most similar class: light"}) {
+		t.Errorf("%q", words)
+	}
+	var seen []bool
+	p.run(chromedp.Evaluate(`tests.visible('.card .closest')`, &seen))
+	if !slices.Equal(seen, []bool{false, true}) {
+		t.Errorf("what it is closest to is seen: %v", seen)
+	}
+	if said := p.texts("#log p"); !slices.Contains(said,
+		"snow.png: This does not look like clothing. Most similar class: light, 75.0%") ||
+		!slices.Contains(said, "coal.png: dark, 75.0%") {
+		t.Errorf("a screen reader says %q", said)
+	}
+	for _, name := range []string{"light", "dark"} {
+		p.run(colourScheme(name))
+		// The bars of a refused picture are toned down, and its texts can be read: a contrast of
+		// 4.5 at least (WCAG 2.2, 1.4.3).
+		var bars []string
+		p.run(chromedp.Evaluate(`tests.colours('.classes li:first-child i')`, &bars))
+		if len(bars) != 2 || bars[0] == bars[1] {
+			t.Errorf("%s: bars of %q", name, bars)
+		}
+		var contrasts []float64
+		p.run(chromedp.Evaluate(
+			`tests.contrasts('[data-refused] :is(.verdict, .closest, .class, .share, .time)')`, &contrasts))
+		if len(contrasts) != 7 || slices.Min(contrasts) < 4.5 {
+			t.Errorf("%s: contrasts of %.1f", name, contrasts)
+		}
+		p.screenshot("refused-" + name)
+	}
+	p.run(phone, light)
+	p.screenshot("refused-phone-light")
+
+	// A model of other things than clothes.
+	url = start(t, &fake{judges: true, refusal: "none of these"}, nil).url
+	p = open(t, b.browser, url, desktop, light)
+	p.choose(light1)
+	p.shows(done + ` === 1`)
+	verdict, words := p.texts(".verdict")[0], p.texts(".closest")[0]
+	if verdict != "This looks like none of these" || words != "Most similar class: light" {
+		t.Errorf("%q, %q", verdict, words)
+	}
+}
+
+func (b browserTest) testAway(t *testing.T) {
+	s := start(t, &fake{}, func(c *Config) { c.Limits.MaxBytes = 40_000 })
+	p := open(t, b.browser, s.url, desktop, light)
+	large := filepath.Join(t.TempDir(), "large.jpg")
+	writeFile(t, large, make([]byte, 50_000))
+	p.choose(large)
+	p.shows(failed + ` === 1`)
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+	p.choose(example)
+	p.shows(failed + ` === 2`)
+	if said := p.texts(".card .problem"); !slices.ContainsFunc(said,
+		func(s string) bool { return strings.HasPrefix(s, "Cannot reach the service.") }) ||
+		!slices.ContainsFunc(said, func(s string) bool { return strings.HasPrefix(s, "This picture is too large") }) {
+		t.Errorf("%q", said)
+	}
+	p.shows(`document.querySelectorAll('.again:not([hidden])').length === 1`)
+	p.screenshot("away-light")
+}
+
+func (b browserTest) testPolicy(t *testing.T) {
+	// What the page must not do, it cannot, and these tests would see it.
+	p := open(t, b.browser, b.url)
+	p.run(evaluate(`tests.breakPolicy()`))
+	p.shows(`window.broken === undefined`)
+	waitFor(t, "the console complains of both", func() bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if len(p.complaints) < 2 {
+			return false
+		}
+		p.complaints, p.addresses = nil, nil
+		return true
+	})
+}
 
 // asked are the addresses so far that contain a text.
 func (p *tab) asked(text string) (all []string) {

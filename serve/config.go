@@ -10,54 +10,55 @@ import (
 	"garb/picture"
 )
 
-// NamedModel is a model to answer with, under a name.
+// NamedModel is a model to serve, and the name that it is served under.
 type NamedModel struct{ Name, Path string }
 
-// Config is how a service runs.
+// Config holds the settings of a service.
 type Config struct {
-	// Addr is where it listens: host:port.
+	// Addr is the address to listen on: host:port.
 	Addr string
-	// Models are opened at the start. ModelsFolder, if not "", holds NAME/VERSION/ folders
-	// that are looked at every ModelsInterval: the highest version that can be used answers.
+	// Models are opened at the start. ModelsFolder, if not "", has folders NAME/VERSION/ that
+	// are scanned every ModelsInterval: the highest version that can be used is served.
 	Models         []NamedModel
 	ModelsFolder   string
 	ModelsInterval time.Duration
 
-	// Queue is the number of pictures that may be under way, from their decoding on; one
-	// more is refused at once.
+	// Queue is the largest number of pictures in progress, including those that are being
+	// decoded or classified; requests with more are refused at once.
 	Queue int
-	// MaxBatch bounds how many waiting pictures a model computes together.
+	// MaxBatch is the largest number of pictures that a model computes as a batch.
 	MaxBatch int
-	// Workers is the number of batches that a model computes at a time, and Decoders that of
-	// pictures that are decoded at a time; 0: as many as there are cores.
+	// Workers is the number of batches that a model computes at a time, and Decoders the
+	// number of pictures that are decoded at a time; 0 means the number of cores.
 	Workers, Decoders int
 
 	MaxBodyBytes int64 // of one request
-	// BodyBudgetBytes bounds the bodies of all requests together; gRPC's count three times.
+	// BodyBudgetBytes limits the bodies of all requests together; those of gRPC count three times.
 	BodyBudgetBytes int64
 	MaxPictures     int // of one request
 	MaxHeaderBytes  int
 	MaxConnections  int
 	Limits          picture.Limits
 
-	// RequestTimeout bounds a request from its header to its answer; clients may ask for
-	// less. HeaderTimeout bounds the header, IdleTimeout a connection without a request.
+	// RequestTimeout limits the time from a request's header to its response; clients may ask
+	// for less. HeaderTimeout limits the time of the header, and IdleTimeout that of a
+	// connection without a request.
 	RequestTimeout time.Duration
 	HeaderTimeout  time.Duration
 	IdleTimeout    time.Duration
-	// Grace is what requests under way get when the service stops.
+	// Grace is the time that requests in progress get when the service shuts down.
 	Grace time.Duration
 
-	// APIKeyFile holds the keys that are let in, one a line; "" lets everybody in.
+	// APIKeyFile is a file of API keys, one a line; with "" no key is needed.
 	APIKeyFile      string
 	TLSCert, TLSKey string // files in PEM; "" for plain HTTP
-	// URLPrefixes are those of the addresses that pictures may be fetched from.
+	// URLPrefixes are the prefixes of the URLs that pictures may be fetched from.
 	URLPrefixes []string
-	// TraceEndpoint is the OTLP/HTTP address that traces are sent to; "" sends none.
+	// TraceEndpoint is the OTLP/HTTP URL that traces are sent to; "" sends none.
 	TraceEndpoint string
 }
 
-// Default returns the configuration of `garb serve` without flags, but for its models.
+// Default returns the default settings, without models.
 func Default() Config {
 	return Config{
 		Addr: "localhost:8080", ModelsInterval: 2 * time.Second,
@@ -70,50 +71,104 @@ func Default() Config {
 	}
 }
 
-// modelName is what a model may be called: it is a part of addresses.
+// modelName matches the names that a model may have, which are parts of URLs.
 var modelName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+
+// ErrTLSPair is the error of a configuration with a TLS certificate but no key, or a key but no
+// certificate.
+var ErrTLSPair = errors.New("a TLS certificate and its private key must be given together")
 
 // Validate reports settings that cannot work.
 func (c Config) Validate() error {
+	for _, check := range []func() error{
+		c.validateModels, c.validateURLPrefixes, c.validateBounds, c.validateRules, c.Limits.Validate,
+	} {
+		if err := check(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// validateModels checks the names of the models.
+func (c Config) validateModels() error {
+	if len(c.Models) == 0 && c.ModelsFolder == "" {
+		return errors.New("no model is named")
+	}
 	names := map[string]bool{}
 	for _, m := range c.Models {
 		switch {
 		case !modelName.MatchString(m.Name):
-			return fmt.Errorf("a model named %q: names are letters, digits, dots, dashes and underscores, at most 64",
+			return fmt.Errorf("the model name %q: names are up to 64 letters, digits, dots, dashes and underscores",
 				m.Name)
 		case names[m.Name]:
-			return fmt.Errorf("two models are named %s", m.Name)
+			return fmt.Errorf("two models have the name %s", m.Name)
 		}
 		names[m.Name] = true
 	}
+	return nil
+}
+
+// validateURLPrefixes checks that each prefix has a host that is complete.
+func (c Config) validateURLPrefixes() error {
 	for _, p := range c.URLPrefixes {
 		u, err := url.Parse(p)
 		if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.Path == "" || u.User != nil ||
 			u.RawQuery != "" || u.Fragment != "" {
-			return fmt.Errorf("the prefix %q: it is an http or https address with at least a slash after its host, "+
-				"such as https://images.example.org/", p)
+			return fmt.Errorf("the URL prefix %q: it must be an http or https URL with at least a slash after the "+
+				"host, such as https://images.example.org/", p)
 		}
 	}
-	switch {
-	case len(c.Models) == 0 && c.ModelsFolder == "":
-		return errors.New("no model is named")
-	case c.ModelsInterval <= 0:
-		return fmt.Errorf("an interval of %v between looks at the models' folder: it is positive", c.ModelsInterval)
-	case c.Queue < 1 || c.MaxBatch < 1 || c.Workers < 0 || c.Decoders < 0 || c.MaxPictures < 1 || c.MaxConnections < 1:
-		return fmt.Errorf("queue %d, batch %d, workers %d, decoders %d, pictures %d, connections %d: none is below "+
-			"1 (workers, decoders: 0)", c.Queue, c.MaxBatch, c.Workers, c.Decoders, c.MaxPictures, c.MaxConnections)
-	case c.MaxPictures > c.Queue:
-		return fmt.Errorf("%d pictures a request never find room in a queue of %d: raise the queue", c.MaxPictures,
-			c.Queue)
-	case c.MaxBodyBytes < 1 || c.BodyBudgetBytes/(1+messageCopies) < c.MaxBodyBytes || c.MaxHeaderBytes < 1024:
-		return fmt.Errorf("bodies of %d bytes, of all together %d, headers of %d: bodies have 1 at least, all "+
-			"together the %d times of one that gRPC takes, headers 1024", c.MaxBodyBytes, c.BodyBudgetBytes,
-			c.MaxHeaderBytes, 1+messageCopies)
-	case c.RequestTimeout <= 0 || c.HeaderTimeout <= 0 || c.IdleTimeout <= 0 || c.Grace < 0:
-		return fmt.Errorf("request %v, header %v, idle %v, grace %v: times are positive (grace: or 0)",
-			c.RequestTimeout, c.HeaderTimeout, c.IdleTimeout, c.Grace)
-	case (c.TLSCert == "") != (c.TLSKey == ""):
-		return errors.New("a certificate and its key go together: --tls-cert and --tls-key")
+	return nil
+}
+
+// validateBounds checks each number by itself.
+func (c Config) validateBounds() error {
+	for _, b := range []struct {
+		setting      string
+		value, least int64
+	}{
+		{"queue", int64(c.Queue), 1},
+		{"batch size", int64(c.MaxBatch), 1},
+		{"workers", int64(c.Workers), 0},
+		{"decoders", int64(c.Decoders), 0},
+		{"pictures of a request", int64(c.MaxPictures), 1},
+		{"connections", int64(c.MaxConnections), 1},
+		{"bytes of a body", c.MaxBodyBytes, 1},
+		{"bytes of a header", int64(c.MaxHeaderBytes), 1024},
+	} {
+		if b.value < b.least {
+			return fmt.Errorf("%s %d: must be at least %d", b.setting, b.value, b.least)
+		}
 	}
-	return c.Limits.Validate()
+	for _, b := range []struct {
+		setting string
+		value   time.Duration
+		least   time.Duration
+	}{
+		{"interval of scans of the models' folder", c.ModelsInterval, 1},
+		{"request timeout", c.RequestTimeout, 1},
+		{"header timeout", c.HeaderTimeout, 1},
+		{"idle timeout", c.IdleTimeout, 1},
+		{"grace period", c.Grace, 0},
+	} {
+		if b.value < b.least {
+			return fmt.Errorf("%s %v: must be %s", b.setting, b.value, [...]string{"at least 0", "above 0"}[b.least])
+		}
+	}
+	return nil
+}
+
+// validateRules checks how settings relate.
+func (c Config) validateRules() error {
+	switch {
+	case c.MaxPictures > c.Queue:
+		return fmt.Errorf("a request may have %d pictures, but the queue has only %d places", c.MaxPictures, c.Queue)
+	case c.BodyBudgetBytes/(1+messageCopies) < c.MaxBodyBytes:
+		return fmt.Errorf("the budget of %d bytes for all bodies must be at least %d times the limit of %d bytes for "+
+			"one body, since gRPC copies it", c.BodyBudgetBytes, 1+messageCopies, c.MaxBodyBytes)
+	case (c.TLSCert == "") != (c.TLSKey == ""):
+		return ErrTLSPair
+	}
+	return nil
 }

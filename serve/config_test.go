@@ -84,7 +84,7 @@ func TestWatched(t *testing.T) {
 	}
 	write("1")
 	made := 0
-	w, err := openWatched(func() (string, error) {
+	w, err := newReloader(func() (string, error) {
 		made++
 		text, err := os.ReadFile(path)
 		if err == nil && string(text) == "broken" {
@@ -96,7 +96,7 @@ func TestWatched(t *testing.T) {
 		t.Fatal(err)
 	}
 	later := func() string {
-		w.looked = time.Now().Add(-lookInterval)
+		w.checked = time.Now().Add(-checkInterval)
 		return w.get()
 	}
 	expect := func(have, want string, wantMade int) {
@@ -108,7 +108,7 @@ func TestWatched(t *testing.T) {
 	expect(w.get(), "1", 1)
 	expect(later(), "1", 1) // nothing changed
 	write("22")
-	w.looked = time.Now().Add(time.Hour) // a second is not over, however slow the machine is
+	w.checked = time.Now().Add(time.Hour) // a second is not over, however slow the machine is
 	expect(w.get(), "1", 1)
 	expect(later(), "22", 2)
 	expect(later(), "22", 2)
@@ -122,7 +122,7 @@ func TestWatched(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect(later(), "five", 5)
-	if age := time.Since(w.looked); age < 0 || age > time.Hour {
+	if age := time.Since(w.checked); age < 0 || age > time.Hour {
 		t.Errorf("it was looked at %v ago", age)
 	}
 }
@@ -140,7 +140,7 @@ func TestStamps(t *testing.T) {
 	}
 	seen := map[string]string{}
 	look := func(what string) {
-		s := stamps([]string{a, b})
+		s := stampFiles([]string{a, b})
 		if other, ok := seen[s]; ok {
 			t.Errorf("%s looks like %s: %s", what, other, s)
 		}

@@ -12,29 +12,29 @@ import (
 	"garb/picture"
 )
 
-// Classifier is what the service asks of a model; a *model.Classifier is one.
+// Classifier is what the service needs of a model; *model.Classifier implements it.
 type Classifier interface {
 	Digest() string
 	Classes() []string
 	Spec() picture.Spec
-	// OutputCount is the length of a row of Outputs: the number of classes, and one more if the
-	// model judges whether a picture shows any of them.
+	// OutputCount returns the length of a row of Outputs: the number of classes, and one more if
+	// the model has acceptance.
 	OutputCount() int
 	// Outputs writes a row of outputs for each input, one after another: the logits of the
-	// classes, and behind them that of the acceptance if the model judges.
+	// classes, followed by that of the acceptance if the model has it.
 	Outputs(ctx context.Context, inputs, rows []float32) error
-	// AcceptanceThreshold is the acceptance from which a picture is accepted, from 0 to 1.
+	// AcceptanceThreshold returns the lowest acceptance of accepted pictures, from 0 to 1.
 	AcceptanceThreshold() float64
-	// Answer returns what the model says of a picture with this row of outputs.
+	// Answer returns the answer about a picture with this row of outputs.
 	Answer(row []float32) model.Answer
-	// List returns predictions with what identifies ImageNet's classes.
+	// List returns predictions with the identifiers of ImageNet's classes.
 	List(predictions []model.Prediction) []model.ListedPrediction
 	ActivationMap(ctx context.Context, input []float32, class int) (*model.ActivationMap, error)
 }
 
-// engine computes the inputs of one model. Each of its workers takes its share of what is
-// waiting, up to maxBatch inputs, computes them together and takes again: so a lone input
-// never waits for others, and the more wait, the larger the batches are.
+// engine runs one model. Each of its workers repeatedly takes its share of the waiting inputs, up to
+// maxBatch, and computes them as a batch. So a single input never waits for others, and batches grow
+// with the queue.
 type engine struct {
 	model    Classifier
 	classes  int
@@ -50,24 +50,24 @@ type engine struct {
 	inputs  sync.Pool // of []float32 of one input
 }
 
-// job is one input on its way through an engine.
+// job is one input for an engine, and its result.
 type job struct {
 	ctx     context.Context
 	input   []float32
-	outputs []float32 // a row of the model's
+	outputs []float32 // the row of the model's outputs
 	explanation
 	heat *model.ActivationMap
 
 	queued    time.Time
 	wait      time.Duration // in the queue
 	inference time.Duration
-	done      chan error // of one
+	done      chan error // receives the job's error once
 }
 
-// explanation is an activation map that is asked for, or not.
+// explanation says whether a job needs an activation map, and of which class.
 type explanation struct {
 	explain bool
-	class   int // whose; -1: that of the most probable class
+	class   int // -1 means the most probable class
 }
 
 func newEngine(name string, model Classifier, c Config, m *metrics) *engine {
@@ -80,7 +80,7 @@ func newEngine(name string, model Classifier, c Config, m *metrics) *engine {
 	e.inputs.New = func() any { v := make([]float32, length); return &v }
 	var running sync.WaitGroup
 	for range e.workers {
-		running.Go(e.run)
+		running.Go(e.work)
 	}
 	go func() {
 		running.Wait()
@@ -89,19 +89,20 @@ func newEngine(name string, model Classifier, c Config, m *metrics) *engine {
 	return e
 }
 
-// judges reports whether the model says if a picture shows any of its classes.
+// judges reports whether the model has acceptance: whether it judges if a picture shows any of its
+// classes.
 func (e *engine) judges() bool { return e.outputs > e.classes }
 
-// retire ends the engine once all who use it have done so.
+// retire ends the engine once it is not used any more.
 func (e *engine) retire() {
 	e.users.Wait()
 	close(e.waiting)
 	<-e.ended
 }
 
-// infer computes one input, whose outputs, and map if it is asked for, are then in the
-// job. The error is that of the job's context, or the model's. After the context's the
-// engine may still read the input for a while, so that nobody may write to it.
+// infer computes a job's outputs, and its activation map if it needs one. It returns the error of the
+// model or of the job's context. In the latter case the engine may still read the input for a while,
+// so it must not be written to.
 func (e *engine) infer(j *job) error {
 	j.queued, j.done = time.Now(), make(chan error, 1)
 	select {
@@ -117,11 +118,11 @@ func (e *engine) infer(j *job) error {
 	}
 }
 
-// run is a worker: it computes until waiting is closed.
-func (e *engine) run() {
+// work computes batches until waiting is closed.
+func (e *engine) work() {
 	var inputs, rows []float32
 	for first := range e.waiting {
-		batch := e.batch(first)
+		batch := e.collectBatch(first)
 		if len(batch) == 0 {
 			continue
 		}
@@ -139,19 +140,19 @@ func (e *engine) run() {
 				copy(in[i*length:], j.input)
 			}
 		}
-		ctx, cancel := ofAll(batch)
+		ctx, cancel := joinContexts(batch)
 		began := time.Now()
-		err := e.guarded(func() error { return e.model.Outputs(ctx, in, out) })
+		err := e.recoverPanic(func() error { return e.model.Outputs(ctx, in, out) })
 		cancel()
 		took := time.Since(began)
-		e.metrics.batch(e.name, len(batch))
+		e.metrics.countBatch(e.name, len(batch))
 		for i, j := range batch {
 			j.inference = took
 			if err == nil {
 				j.outputs = append(j.outputs[:0], out[i*outputs:][:outputs]...)
 				e.explain(j)
 			}
-			// One who has left does not make the others' error.
+			// An ended context is the error of its own job only.
 			if jobErr := j.ctx.Err(); jobErr != nil {
 				j.done <- jobErr
 			} else {
@@ -161,9 +162,9 @@ func (e *engine) run() {
 	}
 }
 
-// batch takes a share of what waits beside the first, and leaves those out whose clients
-// have gone.
-func (e *engine) batch(first *job) []*job {
+// collectBatch returns the first job and a share of the waiting ones, without those whose context has
+// ended.
+func (e *engine) collectBatch(first *job) []*job {
 	var batch []*job
 	add := func(j *job) {
 		j.wait = time.Since(j.queued)
@@ -189,27 +190,27 @@ func (e *engine) batch(first *job) []*job {
 	return batch
 }
 
-// explain adds the map of a job that asks for one; without it, the answer stands.
+// explain computes the activation map of a job that needs one.
 func (e *engine) explain(j *job) {
 	if !j.explain {
 		return
 	}
-	// What goes wrong here costs the map, not the answer.
-	_ = e.guarded(func() (err error) {
+	// An error here costs the map, not the answer.
+	_ = e.recoverPanic(func() (err error) {
 		class := j.class
 		if class < 0 {
-			class = model.Ranking(j.outputs[:e.classes])[0]
+			class = model.Rank(j.outputs[:e.classes])[0]
 		}
 		j.heat, err = e.model.ActivationMap(j.ctx, j.input, class)
 		return err
 	})
 }
 
-// errPanic says that answering failed in a way that nobody expected.
+// errPanic is the error of a panic.
 var errPanic = errors.New("the model failed")
 
-// guarded makes an error of a panic: one request must not end the engine.
-func (e *engine) guarded(do func() error) (err error) {
+// recoverPanic calls do and turns a panic into an error: one request must not end the engine.
+func (e *engine) recoverPanic(do func() error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			e.metrics.panics.Inc()
@@ -219,9 +220,9 @@ func (e *engine) guarded(do func() error) (err error) {
 	return do()
 }
 
-// ofAll is a context that ends when those of all jobs have: then nobody waits for the
-// batch any more.
-func ofAll(batch []*job) (context.Context, context.CancelFunc) {
+// joinContexts returns a context that ends when the contexts of all jobs have: then no client waits
+// for the batch any more.
+func joinContexts(batch []*job) (context.Context, context.CancelFunc) {
 	if len(batch) == 1 {
 		return context.WithCancel(batch[0].ctx)
 	}

@@ -85,14 +85,14 @@ func ExampleOpener() {
 
 // Settings that cannot work are an error before anything is opened.
 func ExampleConfig() {
-	config := serve.Default()
-	fmt.Println(config.Validate())
+	config := serve.Default() // names no model
+	fmt.Println(config.Validate() == nil)
 	config.Models = []serve.NamedModel{{Name: "clothing", Path: model.Clothing}}
 	config.MaxBatch, config.Queue = 8, 64
-	fmt.Println(config.Validate())
+	fmt.Println(config.Validate() == nil)
 	// Output:
-	// no model is named
-	// <nil>
+	// false
+	// true
 }
 
 // With a file of keys only requests with one of them are answered.
@@ -106,7 +106,7 @@ func ExampleNew() {
 	config := serve.Default()
 	config.Models = []serve.NamedModel{{Name: "clothing", Path: model.Clothing}}
 	config.APIKeyFile = filepath.Join(folder, "keys")
-	if err := os.WriteFile(config.APIKeyFile, []byte("a-long-secret\n"), 0o600); err != nil {
+	if err = os.WriteFile(config.APIKeyFile, []byte("a-long-secret\n"), 0o600); err != nil {
 		fmt.Println(err)
 		return
 	}
@@ -151,7 +151,7 @@ func ExampleServer() {
 	// Output: 400 Bad Request not_a_picture
 }
 
-// Serve answers on a listener until its context ends, and lets requests under way finish.
+// Serve answers on a listener until its context ends, and lets requests that are in flight finish.
 func ExampleServer_Serve() {
 	config := serve.Default()
 	config.Models = []serve.NamedModel{{Name: "clothing", Path: model.Clothing}}

@@ -20,22 +20,22 @@ import (
 // fetchTimeout bounds the fetch of one picture.
 const fetchTimeout = 10 * time.Second
 
-// maxRedirects is how often a fetch may be sent elsewhere; each time is checked anew.
+// maxRedirects is the largest number of redirects of a fetch; each is checked like the first URL.
 const maxRedirects = 3
 
-// fetcher gets pictures by their addresses: of the allowed prefixes alone, and from
-// public addresses alone, so that nobody has the service look where they cannot.
+// fetcher fetches pictures by their URLs: only from allowed prefixes and public addresses, so that
+// clients cannot use the service to reach internal hosts.
 type fetcher struct {
 	prefixes []*url.URL
 	maxBytes int64
 	client   *http.Client
 }
 
-// newFetcher makes a fetcher. allowed, if not nil, decides about addresses in place of
-// public: for tests, which have no other than loopback's.
+// newFetcher returns a fetcher. allowed, if not nil, replaces isPublic, for tests, which use loopback
+// addresses.
 func newFetcher(prefixes []string, maxBytes int64, allowed func(netip.Addr) bool) *fetcher {
 	if allowed == nil {
-		allowed = public
+		allowed = isPublic
 	}
 	f := &fetcher{maxBytes: maxBytes}
 	for _, p := range prefixes {
@@ -45,12 +45,12 @@ func newFetcher(prefixes []string, maxBytes int64, allowed func(netip.Addr) bool
 	}
 	dialer := &net.Dialer{
 		Timeout: 5 * time.Second,
-		// Called with the address that is to be connected to, after the name was resolved:
-		// what is checked is what is used.
+		// It is called with the address to connect to, after the name was resolved, so a name
+		// cannot resolve to another address after the check.
 		ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {
 			host, err := netip.ParseAddrPort(address)
 			if err != nil || !allowed(host.Addr()) {
-				return fmt.Errorf("%w: its address is not a public one", errForbidden)
+				return fmt.Errorf("%w: its address is not public", errForbidden)
 			}
 			return nil
 		},
@@ -65,7 +65,7 @@ func newFetcher(prefixes []string, maxBytes int64, allowed func(netip.Addr) bool
 		},
 		CheckRedirect: func(r *http.Request, via []*http.Request) error {
 			if len(via) > maxRedirects {
-				return fmt.Errorf("%w: it redirects too often", errUnavailable)
+				return fmt.Errorf("%w: too many redirects", errUnavailable)
 			}
 			return f.check(r.URL)
 		},
@@ -73,13 +73,13 @@ func newFetcher(prefixes []string, maxBytes int64, allowed func(netip.Addr) bool
 	return f
 }
 
-// get returns what is at an address.
+// get fetches the content of a URL.
 func (f *fetcher) get(ctx context.Context, address string) ([]byte, error) {
 	u, err := url.Parse(address)
 	if err != nil {
-		return nil, fmt.Errorf("%w: its url is no address", errBadRequest)
+		return nil, fmt.Errorf("%w: invalid url", errBadRequest)
 	}
-	if err := f.check(u); err != nil {
+	if err = f.check(u); err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
@@ -94,21 +94,20 @@ func (f *fetcher) get(ctx context.Context, address string) ([]byte, error) {
 	return nil, &fetchError{err}
 }
 
-// fetchError is a fetch that failed. What a stranger's server did is for the log, and
-// told to no client.
+// fetchError is the error of a failed fetch. Its cause goes to the log, but not to the client.
 type fetchError struct{ err error }
 
 func (e *fetchError) Error() string   { return errUnavailable.Error() }
 func (e *fetchError) Unwrap() []error { return []error{errUnavailable, e.err} }
 
-// check reports whether an address begins with one of the prefixes: the same scheme and
-// host, and a path below the prefix's.
+// check returns an error unless a URL has one of the prefixes: the same scheme and host, and a path that
+// begins with the prefix's.
 func (f *fetcher) check(u *url.URL) error {
 	if len(f.prefixes) == 0 {
-		return fmt.Errorf("%w: this service fetches no pictures; send the picture itself", errForbidden)
+		return fmt.Errorf("%w: this service does not fetch pictures; send the picture itself", errForbidden)
 	}
 	if u.User != nil || u.Opaque != "" {
-		return fmt.Errorf("%w: an address with a user", errForbidden)
+		return fmt.Errorf("%w: the URL has a user name", errForbidden)
 	}
 	clean := path.Clean("/" + u.Path)
 	if strings.HasSuffix(u.Path, "/") && clean != "/" {
@@ -117,15 +116,14 @@ func (f *fetcher) check(u *url.URL) error {
 	if !slices.ContainsFunc(f.prefixes, func(p *url.URL) bool {
 		return p.Scheme == u.Scheme && strings.EqualFold(p.Host, u.Host) && strings.HasPrefix(clean, p.Path)
 	}) {
-		return fmt.Errorf("%w: the address is none of those that pictures are fetched from", errForbidden)
+		return fmt.Errorf("%w: the URL is not one that this service fetches pictures from", errForbidden)
 	}
 	return nil
 }
 
-// notPublic are networks that are no part of the open internet, beside those that
-// netip knows by name (RFC 6890 and what it lists), and those whose addresses hold
-// another, which is then to be looked at: RFC 6052, RFC 3056, RFC 4380.
-var notPublic = []netip.Prefix{
+// reservedNetworks are networks that are not on the public internet (RFC 6890), beside those that netip
+// knows, and networks whose addresses embed an IPv4 address (RFC 6052, RFC 3056, RFC 4380).
+var reservedNetworks = []netip.Prefix{
 	netip.MustParsePrefix("0.0.0.0/8"),
 	netip.MustParsePrefix("100.64.0.0/10"), // carriers' NAT
 	netip.MustParsePrefix("192.0.0.0/24"),
@@ -147,13 +145,12 @@ var notPublic = []netip.Prefix{
 	netip.MustParsePrefix("fec0::/10"),
 }
 
-// public reports whether an address is one of the open internet.
-func public(a netip.Addr) bool {
+// isPublic reports whether an address is on the public internet.
+func isPublic(a netip.Addr) bool {
 	a = a.Unmap().WithZone("")
 	if !a.IsValid() || a.IsLoopback() || a.IsPrivate() || a.IsUnspecified() || a.IsMulticast() ||
-		a.IsLinkLocalUnicast() ||
-		a.IsLinkLocalMulticast() || a.IsInterfaceLocalMulticast() {
+		a.IsLinkLocalUnicast() || a.IsLinkLocalMulticast() || a.IsInterfaceLocalMulticast() {
 		return false
 	}
-	return !slices.ContainsFunc(notPublic, func(p netip.Prefix) bool { return p.Contains(a) })
+	return !slices.ContainsFunc(reservedNetworks, func(p netip.Prefix) bool { return p.Contains(a) })
 }

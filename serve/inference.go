@@ -11,53 +11,55 @@ import (
 	"garb/model"
 )
 
-// inference registers the Open Inference Protocol (KServe v2), which Triton and others
-// speak too: over REST, with its extension for tensors in binary, and over gRPC.
-func (s *Server) inference(mux *http.ServeMux) {
+// registerInference registers the Open Inference Protocol (KServe v2), which Triton and others use
+// too: over REST, with the extension for binary tensors, and over gRPC.
+func (s *Server) registerInference(mux *http.ServeMux) {
 	mux.HandleFunc("GET /v2/health/live", s.inferenceLive)
 	mux.HandleFunc("GET /v2/health/ready", s.inferenceReady)
-	mux.HandleFunc("GET /v2", s.bare(s.serverMetadata))
-	mux.HandleFunc("GET /v2/models/{model}", s.bare(s.modelMetadata))
-	mux.HandleFunc("GET /v2/models/{model}/versions/{version}", s.bare(s.modelMetadata))
-	mux.HandleFunc("GET /v2/models/{model}/ready", s.bare(s.modelReady))
-	mux.HandleFunc("GET /v2/models/{model}/versions/{version}/ready", s.bare(s.modelReady))
-	mux.HandleFunc("POST /v2/models/{model}/infer", s.bare(s.infer))
-	mux.HandleFunc("POST /v2/models/{model}/versions/{version}/infer", s.bare(s.infer))
-	s.inferenceGRPC(mux)
+	mux.HandleFunc("GET /v2", s.protocolHandler(s.serverMetadata))
+	mux.HandleFunc("GET /v2/models/{model}", s.protocolHandler(s.modelMetadata))
+	mux.HandleFunc("GET /v2/models/{model}/versions/{version}", s.protocolHandler(s.modelMetadata))
+	mux.HandleFunc("GET /v2/models/{model}/ready", s.protocolHandler(s.modelReady))
+	mux.HandleFunc("GET /v2/models/{model}/versions/{version}/ready", s.protocolHandler(s.modelReady))
+	mux.HandleFunc("POST /v2/models/{model}/infer", s.protocolHandler(s.infer))
+	mux.HandleFunc("POST /v2/models/{model}/versions/{version}/infer", s.protocolHandler(s.infer))
+	s.registerInferenceGRPC(mux)
 }
 
-// bare lets those in who have a key, and writes errors as {"error": …}.
-func (s *Server) bare(handle func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
+// protocolHandler returns a handler that requires an API key, if the service has any, and writes
+// errors as {"error": …}.
+func (s *Server) protocolHandler(handle func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		err := s.permit(r.Header)
+		err := s.authorize(r.Header)
 		if err == nil {
 			err = handle(w, r)
 		}
 		if err != nil {
-			writeBareError(w, r, err)
+			writeProtocolError(w, r, err)
 		}
 	}
 }
 
-// acquire returns the version that a request names, and what to call when its use ends.
-// number may be "".
+// acquire returns a version of a model, and a function to call after its use. number "" means the
+// version that is being served.
 func (s *Server) acquire(ctx context.Context, name, number string) (*version, func(), error) {
 	n := 0
 	if number != "" {
 		var err error
 		if n, err = strconv.Atoi(number); err != nil || n < 1 {
-			return nil, nil, fmt.Errorf("%w as version %.20q of %.64s: versions are numbers from 1", errNoModel,
+			return nil, nil, fmt.Errorf("%w: version %.20q of %.64s: versions are numbers from 1", errNoModel,
 				number, name)
 		}
 	}
 	v, release, err := s.models.acquire(name, n)
 	if err == nil {
-		of(ctx).model = v.name
+		requestFrom(ctx).model = v.name
 	}
 	return v, release, err
 }
 
-func (s *Server) acquireOf(r *http.Request) (*version, func(), error) {
+// acquireRequested returns the version that a request's path names.
+func (s *Server) acquireRequested(r *http.Request) (*version, func(), error) {
 	return s.acquire(r.Context(), r.PathValue("model"), r.PathValue("version"))
 }
 
@@ -67,13 +69,13 @@ func (s *Server) inferenceLive(w http.ResponseWriter, _ *http.Request) {
 
 func (s *Server) inferenceReady(w http.ResponseWriter, r *http.Request) {
 	if s.stopping.Load() {
-		writeBareError(w, r, errStopping)
+		writeProtocolError(w, r, errStopping)
 		return
 	}
 	writeJSON(w, "application/json", http.StatusOK, map[string]bool{"ready": true})
 }
 
-// extensions are those of the protocol that garb has, as Triton names them.
+// extensions are the supported extensions of the protocol, by their names in Triton.
 var extensions = []string{"binary_tensor_data", "classification"}
 
 func (s *Server) serverMetadata(w http.ResponseWriter, _ *http.Request) error {
@@ -82,15 +84,15 @@ func (s *Server) serverMetadata(w http.ResponseWriter, _ *http.Request) error {
 	return nil
 }
 
-// tensorMetadata describes a tensor; −1 is any number.
+// tensorMetadata describes a tensor; −1 in the shape stands for any number.
 type tensorMetadata struct {
 	Name     string `json:"name"`
 	Datatype string `json:"datatype"`
 	Shape    []int  `json:"shape"`
 }
 
-// tensorsOf are what a model takes, one or the other, and what it gives.
-func tensorsOf(v *version) (inputs, outputs []tensorMetadata) {
+// describeTensors describes a model's inputs, of which a request has one, and its outputs.
+func describeTensors(v *version) (inputs, outputs []tensorMetadata) {
 	spec, classes := v.Spec(), len(v.Classes())
 	inputs = []tensorMetadata{{"picture", typeBytes, []int{-1}},
 		{"input", typeFP32, []int{-1, spec.Height, spec.Width, spec.Channels()}}}
@@ -103,12 +105,12 @@ func tensorsOf(v *version) (inputs, outputs []tensorMetadata) {
 }
 
 func (s *Server) modelMetadata(w http.ResponseWriter, r *http.Request) error {
-	v, release, err := s.acquireOf(r)
+	v, release, err := s.acquireRequested(r)
 	if err != nil {
 		return err
 	}
 	defer release()
-	inputs, outputs := tensorsOf(v)
+	inputs, outputs := describeTensors(v)
 	parameters := map[string]any{"classes": v.Classes()}
 	if v.judges() {
 		parameters["threshold"] = v.AcceptanceThreshold()
@@ -122,7 +124,7 @@ func (s *Server) modelMetadata(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) modelReady(w http.ResponseWriter, r *http.Request) error {
-	v, release, err := s.acquireOf(r)
+	v, release, err := s.acquireRequested(r)
 	if err != nil {
 		return err
 	}
@@ -134,14 +136,14 @@ func (s *Server) modelReady(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// asked calls answer with the version that a request names, and with its body.
-func (s *Server) asked(w http.ResponseWriter, r *http.Request, answer func(*version, []byte) error) error {
-	v, release, err := s.acquireOf(r)
+// handleBody calls answer with the version that a request's path names and the request's body.
+func (s *Server) handleBody(w http.ResponseWriter, r *http.Request, answer func(*version, []byte) error) error {
+	v, release, err := s.acquireRequested(r)
 	if err != nil {
 		return err
 	}
 	defer release()
-	body, free, err := s.body(w, r)
+	body, free, err := s.readBody(w, r)
 	if err != nil {
 		return err
 	}
@@ -149,14 +151,14 @@ func (s *Server) asked(w http.ResponseWriter, r *http.Request, answer func(*vers
 	return answer(v, body)
 }
 
-// infer is POST …/infer.
+// infer handles POST …/infer.
 func (s *Server) infer(w http.ResponseWriter, r *http.Request) error {
-	return s.asked(w, r, func(v *version, body []byte) error {
-		q, err := s.expects(v).inferRequest(body, r.Header.Get(headerLength))
+	return s.handleBody(w, r, func(v *version, body []byte) error {
+		q, err := s.inputSpec(v).parseInferRequest(body, r.Header.Get(headerLength))
 		if err != nil {
 			return err
 		}
-		answers, err := s.answers(r.Context(), v, q.batch)
+		answers, err := s.answerAll(r.Context(), v, q.inputs)
 		if err != nil {
 			return err
 		}
@@ -165,24 +167,23 @@ func (s *Server) infer(w http.ResponseWriter, r *http.Request) error {
 	})
 }
 
-// headerLength is of the extension for tensors in binary: the length of the JSON that they
-// come after.
+// headerLength is the header that has the length of the JSON before binary tensors.
 const headerLength = "Inference-Header-Content-Length"
 
 // inferRequest is a request of the Open Inference Protocol.
 type inferRequest struct {
 	id      string
-	batch   batch
-	outputs []wanted
+	inputs  inputs
+	outputs []requestedOutput
 }
 
-// inferRequest reads a request. length is that of its JSON, "" if it has nothing else.
-func (e expected) inferRequest(body []byte, length string) (q inferRequest, err error) {
+// parseInferRequest parses a request. length is the length of its JSON, "" if nothing follows it.
+func (e inputSpec) parseInferRequest(body []byte, length string) (q inferRequest, err error) {
 	text, tail := body, []byte(nil)
 	if length != "" {
-		n, err := strconv.Atoi(length)
-		if err != nil || n < 0 || n > len(body) {
-			return q, fmt.Errorf("%w: %s is %.20q, and its body has %d bytes", errBadRequest, headerLength, length,
+		var n int
+		if n, err = strconv.Atoi(length); err != nil || n < 0 || n > len(body) {
+			return q, fmt.Errorf("%w: %s is %.20q, but the body has %d bytes", errBadRequest, headerLength, length,
 				len(body))
 		}
 		text, tail = body[:n], body[n:]
@@ -192,28 +193,28 @@ func (e expected) inferRequest(body []byte, length string) (q inferRequest, err 
 		return q, err
 	}
 	if !v.is('{') {
-		return q, fmt.Errorf("%w: its JSON is no object", errBadRequest)
+		return q, fmt.Errorf("%w: the JSON is not an object", errBadRequest)
 	}
 	q.id = v.member("id").text()
-	if q.outputs, err = e.wantedOf(v); err != nil {
+	if q.outputs, err = e.parseOutputs(v); err != nil {
 		return q, err
 	}
 	input := v.member("inputs").only()
 	if input == nil {
 		return q, errInputs
 	}
-	q.batch, err = e.input(input, tail)
+	q.inputs, err = e.parseInput(input, tail)
 	return q, err
 }
 
-// errInputs is told those who send both inputs, or none.
-var errInputs = fmt.Errorf("%w: it has one input: BYTES, of pictures, or FP32, of values", errBadRequest)
+// errInputs is the error of a request with both inputs, or none.
+var errInputs = fmt.Errorf("%w: it must have one input: BYTES, for pictures, or FP32, for values", errBadRequest)
 
-// wantedOf reads the outputs that a request asks for; all if it names none.
-func (e expected) wantedOf(v value) (all []wanted, err error) {
+// parseOutputs parses the outputs that a request asks for; the default is all.
+func (e inputSpec) parseOutputs(v jsonValue) (all []requestedOutput, err error) {
 	standard := string(v.member("parameters").member("binary_data_output")) == "true"
 	for o := range v.member("outputs").elements() {
-		w := wanted{name: o.member("name").text(), binary: standard}
+		w := requestedOutput{name: o.member("name").text(), binary: standard}
 		parameters := o.member("parameters")
 		if b := parameters.member("binary_data"); b != nil {
 			w.binary = string(b) == "true"
@@ -224,72 +225,73 @@ func (e expected) wantedOf(v value) (all []wanted, err error) {
 			}
 		}
 		all = append(all, w)
-		if err = e.checkWanted(all); err != nil { // at once: then there are few
+		if err = e.checkOutputs(all); err != nil { // now, so that a request cannot ask for many
 			return nil, err
 		}
 	}
 	if all == nil {
-		all = e.everything(standard)
+		all = e.allOutputs(standard)
 	}
 	return all, nil
 }
 
-// input reads a tensor whose data are in its JSON or after it. Its name does not matter:
-// clients may keep those that they know from other servers.
-func (e expected) input(v value, tail []byte) (b batch, err error) {
+// parseInput parses a tensor whose data are in the JSON or after it. Its name does not matter: clients
+// may use the names that other servers expect.
+func (e inputSpec) parseInput(v jsonValue, tail []byte) (in inputs, err error) {
 	datatype, shape, data := v.member("datatype").text(), []int{}, v.member("data")
 	for d := range v.member("shape").elements() {
-		n, err := d.integer()
-		if err != nil {
-			return b, err
+		var n int
+		if n, err = d.integer(); err != nil {
+			return in, err
 		}
 		if shape = append(shape, n); len(shape) > 4 {
-			break // it is wrong, however long it is
+			break // it is invalid, however long it is
 		}
 	}
 	size := v.member("parameters").member("binary_data_size")
 	if size != nil {
-		if n, err := size.integer(); err != nil || n != len(tail) || data != nil {
-			return b,
-				fmt.Errorf("%w: binary_data_size %.20s with %d bytes after the JSON; the data are there or in \"data\"", errBadRequest, size, len(tail))
+		n, sizeErr := size.integer()
+		if sizeErr != nil || n != len(tail) || data != nil {
+			return in, fmt.Errorf("%w: binary_data_size is %.20s, with %d bytes after the JSON; the data must be "+
+				"either there or in \"data\"", errBadRequest, size, len(tail))
 		}
-		return e.raw(datatype, shape, tail)
+		return e.decodeRaw(datatype, shape, tail)
 	}
 	if len(tail) > 0 {
-		return b, fmt.Errorf("%w: %d bytes after the JSON, and no binary_data_size", errBadRequest, len(tail))
+		return in, fmt.Errorf("%w: %d bytes follow the JSON, without binary_data_size", errBadRequest, len(tail))
 	}
-	n, err := e.count(datatype, shape)
+	n, err := e.countPictures(datatype, shape)
 	if err != nil {
-		return b, err
+		return in, err
 	}
 	if datatype == typeFP32 {
-		b.values, err = data.numbers(shape...)
-		return b, err
+		in.values, err = data.numbers(shape...)
+		return in, err
 	}
 	for element := range data.elements() {
-		if len(shape) == 2 && element.is('[') { // nested as its shape is, or flat
+		if len(shape) == 2 && element.is('[') { // the data may be nested or flat
 			element = element.only()
 		}
-		if len(b.pictures) == n || !element.is('"') {
-			return batch{}, errTexts(shape)
+		if len(in.pictures) == n || !element.is('"') {
+			return inputs{}, errTexts(shape)
 		}
-		picture, err := decodeBase64(element.text())
-		if err != nil {
-			return batch{}, err
+		var picture []byte
+		if picture, err = decodeBase64(element.text()); err != nil {
+			return inputs{}, err
 		}
-		b.pictures = append(b.pictures, sent{data: picture})
+		in.pictures = append(in.pictures, upload{data: picture})
 	}
-	if len(b.pictures) < n {
-		return batch{}, errTexts(shape)
+	if len(in.pictures) < n {
+		return inputs{}, errTexts(shape)
 	}
-	return b, nil
+	return in, nil
 }
 
 func errTexts(shape []int) error {
-	return fmt.Errorf("%w: its data are no texts of shape %v", errBadRequest, shape)
+	return fmt.Errorf("%w: the data are not strings of shape %v", errBadRequest, shape)
 }
 
-// outputTensor is an output, with its data here or after the JSON.
+// outputTensor is an output in JSON, with its data here or after the JSON.
 type outputTensor struct {
 	Name       string         `json:"name"`
 	Datatype   string         `json:"datatype"`
@@ -298,16 +300,16 @@ type outputTensor struct {
 	Data       any            `json:"data,omitempty"`
 }
 
-// write writes the outputs that a request asks for.
+// write writes the response with the requested outputs.
 func (q inferRequest) write(w http.ResponseWriter, v *version, answers []*answer) {
 	var outputs []outputTensor
 	var tail []byte
 	for _, o := range q.outputs {
-		t := tensorOf(v, answers, o)
+		t := makeTensor(v, answers, o)
 		out := outputTensor{Name: t.name, Datatype: t.datatype, Shape: t.shape}
 		switch {
 		case o.binary:
-			data := t.raw()
+			data := t.encodeRaw()
 			out.Parameters = map[string]int{"binary_data_size": len(data)}
 			tail = append(tail, data...)
 		case t.datatype == typeFP32:
@@ -323,7 +325,7 @@ func (q inferRequest) write(w http.ResponseWriter, v *version, answers []*answer
 		ID           string         `json:"id,omitempty"`
 		Outputs      []outputTensor `json:"outputs"`
 	}{v.name, strconv.Itoa(v.number), q.id, outputs}
-	if !slices.ContainsFunc(q.outputs, func(o wanted) bool { return o.binary }) {
+	if !slices.ContainsFunc(q.outputs, func(o requestedOutput) bool { return o.binary }) {
 		writeJSON(w, "application/json", http.StatusOK, answer)
 		return
 	}

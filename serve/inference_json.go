@@ -9,22 +9,21 @@ import (
 	"unicode/utf8"
 )
 
-// value is a JSON value, a part of a text that was found valid. It is walked through where
-// it lies: bodies hold megabytes of numbers or base64, and an array such as [{},{},…] that
-// is decoded at once takes many times its own size.
-type value []byte
+// jsonValue is a JSON value: a part of a valid text. Its methods parse it in place, since bodies have
+// megabytes of numbers or base64, and decoding an array such as [{},{},…] takes many times its size.
+type jsonValue []byte
 
-// parseJSON checks a body.
-func parseJSON(body []byte) (value, error) {
+// parseJSON checks that a body is valid JSON.
+func parseJSON(body []byte) (jsonValue, error) {
 	if !json.Valid(body) {
 		var v json.RawMessage
-		return nil, decodeJSON(body, &v) // says what is wrong
+		return nil, decodeJSON(body, &v) // the error says what is wrong
 	}
-	return value(body).trimmed(), nil
+	return jsonValue(body).trimmed(), nil
 }
 
-// trimmed is the value without the space before it.
-func (v value) trimmed() value {
+// trimmed returns the value without leading white space.
+func (v jsonValue) trimmed() jsonValue {
 	for len(v) > 0 && isSpace(v[0]) {
 		v = v[1:]
 	}
@@ -34,10 +33,10 @@ func (v value) trimmed() value {
 func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\n' || c == '\r' }
 
 // is reports whether a value is an object '{', an array '[' or a string '"'.
-func (v value) is(first byte) bool { return len(v) > 0 && v[0] == first }
+func (v jsonValue) is(first byte) bool { return len(v) > 0 && v[0] == first }
 
-// split parts a value from what follows it.
-func (v value) split() (first, rest value) {
+// cut returns the first value and what follows it.
+func (v jsonValue) cut() (first, rest jsonValue) {
 	depth := 0
 	for i := 0; i < len(v); i++ {
 		switch c := v[i]; {
@@ -63,15 +62,15 @@ func (v value) split() (first, rest value) {
 	return v, nil
 }
 
-// elements are those of an array; there are none of another value.
-func (v value) elements() iter.Seq[value] {
-	return func(yield func(value) bool) {
+// elements iterates over the elements of an array; other values have none.
+func (v jsonValue) elements() iter.Seq[jsonValue] {
+	return func(yield func(jsonValue) bool) {
 		if !v.is('[') {
 			return
 		}
 		for v = v[1:].trimmed(); !v.is(']'); {
-			var e value
-			e, v = v.split()
+			var e jsonValue
+			e, v = v.cut()
 			if !yield(e) {
 				return
 			}
@@ -80,8 +79,8 @@ func (v value) elements() iter.Seq[value] {
 	}
 }
 
-// only is the element of an array that has one, nil if there are more or none.
-func (v value) only() (one value) {
+// only returns the element of an array with one element, else nil.
+func (v jsonValue) only() (one jsonValue) {
 	for e := range v.elements() {
 		if one != nil {
 			return nil
@@ -91,16 +90,16 @@ func (v value) only() (one value) {
 	return one
 }
 
-// members are those of an object; there are none of another value.
-func (v value) members() iter.Seq2[string, value] {
-	return func(yield func(string, value) bool) {
+// members iterates over the members of an object; other values have none.
+func (v jsonValue) members() iter.Seq2[string, jsonValue] {
+	return func(yield func(string, jsonValue) bool) {
 		if !v.is('{') {
 			return
 		}
 		for v = v[1:].trimmed(); !v.is('}'); {
-			var name, m value
-			name, v = v.split()
-			m, v = v.trimmed()[1:].trimmed().split() // after the colon
+			var name, m jsonValue
+			name, v = v.cut()
+			m, v = v.trimmed()[1:].trimmed().cut() // after the colon
 			if !yield(name.text(), m) {
 				return
 			}
@@ -109,16 +108,16 @@ func (v value) members() iter.Seq2[string, value] {
 	}
 }
 
-// next goes on to the element after a comma, or to the end.
-func (v value) next() value {
+// next returns the text from the element after a comma, or from the end of the array or object.
+func (v jsonValue) next() jsonValue {
 	if v = v.trimmed(); v.is(',') {
 		v = v[1:].trimmed()
 	}
 	return v
 }
 
-// member is the member of an object with a name, nil if there is none.
-func (v value) member(name string) (found value) {
+// member returns the member of an object with a name, the last of several, nil if there is none.
+func (v jsonValue) member(name string) (found jsonValue) {
 	for n, m := range v.members() {
 		if n == name {
 			found = m
@@ -127,12 +126,12 @@ func (v value) member(name string) (found value) {
 	return found
 }
 
-// text is what a string says, and "" of another value.
-func (v value) text() string {
+// text returns the content of a string, "" for other values.
+func (v jsonValue) text() string {
 	if !v.is('"') {
 		return ""
 	}
-	if bytes.IndexByte(v, '\\') < 0 && utf8.Valid(v) { // as all are but what somebody made up
+	if bytes.IndexByte(v, '\\') < 0 && utf8.Valid(v) { // the usual case
 		return string(v[1 : len(v)-1])
 	}
 	var s string
@@ -140,22 +139,22 @@ func (v value) text() string {
 	return s
 }
 
-// integer is a number without a fraction.
-func (v value) integer() (int, error) {
+// integer parses an integer.
+func (v jsonValue) integer() (int, error) {
 	n, err := strconv.Atoi(string(v))
 	if err != nil {
-		return 0, fmt.Errorf("%w: %.40s is no whole number", errBadRequest, v)
+		return 0, fmt.Errorf("%w: %.40s is not an integer", errBadRequest, v)
 	}
 	return n, nil
 }
 
-// numbers reads an array, nested as shape says or flat, of as many numbers as shape says.
-func (v value) numbers(shape ...int) ([]float32, error) {
+// numbers parses an array of numbers of a shape, which may be nested or flat.
+func (v jsonValue) numbers(shape ...int) ([]float32, error) {
 	count := 1
 	for _, n := range shape {
 		count *= n
 	}
-	if len(v) < 2*count { // a digit and a comma each: what is short takes no memory
+	if len(v) < 2*count { // a digit and a comma each; allocate nothing for a short text
 		return nil, errNumbers(shape)
 	}
 	if v.is('[') && !v[1:].trimmed().is('[') {
@@ -167,11 +166,12 @@ func (v value) numbers(shape ...int) ([]float32, error) {
 }
 
 func errNumbers(shape []int) error {
-	return fmt.Errorf("%w: its data are no numbers of shape %v", errBadRequest, shape)
+	return fmt.Errorf("%w: the data are not numbers of shape %v", errBadRequest, shape)
 }
 
-// row reads one array of numbers, and returns what follows it and the values that are left.
-func (v value) row(shape []int, values []float32) (rest value, left []float32, err error) {
+// row parses one array of numbers into values. It returns the text after it and the values that are
+// still to be filled.
+func (v jsonValue) row(shape []int, values []float32) (rest jsonValue, left []float32, err error) {
 	if !v.is('[') {
 		return nil, nil, errNumbers(shape)
 	}
@@ -185,11 +185,11 @@ func (v value) row(shape []int, values []float32) (rest value, left []float32, e
 				return nil, nil, err
 			}
 		} else {
-			var number value
-			number, v = v.split()
+			var number jsonValue
+			number, v = v.cut()
 			f, err := strconv.ParseFloat(string(number), 32)
 			if err != nil {
-				return nil, nil, fmt.Errorf("%w: %.40s is no number of 32 bits", errBadRequest, number)
+				return nil, nil, fmt.Errorf("%w: %.40s is not a 32-bit number", errBadRequest, number)
 			}
 			values[0], values = float32(f), values[1:]
 		}

@@ -7,7 +7,6 @@ import (
 	"math"
 	"slices"
 	"strings"
-	"sync"
 
 	"garb/model"
 	"garb/picture"
@@ -19,26 +18,26 @@ const (
 	typeFP32  = "FP32"
 )
 
-// batch is what a request of the tensor protocols asks about: pictures, or the values that
-// a model's Spec makes of pictures, one input after another.
-type batch struct {
-	pictures []sent
+// inputs are what a request of the tensor protocols has: encoded pictures, or preprocessed values, one
+// picture after another.
+type inputs struct {
+	pictures []upload
 	values   []float32
 }
 
-// expected is what a model takes, and how much of it.
-type expected struct {
+// inputSpec describes the inputs that a model takes, and limits their number.
+type inputSpec struct {
 	spec     picture.Spec
 	pictures int
-	judges   bool // whether it can be asked for the acceptance
+	judges   bool // the model has acceptance
 }
 
-func (s *Server) expects(v *version) expected {
-	return expected{v.Spec(), s.config.MaxPictures, v.judges()}
+func (s *Server) inputSpec(v *version) inputSpec {
+	return inputSpec{v.Spec(), s.config.MaxPictures, v.judges()}
 }
 
-// count returns how many pictures a tensor has: its first dimension.
-func (e expected) count(datatype string, shape []int) (int, error) {
+// countPictures returns the number of pictures of a tensor: its first dimension.
+func (e inputSpec) countPictures(datatype string, shape []int) (int, error) {
 	fits := false
 	switch datatype {
 	case typeBytes:
@@ -46,74 +45,75 @@ func (e expected) count(datatype string, shape []int) (int, error) {
 	case typeFP32:
 		fits = len(shape) == 4 && slices.Equal(shape[1:], e.shape())
 	default:
-		return 0, fmt.Errorf("%w: a tensor of type %.20q; it is BYTES, of pictures, or FP32, of values",
+		return 0, fmt.Errorf("%w: the datatype %.20q: it must be BYTES, for pictures, or FP32, for values",
 			errBadRequest, datatype)
 	}
 	if !fits || shape[0] < 1 {
-		return 0,
-			fmt.Errorf("%w: %s of shape %v; the model takes BYTES of shape [n] and FP32 of shape [n %d %d 3], n from 1", errBadRequest, datatype, shape, e.spec.Height, e.spec.Width)
+		return 0, fmt.Errorf("%w: %s of shape %v: the model takes BYTES of shape [n] and FP32 of shape [n %d %d %d], "+
+			"with n from 1", errBadRequest, datatype, shape, e.spec.Height, e.spec.Width, e.spec.Channels())
 	}
-	return shape[0], e.few(shape[0])
+	return shape[0], e.checkCount(shape[0])
 }
 
-// shape is that of the values of one picture.
-func (e expected) shape() []int { return []int{e.spec.Height, e.spec.Width, e.spec.Channels()} }
+// shape returns the shape of the values of one picture.
+func (e inputSpec) shape() []int { return []int{e.spec.Height, e.spec.Width, e.spec.Channels()} }
 
-func (e expected) few(n int) error {
+// checkCount checks the number of pictures of a request.
+func (e inputSpec) checkCount(n int) error {
 	if n > e.pictures {
 		return fmt.Errorf("%w: it has more than %d pictures", errTooLarge, e.pictures)
 	}
 	return nil
 }
 
-// raw reads a tensor's bytes: little-endian floats, or each element after its length.
-func (e expected) raw(datatype string, shape []int, data []byte) (b batch, err error) {
-	n, err := e.count(datatype, shape)
+// decodeRaw decodes a binary tensor: little-endian floats, or for each picture its length and bytes.
+func (e inputSpec) decodeRaw(datatype string, shape []int, data []byte) (in inputs, err error) {
+	n, err := e.countPictures(datatype, shape)
 	if err != nil {
-		return b, err
+		return in, err
 	}
 	if datatype == typeFP32 {
 		if len(data) != 4*n*e.spec.ValueCount() {
-			return b, fmt.Errorf("%w: %d bytes for %d values", errBadRequest, len(data), n*e.spec.ValueCount())
+			return in, fmt.Errorf("%w: %d bytes are not %d values", errBadRequest, len(data), n*e.spec.ValueCount())
 		}
-		b.values = make([]float32, n*e.spec.ValueCount())
-		for i := range b.values {
-			b.values[i] = math.Float32frombits(binary.LittleEndian.Uint32(data[4*i:]))
+		in.values = make([]float32, n*e.spec.ValueCount())
+		for i := range in.values {
+			in.values[i] = math.Float32frombits(binary.LittleEndian.Uint32(data[4*i:]))
 		}
-		return b, nil
+		return in, nil
 	}
 	for i := range n {
 		if len(data) < 4 || uint64(len(data)-4) < uint64(binary.LittleEndian.Uint32(data)) {
-			return batch{},
-				fmt.Errorf("%w: its data end within element %d; before each element are 4 bytes with its length",
+			return inputs{},
+				fmt.Errorf("%w: the data end within element %d; 4 bytes with its length precede each element",
 					errBadRequest, i)
 		}
 		end := 4 + int(binary.LittleEndian.Uint32(data))
-		b.pictures, data = append(b.pictures, sent{data: data[4:end]}), data[end:]
+		in.pictures, data = append(in.pictures, upload{data: data[4:end]}), data[end:]
 	}
 	if len(data) > 0 {
-		return batch{}, fmt.Errorf("%w: %d bytes after the last of %d elements", errBadRequest, len(data), n)
+		return inputs{}, fmt.Errorf("%w: %d bytes after the last of %d elements", errBadRequest, len(data), n)
 	}
-	return b, nil
+	return in, nil
 }
 
-// answers answers about a batch, all of it or not at all: these protocols have no errors
-// of single pictures.
-func (s *Server) answers(ctx context.Context, v *version, b batch) ([]*answer, error) {
+// answerAll returns the answers about all inputs. It fails if one of them fails, since these
+// protocols have no errors of single pictures.
+func (s *Server) answerAll(ctx context.Context, v *version, in inputs) ([]*answer, error) {
 	var answers []*answer
 	var errs []error
 	var err error
-	if b.pictures != nil {
-		answers, errs, err = s.classifyAll(ctx, v, b.pictures, question{})
+	if in.pictures != nil {
+		answers, errs, err = s.classifyAll(ctx, v, in.pictures, classifyOptions{})
 	} else {
-		answers, errs, err = s.computeAll(ctx, v, b.values)
+		answers, errs, err = s.computeAll(ctx, v, in.values)
 	}
 	if err != nil {
 		return nil, err
 	}
 	for i, err := range errs {
-		if err == nil && !finite(answers[i].outputs) {
-			err = fmt.Errorf("%w: its values are too large for the model", errBadRequest)
+		if err == nil && !allFinite(answers[i].outputs) {
+			err = fmt.Errorf("%w: the values are too large for the model", errBadRequest)
 		}
 		if err != nil && len(errs) > 1 {
 			err = fmt.Errorf("picture %d: %w", i, err)
@@ -125,57 +125,42 @@ func (s *Server) answers(ctx context.Context, v *version, b batch) ([]*answer, e
 	return answers, nil
 }
 
-// computeAll is classifyAll for values. It keeps them: the engine may read them after ctx
-// has ended.
+// computeAll is classifyAll for values. It keeps them: the engine may read them after ctx has ended.
 func (s *Server) computeAll(ctx context.Context, v *version, values []float32) ([]*answer, []error, error) {
-	if !finite(values) {
-		return nil, nil, fmt.Errorf("%w: its values are not all numbers", errBadRequest)
+	if !allFinite(values) {
+		return nil, nil, fmt.Errorf("%w: the values are not all finite", errBadRequest)
 	}
 	length := v.Spec().ValueCount()
-	n := len(values) / length
-	release, err := s.admit(n)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer release()
-	answers, errs := make([]*answer, n), make([]error, n)
-	var wait sync.WaitGroup
-	for i := range n {
-		answers[i] = &answer{}
-		wait.Go(func() {
-			errs[i] = v.guarded(func() error {
-				return s.compute(v, &job{ctx: ctx, input: values[i*length:][:length]}, nil, answers[i])
-			})
-		})
-	}
-	wait.Wait()
-	return answers, errs, ctx.Err()
+	return s.answerEach(ctx, v, len(values)/length, func(i int) (*answer, error) {
+		a := &answer{}
+		return a, s.compute(v, &job{ctx: ctx, input: values[i*length:][:length]}, nil, a)
+	})
 }
 
-func finite(values []float32) bool {
+func allFinite(values []float32) bool {
 	return !slices.ContainsFunc(values, func(v float32) bool {
 		return v-v != 0 // of NaN and the infinities it is NaN
 	})
 }
 
-// Outputs, as the protocols name them.
+// The names of the outputs.
 const (
 	outputLogits        = "logits"
 	outputProbabilities = "probabilities"
 	outputClass         = "class"
-	outputAcceptance    = "acceptance" // of models that judge
+	outputAcceptance    = "acceptance" // of models with acceptance
 )
 
-// wanted is an output that a request asks for.
-type wanted struct {
+// requestedOutput is an output that a request asks for.
+type requestedOutput struct {
 	name   string
 	binary bool
-	// top, if not 0, asks for so many classes instead of values, the most probable first:
-	// Triton's classification.
+	// top, if not 0, asks for this number of most probable classes instead of values: the
+	// classification extension of Triton.
 	top int
 }
 
-// outputNames are the outputs of a model, in the order that they are answered in.
+// outputNames returns the names of a model's outputs, in the order of responses.
 func outputNames(judges bool) []string {
 	names := []string{outputLogits, outputProbabilities, outputClass}
 	if judges {
@@ -184,35 +169,35 @@ func outputNames(judges bool) []string {
 	return names
 }
 
-// everything are the outputs of requests that name none.
-func (e expected) everything(binary bool) (all []wanted) {
+// allOutputs returns the outputs for a request that names none.
+func (e inputSpec) allOutputs(binary bool) (all []requestedOutput) {
 	for _, name := range outputNames(e.judges) {
-		all = append(all, wanted{name: name, binary: binary})
+		all = append(all, requestedOutput{name: name, binary: binary})
 	}
 	return all
 }
 
-// checkWanted refuses what is no output, before any work.
-func (e expected) checkWanted(all []wanted) error {
+// checkOutputs checks the outputs that a request asks for.
+func (e inputSpec) checkOutputs(all []requestedOutput) error {
 	for i, o := range all {
 		switch {
 		case o.name == outputAcceptance && !e.judges:
-			return fmt.Errorf("%w: there is no output %s: the model does not judge whether a picture shows any of "+
-				"its classes", errBadRequest, outputAcceptance)
+			return fmt.Errorf("%w: there is no output %s: the model has no acceptance", errBadRequest,
+				outputAcceptance)
 		case !slices.Contains(outputNames(e.judges), o.name):
-			return fmt.Errorf("%w: there is no output %.40q; there are %s", errBadRequest, o.name,
+			return fmt.Errorf("%w: there is no output %.40q; the outputs are %s", errBadRequest, o.name,
 				strings.Join(outputNames(e.judges), ", "))
-		case slices.ContainsFunc(all[:i], func(before wanted) bool { return before.name == o.name }):
-			return fmt.Errorf("%w: it asks for %s twice", errBadRequest, o.name)
+		case slices.ContainsFunc(all[:i], func(before requestedOutput) bool { return before.name == o.name }):
+			return fmt.Errorf("%w: the output %s is requested twice", errBadRequest, o.name)
 		case o.top < 0 || o.top > 0 && o.name != outputLogits && o.name != outputProbabilities:
-			return fmt.Errorf("%w: classification is a number of classes, of %s or %s", errBadRequest, outputLogits,
-				outputProbabilities)
+			return fmt.Errorf("%w: classification must be a number of classes, and goes with the outputs %s and %s",
+				errBadRequest, outputLogits, outputProbabilities)
 		}
 	}
 	return nil
 }
 
-// tensor is an output.
+// tensor is an output of a response.
 type tensor struct {
 	name, datatype string
 	shape          []int
@@ -220,8 +205,8 @@ type tensor struct {
 	texts          []string
 }
 
-// tensorOf is an output about all pictures.
-func tensorOf(v *version, answers []*answer, o wanted) tensor {
+// makeTensor returns an output for all pictures.
+func makeTensor(v *version, answers []*answer, o requestedOutput) tensor {
 	classes := len(v.Classes())
 	t := tensor{name: o.name, datatype: typeFP32, shape: []int{len(answers), classes}}
 	switch o.name {
@@ -245,7 +230,7 @@ func tensorOf(v *version, answers []*answer, o wanted) tensor {
 		case o.name == outputAcceptance:
 			t.floats = append(t.floats, float32(a.Acceptance))
 		case top > 0:
-			for i, class := range model.Ranking(a.logits)[:top] {
+			for i, class := range model.Rank(a.logits)[:top] {
 				t.texts = append(t.texts, fmt.Sprintf("%f:%d:%s", values[class], class, a.Predictions[i].Class))
 			}
 		default:
@@ -255,8 +240,8 @@ func tensorOf(v *version, answers []*answer, o wanted) tensor {
 	return t
 }
 
-// raw is the bytes of a tensor, as expected.raw reads them.
-func (t tensor) raw() []byte {
+// encodeRaw encodes a tensor in the form that inputSpec.decodeRaw decodes.
+func (t tensor) encodeRaw() []byte {
 	var data []byte
 	for _, f := range t.floats {
 		data = binary.LittleEndian.AppendUint32(data, math.Float32bits(f))
@@ -267,10 +252,10 @@ func (t tensor) raw() []byte {
 	return data
 }
 
-// probabilities are those of all classes in the model's order.
+// probabilities returns the probabilities in the order of the model's classes.
 func (a *answer) probabilities() []float32 {
 	all := make([]float32, len(a.logits))
-	for i, class := range model.Ranking(a.logits) {
+	for i, class := range model.Rank(a.logits) {
 		all[class] = float32(a.Predictions[i].Probability)
 	}
 	return all

@@ -41,7 +41,7 @@ func valuesOf(t testing.TB, spec picture.Spec, data []byte) []float32 {
 	return values
 }
 
-func littleEndian(values []float32) []byte { return tensor{floats: values}.raw() }
+func littleEndian(values []float32) []byte { return tensor{floats: values}.encodeRaw() }
 
 // inferAnswer is an answer in JSON.
 type inferAnswer struct {
@@ -84,6 +84,8 @@ func inferJSON(t testing.TB, url string, body string) (a inferAnswer) {
 
 // TestInferenceClothing asks the built-in model in every form; each gets the answer of
 // Classify.
+//
+//nolint:gocognit,funlen // one request in every form, compared with one answer
 func TestInferenceClothing(t *testing.T) {
 	r, classifier := clothing(t)
 	data := read(t, example)
@@ -117,7 +119,8 @@ func TestInferenceClothing(t *testing.T) {
 		"picture, flat":   `{"name": "picture", "datatype": "BYTES", "shape": [1, 1], "data": ["` + text + `"]}`,
 		"values, flat": fmt.Sprintf(`{"name": "input", "datatype": "FP32", "shape": [1, %d, %d, 3], "data": %s}`,
 			spec.Height, spec.Width, number),
-		"values, nested": fmt.Sprintf(`{"name": "input_1", "datatype": "FP32", "shape": [1, %d, %d, 3], "data": [%s]}`, spec.Height, spec.Width, rows),
+		"values, nested": fmt.Sprintf(`{"name": "input_1", "datatype": "FP32", "shape": [1, %d, %d, 3], `+
+			`"data": [%s]}`, spec.Height, spec.Width, rows),
 		"unknown, ignored": `{"parameters": {"x": [{}]}, "more": null, "data": ["` + text +
 			`"], "shape": [1], "name": "a", "datatype": "BYTES"}`,
 	} {
@@ -149,7 +152,7 @@ func TestInferenceClothing(t *testing.T) {
 		shape    []int
 		raw      []byte
 	}{
-		"picture": {typeBytes, []int{1}, tensor{texts: []string{string(data)}}.raw()},
+		"picture": {typeBytes, []int{1}, tensor{texts: []string{string(data)}}.encodeRaw()},
 		"values":  {typeFP32, []int{1, spec.Height, spec.Width, 3}, littleEndian(values)},
 	} {
 		text, err := json.Marshal(map[string]any{
@@ -180,7 +183,8 @@ func TestInferenceClothing(t *testing.T) {
 			len(tail) != 4*len(classes) || string(a.Outputs[1].Data) != `["t-shirt"]` {
 			t.Fatalf("%s: %s, and %d bytes", name, body[:length], len(tail))
 		}
-		if p := math.Float32frombits(binary.LittleEndian.Uint32(tail[4*slices.Index(classes, "t-shirt"):])); p != float32(predictions[0].Probability) {
+		if p := math.Float32frombits(binary.LittleEndian.Uint32(tail[4*slices.Index(classes,
+			"t-shirt"):])); p != float32(predictions[0].Probability) {
 			t.Errorf("%s: probability %v", name, p)
 		}
 	}
@@ -224,29 +228,38 @@ func pictureInput(pictures ...[]byte) string {
 }
 
 // TestInferenceGets: what is told of the server and its models.
+//
+//nolint:funlen // it is a table
 func TestInferenceGets(t *testing.T) {
 	r := start(t, &fake{}, nil)
-	const metadata = `{"inputs":[{"name":"picture","datatype":"BYTES","shape":[-1]},{"name":"input","datatype":"FP32","shape":[-1,8,8,3]}],"name":"m",` +
-		`"outputs":[{"name":"logits","datatype":"FP32","shape":[-1,2]},{"name":"probabilities","datatype":"FP32","shape":[-1,2]},{"name":"class","datatype":"BYTES","shape":[-1]}],` +
+	const metadata = `{"inputs":[{"name":"picture","datatype":"BYTES","shape":[-1]},{"name":"input",` +
+		`"datatype":"FP32","shape":[-1,8,8,3]}],"name":"m",` +
+		`"outputs":[{"name":"logits","datatype":"FP32","shape":[-1,2]},{"name":"probabilities",` +
+		`"datatype":"FP32","shape":[-1,2]},{"name":"class","datatype":"BYTES","shape":[-1]}],` +
 		`"parameters":{"classes":["dark","light"]},"platform":"garb","versions":["1"]}`
-	const status = `{"model_version_status":[{"state":"AVAILABLE","status":{"error_code":"OK","error_message":""},"version":"1"}]}`
+	const status = `{"model_version_status":[{"state":"AVAILABLE","status":{"error_code":"OK",` +
+		`"error_message":""},"version":"1"}]}`
 	for path, want := range map[string]string{
-		"/v2":                              `{"extensions":["binary_tensor_data","classification"],"name":"garb","version":"` + model.Version + `"}`,
-		"/v2/health/live":                  `{"live":true}`,
-		"/v2/health/ready":                 `{"ready":true}`,
-		"/v2/models/m":                     metadata,
-		"/v2/models/m/versions/1":          metadata,
-		"/v2/models/m/ready":               `{"name":"m","ready":true}`,
-		"/v2/models/m/versions/1/ready":    `{"name":"m","ready":true}`,
-		"/v1/models/m":                     status,
-		"/v1/models/m/versions/1":          status,
-		"/v2/models/n":                     `{"error":"there is no such model as \"n\"; there are m"}`,
-		"/v2/models/n/ready":               `{"error":"there is no such model as \"n\"; there are m"}`,
-		"/v2/models/m/versions/2":          `{"error":"there is no such model as version 2 of m; version 1 answers"}`,
-		"/v2/models/m/versions/x/ready":    `{"error":"there is no such model as version \"x\" of m: versions are numbers from 1"}`,
-		"/v1/models/n":                     `{"error":"there is no such model as \"n\"; there are m"}`,
-		"/v1/models/m/versions/0":          `{"error":"there is no such model as version \"0\" of m: versions are numbers from 1"}`,
-		"/v1/models/n/versions/1/metadata": `{"error":"there is no such model as \"n\"; there are m"}`,
+		"/v2": `{"extensions":["binary_tensor_data","classification"],` +
+			`"name":"garb","version":"` + model.Version + `"}`,
+		"/v2/health/live":               `{"live":true}`,
+		"/v2/health/ready":              `{"ready":true}`,
+		"/v2/models/m":                  metadata,
+		"/v2/models/m/versions/1":       metadata,
+		"/v2/models/m/ready":            `{"name":"m","ready":true}`,
+		"/v2/models/m/versions/1/ready": `{"name":"m","ready":true}`,
+		"/v1/models/m":                  status,
+		"/v1/models/m/versions/1":       status,
+		"/v2/models/n":                  `{"error":"there is no such model: \"n\"; the models are m"}`,
+		"/v2/models/n/ready":            `{"error":"there is no such model: \"n\"; the models are m"}`,
+		"/v2/models/m/versions/2": `{"error":"there is no such model: version 2 of m; version 1 is ` +
+			`being served"}`,
+		"/v2/models/m/versions/x/ready": `{"error":"there is no such model: version \"x\" of m: versions are ` +
+			`numbers from 1"}`,
+		"/v1/models/n": `{"error":"there is no such model: \"n\"; the models are m"}`,
+		"/v1/models/m/versions/0": `{"error":"there is no such model: version \"0\" of m: versions are ` +
+			`numbers from 1"}`,
+		"/v1/models/n/versions/1/metadata": `{"error":"there is no such model: \"n\"; the models are m"}`,
 	} {
 		answer, err := http.Get(r.url + path)
 		if err != nil {
@@ -304,11 +317,14 @@ func TestInferenceOutputs(t *testing.T) {
 		strings.Repeat("0,", 192), strings.Repeat(",0", 191))
 	for outputs, want := range map[string]string{
 		`[]`: `[{"name":"logits","datatype":"FP32","shape":[2,2],"data":[-0,-1,-1,0]},` +
-			`{"name":"probabilities","datatype":"FP32","shape":[2,2],"data":[0.75,0.25,0.25,0.75]},{"name":"class","datatype":"BYTES","shape":[2],"data":["dark","light"]}]`,
+			`{"name":"probabilities","datatype":"FP32","shape":[2,2],"data":[0.75,0.25,0.25,0.75]},` +
+			`{"name":"class","datatype":"BYTES","shape":[2],"data":["dark","light"]}]`,
 		`[{"name": "class"}]`: `[{"name":"class","datatype":"BYTES","shape":[2],"data":["dark","light"]}]`,
-		`[{"name": "class", "parameters": {"binary_data": false}}, {"name": "probabilities", "parameters": {"classification": 1}}]`: `[{"name":"class","datatype":"BYTES","shape":[2],"data":["dark","light"]},` +
+		`[{"name": "class", "parameters": {"binary_data": false}}, {"name": "probabilities", "parameters": ` +
+			`{"classification": 1}}]`: `[{"name":"class","datatype":"BYTES","shape":[2],"data":["dark","light"]},` +
 			`{"name":"probabilities","datatype":"BYTES","shape":[2,1],"data":["0.750000:0:dark","0.750000:1:light"]}]`,
-		`[{"name": "logits", "parameters": {"classification": 9}}]`: `[{"name":"logits","datatype":"BYTES","shape":[2,2],"data":["-0.000000:0:dark","-1.000000:1:light","0.000000:1:light","-1.000000:0:dark"]}]`,
+		`[{"name": "logits", "parameters": {"classification": 9}}]`: `[{"name":"logits","datatype":"BYTES",` +
+			`"shape":[2,2],"data":["-0.000000:0:dark","-1.000000:1:light","0.000000:1:light","-1.000000:0:dark"]}]`,
 	} {
 		_, text := post(t, r.url+"/v2/models/m/infer", "application/json",
 			[]byte(`{"inputs": [`+input+`], "outputs": `+outputs+`}`))
@@ -318,12 +334,15 @@ func TestInferenceOutputs(t *testing.T) {
 	}
 	_, text := post(t, r.url+"/v2/models/m/infer", "",
 		[]byte(`{"inputs": [`+pictureInput(white(), white())+`], "outputs": [{"name": "class"}]}`))
-	if want := `{"model_name":"m","model_version":"1","outputs":[{"name":"class","datatype":"BYTES","shape":[2],"data":["light","light"]}]}` + "\n"; string(text) != want {
+	if want := `{"model_name":"m","model_version":"1","outputs":[{"name":"class","datatype":"BYTES","shape":[2],` +
+		`"data":["light","light"]}]}` + "\n"; string(text) != want {
 		t.Errorf("%s", text)
 	}
 }
 
 // TestInferenceErrors: what is wrong is told, in the protocols' form, before any work.
+//
+//nolint:funlen // it is a table
 func TestInferenceErrors(t *testing.T) {
 	f := &fake{}
 	r := start(t, f, func(c *Config) { c.MaxPictures, c.MaxBodyBytes = 3, 1<<20 })
@@ -345,7 +364,7 @@ func TestInferenceErrors(t *testing.T) {
 		{"/v2/models/m/versions/7/infer", "{}", 404, "version 7"},
 		{infer, "", 400, "JSON"},
 		{infer, "{", 400, "JSON"},
-		{infer, "[]", 400, "no object"},
+		{infer, "[]", 400, "not an object"},
 		{infer, "{}", 400, "one input"},
 		{infer, `{"inputs": {}}`, 400, "one input"},
 		{infer, `{"inputs": [1]}`, 400, "type"},
@@ -357,25 +376,25 @@ func TestInferenceErrors(t *testing.T) {
 		{infer, `{"inputs": [` + pictureInput(white()) +
 			`], "outputs": [{"name": "class", "parameters": {"classification": 1}}]}`, 400, "classification"},
 		{infer, `{"inputs": [` + pictureInput(white()) +
-			`], "outputs": [{"name": "logits", "parameters": {"classification": "x"}}]}`, 400, "whole number"},
+			`], "outputs": [{"name": "logits", "parameters": {"classification": "x"}}]}`, 400, "not an integer"},
 		{infer, `{"inputs": [` + pictureInput(white(), white(), white(), white()) + `]}`, 413, "more than 3 pictures"},
 		{infer, `{"inputs": [` + pictureInput([]byte("text")) + `]}`, 400, "not a"},
 		{infer, `{"inputs": [` + pictureInput(white(), pngOf(8, 8)) + `]}`, 422, "picture 1: "},
 		{infer, `{"inputs": [` + pictureInput(pngOf(60000, 60000)) + `]}`, 413, ""},
 		{infer, bytesOf("[1]", `["no base 64!"]`), 400, "base64"},
-		{infer, bytesOf("[2]", `[`+picture+`]`), 400, "no texts"},
-		{infer, bytesOf("[1]", `[`+picture+`,`+picture+`]`), 400, "no texts"},
-		{infer, bytesOf("[1]", `[1]`), 400, "no texts"},
-		{infer, bytesOf("[1]", `[[`+picture+`]]`), 400, "no texts"},
-		{infer, bytesOf("[1, 1]", `[[`+picture+`,`+picture+`]]`), 400, "no texts"},
-		{infer, bytesOf("[1]", `null`), 400, "no texts"},
+		{infer, bytesOf("[2]", `[`+picture+`]`), 400, "not strings"},
+		{infer, bytesOf("[1]", `[`+picture+`,`+picture+`]`), 400, "not strings"},
+		{infer, bytesOf("[1]", `[1]`), 400, "not strings"},
+		{infer, bytesOf("[1]", `[[`+picture+`]]`), 400, "not strings"},
+		{infer, bytesOf("[1, 1]", `[[`+picture+`,`+picture+`]]`), 400, "not strings"},
+		{infer, bytesOf("[1]", `null`), 400, "not strings"},
 		{infer, bytesOf("[0]", `[]`), 400, "shape"},
 		{infer, bytesOf("[-1]", `[]`), 400, "shape"},
-		{infer, bytesOf("[1.5]", `[]`), 400, "whole number"},
+		{infer, bytesOf("[1.5]", `[]`), 400, "not an integer"},
 		{infer, bytesOf("[]", `[]`), 400, "shape"},
 		{infer, bytesOf("[1,1,1]", `[]`), 400, "shape"},
 		{infer, bytesOf("[9223372036854775807]", `[]`), 413, "pictures"},
-		{infer, bytesOf("[92233720368547758070]", `[]`), 400, "whole number"},
+		{infer, bytesOf("[92233720368547758070]", `[]`), 400, "not an integer"},
 		{infer, strings.Replace(bytesOf("[1]", "[1]"), "BYTES", "INT64", 1), 400, "INT64"},
 		{infer, fp32("[1,8,8,3]", zeros[2:]), 400, "shape"},
 		{infer, fp32("[1,8,8,3]", zeros+",0"), 400, "shape"},
@@ -386,14 +405,14 @@ func TestInferenceErrors(t *testing.T) {
 		{infer, fp32("[1,8,192]", zeros), 400, "shape"},
 		{infer, fp32("[4,8,8,3]", zeros), 413, "pictures"},
 		{infer, fp32("[1,8,8,3]", "NaN,"+zeros[2:]), 400, "JSON"},
-		{infer, fp32("[1,8,8,3]", `"NaN",`+zeros[2:]), 400, "no number"},
-		{infer, fp32("[1,8,8,3]", "null,"+zeros[2:]), 400, "no number"},
-		{infer, fp32("[1,8,8,3]", "1e39,"+zeros[2:]), 400, "no number of 32 bits"},
+		{infer, fp32("[1,8,8,3]", `"NaN",`+zeros[2:]), 400, "not a 32-bit number"},
+		{infer, fp32("[1,8,8,3]", "null,"+zeros[2:]), 400, "not a 32-bit number"},
+		{infer, fp32("[1,8,8,3]", "1e39,"+zeros[2:]), 400, "not a 32-bit number"},
 		{infer, fp32("[1,8,8,3]", strings.Repeat("3e38,", 191)+"3e38"), 200, ""},
 		{infer, fp32("[1,8,8,3]", strings.Repeat(" ", 1<<20)), 413, "bytes"},
 		{"/v1/models/n:predict", "{}", 404, "no such model"},
-		{"/v1/models/m", "{}", 404, "nothing at this address"},
-		{"/v1/models/m:classify", "{}", 404, "nothing at this address"},
+		{"/v1/models/m", "{}", 404, "nothing at this path"},
+		{"/v1/models/m:classify", "{}", 404, "nothing at this path"},
 		{"/v1/models/m/versions/2:predict", "{}", 404, "version 2"},
 		{predict, "{}", 400, "instances"},
 		{predict, "nonsense", 400, "JSON"},
@@ -427,9 +446,10 @@ func TestInferenceErrors(t *testing.T) {
 		return answer.StatusCode
 	}
 	header := func(datatype, shape string, size int) string {
-		return fmt.Sprintf(`{"inputs": [{"name": "a", "datatype": %q, "shape": %s, "parameters": {"binary_data_size": %d}}]}`, datatype, shape, size)
+		return fmt.Sprintf(`{"inputs": [{"name": "a", "datatype": %q, "shape": %s, "parameters": `+
+			`{"binary_data_size": %d}}]}`, datatype, shape, size)
 	}
-	one := tensor{texts: []string{"abc"}}.raw()
+	one := tensor{texts: []string{"abc"}}.encodeRaw()
 	nan := littleEndian(append(make([]float32, 191), float32(math.NaN())))
 	infinite := littleEndian(append(make([]float32, 191), float32(math.Inf(-1))))
 	for name, c := range map[string]struct {
@@ -502,7 +522,8 @@ func TestInferenceKeys(t *testing.T) {
 	if answer.StatusCode != http.StatusUnauthorized || !strings.HasPrefix(string(text), `{"error":"`) {
 		t.Errorf("%s: %s", answer.Status, text)
 	}
-	if answer, text := post(t, r.url+"/v2/models/m/infer", "", body, "Authorization", "Bearer secret"); answer.StatusCode != http.StatusOK {
+	if answer, text := post(t, r.url+"/v2/models/m/infer", "", body, "Authorization",
+		"Bearer secret"); answer.StatusCode != http.StatusOK {
 		t.Errorf("%s: %s", answer.Status, text)
 	}
 }
@@ -514,8 +535,9 @@ func TestInferenceFull(t *testing.T) {
 	defer open()
 	under := inBackground(t.Context(), r.url)
 	<-entered
-	body := tensor{floats: make([]float32, 2*192)}.raw()
-	text := fmt.Sprintf(`{"inputs": [{"name": "a", "datatype": "FP32", "shape": [2, 8, 8, 3], "parameters": {"binary_data_size": %d}}]}`, len(body))
+	body := tensor{floats: make([]float32, 2*192)}.encodeRaw()
+	text := fmt.Sprintf(`{"inputs": [{"name": "a", "datatype": "FP32", "shape": [2, 8, 8, 3], "parameters": `+
+		`{"binary_data_size": %d}}]}`, len(body))
 	answer, got := post(t, r.url+"/v2/models/m/infer", "", append([]byte(text), body...), headerLength,
 		strconv.Itoa(len(text)))
 	if answer.StatusCode != http.StatusTooManyRequests || answer.Header.Get("Retry-After") == "" {
@@ -526,9 +548,9 @@ func TestInferenceFull(t *testing.T) {
 }
 
 // fakeExpects is what the fake takes.
-var fakeExpects = expected{spec: fakeSpec, pictures: 3, judges: true}
+var fakeExpects = inputSpec{spec: fakeSpec, pictures: 3, judges: true}
 
-func checkBatch(t *testing.T, b batch) {
+func checkInputs(t *testing.T, b inputs) {
 	t.Helper()
 	if n := len(b.pictures); n > 3 || len(b.values) > 3*192 || len(b.values)%192 != 0 ||
 		(n == 0) == (len(b.values) == 0) {
@@ -537,11 +559,13 @@ func checkBatch(t *testing.T, b batch) {
 }
 
 func FuzzInferRequest(f *testing.F) {
-	f.Add([]byte(`{"id": "é\"", "inputs": [`+pictureInput(white())+`], "outputs": [{"name": "class", "parameters": {"binary_data": true}}]}`), "")
-	f.Add([]byte(`{"inputs": [{"datatype": "BYTES", "shape": [2, 1], "data": [["YQ=="], ["Yg=="]]}], "parameters": {"binary_data_output": true}}`), "")
+	f.Add([]byte(`{"id": "é\"", "inputs": [`+pictureInput(white())+`], "outputs": [{"name": "class", `+
+		`"parameters": {"binary_data": true}}]}`), "")
+	f.Add([]byte(`{"inputs": [{"datatype": "BYTES", "shape": [2, 1], "data": [["YQ=="], ["Yg=="]]}], `+
+		`"parameters": {"binary_data_output": true}}`), "")
 	f.Add([]byte(`{"inputs": [{"datatype": "FP32", "shape": [1, 8, 8, 3], "data": [`+strings.Repeat("0,",
 		191)+`-1e-3]}]}`), "")
-	for _, raw := range [][]byte{tensor{texts: []string{"abc", ""}}.raw(), littleEndian(make([]float32, 192))} {
+	for _, raw := range [][]byte{tensor{texts: []string{"abc", ""}}.encodeRaw(), littleEndian(make([]float32, 192))} {
 		for _, kind := range []string{`"BYTES", "shape": [2]`, `"FP32", "shape": [1, 8, 8, 3]`} {
 			text := fmt.Sprintf(`{"inputs": [{"datatype": %s, "parameters": {"binary_data_size": %d}}]}`, kind,
 				len(raw))
@@ -549,14 +573,14 @@ func FuzzInferRequest(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, body []byte, length string) {
-		q, err := fakeExpects.inferRequest(body, length)
+		q, err := fakeExpects.parseInferRequest(body, length)
 		if err != nil {
-			if status, _ := statusOf(err); status != 400 && status != 413 {
+			if status, _ := errorStatus(err); status != 400 && status != 413 {
 				t.Errorf("%d: %v", status, err)
 			}
 			return
 		}
-		checkBatch(t, q.batch)
+		checkInputs(t, q.inputs)
 		if len(q.outputs) == 0 || len(q.outputs) > 4 {
 			t.Errorf("%d outputs", len(q.outputs))
 		}
@@ -570,18 +594,20 @@ func FuzzPredictRequest(f *testing.F) {
 	row := "[" + strings.TrimSuffix(strings.Repeat("[0, 1, 2],", 8), ",") + "]"
 	f.Add([]byte(`{"instances": [[` + strings.TrimSuffix(strings.Repeat(row+" ,", 8), ",") + `]]}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		q, err := fakeExpects.predictRequest(body)
+		q, err := fakeExpects.parsePredictRequest(body)
 		if err != nil {
-			if status, _ := statusOf(err); status != 400 && status != 413 {
+			if status, _ := errorStatus(err); status != 400 && status != 413 {
 				t.Errorf("%d: %v", status, err)
 			}
 			return
 		}
-		checkBatch(t, q.batch)
+		checkInputs(t, q.inputs)
 	})
 }
 
 // FuzzTensorJSON holds the walk through JSON against encoding/json.
+//
+//nolint:gocognit // it compares the kinds of JSON values one by one
 func FuzzTensorJSON(f *testing.F) {
 	f.Add([]byte(`[[1, 2e0, -3], [4.5, 0, 6]]`))
 	f.Add([]byte(` [ 1,2,3 ,4,5,6 ] `))

@@ -16,8 +16,8 @@ type family struct {
 	labels []string
 }
 
-// The metrics that /metrics tells, beside those of the process and of Go's runtime.
-// docs/operate.md says what each is.
+// The metrics of /metrics, beside those of the process and of the Go runtime. docs/operate.md
+// describes them.
 var (
 	requestCount   = family{"garb_requests_total", []string{"route", "method", "status"}}
 	requestSeconds = family{"garb_request_seconds", []string{"route"}}
@@ -38,10 +38,10 @@ var (
 
 var escapes = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
 
-// of is the family's member with these values of its labels.
-func (f family) of(values ...string) string {
+// withLabels returns the name of the family's metric with these values of its labels.
+func (f family) withLabels(values ...string) string {
 	if len(values) != len(f.labels) {
-		panic("serve: " + f.name + " has other labels")
+		panic("serve: wrong number of labels for " + f.name)
 	}
 	if len(values) == 0 {
 		return f.name
@@ -56,30 +56,30 @@ func (f family) of(values ...string) string {
 	return b.String()
 }
 
-// The bounds of histograms: of times in seconds, and of sizes.
+// The buckets of histograms, for times in seconds and for batch sizes.
 var (
 	secondsBounds = []float64{.001, .0025, .005, .0075, .01, .015, .02, .03, .05, .075, .1, .25, .5, 1, 2.5, 5, 10, 30}
 	sizeBounds    = []float64{1, 2, 4, 8, 16, 32, 64}
 )
 
-// The stages of a picture.
+// The stages of a classification.
 const (
 	stageDecode    = "decode"
 	stageQueue     = "queue"
 	stageInference = "inference"
 )
 
-// metrics are those of one server.
+// metrics are the metrics of a server.
 type metrics struct {
 	set               *vm.Set
 	panics, logErrors *vm.Counter
 }
 
-// newMetrics makes the metrics of a server, whose queue has depth pictures.
+// newMetrics returns the metrics of a server; depth returns the number of pictures in its queue.
 func newMetrics(depth func() float64) *metrics {
 	set := vm.NewSet()
-	set.NewGauge(queueDepth.of(), depth)
-	return &metrics{set, set.NewCounter(panics.of()), set.NewCounter(logErrors.of())}
+	set.NewGauge(queueDepth.withLabels(), depth)
+	return &metrics{set, set.NewCounter(panics.withLabels()), set.NewCounter(logErrors.withLabels())}
 }
 
 func (m *metrics) handler(w http.ResponseWriter, _ *http.Request) {
@@ -92,33 +92,37 @@ func (m *metrics) write(w io.Writer) {
 	vm.WriteProcessMetrics(w)
 }
 
-func (m *metrics) count(f family, values ...string) { m.set.GetOrCreateCounter(f.of(values...)).Inc() }
-
-func (m *metrics) observe(bounds []float64, value float64, f family, values ...string) {
-	m.set.GetOrCreatePrometheusHistogramExt(f.of(values...), bounds).Update(value)
+func (m *metrics) count(f family, values ...string) {
+	m.set.GetOrCreateCounter(f.withLabels(values...)).Inc()
 }
 
-// request counts one that was answered. route is a pattern, so that its values are few.
-func (m *metrics) request(route, method string, status int, took time.Duration) {
+func (m *metrics) observe(bounds []float64, value float64, f family, values ...string) {
+	m.set.GetOrCreatePrometheusHistogramExt(f.withLabels(values...), bounds).Update(value)
+}
+
+// countRequest counts a request that was answered. route is a pattern, so it has few values.
+func (m *metrics) countRequest(route, method string, status int, took time.Duration) {
 	m.count(requestCount, route, method, strconv.Itoa(status))
 	m.observe(secondsBounds, took.Seconds(), requestSeconds, route)
 }
 
-func (m *metrics) stage(name string, took time.Duration) {
+func (m *metrics) observeStage(name string, took time.Duration) {
 	m.observe(secondsBounds, took.Seconds(), stageSeconds, name)
 }
 
-func (m *metrics) batch(model string, size int) {
+func (m *metrics) countBatch(model string, size int) {
 	m.observe(sizeBounds, float64(size), batchSize, model)
 }
 
-// loaded says which version answers now, and which did before, nil if none.
-func (m *metrics) loaded(before, now *version) {
+// setVersion records the version that is being served now, and removes the previous one, nil if there
+// is none.
+func (m *metrics) setVersion(before, now *version) {
 	if before != nil {
-		m.set.UnregisterMetric(modelInfo.of(before.name, strconv.Itoa(before.number), before.Digest()))
+		m.set.UnregisterMetric(modelInfo.withLabels(before.name, strconv.Itoa(before.number), before.Digest()))
 	}
-	if now.judges() { // from 0 on: the first refusal is a change, too
-		m.set.GetOrCreateCounter(refusals.of(now.name))
+	if now.judges() { // created now, so that the first refusal is an increase from 0
+		m.set.GetOrCreateCounter(refusals.withLabels(now.name))
 	}
-	m.set.GetOrCreateGauge(modelInfo.of(now.name, strconv.Itoa(now.number), now.Digest()), func() float64 { return 1 })
+	name := modelInfo.withLabels(now.name, strconv.Itoa(now.number), now.Digest())
+	m.set.GetOrCreateGauge(name, func() float64 { return 1 })
 }

@@ -17,46 +17,45 @@ import (
 	vm "github.com/VictoriaMetrics/metrics"
 )
 
-// request is what is known of a request while it is under way; the log gets it.
-type request struct {
-	id    string
-	trace traceparent
-	model string
-	err   error
-	// status is that of an error in a protocol whose own is always 200: gRPC's.
-	status int
+// requestInfo is what is known about a request in progress, for the log.
+type requestInfo struct {
+	id     string
+	trace  traceparent
+	model  string
+	err    error
+	status int // of an error in gRPC, whose HTTP status is always 200; else 0
 }
 
 type requestKey struct{}
 
-// of returns the request of a context, an empty one outside of requests.
-func of(ctx context.Context) *request {
-	if r, ok := ctx.Value(requestKey{}).(*request); ok {
+// requestFrom returns the request of a context, an empty one outside of requests.
+func requestFrom(ctx context.Context) *requestInfo {
+	if r, ok := ctx.Value(requestKey{}).(*requestInfo); ok {
 		return r
 	}
-	return &request{}
+	return &requestInfo{}
 }
 
-func requestID(ctx context.Context) string { return of(ctx).id }
+func requestID(ctx context.Context) string { return requestFrom(ctx).id }
 
-// note remembers why a request failed.
-func note(ctx context.Context, err error) { of(ctx).err = err }
+// recordError records why a request failed.
+func recordError(ctx context.Context, err error) { requestFrom(ctx).err = err }
 
-// written remembers what was answered.
-type written struct {
+// responseRecorder records the status and size of a response.
+type responseRecorder struct {
 	http.ResponseWriter
 	status int
 	bytes  int64
 }
 
-func (w *written) WriteHeader(status int) {
+func (w *responseRecorder) WriteHeader(status int) {
 	if w.status == 0 {
 		w.status = status
 	}
 	w.ResponseWriter.WriteHeader(status)
 }
 
-func (w *written) Write(p []byte) (int, error) {
+func (w *responseRecorder) Write(p []byte) (int, error) {
 	if w.status == 0 {
 		w.status = http.StatusOK
 	}
@@ -65,29 +64,29 @@ func (w *written) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// Unwrap is for http.ResponseController.
-func (w *written) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+// Unwrap returns the underlying writer, for http.ResponseController.
+func (w *responseRecorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// Flush is for gRPC, which asks for it.
-func (w *written) Flush() {
+// Flush sends buffered data, for gRPC.
+func (w *responseRecorder) Flush() {
 	if f, ok := w.ResponseWriter.(http.Flusher); ok {
 		f.Flush()
 	}
 }
 
-// observed gives a request its id and deadline, survives what its handler does, and
-// writes the log and the metrics.
-func (s *Server) observed(next http.Handler) http.Handler {
+// observe returns a handler that gives requests an identifier and a deadline, recovers panics of the
+// next handler, and writes the log, metrics and traces.
+func (s *Server) observe(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
-		this := &request{id: r.Header.Get("X-Request-Id"), trace: parseTraceparent(r.Header.Get("Traceparent"))}
-		if !soundID(this.id) {
-			this.id = rand.Text()
+		info := &requestInfo{id: r.Header.Get("X-Request-Id"), trace: parseTraceparent(r.Header.Get("Traceparent"))}
+		if !isValidID(info.id) {
+			info.id = rand.Text()
 		}
-		w.Header().Set("X-Request-Id", this.id)
+		w.Header().Set("X-Request-Id", info.id)
 		w.Header().Set("X-Content-Type-Options", "nosniff")
-		out := &written{ResponseWriter: w}
-		ctx := context.WithValue(r.Context(), requestKey{}, this)
+		out := &responseRecorder{ResponseWriter: w}
+		ctx := context.WithValue(r.Context(), requestKey{}, info)
 		timeout, err := s.timeout(r)
 		ctx, cancel := context.WithTimeout(ctx, timeout)
 		defer cancel()
@@ -95,12 +94,12 @@ func (s *Server) observed(next http.Handler) http.Handler {
 		defer func() {
 			if p := recover(); p != nil {
 				s.metrics.panics.Inc()
-				s.log.Error("panic", "request_id", this.id, "error", fmt.Sprint(p), "stack", string(debug.Stack()))
+				s.log.Error("panic", "request_id", info.id, "error", fmt.Sprint(p), "stack", string(debug.Stack()))
 				if out.status == 0 {
 					writeError(out, r, fmt.Errorf("%w: %v", errPanic, p))
 				}
 			}
-			s.done(out, r, this, time.Since(began))
+			s.logRequest(out, r, info, time.Since(began))
 		}()
 		if err != nil {
 			writeError(out, r, err)
@@ -110,37 +109,37 @@ func (s *Server) observed(next http.Handler) http.Handler {
 	})
 }
 
-// timeout is how long a request may take: what the service allows, or less if
-// X-Request-Timeout says so, in seconds ("0.25") or with a unit ("250ms").
+// timeout returns the timeout of a request: the service's, or the one in X-Request-Timeout if that is
+// shorter, in seconds ("0.25") or with a unit ("250ms").
 func (s *Server) timeout(r *http.Request) (time.Duration, error) {
 	text := r.Header.Get("X-Request-Timeout")
 	if text == "" {
 		return s.config.RequestTimeout, nil
 	}
-	asked, err := time.ParseDuration(text)
+	timeout, err := time.ParseDuration(text)
 	if seconds, secondsErr := strconv.ParseFloat(text, 64); secondsErr == nil && !math.IsNaN(seconds) {
-		asked, err = time.Duration(min(seconds, 1e6)*float64(time.Second)), nil
+		timeout, err = time.Duration(min(seconds, 1e6)*float64(time.Second)), nil
 	}
-	if err != nil || asked <= 0 {
+	if err != nil || timeout <= 0 {
 		return s.config.RequestTimeout,
-			fmt.Errorf("%w: X-Request-Timeout %q is no time; it is seconds such as 0.25, or 250ms", errBadRequest,
+			fmt.Errorf("%w: X-Request-Timeout %q: it must be a time such as 0.25 (seconds) or 250ms", errBadRequest,
 				text)
 	}
-	return min(asked, s.config.RequestTimeout), nil
+	return min(timeout, s.config.RequestTimeout), nil
 }
 
-// soundID reports whether a client's id can go into logs and headers as it is.
-func soundID(id string) bool {
+// isValidID reports whether a client's identifier can be put into logs and headers as it is.
+func isValidID(id string) bool {
 	return id != "" && len(id) <= 128 && !strings.ContainsFunc(id, func(r rune) bool { return r <= ' ' || r > '~' })
 }
 
-// methods are those that metrics name; there is no end to what clients send.
+// methods are the methods that metrics name: clients may send any other.
 var methods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodDelete,
 	http.MethodOptions}
 
-// done writes what became of a request.
-func (s *Server) done(w *written, r *http.Request, this *request, took time.Duration) {
-	status, method := cmp.Or(this.status, w.status, http.StatusOK), r.Method
+// logRequest writes the outcome of a request to the log, the metrics and the traces.
+func (s *Server) logRequest(w *responseRecorder, r *http.Request, info *requestInfo, took time.Duration) {
+	status, method := cmp.Or(info.status, w.status, http.StatusOK), r.Method
 	if !slices.Contains(methods, method) {
 		method = "other"
 	}
@@ -148,31 +147,30 @@ func (s *Server) done(w *written, r *http.Request, this *request, took time.Dura
 	if route == "" {
 		route = "none"
 	}
-	s.metrics.request(route, method, status, took)
-	s.traces.add(this, route, status, took)
+	s.metrics.countRequest(route, method, status, took)
+	s.traces.add(info, route, status, took)
 	level := slog.LevelInfo
 	if status >= 500 {
 		level = slog.LevelError
 	}
 	attributes := []slog.Attr{
-		slog.String("request_id", this.id), slog.String("method", r.Method), slog.String("path", r.URL.Path),
+		slog.String("request_id", info.id), slog.String("method", r.Method), slog.String("path", r.URL.Path),
 		slog.Int("status", status),
 		slog.Float64("seconds", took.Seconds()), slog.Int64("bytes", w.bytes), slog.String("client", r.RemoteAddr),
 	}
-	if this.model != "" {
-		attributes = append(attributes, slog.String("model", this.model))
+	if info.model != "" {
+		attributes = append(attributes, slog.String("model", info.model))
 	}
-	if this.trace.sound() {
-		attributes = append(attributes, slog.String("trace_id", this.trace.traceID()))
+	if info.trace.isSet() {
+		attributes = append(attributes, slog.String("trace_id", info.trace.traceID()))
 	}
-	if this.err != nil {
-		attributes = append(attributes, slog.String("error", this.err.Error()))
+	if info.err != nil {
+		attributes = append(attributes, slog.String("error", info.err.Error()))
 	}
 	s.log.LogAttrs(context.WithoutCancel(r.Context()), level, "request", attributes...)
 }
 
-// countingHandler counts lines that could not be written, such as on a full disk: the
-// service goes on.
+// countingHandler counts log records that could not be written, for example because the disk is full.
 type countingHandler struct {
 	slog.Handler
 	errors *vm.Counter
@@ -194,10 +192,10 @@ func (h countingHandler) WithGroup(name string) slog.Handler {
 	return countingHandler{h.Handler.WithGroup(name), h.errors}
 }
 
-// locked lets only those in who have a key.
-func (s *Server) locked(next http.HandlerFunc) http.HandlerFunc {
+// requireKey returns a handler that refuses requests without a valid API key, if the service has keys.
+func (s *Server) requireKey(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if err := s.permit(r.Header); err != nil {
+		if err := s.authorize(r.Header); err != nil {
 			writeError(w, r, err)
 			return
 		}
@@ -205,9 +203,9 @@ func (s *Server) locked(next http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-// permit refuses those who have no key, if keys are asked for.
-func (s *Server) permit(h http.Header) error {
-	if s.keys != nil && !s.keys.knows(h) {
+// authorize returns an error if the service has keys and the header has none of them.
+func (s *Server) authorize(h http.Header) error {
+	if s.keys != nil && !s.keys.hasKey(h) {
 		s.metrics.count(rejected, "key")
 		return errNoKey
 	}

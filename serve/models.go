@@ -3,7 +3,6 @@ package serve
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
@@ -22,65 +21,66 @@ import (
 // Opener opens the model at a path, and checks it: its file, and its golden logits.
 type Opener func(path string) (Classifier, error)
 
-// version is a model that answers under a name.
+// version is a version of a model, which is served under the model's name.
 type version struct {
 	name   string
-	number int // 1 if it has no folder of versions
+	number int // 1 if there is no folder of versions
 	path   string
 	Classifier
 	*engine
-	loaded time.Time
-	// signature changes when the files do.
-	signature string
+	loaded    time.Time
+	signature string // changes when the files do
 }
 
-// models are what a server answers with: of each name one version at a time.
+// models are the models of a server. One version of each is served at a time.
 type models struct {
 	config  Config
 	open    Opener
 	metrics *metrics
 	log     *slog.Logger
 
-	mu      sync.RWMutex
-	first   string // the name that answers when none is asked for
-	current map[string]*version
+	mu          sync.RWMutex
+	defaultName string // of the model for requests that name none
+	current     map[string]*version
 
-	// Of the watch: the signature of each version that was refused, by its folder.
-	refused  map[string]string
+	refused  map[string]string // signatures of versions that cannot be used, by their folder
 	retiring sync.WaitGroup
 }
 
-// openModels opens all that the configuration names. Each name has a version then.
+// openModels opens all models of the configuration.
 func openModels(c Config, open Opener, m *metrics, log *slog.Logger) (*models, error) {
-	all := &models{config: c, open: open, metrics: m, log: log, current: map[string]*version{},
-		refused: map[string]string{}}
+	all := &models{
+		config: c, open: open, metrics: m, log: log, current: map[string]*version{}, refused: map[string]string{},
+	}
 	for _, named := range c.Models {
 		v, err := all.load(named.Name, 1, named.Path, "")
 		if err != nil {
-			return nil, errors.Join(err, all.close())
+			all.close()
+			return nil, err
 		}
-		all.put(v)
+		all.activate(v)
 	}
 	if c.ModelsFolder != "" {
 		if err := all.scan(); err != nil {
-			return nil, errors.Join(err, all.close())
+			all.close()
+			return nil, err
 		}
 		if len(all.current) == len(c.Models) {
-			return nil,
-				errors.Join(fmt.Errorf("%s has no model that can be used: it holds NAME/VERSION/ folders, each "+
-					"with a model file, where VERSION is a number", c.ModelsFolder), all.close())
+			all.close()
+			return nil, fmt.Errorf("%s has no model that can be used: it must have folders NAME/VERSION/, each with a "+
+				"model file, where VERSION is a number", c.ModelsFolder)
 		}
 	}
 	switch {
 	case len(c.Models) > 0:
-		all.first = c.Models[0].Name
+		all.defaultName = c.Models[0].Name
 	default:
-		all.first = slices.Min(slices.Collect(maps.Keys(all.current)))
+		all.defaultName = slices.Min(slices.Collect(maps.Keys(all.current)))
 	}
 	return all, nil
 }
 
-// load opens a model and lets it answer once, so that the first request finds it warm.
+// load opens a model and classifies a test picture, which also warms it up for the first request.
 func (m *models) load(name string, number int, path, signature string) (*version, error) {
 	classifier, err := m.open(path)
 	if err != nil {
@@ -94,55 +94,56 @@ func (m *models) load(name string, number int, path, signature string) (*version
 	classifier.Spec().Tensor(model.DrawGoldenPicture(0), input)
 	if err := v.infer(&job{ctx: context.Background(), input: input}); err != nil {
 		v.retire()
-		return nil, fmt.Errorf("it does not answer: %w", err)
+		return nil, fmt.Errorf("the model cannot classify a test picture: %w", err)
 	}
 	return v, nil
 }
 
-// put lets a version answer from now on. The one before ends when those who use it have
-// their answers.
-func (m *models) put(v *version) {
+// activate serves a version from now on. The previous one ends when the last request that uses it
+// has its answer.
+func (m *models) activate(v *version) {
 	m.mu.Lock()
 	before := m.current[v.name]
 	m.current[v.name] = v
 	m.mu.Unlock()
-	m.metrics.loaded(before, v)
+	m.metrics.setVersion(before, v)
 	if before != nil {
 		m.retiring.Go(before.retire)
 	}
 }
 
-// acquire returns the version that answers for a name, "" for the first, and what to
-// call when its use ends. number, if not 0, is the version that is asked for.
+// acquire returns the version of a model that is being served, and a function to call after its use.
+// The name "" means the default model. A number other than 0 must be that of the version.
 func (m *models) acquire(name string, number int) (v *version, release func(), err error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	if name == "" {
-		name = m.first
+		name = m.defaultName
 	}
 	v, ok := m.current[name]
 	switch {
 	case !ok:
-		return nil, nil, fmt.Errorf("%w as %q; there are %s", errNoModel, name, strings.Join(m.names(), ", "))
+		return nil, nil, fmt.Errorf("%w: %q; the models are %s", errNoModel, name, strings.Join(m.names(), ", "))
 	case number != 0 && number != v.number:
-		return nil, nil, fmt.Errorf("%w as version %d of %s; version %d answers", errNoModel, number, name, v.number)
+		return nil, nil, fmt.Errorf("%w: version %d of %s; version %d is being served", errNoModel, number, name,
+			v.number)
 	}
 	v.users.Add(1)
 	return v, v.users.Done, nil
 }
 
-// names lists the models. The caller holds the lock.
+// names returns the names of the models. The caller holds the lock.
 func (m *models) names() []string { return slices.Sorted(maps.Keys(m.current)) }
 
-// list returns the versions that answer, by name.
+// list returns the versions that are being served, in the order of their names.
 func (m *models) list() []*version {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	return slices.SortedFunc(maps.Values(m.current), func(a, b *version) int { return cmp.Compare(a.name, b.name) })
 }
 
-// close ends all models once nobody uses them.
-func (m *models) close() error {
+// close ends all models once they are not used any more.
+func (m *models) close() {
 	m.mu.Lock()
 	for _, v := range m.current {
 		m.retiring.Go(v.retire)
@@ -150,10 +151,9 @@ func (m *models) close() error {
 	m.current = map[string]*version{}
 	m.mu.Unlock()
 	m.retiring.Wait()
-	return nil
 }
 
-// watch looks for new versions until ctx ends.
+// watch scans for new versions until ctx ends.
 func (m *models) watch(ctx context.Context) {
 	tick := time.NewTicker(m.config.ModelsInterval)
 	defer tick.Stop()
@@ -163,23 +163,23 @@ func (m *models) watch(ctx context.Context) {
 			return
 		case <-tick.C:
 			if err := m.scan(); err != nil {
-				m.log.Error("the models' folder cannot be read; what is loaded goes on answering", "error",
+				m.log.Error("the models' folder cannot be read; the loaded models are still being served", "error",
 					err.Error())
 			}
 		}
 	}
 }
 
-// candidate is a version's folder.
+// candidate is a version in the models' folder.
 type candidate struct {
 	number          int
 	path, signature string
 }
 
-// scan takes over, of each name in the models' folder, the highest version that can be
-// used, if it is not the one that answers. A version that cannot is refused until its
-// files change, as they do while they are being copied. To a lower version it goes back
-// only when the one that answers is gone from the folder.
+// scan activates, for each model in the models' folder, the highest version that can be used, if it
+// is not being served already. A version that cannot be used is tried again when its files change,
+// as they do while they are being copied. A lower version replaces a higher one only when the higher
+// one is gone from the folder.
 func (m *models) scan() error {
 	folders, err := os.ReadDir(m.config.ModelsFolder)
 	if err != nil {
@@ -187,10 +187,11 @@ func (m *models) scan() error {
 	}
 	for _, f := range folders {
 		name := f.Name()
-		if strings.HasPrefix(name, ".") || !isFolder(filepath.Join(m.config.ModelsFolder, name)) || m.named(name) {
+		folder := filepath.Join(m.config.ModelsFolder, name)
+		if strings.HasPrefix(name, ".") || !isFolder(folder) || m.isConfigured(name) {
 			continue
 		}
-		now, all := m.answering(name), candidates(filepath.Join(m.config.ModelsFolder, name))
+		now, all := m.currentVersion(name), listCandidates(folder)
 		for _, c := range all {
 			if now != nil && now.path == c.path && now.signature == c.signature {
 				break
@@ -206,32 +207,33 @@ func (m *models) scan() error {
 			if err != nil {
 				m.refused[c.path] = c.signature
 				m.metrics.count(modelRefused, name)
-				m.log.Error("a version was refused; the one before goes on answering", "model", name, "version",
-					c.number, "error", err.Error())
+				m.log.Error("a version cannot be used; the previous one is still being served",
+					"model", name, "version", c.number, "error", err.Error())
 				continue
 			}
 			delete(m.refused, c.path)
-			m.put(v)
-			m.log.Info("a version took over", "model", name, "version", c.number, "digest", v.Digest())
+			m.activate(v)
+			m.log.Info("a new version is being served", "model", name, "version", c.number, "digest", v.Digest())
 			break
 		}
 	}
 	return nil
 }
 
-// named reports whether a name is one of --model's.
-func (m *models) named(name string) bool {
+// isConfigured reports whether a name is one of Config.Models.
+func (m *models) isConfigured(name string) bool {
 	return slices.ContainsFunc(m.config.Models, func(n NamedModel) bool { return n.Name == name })
 }
 
-func (m *models) answering(name string) *version {
+// currentVersion returns the version of a model that is being served, nil if there is none.
+func (m *models) currentVersion(name string) *version {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	return m.current[name]
 }
 
-// candidates lists a name's versions, the highest first.
-func candidates(folder string) []candidate {
+// listCandidates returns the versions in a model's folder, the highest first.
+func listCandidates(folder string) []candidate {
 	entries, err := os.ReadDir(folder)
 	if err != nil {
 		return nil
@@ -243,7 +245,7 @@ func candidates(folder string) []candidate {
 		if err != nil || number <= 0 || !isFolder(path) {
 			continue
 		}
-		if file, signature, ok := modelIn(path); ok {
+		if file, signature, ok := findModel(path); ok {
 			all = append(all, candidate{number, file, signature})
 		}
 	}
@@ -251,9 +253,9 @@ func candidates(folder string) []candidate {
 	return all
 }
 
-// modelIn finds the model in a version's folder: its one model file, or itself if it is
-// a run's folder. signature tells of every file's size and time.
-func modelIn(folder string) (path, signature string, ok bool) {
+// findModel finds the model in a version's folder: its only model file, or the folder itself if it is
+// that of a training run. signature has the size and time of every file.
+func findModel(folder string) (path, signature string, ok bool) {
 	var text strings.Builder
 	files, models := 0, []string{}
 	err := filepath.WalkDir(folder, func(path string, e fs.DirEntry, err error) error {
@@ -280,7 +282,7 @@ func modelIn(folder string) (path, signature string, ok bool) {
 	return folder, text.String(), true
 }
 
-// isFolder follows links: versions are often laid out with them.
+// isFolder reports whether a path is a folder or a link to one, as versions often are.
 func isFolder(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && info.IsDir()

@@ -49,7 +49,13 @@ func digestOf(t testing.TB, r *running, name string) string {
 func TestVersions(t *testing.T) {
 	root := t.TempDir()
 	publish := func(version, digest string) {
-		writeFile(t, filepath.Join(root, "shirts", version, "model.safetensors"), []byte(digest))
+		t.Helper()
+		path, draft := filepath.Join(root, "shirts", version, "model.safetensors"), filepath.Join(t.TempDir(), "draft")
+		writeFile(t, draft, []byte(digest))
+		// At once: a scan must not meet an empty file.
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.Rename(draft, path)); err != nil {
+			t.Fatal(err)
+		}
 	}
 	publish("1", "one")
 	publish("2", "two")

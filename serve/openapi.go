@@ -22,19 +22,18 @@ var (
 	docsStyle []byte
 )
 
-// docs registers what tells of the API: its description in OpenAPI 3.1 and the page made
-// from it. Both are the same for all, and open to all.
-func (s *Server) docs(mux *http.ServeMux) {
+// registerDocs registers the API's description in OpenAPI 3.1 and its documentation page. Neither
+// needs an API key.
+func (s *Server) registerDocs(mux *http.ServeMux) {
 	mux.HandleFunc("GET /openapi.json", asset("application/json", openAPIText))
 	mux.HandleFunc("GET /docs", asset("text/html; charset=utf-8", docsPage(openAPIText)))
 	mux.HandleFunc("GET /docs.css", asset("text/css; charset=utf-8", docsStyle))
 }
 
-// openAPI is what the page shows of a description.
+// openAPI is the part of an OpenAPI description that the page shows.
 type openAPI struct {
-	Info struct{ Title, Summary, Description string }
-	Tags []struct{ Name, Description string }
-	// Paths by address.
+	Info       struct{ Title, Summary, Description string }
+	Tags       []struct{ Name, Description string }
 	Paths      map[string]openAPIPath
 	Components struct {
 		Parameters    map[string]openAPIParameter
@@ -66,7 +65,7 @@ type openAPIParameter struct {
 	Schema                openAPISchema
 }
 
-// openAPIContent is a body, of a request or an answer.
+// openAPIContent is the body of a request or response.
 type openAPIContent struct {
 	Ref         string `json:"$ref"`
 	Description string
@@ -88,15 +87,14 @@ type openAPISchema struct {
 	Status                             int `json:"x-status"`
 }
 
-// docsPage makes the page. The description is our own: what is wrong with it panics, and
-// is found when the program is first started.
+// docsPage returns the documentation page. It panics if our own description is invalid.
 func docsPage(text []byte) []byte {
 	var api openAPI
 	if err := json.Unmarshal(text, &api); err != nil {
 		panic("serve: openapi.json: " + err.Error())
 	}
 	page := template.Must(template.New("docs").Funcs(template.FuncMap{
-		"text": codeText, "type": typeText, "of": api.of, "parameter": api.parameter, "body": api.body,
+		"text": codeText, "type": typeText, "operations": api.operations, "parameter": api.parameter, "body": api.body,
 		"answer": api.answer, "kinds": api.kinds,
 		"anchor": func(name string) string { return strings.ReplaceAll(name, " ", "-") },
 		"indent": func(v json.RawMessage) (string, error) {
@@ -112,8 +110,8 @@ func docsPage(text []byte) []byte {
 	return b.Bytes()
 }
 
-// of lists the operations with a tag, by path.
-func (a openAPI) of(tag string) []openAPIOperation {
+// operations returns the operations with a tag, in the order of their paths.
+func (a openAPI) operations(tag string) []openAPIOperation {
 	var all []openAPIOperation
 	for _, path := range slices.Sorted(maps.Keys(a.Paths)) {
 		item := a.Paths[path]
@@ -141,28 +139,28 @@ func (a openAPI) answer(c openAPIContent) (openAPIContent, error) {
 	return resolve(c, c.Ref, a.Components.Responses)
 }
 
-// kinds lists the kinds of errors with a status.
+// kinds returns the kinds of errors with a status.
 func (a openAPI) kinds(status string) []openAPISchema {
 	return slices.DeleteFunc(slices.Clone(a.Components.Schemas["Kind"].OneOf),
 		func(k openAPISchema) bool { return strconv.Itoa(k.Status) != status })
 }
 
-// resolve returns what a reference is to, or the value itself if it is none.
+// resolve returns the component that ref refers to, or the value itself if ref is empty.
 func resolve[T any](value T, ref string, components map[string]T) (T, error) {
 	if ref == "" {
 		return value, nil
 	}
-	found, ok := components[nameOf(ref)]
+	found, ok := components[refName(ref)]
 	if !ok {
-		return value, fmt.Errorf("there is no %s", ref)
+		return value, fmt.Errorf("%s does not exist", ref)
 	}
 	return found, nil
 }
 
-// nameOf is the last part of a reference, such as #/components/schemas/Kind.
-func nameOf(ref string) string { return ref[strings.LastIndexByte(ref, '/')+1:] }
+// refName returns the last part of a reference such as #/components/schemas/Kind.
+func refName(ref string) string { return ref[strings.LastIndexByte(ref, '/')+1:] }
 
-// codeText is a text in which backticks set code apart.
+// codeText returns a text as HTML, with the parts between backticks as code.
 func codeText(s string) template.HTML {
 	var b strings.Builder
 	for i, part := range strings.Split(s, "`") {
@@ -175,12 +173,12 @@ func codeText(s string) template.HTML {
 	return template.HTML(b.String())
 }
 
-// typeText is the type of a value, named types with a link to where they are described.
+// typeText returns the type of a value as HTML. Named types link to their description.
 func typeText(s openAPISchema) template.HTML {
 	var parts []string
 	switch {
 	case s.Ref != "":
-		name := template.HTMLEscapeString(nameOf(s.Ref))
+		name := template.HTMLEscapeString(refName(s.Ref))
 		return template.HTML(fmt.Sprintf(`<a href="#%s">%s</a>`, name, name))
 	case s.Const != nil:
 		return codeText(fmt.Sprintf("`%v`", s.Const))
@@ -193,8 +191,8 @@ func typeText(s openAPISchema) template.HTML {
 			parts = append(parts, string(typeText(one)))
 		}
 	case s.Type == "array" && s.Items != nil:
-		if of := typeText(*s.Items); of != "" {
-			return "array of " + of
+		if items := typeText(*s.Items); items != "" {
+			return "array of " + items
 		}
 		return "array"
 	case s.ContentEncoding != "":

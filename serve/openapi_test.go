@@ -82,6 +82,8 @@ func operations(d map[string]any) []operation {
 
 // TestOpenAPIIsSound holds the description against what OpenAPI 3.1 asks of one; the
 // page, too, can be made of it.
+//
+//nolint:gocognit,funlen // independent rules of OpenAPI, one after another
 func TestOpenAPIIsSound(t *testing.T) {
 	d := described(t)
 	if version, _ := d["openapi"].(string); !strings.HasPrefix(version, "3.1.") || at(d, "info", "title") == nil ||
@@ -183,6 +185,8 @@ func TestOpenAPIExamples(t *testing.T) {
 
 // breaks says how a value breaks a schema, "" if it does not. Of JSON Schema it knows
 // what openapi.json uses. An object has no property that its schema does not name.
+//
+//nolint:gocognit,funlen // a list of the rules of JSON Schema
 func breaks(d map[string]any, schema, v any) string {
 	s := resolved(d, schema)
 	if one := list(s["oneOf"]); len(one) > 0 {
@@ -281,6 +285,7 @@ func routes(t *testing.T) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	route := regexp.MustCompile(`^[A-Z]+ /\S*$`)
 	var all []string
 	for _, name := range files {
 		if strings.HasSuffix(name, "_test.go") {
@@ -292,7 +297,8 @@ func routes(t *testing.T) []string {
 		}
 		ast.Inspect(file, func(n ast.Node) bool {
 			if literal, ok := n.(*ast.BasicLit); ok && literal.Kind == token.STRING {
-				if pattern, err := strconv.Unquote(literal.Value); err == nil && regexp.MustCompile(`^[A-Z]+ /\S*$`).MatchString(pattern) {
+				pattern, err := strconv.Unquote(literal.Value)
+				if err == nil && route.MatchString(pattern) {
 					all = append(all, pattern)
 				}
 			}
@@ -384,6 +390,8 @@ func fits(t *testing.T, d map[string]any, o operation, answer *http.Response, te
 
 // TestOpenAPIAnswers asks what the description says can be asked; what comes back is as
 // it says, errors too.
+//
+//nolint:funlen,gocognit // mostly a table
 func TestOpenAPIAnswers(t *testing.T) {
 	d := described(t)
 	r := start(t, &fake{}, nil)
@@ -440,7 +448,8 @@ func TestOpenAPIAnswers(t *testing.T) {
 		}
 		fits(t, d, o, answer, text)
 		var v any
-		if request := resolved(d, o.value["requestBody"]); c.contentType == "application/json" && c.status == http.StatusOK &&
+		request := resolved(d, o.value["requestBody"])
+		if c.contentType == "application/json" && c.status == http.StatusOK &&
 			json.Unmarshal([]byte(c.body), &v) == nil {
 			if problem := breaks(d, at(request, "content", c.contentType, "schema"), v); problem != "" {
 				t.Errorf("%v: the request: %s", o, problem)
@@ -467,7 +476,8 @@ func TestOpenAPIKeys(t *testing.T) {
 		if !open {
 			fits(t, d, o, answer, text)
 		}
-		if answer, _ := ask(t, r, o.method, filled(o.path), "", nil, "X-Api-Key", "secret"); answer.StatusCode == http.StatusUnauthorized {
+		if answer, _ := ask(t, r, o.method, filled(o.path), "", nil, "X-Api-Key",
+			"secret"); answer.StatusCode == http.StatusUnauthorized {
 			t.Errorf("%v: %s with a key", o, answer.Status)
 		}
 	}
@@ -529,7 +539,8 @@ func TestDocsOperateMetrics(t *testing.T) {
 		want[f.name] = strings.Join(f.labels, ", ")
 	}
 	have := map[string]string{}
-	for _, row := range regexp.MustCompile("(?m)^\\| `(garb_\\w+)` \\| \\w+ \\| (.*?) \\|").FindAllStringSubmatch(operate(t), -1) {
+	for _, row := range regexp.MustCompile("(?m)^\\| `(garb_\\w+)` \\| \\w+ \\| "+
+		"(.*?) \\|").FindAllStringSubmatch(operate(t), -1) {
 		have[row[1]] = strings.ReplaceAll(row[2], "–", "")
 	}
 	if !reflect.DeepEqual(have, want) {

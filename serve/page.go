@@ -13,22 +13,21 @@ import (
 //go:embed page
 var pageFiles embed.FS
 
-// pageAssets are what the page loads, by name.
+// pageAssets are the files that the page loads.
 var pageAssets = []struct{ name, contentType string }{
 	{"style.css", "text/css; charset=utf-8"},
 	{"app.js", "text/javascript; charset=utf-8"},
 	{"icon.svg", "image/svg+xml"},
 }
 
-// pagePolicy lets the page load our own files, show the person's pictures (blob:) and heat
-// maps (data:), and speak with this service, and nothing else.
+// pagePolicy allows the page to load our own files, to show the user's pictures (blob:) and heat maps
+// (data:), to send requests to this service, and nothing else.
 const pagePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; " +
-	"connect-src 'self'; " +
-	"form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
+	"connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
 
-// page registers the page for people. It is open to all, and asks for a key if the
-// service does.
-func (s *Server) page(mux *http.ServeMux) {
+// registerPage registers the web page. It needs no API key itself; it asks the user for the key that
+// its requests need.
+func (s *Server) registerPage(mux *http.ServeMux) {
 	mux.HandleFunc("GET /{$}", asset("text/html; charset=utf-8", s.index()))
 	for _, a := range pageAssets {
 		content, err := pageFiles.ReadFile("page/" + a.name)
@@ -39,21 +38,21 @@ func (s *Server) page(mux *http.ServeMux) {
 	}
 }
 
-// index is the page's HTML, with what it has to know of this service.
+// index returns the page's HTML, with the settings of this service that it needs.
 func (s *Server) index() []byte {
 	var b bytes.Buffer
 	err := template.Must(template.ParseFS(pageFiles, "page/index.html")).Execute(&b, struct {
 		MaxBytes   int64
 		FirstModel string
-	}{min(s.config.MaxBodyBytes, s.config.Limits.MaxBytes), s.models.first})
+	}{min(s.config.MaxBodyBytes, s.config.Limits.MaxBytes), s.models.defaultName})
 	if err != nil {
 		panic("serve: " + err.Error()) // our own template and values
 	}
 	return b.Bytes()
 }
 
-// asset answers with a file of the page. A browser keeps it, and asks each time whether
-// it is still the same: the next garb may have another.
+// asset returns a handler that serves a file of the page. Browsers cache it, but ask each time whether
+// it has changed, since another version of garb may have another file.
 func asset(contentType string, content []byte) http.HandlerFunc {
 	tag := fmt.Sprintf(`"%x"`, sha256.Sum256(content))
 	return func(w http.ResponseWriter, r *http.Request) {

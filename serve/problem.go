@@ -9,26 +9,26 @@ import (
 	"garb/picture"
 )
 
-// Errors of requests, which the statuses below are for.
+// Errors of requests.
 var (
-	errFull        = errors.New("all places in the queue are taken; try again in a second")
-	errStopping    = errors.New("the service is stopping; try again, and another instance will answer")
+	errFull        = errors.New("the queue is full; try again in a second")
+	errStopping    = errors.New("the service is shutting down; try again, and another instance may respond")
 	errTooLarge    = errors.New("the request is too large")
-	errBadRequest  = errors.New("the request cannot be understood")
-	errMediaType   = errors.New("the request's content type is not known")
+	errBadRequest  = errors.New("the request is invalid")
+	errMediaType   = errors.New("the content type is not supported")
 	errNoModel     = errors.New("there is no such model")
-	errNoRoute     = errors.New("there is nothing at this address; /docs lists what there is")
-	errMethod      = errors.New("this address does not take that method; /docs lists what there is")
-	errNoKey       = errors.New("this service needs a key: send Authorization: Bearer KEY")
-	errForbidden   = errors.New("that is not allowed here")
-	errUnavailable = errors.New("the address could not be fetched")
+	errNoRoute     = errors.New("there is nothing at this path; see /docs")
+	errMethod      = errors.New("this path does not support the method; see /docs")
+	errNoKey       = errors.New("this service requires an API key: send Authorization: Bearer KEY")
+	errForbidden   = errors.New("fetching this picture is not allowed")
+	errUnavailable = errors.New("the picture could not be fetched")
 )
 
-// statusClientGone is that of requests whose clients did not wait; who closed only their
+// statusClientGone is the status of requests whose clients have gone. A client that closed only its
 // side of the connection can read it.
 const statusClientGone = 499
 
-// statuses is the one place where errors become statuses; the first that is met counts.
+// statuses maps errors to statuses and kinds; the first error that matches counts.
 var statuses = []struct {
 	err    error
 	status int
@@ -53,8 +53,8 @@ var statuses = []struct {
 	{context.Canceled, statusClientGone, "gone"},
 }
 
-// statusOf returns the status of an error and its kind, a word for programs.
-func statusOf(err error) (status int, kind string) {
+// errorStatus returns the status of an error, and its kind for programs.
+func errorStatus(err error) (status int, kind string) {
 	for _, s := range statuses {
 		if errors.Is(err, s.err) {
 			return s.status, s.kind
@@ -63,7 +63,7 @@ func statusOf(err error) (status int, kind string) {
 	return http.StatusInternalServerError, "internal"
 }
 
-// cause tells an end that the service made from one that the client did.
+// cause returns errStopping if that is why ctx was cancelled, else err.
 func cause(ctx context.Context, err error) error {
 	if errors.Is(err, context.Canceled) && errors.Is(context.Cause(ctx), errStopping) {
 		return errStopping
@@ -71,20 +71,20 @@ func cause(ctx context.Context, err error) error {
 	return err
 }
 
-// messageOf is what a client is told of an error: nothing of what is inside.
-func messageOf(err error) string {
-	switch status, _ := statusOf(err); status {
+// publicMessage returns the message of an error for clients, without internals.
+func publicMessage(err error) string {
+	switch status, _ := errorStatus(err); status {
 	case http.StatusInternalServerError:
-		return "something went wrong here; the log has it under the request's id"
+		return "internal error; the service's log has the details under the request's identifier"
 	case statusClientGone:
-		return "the request was given up"
+		return "the request was cancelled"
 	case http.StatusGatewayTimeout:
-		return "it was not done in the time that the request or the service allows"
+		return "the timeout of the request or of the service expired"
 	}
 	return err.Error()
 }
 
-// problem is an error as RFC 9457 has it.
+// problem is an error in the format of RFC 9457.
 type problem struct {
 	Type      string `json:"type"`
 	Title     string `json:"title"`
@@ -94,34 +94,36 @@ type problem struct {
 	RequestID string `json:"request_id,omitempty"`
 }
 
-// writeError writes an error in garb's own form.
+// writeError writes an error in the format of RFC 9457.
 func writeError(w http.ResponseWriter, r *http.Request, err error) {
 	err = cause(r.Context(), err)
-	status, kind := statusOf(err)
-	note(r.Context(), err)
-	hurry(w, status)
+	status, kind := errorStatus(err)
+	recordError(r.Context(), err)
+	setErrorHeaders(w, status)
 	writeJSON(w, "application/problem+json", status,
-		problem{"about:blank", titleOf(status), status, messageOf(err), kind, requestID(r.Context())})
+		problem{"about:blank", statusTitle(status), status, publicMessage(err), kind, requestID(r.Context())})
 }
 
-// writeBareError writes an error as the Open Inference Protocol and TensorFlow Serving do.
-func writeBareError(w http.ResponseWriter, r *http.Request, err error) {
+// writeProtocolError writes an error in the format of the Open Inference Protocol and of TensorFlow
+// Serving.
+func writeProtocolError(w http.ResponseWriter, r *http.Request, err error) {
 	err = cause(r.Context(), err)
-	status, _ := statusOf(err)
-	note(r.Context(), err)
-	hurry(w, status)
-	writeJSON(w, "application/json", status, map[string]string{"error": messageOf(err)})
+	status, _ := errorStatus(err)
+	recordError(r.Context(), err)
+	setErrorHeaders(w, status)
+	writeJSON(w, "application/json", status, map[string]string{"error": publicMessage(err)})
 }
 
-func titleOf(status int) string {
+// statusTitle returns the name of a status.
+func statusTitle(status int) string {
 	if status == statusClientGone {
 		return "Client Closed Request"
 	}
 	return http.StatusText(status)
 }
 
-// hurry tells clients when to come again, and lets connections go that are to be.
-func hurry(w http.ResponseWriter, status int) {
+// setErrorHeaders sets the headers that belong to a status: when to try again, and how to authenticate.
+func setErrorHeaders(w http.ResponseWriter, status int) {
 	switch status {
 	case http.StatusTooManyRequests:
 		w.Header().Set("Retry-After", "1")
@@ -133,7 +135,7 @@ func hurry(w http.ResponseWriter, status int) {
 	}
 }
 
-// writeJSON writes a value. A client that does not read is not our error.
+// writeJSON writes a value as JSON. It ignores errors of writing: the client has gone.
 func writeJSON(w http.ResponseWriter, contentType string, status int, v any) {
 	text, err := json.Marshal(v)
 	if err != nil {

@@ -2,31 +2,31 @@ package serve
 
 import "net/http"
 
-// Handler is everything that the service answers.
+// Handler returns the handler of all requests.
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
-	// Open to all, also where keys are asked for: what tells nothing, and the page, which
-	// sends a key.
-	mux.HandleFunc("GET /healthz", s.live)
-	mux.HandleFunc("GET /readyz", s.ready)
-	s.page(mux)
-	s.docs(mux)
+	// No API key is needed for what reveals nothing, nor for the page, which sends a key itself.
+	mux.HandleFunc("GET /healthz", s.handleLive)
+	mux.HandleFunc("GET /readyz", s.handleReady)
+	s.registerPage(mux)
+	s.registerDocs(mux)
 
-	mux.HandleFunc("POST /v1/classify", s.locked(s.classifyPictures))
-	mux.HandleFunc("GET /metrics", s.locked(s.metrics.handler))
-	s.tensorFlow(mux)
-	s.inference(mux)
-	return s.observed(missing(mux))
+	mux.HandleFunc("POST /v1/classify", s.requireKey(s.handleClassify))
+	mux.HandleFunc("GET /metrics", s.requireKey(s.metrics.handler))
+	s.registerTensorFlow(mux)
+	s.registerInference(mux)
+	return s.observe(handleMissing(mux))
 }
 
-// missing answers for addresses and methods that there are not, in our own form.
-func missing(mux *http.ServeMux) http.Handler {
+// handleMissing returns a handler that responds to unknown paths and methods with our own errors, and
+// passes all other requests on.
+func handleMissing(mux *http.ServeMux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if _, pattern := mux.Handler(r); pattern != "" {
 			mux.ServeHTTP(w, r)
 			return
 		}
-		// The mux knows whether another method would do, and says which.
+		// The mux knows whether the path has other methods, and which.
 		probe := &headerOnly{header: http.Header{}}
 		mux.ServeHTTP(probe, r)
 		if probe.status == http.StatusMethodNotAllowed {
@@ -38,7 +38,7 @@ func missing(mux *http.ServeMux) http.Handler {
 	})
 }
 
-// headerOnly takes an answer's status and header.
+// headerOnly records the status and header of a response.
 type headerOnly struct {
 	header http.Header
 	status int

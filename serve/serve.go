@@ -1,10 +1,10 @@
-// Package serve answers over HTTP: a page for people, and APIs for programs.
+// Package serve serves models over HTTP: with a web page for people, and APIs for programs.
 //
 //	request → limits, key → body, bounded → pictures → place in the queue → decode
 //	        → batch → logits → predictions → answer
 //
-// Decoding and inference are kept apart: so many pictures are decoded at a time, a model
-// computes so many batches at a time, and what waits between them is bounded.
+// Decoding and inference are separate: each has a limit on what is processed at a time, and the queue
+// between them is bounded.
 package serve
 
 import (
@@ -21,26 +21,26 @@ import (
 	"golang.org/x/net/netutil"
 )
 
-// Server is a service with its models open.
+// Server is a service with open models.
 type Server struct {
 	config  Config
 	models  *models
 	metrics *metrics
 	log     *slog.Logger
-	keys    *keys // nil lets everybody in
+	keys    *keys // nil if no API key is needed
 	tls     *certificate
-	traces  *tracer // nil without
+	traces  *tracer // nil if there is no endpoint
 	fetch   *fetcher
 	http    *http.Server
 
-	decoders chan struct{} // a token for each picture that may be decoded at a time
-	depth    atomic.Int64  // pictures under way
-	bodies   atomic.Int64  // bytes of the bodies under way
+	decoders chan struct{} // holds a token for each picture that is being decoded
+	depth    atomic.Int64  // pictures in progress
+	bodies   atomic.Int64  // bytes of all bodies in progress
 	stopping atomic.Bool
 }
 
-// New opens the models and prepares a service. log gets a record for each request, and
-// for what happens to models.
+// New opens the models and prepares a service. log gets a record for each request and for each change
+// of models.
 func New(c Config, open Opener, log *slog.Logger) (*Server, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("serve: %w", err)
@@ -80,22 +80,21 @@ func New(c Config, open Opener, log *slog.Logger) (*Server, error) {
 	s.http = &http.Server{
 		Handler: s.Handler(), Protocols: protocols,
 		ReadHeaderTimeout: c.HeaderTimeout, ReadTimeout: c.RequestTimeout, IdleTimeout: c.IdleTimeout,
-		// An answer may begin when the time for it ends, and has to be written.
+		// A response that begins just before the timeout still has to be written.
 		WriteTimeout: c.RequestTimeout + c.HeaderTimeout, MaxHeaderBytes: c.MaxHeaderBytes,
-		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug), // what strangers do wrong
+		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug), // mostly errors of clients
 	}
 	return s, nil
 }
 
-// OpenToAll reports whether anybody who reaches the port is let in, from other machines
-// too.
+// OpenToAll reports whether the service accepts requests from other machines without an API key.
 func (s *Server) OpenToAll(l net.Listener) bool {
 	a, ok := l.Addr().(*net.TCPAddr)
 	return ok && !a.IP.IsLoopback() && s.keys == nil
 }
 
-// Serve answers on a listener until ctx ends. Then it takes nothing new, lets what is
-// under way finish within the grace time, and returns nil if all of it did.
+// Serve serves requests on a listener until ctx ends. Then it refuses new requests, and lets those in
+// progress finish within the grace period. It returns nil if all of them did.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	l = netutil.LimitListener(l, s.config.MaxConnections)
 	work, end := context.WithCancelCause(context.Background())
@@ -126,10 +125,13 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	}
 	unwatch()
 	<-watched
-	return errors.Join(err, s.models.close(), s.traces.close())
+	s.models.close()
+	s.traces.close()
+	return err
 }
 
-// stop ends the service: not ready from now on, and what is under way has the grace time.
+// stop shuts the service down: it is not ready any more, and requests in progress get the grace
+// period. It calls end to cancel those that are left.
 func (s *Server) stop(end func()) error {
 	s.stopping.Store(true)
 	s.log.Info("stopping", "grace", s.config.Grace.String(), "pictures_under_way", s.depth.Load())
@@ -137,20 +139,24 @@ func (s *Server) stop(end func()) error {
 	defer cancel()
 	err := s.http.Shutdown(ctx)
 	if err != nil {
-		end() // their work stops, and they are told
+		end()
 		last, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		_ = s.http.Shutdown(last)
-		err = errors.Join(fmt.Errorf("serve: requests were still under way after the grace time of %v",
+		err = errors.Join(fmt.Errorf("serve: requests were still in progress after the grace period of %v",
 			s.config.Grace), s.http.Close())
 	}
 	return err
 }
 
-// Close ends a server that was never told to serve.
-func (s *Server) Close() error { return errors.Join(s.models.close(), s.traces.close()) }
+// Close closes a server on which Serve was not called.
+func (s *Server) Close() error {
+	s.models.close()
+	s.traces.close()
+	return nil
+}
 
-// admit takes places for n pictures, or refuses at once. release gives them back.
+// admit takes places in the queue for n pictures, or fails at once. release frees them.
 func (s *Server) admit(n int) (release func(), err error) {
 	if s.stopping.Load() {
 		s.metrics.count(rejected, "stopping")
@@ -164,12 +170,13 @@ func (s *Server) admit(n int) (release func(), err error) {
 	return func() { s.depth.Add(int64(-n)) }, nil
 }
 
-// live says that the process answers, ready that it takes requests.
-func (s *Server) live(w http.ResponseWriter, _ *http.Request) {
+// handleLive handles GET /healthz: the process responds.
+func (s *Server) handleLive(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, "application/json", http.StatusOK, map[string]string{"status": "ok"})
 }
 
-func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
+// handleReady handles GET /readyz: the service accepts requests.
+func (s *Server) handleReady(w http.ResponseWriter, r *http.Request) {
 	if s.stopping.Load() {
 		writeError(w, r, errStopping)
 		return

@@ -235,7 +235,8 @@ func try(ctx context.Context, method, url, contentType string, body []byte, head
 
 // white is a picture that the fake calls light.
 func white() []byte {
-	return []byte("GIF89a\x01\x00\x01\x00\x80\x01\x00\xff\xff\xff\x00\x00\x00,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;")
+	return []byte("GIF89a\x01\x00\x01\x00\x80\x01\x00\xff\xff\xff\x00\x00\x00," +
+		"\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;")
 }
 
 // pngOf is a PNG that claims a size and holds nothing.
@@ -323,6 +324,8 @@ func TestClassify(t *testing.T) {
 }
 
 // TestStatuses: what is wrong with a request, and what it is told.
+//
+//nolint:funlen // it is a table
 func TestStatuses(t *testing.T) {
 	r := start(t, &fake{}, func(c *Config) {
 		c.MaxPictures, c.MaxBodyBytes, c.BodyBudgetBytes, c.Limits.MaxBytes = 3, 64<<10, 1<<20, 32<<10
@@ -346,7 +349,8 @@ func TestStatuses(t *testing.T) {
 		{"empty", "", "", nil, 400, "not_a_picture", "empty"},
 		{"text", "", "image/jpeg", []byte("hello, this is no picture at all"), 400, "not_a_picture", "JPEG, PNG"},
 		{"huge GIF", "", "",
-			[]byte("GIF89a\xff\xff\xff\xff\x80\x00\x00\x00\x00\x00\xff\xff\xff,\x00\x00\x00\x00\xff\xff\xff\xff\x00\x02"), 413, "too_large", "65535"},
+			[]byte("GIF89a\xff\xff\xff\xff\x80\x00\x00\x00\x00\x00\xff\xff\xff," +
+				"\x00\x00\x00\x00\xff\xff\xff\xff\x00\x02"), 413, "too_large", "65535"},
 		{"huge WebP", "", "",
 			[]byte("RIFF\x1c\x00\x00\x00WEBPVP8L\x08\x00\x00\x00\x2f\xff\xff\xff\x0f\x00\x00\x00\x00\x00"), 413,
 			"too_large", "16384"},
@@ -366,9 +370,9 @@ func TestStatuses(t *testing.T) {
 		{"JSON of another kind", "", "application/json", []byte(`[1,2]`), 400, "bad_request", "JSON"},
 		{"wrong base64", "", "application/json", []byte(`{"picture":"!!!"}`), 400, "bad_request", "base64"},
 		{"address", "", "application/json", []byte(`{"url":"http://127.0.0.1/x.jpg"}`), 403, "forbidden",
-			"fetches no pictures"},
+			"does not fetch pictures"},
 		{"no boundary", "", "multipart/form-data", white(), 400, "bad_request", "boundary"},
-		{"broken form", "", four, fourBody[:len(fourBody)/2], 400, "bad_request", "broken"},
+		{"broken form", "", four, fourBody[:len(fourBody)/2], 400, "bad_request", "malformed"},
 		{"form of nothing", "", w.FormDataContentType(), []byte("--" + w.Boundary() + "--\r\n"), 400, "bad_request",
 			"picture"},
 		{"four pictures", "", four, fourBody, 413, "too_large", "3 pictures"},
@@ -395,8 +399,9 @@ func TestStatuses(t *testing.T) {
 		})
 	}
 	t.Run("10,000 fields", func(t *testing.T) {
-		r := start(t, &fake{}, nil)
-		if answer, text := post(t, r.url+"/v1/classify", w.FormDataContentType(), fields.Bytes()); answer.StatusCode != 413 {
+		fresh := start(t, &fake{}, nil)
+		answer, text := post(t, fresh.url+"/v1/classify", w.FormDataContentType(), fields.Bytes())
+		if answer.StatusCode != http.StatusRequestEntityTooLarge {
 			t.Errorf("%s\n%s", answer.Status, text)
 		}
 	})
@@ -440,10 +445,10 @@ type result struct {
 	header http.Header
 }
 
-func inBackground(ctx context.Context, url string, header ...string) chan result {
+func inBackground(ctx context.Context, url string) chan result {
 	done := make(chan result, 1)
 	go func() {
-		answer, text, err := try(ctx, http.MethodPost, url+"/v1/classify", "", white(), header...)
+		answer, text, err := try(ctx, http.MethodPost, url+"/v1/classify", "", white())
 		r := result{err: err, text: string(text)}
 		if err == nil {
 			r.status, r.header = answer.StatusCode, answer.Header
@@ -453,11 +458,11 @@ func inBackground(ctx context.Context, url string, header ...string) chan result
 	return done
 }
 
-// waitFor waits until something holds, for half a minute: on a busy machine even what is quick takes
-// seconds.
+// waitFor waits until something holds, for at least two minutes: on a busy machine even what is quick
+// takes seconds.
 func waitFor(t testing.TB, what string, holds func() bool) {
 	t.Helper()
-	for range 6000 {
+	for range 24000 {
 		if holds() {
 			return
 		}
@@ -503,11 +508,11 @@ func TestFull(t *testing.T) {
 	<-entered
 	under = append(under, inBackground(t.Context(), r.url))
 	waitFor(t, "two are under way", func() bool { return r.depth.Load() == 2 })
-	began := time.Now()
+	// It must not wait: the two others have their answers only after open.
 	answer, text := post(t, r.url+"/v1/classify", "", white())
 	if answer.StatusCode != 429 || answer.Header.Get("Retry-After") != "1" ||
-		!strings.Contains(string(text), `"kind":"full"`) || time.Since(began) > time.Second {
-		t.Errorf("%s after %v: %s", answer.Status, time.Since(began), text)
+		!strings.Contains(string(text), `"kind":"full"`) {
+		t.Errorf("%s: %s", answer.Status, text)
 	}
 	open()
 	for _, done := range under {
@@ -535,7 +540,8 @@ func TestLate(t *testing.T) {
 		}
 	}
 	for _, timeout := range []string{"soon", "-1", "NaN", "0"} {
-		if answer, text := post(t, r.url+"/v1/classify", "", white(), "X-Request-Timeout", timeout); answer.StatusCode != 400 {
+		if answer, text := post(t, r.url+"/v1/classify", "", white(), "X-Request-Timeout",
+			timeout); answer.StatusCode != 400 {
 			t.Errorf("%q: %s %s", timeout, answer.Status, text)
 		}
 	}
@@ -574,7 +580,7 @@ func TestGone(t *testing.T) {
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("the work ended with %v", err)
 		}
-	case <-time.After(5 * time.Second):
+	case <-time.After(2 * time.Minute):
 		t.Error("the work went on")
 	}
 	waitFor(t, "the log says 499", func() bool { return strings.Contains(r.log.String(), `"status":499`) })

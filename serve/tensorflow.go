@@ -8,21 +8,21 @@ import (
 	"strings"
 )
 
-// tensorFlow registers TensorFlow Serving's REST API: garb answers as a Keras classifier
-// behind it does, with the probabilities in the order of the classes. Clients that expect
-// nothing else get nothing else; the acceptance has a signature of its own.
-func (s *Server) tensorFlow(mux *http.ServeMux) {
-	mux.HandleFunc("GET /v1/models/{model}", s.bare(s.modelStatus))
-	mux.HandleFunc("GET /v1/models/{model}/versions/{version}", s.bare(s.modelStatus))
-	mux.HandleFunc("GET /v1/models/{model}/metadata", s.bare(s.modelSignature))
-	mux.HandleFunc("GET /v1/models/{model}/versions/{version}/metadata", s.bare(s.modelSignature))
-	// The last part is NAME:predict, and a ServeMux knows no wildcards in parts.
-	mux.HandleFunc("POST /v1/models/{model}", s.bare(s.predict))
-	mux.HandleFunc("POST /v1/models/{model}/versions/{version}", s.bare(s.predict))
+// registerTensorFlow registers TensorFlow Serving's REST API. Responses are those of a Keras classifier:
+// the probabilities in the order of the classes. The acceptance has its own signature, so that
+// existing clients are not affected.
+func (s *Server) registerTensorFlow(mux *http.ServeMux) {
+	mux.HandleFunc("GET /v1/models/{model}", s.protocolHandler(s.modelStatus))
+	mux.HandleFunc("GET /v1/models/{model}/versions/{version}", s.protocolHandler(s.modelStatus))
+	mux.HandleFunc("GET /v1/models/{model}/metadata", s.protocolHandler(s.modelSignature))
+	mux.HandleFunc("GET /v1/models/{model}/versions/{version}/metadata", s.protocolHandler(s.modelSignature))
+	// The last part is NAME:predict, and a wildcard of ServeMux is a whole part.
+	mux.HandleFunc("POST /v1/models/{model}", s.protocolHandler(s.predict))
+	mux.HandleFunc("POST /v1/models/{model}/versions/{version}", s.protocolHandler(s.predict))
 }
 
 func (s *Server) modelStatus(w http.ResponseWriter, r *http.Request) error {
-	v, release, err := s.acquireOf(r)
+	v, release, err := s.acquireRequested(r)
 	if err != nil {
 		return err
 	}
@@ -34,9 +34,8 @@ func (s *Server) modelStatus(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// Signatures, as TensorFlow Serving calls what a model can be asked: that of Keras models,
-// of values, one of pictures, and one with two outputs of models that judge. Values and
-// pictures may be sent under each name.
+// The signatures of a model: that of Keras models, which takes values, one that takes pictures, and for
+// a model with acceptance one with two outputs. Each accepts both values and pictures.
 const (
 	signatureValues     = "serving_default"
 	signaturePictures   = "serving_pictures"
@@ -44,7 +43,7 @@ const (
 )
 
 func (s *Server) modelSignature(w http.ResponseWriter, r *http.Request) error {
-	v, release, err := s.acquireOf(r)
+	v, release, err := s.acquireRequested(r)
 	if err != nil {
 		return err
 	}
@@ -80,7 +79,7 @@ func (s *Server) modelSignature(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// predict is POST …:predict.
+// predict handles POST …:predict.
 func (s *Server) predict(w http.ResponseWriter, r *http.Request) error {
 	last := "model"
 	if r.PathValue("version") != "" {
@@ -91,30 +90,30 @@ func (s *Server) predict(w http.ResponseWriter, r *http.Request) error {
 		return errNoRoute
 	}
 	r.SetPathValue(last, name)
-	return s.asked(w, r, func(v *version, body []byte) error {
-		q, err := s.expects(v).predictRequest(body)
+	return s.handleBody(w, r, func(v *version, body []byte) error {
+		q, err := s.inputSpec(v).parsePredictRequest(body)
 		if err != nil {
 			return err
 		}
-		answers, err := s.answers(r.Context(), v, q.batch)
+		answers, err := s.answerAll(r.Context(), v, q.inputs)
 		if err != nil {
 			return err
 		}
-		writeJSON(w, "application/json", http.StatusOK, q.answer(answers))
+		writeJSON(w, "application/json", http.StatusOK, q.response(answers))
 		return nil
 	})
 }
 
 // predictRequest is a request of TensorFlow Serving's API.
 type predictRequest struct {
-	batch      batch
-	columns    bool // "inputs", which are answered as "outputs", instead of "instances" and "predictions"
-	acceptance bool // whether it asks for the acceptance, too
+	inputs     inputs
+	columns    bool // "inputs" and "outputs" instead of "instances" and "predictions"
+	acceptance bool // the response has the acceptance too
 }
 
-// answer is what a request is answered. With two outputs, rows are objects that have a value
-// of each, and columns are an object that has all values of each.
-func (q predictRequest) answer(answers []*answer) map[string]any {
+// response returns the response to a request. With two outputs, each row is an object with a value of
+// each output, and columns are an object with all values of each output.
+func (q predictRequest) response(answers []*answer) map[string]any {
 	probabilities, acceptances, rows := make([][]float32, len(answers)), make([]float32, len(answers)),
 		make([]map[string]any, len(answers))
 	for i, a := range answers {
@@ -133,8 +132,8 @@ func (q predictRequest) answer(answers []*answer) map[string]any {
 	return map[string]any{"predictions": probabilities}
 }
 
-// signatures are the names that a model can be asked under.
-func (e expected) signatures() []string {
+// signatures returns the names of a model's signatures.
+func (e inputSpec) signatures() []string {
 	names := []string{signatureValues, signaturePictures}
 	if e.judges {
 		names = append(names, signatureAcceptance)
@@ -142,70 +141,70 @@ func (e expected) signatures() []string {
 	return names
 }
 
-// predictRequest reads a request, in rows ("instances") or in columns ("inputs"). Both are
-// an array of pictures here, but in columns it may have a name, and in rows each of its
-// elements.
-func (e expected) predictRequest(body []byte) (q predictRequest, err error) {
+// parsePredictRequest parses a request with rows ("instances") or columns ("inputs"). Both are an array
+// of pictures. The columns, or each of the rows, may be wrapped in an object with one member.
+func (e inputSpec) parsePredictRequest(body []byte) (q predictRequest, err error) {
 	v, err := parseJSON(body)
 	if err != nil {
 		return q, err
 	}
 	name := v.member("signature_name").text()
 	if name != "" && !slices.Contains(e.signatures(), name) {
-		return q, fmt.Errorf("%w: there is no signature %.40q; there are %s", errBadRequest, name,
+		return q, fmt.Errorf("%w: there is no signature %.40q; the signatures are %s", errBadRequest, name,
 			strings.Join(e.signatures(), ", "))
 	}
 	q.acceptance = name == signatureAcceptance
 	all, columns := v.member("instances"), v.member("inputs")
 	switch {
 	case (all == nil) == (columns == nil):
-		return q, fmt.Errorf(`%w: its JSON has either "instances" or "inputs"`, errBadRequest)
+		return q, fmt.Errorf(`%w: the JSON must have either "instances" or "inputs"`, errBadRequest)
 	case all == nil:
-		q.columns, all = true, columns.unnamed()
+		q.columns, all = true, columns.unwrap()
 	}
-	q.batch, err = e.instances(all)
+	q.inputs, err = e.parseInstances(all)
 	return q, err
 }
 
-// instances reads an array of pictures, or of values.
-func (e expected) instances(all value) (b batch, err error) {
+// parseInstances parses an array of pictures or of values.
+func (e inputSpec) parseInstances(all jsonValue) (in inputs, err error) {
 	if !all.is('[') {
-		return b, errInstances
+		return in, errInstances
 	}
 	for instance := range all.elements() {
-		if err := e.few(len(b.pictures) + len(b.values)/e.spec.ValueCount() + 1); err != nil {
-			return batch{}, err
+		if err = e.checkCount(len(in.pictures) + len(in.values)/e.spec.ValueCount() + 1); err != nil {
+			return inputs{}, err
 		}
-		instance = instance.unnamed()
+		instance = instance.unwrap()
 		text := instance.member("b64")
 		switch {
-		case instance.is('[') && b.pictures == nil:
-			values, err := instance.numbers(e.shape()...)
-			if err != nil {
-				return batch{}, err
+		case instance.is('[') && in.pictures == nil:
+			var values []float32
+			if values, err = instance.numbers(e.shape()...); err != nil {
+				return inputs{}, err
 			}
-			b.values = append(b.values, values...)
-		case text.is('"') && b.values == nil:
-			data, err := decodeBase64(text.text())
-			if err != nil {
-				return batch{}, err
+			in.values = append(in.values, values...)
+		case text.is('"') && in.values == nil:
+			var data []byte
+			if data, err = decodeBase64(text.text()); err != nil {
+				return inputs{}, err
 			}
-			b.pictures = append(b.pictures, sent{data: data})
+			in.pictures = append(in.pictures, upload{data: data})
 		default:
-			return batch{}, errInstances
+			return inputs{}, errInstances
 		}
 	}
-	if b.pictures == nil && b.values == nil {
-		return b, errInstances
+	if in.pictures == nil && in.values == nil {
+		return in, errInstances
 	}
-	return b, nil
+	return in, nil
 }
 
-var errInstances = fmt.Errorf(`%w: its "instances" or "inputs" are an array of pictures, {"b64": …} each, or of values, of shape [height width 3] each`, errBadRequest)
+var errInstances = fmt.Errorf(`%w: "instances" or "inputs" must be an array of pictures, each {"b64": …}, or of `+
+	`values, each of shape [height width 3]`, errBadRequest)
 
-// unnamed is the value of an object that gives it a name, such as {"picture": …}, and a
-// value without one as it is. Any name will do: clients may keep theirs.
-func (v value) unnamed() value {
+// unwrap returns the value of an object with one member of any name, such as {"picture": …}. It returns
+// other values, and {"b64": …}, as they are.
+func (v jsonValue) unwrap() jsonValue {
 	count, last := 0, v
 	for name, m := range v.members() {
 		if name == "b64" {

@@ -19,8 +19,8 @@ import (
 	"garb/model"
 )
 
-// traceparent is the W3C's header of that name, "00-TRACE-SPAN-FLAGS": whose work a
-// request is a part of. Our own part of it is a span with a number of its own.
+// traceparent is the content of the W3C header "00-TRACE-SPAN-FLAGS": the trace that a request belongs
+// to, the client's span, and the identifier of our own span.
 type traceparent struct{ trace, parent, span string }
 
 func parseTraceparent(header string) traceparent {
@@ -43,14 +43,14 @@ func randomHex(bytes int) string {
 	return hex.EncodeToString(b)
 }
 
-// sound reports whether the client named a trace.
-func (t traceparent) sound() bool { return t.trace != "" }
+// isSet reports whether the client sent a valid trace.
+func (t traceparent) isSet() bool { return t.trace != "" }
 
 func (t traceparent) traceID() string { return t.trace }
 
-// tracer sends a span for each request to a collector, in the JSON form of OTLP over
-// HTTP (opentelemetry-proto, trace/v1), some at a time. When the collector is slow or
-// away, spans are dropped: requests never wait for it.
+// tracer sends a span for each request to a collector, in batches, as OTLP over HTTP in JSON
+// (opentelemetry-proto, trace/v1). When the collector is slow or unreachable, spans are dropped:
+// requests never wait for it.
 type tracer struct {
 	endpoint string
 	client   *http.Client
@@ -59,7 +59,7 @@ type tracer struct {
 	done     sync.WaitGroup
 }
 
-// span is a request in OTLP's words.
+// span is the OTLP span of a request.
 type span struct {
 	TraceID    string      `json:"traceId"`
 	SpanID     string      `json:"spanId"`
@@ -81,10 +81,10 @@ type attribute struct {
 	Value map[string]any `json:"value"`
 }
 
-// Of OTLP: the kind of spans of a server, and the status of failed ones.
+// Enumerations of OTLP.
 const (
-	spanServer  = 2
-	statusError = 2
+	spanServer  = 2 // SPAN_KIND_SERVER
+	statusError = 2 // STATUS_CODE_ERROR
 )
 
 const (
@@ -94,24 +94,24 @@ const (
 	spanTimeout  = 5 * time.Second
 )
 
-// newTracer begins to send. endpoint is a collector's address; without a path, OTLP's
-// own is added.
+// newTracer starts a tracer. endpoint is the collector's URL; a missing path becomes the standard one
+// of OTLP.
 func newTracer(endpoint string, log *slog.Logger) (*tracer, error) {
 	u, err := url.Parse(endpoint)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, fmt.Errorf("traces: %q is no http or https address", endpoint)
+		return nil, fmt.Errorf("traces: %q is not an http or https URL", endpoint)
 	}
 	if u.Path == "" || u.Path == "/" {
 		u.Path = "/v1/traces"
 	}
 	t := &tracer{endpoint: u.String(), client: &http.Client{Timeout: spanTimeout}, log: log,
 		spans: make(chan span, spanQueue)}
-	t.done.Go(t.run)
+	t.done.Go(t.sendSpans)
 	return t, nil
 }
 
-// add takes a request that was answered in the time that it took.
-func (t *tracer) add(r *request, route string, status int, took time.Duration) {
+// add queues the span of a request that has just been answered.
+func (t *tracer) add(r *requestInfo, route string, status int, took time.Duration) {
 	if t == nil {
 		return
 	}
@@ -141,8 +141,8 @@ func (t *tracer) add(r *request, route string, status int, took time.Duration) {
 
 func nanoseconds(t time.Time) string { return strconv.FormatInt(t.UnixNano(), 10) }
 
-// run sends what has come, every so often, until close.
-func (t *tracer) run() {
+// sendSpans sends the queued spans at intervals until close.
+func (t *tracer) sendSpans() {
 	tick := time.NewTicker(spanInterval)
 	defer tick.Stop()
 	var batch []span
@@ -184,23 +184,22 @@ func (t *tracer) send(batch []span) {
 	r.Header.Set("Content-Type", "application/json")
 	a, err := t.client.Do(r)
 	if err != nil {
-		t.log.Warn("traces were not sent", "spans", len(batch), "error", err.Error())
+		t.log.Warn("traces could not be sent", "spans", len(batch), "error", err.Error())
 		return
 	}
 	defer a.Body.Close()
 	_, _ = io.Copy(io.Discard, io.LimitReader(a.Body, 1<<20))
 	if a.StatusCode >= 300 {
-		t.log.Warn("traces were not taken", "spans", len(batch), "status", a.Status)
+		t.log.Warn("the collector refused traces", "spans", len(batch), "status", a.Status)
 	}
 }
 
-// close sends what is left.
-func (t *tracer) close() error {
+// close sends the remaining spans and stops the tracer.
+func (t *tracer) close() {
 	if t == nil {
-		return nil
+		return
 	}
 	close(t.spans)
 	t.done.Wait()
 	t.client.CloseIdleConnections()
-	return nil
 }

@@ -48,7 +48,7 @@ func ExampleFile() {
 	defer os.RemoveAll(folder)
 	path := filepath.Join(folder, "head.safetensors")
 	weights := tensor.Map{"inner/kernel": tensor.New(64, 32), "inner/bias": tensor.New(32)}
-	if err := tensor.WriteFile(path, nil, weights, tensor.Float32); err != nil {
+	if err = tensor.WriteFile(path, nil, weights, tensor.Float32); err != nil {
 		fmt.Println(err)
 		return
 	}
@@ -117,4 +117,21 @@ func ExampleFormatError() {
 	var format *tensor.FormatError
 	fmt.Println(errors.As(err, &format))
 	// Output: true
+}
+
+// What a file takes by the type of its values: int8 keeps a scale for each output besides.
+func ExampleDType() {
+	weights := tensor.Map{"classifier/kernel": tensor.New(1280, 1000)}
+	for _, dtype := range []tensor.DType{tensor.Float32, tensor.Float16, tensor.Int8} {
+		var file bytes.Buffer
+		if err := tensor.Write(&file, nil, weights, dtype); err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Printf("%s: %.1f MB\n", dtype, float64(file.Len())/1e6)
+	}
+	// Output:
+	// F32: 5.1 MB
+	// F16: 2.6 MB
+	// I8: 1.3 MB
 }

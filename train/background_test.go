@@ -101,7 +101,7 @@ func TestBackgroundsSayWhatIsWrong(t *testing.T) {
 	}
 	c.Masks = t.TempDir()
 	write(t, filepath.Join(c.Masks, "elsewhere.png"), image.NewGray(image.Rect(0, 0, 40, 40)))
-	if err := fails(c); !strings.Contains(err.Error(), "no training picture has a mask") {
+	if err := fails(c); !strings.Contains(err.Error(), "has no mask of a training picture") {
 		t.Errorf("masks of other pictures: %v", err)
 	}
 	c = pastingConfig(t, data)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"path/filepath"
+	"slices"
 
 	"garb/backbone"
 	"garb/evaluate"
@@ -13,19 +14,19 @@ import (
 	"garb/tensor"
 )
 
-// checkpoint writes the model as it is, as
+// saveCheckpoint writes the current model to
 // checkpoints/NAME_{epoch:02d}_{val_accuracy:.3f}.safetensors.
-func (r *run) checkpoint(ctx context.Context, e Epoch, validation *validated) error {
+func (r *run) saveCheckpoint(ctx context.Context, e Epoch, validation *measurement) error {
 	c := r.Config
-	acceptance, detector, err := r.acceptance(ctx, validation)
+	acceptance, detector, err := r.fitAcceptance(ctx, validation)
 	if err != nil {
 		return err
 	}
-	logits := rows(validation.logits, len(r.classes))
+	logits := cutRows(validation.logits, len(r.classes))
 	description := model.Description{
 		Format: model.FormatVersion, Architecture: c.Backbone, BackboneDigest: r.digest, Classes: r.classes,
 		Preprocessing: c.Preprocessing, Head: c.head(),
-		Temperature: evaluate.Temperature(logits, labels(r.validation)),
+		Temperature: evaluate.Temperature(logits, sampleLabels(r.validation)),
 		Acceptance:  acceptance,
 		Training: &model.Training{
 			Garb: model.Version, DataDigest: r.Data,
@@ -36,10 +37,10 @@ func (r *run) checkpoint(ctx context.Context, e Epoch, validation *validated) er
 		},
 	}
 	r.describeOwn(&description)
-	if err := r.fitCoverage(&description, logits); err != nil {
+	if err = r.fitCoverage(&description, logits); err != nil {
 		return err
 	}
-	tensors, err := r.tensors()
+	tensors, err := r.modelTensors()
 	if err != nil {
 		return err
 	}
@@ -52,14 +53,15 @@ func (r *run) checkpoint(ctx context.Context, e Epoch, validation *validated) er
 	return m.Save(filepath.Join(c.Out, "checkpoints", name), tensor.Float32)
 }
 
-// describeOwn gives a model on a backbone that is none of garb's its network.
+// describeOwn adds the network's layers to the description of a model whose backbone is not one of
+// garb's.
 func (r *run) describeOwn(m *model.Description) {
 	if r.architecture.Name != backbone.OwnName {
 		return
 	}
 	outputs, spec := r.outputs(), m.Preprocessing
 	if r.Config.Binary {
-		outputs = 2 // see twoClasses
+		outputs = 2 // see addFirstClass
 	}
 	m.FeaturesAt = len(r.architecture.Features(spec.Height, spec.Width).Layers()) - 1
 	m.Network = m.Head.NetworkGraph(r.architecture, spec.Height, spec.Width, outputs, 0).Layers()
@@ -73,14 +75,14 @@ func (r *run) testCount() int {
 	return len(r.test.set.Samples)
 }
 
-// tensors are those of the model's file.
-func (r *run) tensors() (tensor.Map, error) {
+// modelTensors returns the tensors of the model's file.
+func (r *run) modelTensors() (tensor.Map, error) {
 	spec := r.Config.Preprocessing
 	params := r.graph.Params()
 	if r.frozen && r.digest == "" { // a model on a backbone that others do not have
 		params = append(r.architecture.Features(spec.Height, spec.Width).Params(), params...)
 	}
-	kept, err := r.kept()
+	kept, err := r.keptWeights()
 	if err != nil {
 		return nil, err
 	}
@@ -94,14 +96,14 @@ func (r *run) tensors() (tensor.Map, error) {
 		m[p.Name] = t
 	}
 	if r.Config.Binary {
-		twoClasses(m)
+		addFirstClass(m)
 	}
 	return m, nil
 }
 
-// twoClasses gives a network of one unit a second, for the first class, whose logit
+// addFirstClass adds to the classifier of a binary network a unit for the first class, whose logit
 // is always 0: the softmax of (0, z) is (1−σ(z), σ(z)).
-func twoClasses(m tensor.Map) {
+func addFirstClass(m tensor.Map) {
 	kernel, bias := backbone.ClassifierName+"/kernel", backbone.ClassifierName+"/bias"
 	one := m[kernel]
 	two := tensor.New(one.Shape[0], 2)
@@ -111,16 +113,13 @@ func twoClasses(m tensor.Map) {
 	m[kernel], m[bias] = two, tensor.FromSlice([]float32{0, m[bias].Data[0]}, 2)
 }
 
-// rows cuts logits into those of each picture.
-func rows(logits []float32, classes int) [][]float32 {
-	var all [][]float32
-	for low := 0; low < len(logits); low += classes {
-		all = append(all, logits[low:][:classes])
-	}
-	return all
+// cutRows cuts values into rows of the given length.
+func cutRows(values []float32, length int) [][]float32 {
+	return slices.Collect(slices.Chunk(values, length))
 }
 
-func labels(s split) []int {
+// sampleLabels returns the label of each picture of a split.
+func sampleLabels(s split) []int {
 	all := make([]int, len(s.set.Samples))
 	for i, sample := range s.set.Samples {
 		all[i] = sample.Label

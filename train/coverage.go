@@ -7,8 +7,8 @@ import (
 	"garb/model"
 )
 
-// checkCoverage reports a validation split that is too small for the prediction sets that
-// the run is to fit, before anything is trained. The error wraps *conformal.TooFewError.
+// checkCoverage checks before training that there are enough validation pictures to fit the
+// prediction sets. The error wraps *conformal.TooFewError.
 func (r *run) checkCoverage() error {
 	coverage := r.Config.Coverage
 	have, need := len(r.validation.set.Samples), conformal.Needed(coverage)
@@ -18,8 +18,8 @@ func (r *run) checkCoverage() error {
 	return fmt.Errorf("training: validation: %w", &conformal.TooFewError{Coverage: coverage, Have: have, Need: need})
 }
 
-// fitCoverage gives a model the rule of its prediction sets, if the run asks for one, by
-// the logits of the validation pictures. The model has its temperature already.
+// fitCoverage fits the rule of the model's prediction sets on the logits of the validation pictures,
+// if Config.Coverage is set. The model's temperature must be set already.
 func (r *run) fitCoverage(m *model.Description, logits [][]float32) error {
 	if r.Config.Coverage == 0 {
 		return nil
@@ -28,7 +28,7 @@ func (r *run) fitCoverage(m *model.Description, logits [][]float32) error {
 	for i, row := range logits {
 		probabilities[i] = m.Probabilities(row)
 	}
-	rule, err := conformal.Fit(probabilities, labels(r.validation), r.Config.Coverage)
+	rule, err := conformal.Fit(probabilities, sampleLabels(r.validation), r.Config.Coverage)
 	if err != nil {
 		return fmt.Errorf("prediction sets: %w", err)
 	}

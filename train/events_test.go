@@ -25,10 +25,10 @@ func TestTensorBoard(t *testing.T) {
 	c.Out, c.TensorBoard = filepath.Join(t.TempDir(), "run"), true
 	path := filepath.Join(c.Out, eventFolder, eventFile)
 	// What an earlier run left in the folder is none of this one's.
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+	if err = os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := tfevents.Append(path, tfevents.Event{Step: 1, Scalars: []tfevents.Scalar{{Tag: "loss/train",
+	if err = tfevents.Append(path, tfevents.Event{Step: 1, Scalars: []tfevents.Scalar{{Tag: "loss/train",
 		Value: 99}}}); err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +43,7 @@ func TestTensorBoard(t *testing.T) {
 	}
 	// Killed as it wrote the second event.
 	whole := file(t, path)
-	if err := os.WriteFile(path, whole[:len(whole)-3], 0o644); err != nil {
+	if err = os.WriteFile(path, whole[:len(whole)-3], 0o644); err != nil {
 		t.Fatal(err)
 	}
 	result, err := Resume(t.Context(), c, Progress{})
@@ -58,7 +58,28 @@ func TestTensorBoard(t *testing.T) {
 	if err != nil || len(events) != 4 {
 		t.Fatalf("%d events, %v", len(events), err)
 	}
-	for i, e := range state.History {
+	checkEvents(t, state.History, events)
+	if got, want := file(t, result.Checkpoint), file(t, plain.Checkpoint); !bytes.Equal(got, want) {
+		t.Error("the model is another with the setting")
+	}
+
+	// Asked for later, the file has what was before too.
+	if err = os.RemoveAll(filepath.Dir(path)); err != nil {
+		t.Fatal(err)
+	}
+	c.Epochs = 5
+	if _, err = Resume(t.Context(), c, Progress{}); err != nil {
+		t.Fatal(err)
+	}
+	if events, err = tfevents.Read(path); err != nil || len(events) != 5 {
+		t.Errorf("%d events, %v", len(events), err)
+	}
+}
+
+// checkEvents compares events with the history that they were written from.
+func checkEvents(t *testing.T, history []Epoch, events []tfevents.Event) {
+	t.Helper()
+	for i, e := range history {
 		figures := map[string]float64{}
 		for _, s := range events[i].Scalars {
 			figures[s.Tag] = s.Value
@@ -74,20 +95,5 @@ func TestTensorBoard(t *testing.T) {
 		if events[i].Step != int64(e.Epoch) || len(figures) != 5 {
 			t.Errorf("event %d: step %d, %v", i, events[i].Step, figures)
 		}
-	}
-	if got, want := file(t, result.Checkpoint), file(t, plain.Checkpoint); !bytes.Equal(got, want) {
-		t.Error("the model is another with the setting")
-	}
-
-	// Asked for later, the file has what was before too.
-	if err := os.RemoveAll(filepath.Dir(path)); err != nil {
-		t.Fatal(err)
-	}
-	c.Epochs = 5
-	if _, err := Resume(t.Context(), c, Progress{}); err != nil {
-		t.Fatal(err)
-	}
-	if events, err = tfevents.Read(path); err != nil || len(events) != 5 {
-		t.Errorf("%d events, %v", len(events), err)
 	}
 }

@@ -16,6 +16,7 @@ import (
 
 	"garb/backbone"
 	"garb/dataset"
+	"garb/evaluate"
 	"garb/mislabel"
 	"garb/model"
 	"garb/train"
@@ -46,37 +47,39 @@ func drawPictures(folder string, colours map[string]color.RGBA) {
 	}
 }
 
-// small returns settings of a training of a second: a small network on small pictures of red and
-// blue, in a temporary folder.
-func small() (c train.Config, remove func()) {
+// drawings makes a temporary folder with 20 red and 20 blue pictures in data, and garb's cache in
+// home until it is removed.
+func drawings() (folder string, remove func()) {
 	folder, err := os.MkdirTemp("", "train")
 	if err != nil {
 		log.Fatal(err)
 	}
-	drawPictures(filepath.Join(folder, "data"), map[string]color.RGBA{"red": {R: 255, A: 255}, "blue": {B: 255, A: 255}})
-	a, err := backbone.Lookup("small-cnn")
-	if err != nil {
-		log.Fatal(err)
-	}
-	c = train.Default()
-	c.Data, c.Out = filepath.Join(folder, "data"), filepath.Join(folder, "run")
-	c.Backbone, c.FineTune, c.Preprocessing = a.Name, "all", a.Spec
-	c.Preprocessing.Width, c.Preprocessing.Height = 24, 24
-	c.Epochs, c.Batch = 3, 4
-	c.Acceptance = "none"
+	colours := map[string]color.RGBA{"red": {R: 255, A: 255}, "blue": {B: 255, A: 255}}
+	drawPictures(filepath.Join(folder, "data"), colours)
 	home := os.Getenv("GARB_HOME")
 	os.Setenv("GARB_HOME", filepath.Join(folder, "home"))
-	return c, func() {
+	return folder, func() {
 		os.Setenv("GARB_HOME", home)
 		os.RemoveAll(folder)
 	}
 }
 
 // A run trains a classifier on a folder of pictures and keeps its best epoch, which answers like
-// any other model.
+// any other model. Here a small network learns to tell red pictures from blue ones.
 func ExampleRun() {
-	config, remove := small() // a small network, red and blue pictures
+	folder, remove := drawings()
 	defer remove()
+	network, err := backbone.Lookup("small-cnn")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	config := train.Default()
+	config.Data, config.Out = filepath.Join(folder, "data"), filepath.Join(folder, "run")
+	config.Backbone, config.FineTune = network.Name, train.FineTune{All: true} // it is not pretrained
+	config.Preprocessing = network.Spec
+	config.Preprocessing.Width, config.Preprocessing.Height = 24, 24
+	config.Epochs, config.Batch = 3, 4
 	ctx := context.Background()
 	result, err := train.Run(ctx, config, train.Progress{})
 	if err != nil {
@@ -99,6 +102,21 @@ func ExampleRun() {
 	// Output:
 	// 3 epochs, 6 of 6 test pictures are right
 	// blue
+}
+
+// small returns the settings of ExampleRun, without an acceptance.
+func small() (c train.Config, remove func()) {
+	folder, remove := drawings()
+	network, err := backbone.Lookup("small-cnn")
+	if err != nil {
+		log.Fatal(err)
+	}
+	c = train.Default()
+	c.Data, c.Out = filepath.Join(folder, "data"), filepath.Join(folder, "run")
+	c.Backbone, c.FineTune, c.Preprocessing = network.Name, train.FineTune{All: true}, network.Spec
+	c.Preprocessing.Width, c.Preprocessing.Height = 24, 24
+	c.Epochs, c.Batch, c.Acceptance = 3, 4, "none"
+	return c, remove
 }
 
 // A program watches a run by functions that are called as it goes.
@@ -163,7 +181,7 @@ func ExampleSource() {
 	config.Other = []train.Source{{Path: other, Weight: 1}}
 	config.Acceptance, config.Refusal, config.Epochs = "class", "neither red nor blue", 5
 	ctx := context.Background()
-	if _, err := train.Run(ctx, config, train.Progress{}); err != nil {
+	if _, err = train.Run(ctx, config, train.Progress{}); err != nil {
 		fmt.Println(err)
 		return
 	}
@@ -359,4 +377,59 @@ func ExampleChoices() {
 	// Output:
 	// [adam adamw sgd]
 	// [constant step cosine one-cycle]
+}
+
+// With BalanceSampling the pictures of a rare class are shown as often as those of a common one.
+func ExampleConfig() {
+	config, remove := small()
+	defer remove()
+	for i := range 14 { // of 20 blue pictures six are left
+		if err := os.Remove(filepath.Join(config.Data, "blue", fmt.Sprintf("%02d.png", i))); err != nil {
+			fmt.Println(err)
+			return
+		}
+	}
+	config.BalanceSampling = 1
+	result, err := train.Run(context.Background(), config, train.Progress{
+		Data: func(d *dataset.Data, s *dataset.Splits) {
+			counts := make([]int, len(d.Classes))
+			for _, sample := range s.Train.Samples {
+				counts[sample.Label]++
+			}
+			fmt.Println(d.Classes, counts)
+		},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(result.TestRight, "of", result.TestCount, "test pictures are right")
+	// Output:
+	// [blue red] [4 14]
+	// 4 of 4 test pictures are right
+}
+
+// A run keeps its history, its best checkpoint and a page that shows how the model does.
+func ExampleResult() {
+	config, remove := small()
+	defer remove()
+	result, err := train.Run(context.Background(), config, train.Progress{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	curves, err := evaluate.ReadCurves(config.Out)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(len(curves), "epochs, the loss falls:", curves[2].Loss < curves[0].Loss)
+	for _, path := range []string{result.Checkpoint, result.Report} {
+		_, err := os.Stat(path)
+		fmt.Println(filepath.Ext(path), err == nil)
+	}
+	// Output:
+	// 3 epochs, the loss falls: true
+	// .safetensors true
+	// .html true
 }

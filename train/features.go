@@ -11,15 +11,16 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/gofrs/flock"
+
 	"garb/dataset"
 	"garb/model"
 	"garb/tensor"
 	"garb/weights"
 )
 
-// cache keeps feature vectors between runs, in one file for each backbone and
-// preprocessing: a vector depends on these and on the picture's bytes, by whose
-// digest it is kept.
+// cache keeps feature vectors between runs, in one file for each backbone and preprocessing, by
+// the digest of the picture's bytes.
 type cache struct {
 	path    string
 	count   int // of values in a vector
@@ -28,8 +29,8 @@ type cache struct {
 	changed bool
 }
 
-// openCache opens the cache of a backbone and preprocessing. A file that cannot be
-// read is no loss: the features are computed again.
+// openCache opens the cache of a backbone and preprocessing. It ignores a file that cannot be read:
+// the features are computed again.
 func openCache(e *model.Extractor, weightsDigest string) (*cache, error) {
 	home, err := weights.Home()
 	if err != nil {
@@ -44,19 +45,26 @@ func openCache(e *model.Extractor, weightsDigest string) (*cache, error) {
 		path:  filepath.Join(home, "features", fmt.Sprintf("%x.safetensors", key[:8])),
 		count: e.FeatureCount(), vectors: map[string][]float32{},
 	}
+	c.addStored()
+	return c, nil
+}
+
+// addStored adds the vectors of the file to those in memory.
+func (c *cache) addStored() {
 	f, err := tensor.ReadFile(c.path)
 	if err != nil {
-		return c, nil
+		return
 	}
 	all, err := f.Tensor("features")
 	digests := strings.Fields(f.Metadata["digests"])
 	if err != nil || len(all.Data) != len(digests)*c.count {
-		return c, nil
+		return
 	}
 	for i, d := range digests {
-		c.vectors[d] = all.Data[i*c.count:][:c.count]
+		if _, ok := c.vectors[d]; !ok {
+			c.vectors[d] = all.Data[i*c.count:][:c.count]
+		}
 	}
-	return c, nil
 }
 
 func (c *cache) get(digest string) ([]float32, bool) {
@@ -72,7 +80,8 @@ func (c *cache) put(digest string, v []float32) {
 	c.vectors[digest], c.changed = v, true
 }
 
-// save writes the cache, if there is anything new.
+// save writes the cache if it has new vectors, together with those that other processes have
+// written since it was opened.
 func (c *cache) save() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -82,6 +91,12 @@ func (c *cache) save() error {
 	if err := os.MkdirAll(filepath.Dir(c.path), 0o755); err != nil {
 		return err
 	}
+	lock := flock.New(c.path + lockFile)
+	if err := lock.Lock(); err != nil {
+		return fmt.Errorf("locking the cache of features: %w", err)
+	}
+	defer lock.Unlock()
+	c.addStored()
 	all := tensor.New(len(c.vectors), c.count)
 	digests := make([]string, 0, len(c.vectors))
 	for d, v := range c.vectors {
@@ -89,13 +104,12 @@ func (c *cache) save() error {
 		digests = append(digests, d)
 	}
 	c.changed = false
-	return tensor.WriteFile(c.path, map[string]string{"digests": strings.Join(digests, " ")},
-		tensor.Map{"features": all},
-		tensor.Float32)
+	metadata := map[string]string{"digests": strings.Join(digests, " ")}
+	return tensor.WriteFile(c.path, metadata, tensor.Map{"features": all}, tensor.Float32)
 }
 
-// of returns the feature vector of an encoded picture.
-func (c *cache) of(ctx context.Context, e *model.Extractor, data []byte, digest string) ([]float32, error) {
+// embed returns the feature vector of an encoded picture, from the cache if it has it.
+func (c *cache) embed(ctx context.Context, e *model.Extractor, data []byte, digest string) ([]float32, error) {
 	if vector, ok := c.get(digest); ok {
 		return vector, nil
 	}
@@ -106,16 +120,17 @@ func (c *cache) of(ctx context.Context, e *model.Extractor, data []byte, digest 
 	return vector, err
 }
 
-// compute returns the feature vectors of the pictures of a set that can be read, on
-// all cores, with that set. done is called for each picture.
-func compute(ctx context.Context, e *model.Extractor, c *cache, set *dataset.Set, tally *dataset.Tally,
-	done func()) (vectors, *dataset.Set, scan, error) {
-	kept, s, err := scanned(ctx, set, e.Limits(), tally, done, func(data []byte, digest string) error {
-		_, err := c.of(ctx, e, data, digest)
+// computeFeatures returns the feature vectors of the pictures of a set that can be read, and the set
+// of these pictures. done is called for each picture.
+func computeFeatures(
+	ctx context.Context, e *model.Extractor, c *cache, set *dataset.Set, tally *dataset.Tally, done func(),
+) (vectors, *dataset.Set, scanResult, error) {
+	kept, s, err := scanPictures(ctx, set, e.Limits(), tally, done, func(data []byte, digest string) error {
+		_, err := c.embed(ctx, e, data, digest)
 		return err
 	})
-	// What was computed before an interruption is kept for the next run.
-	if err := errors.Join(err, c.save()); err != nil {
+	// The vectors computed before an interruption are saved for the next run.
+	if err = errors.Join(err, c.save()); err != nil {
 		return nil, nil, s, err
 	}
 	var v vectors

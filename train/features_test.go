@@ -25,7 +25,7 @@ func TestComputeTakesWhatIsKept(t *testing.T) {
 	}
 	mark := slices.Repeat([]float32{42}, kept.count)
 	kept.put(fmt.Sprintf("%x", sha256.Sum256(file(t, set.Samples[1].Path))), mark)
-	found, _, _, err := compute(t.Context(), e, kept, set, &dataset.Tally{}, func() {})
+	found, _, _, err := computeFeatures(t.Context(), e, kept, set, &dataset.Tally{}, func() {})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,31 +9,30 @@ import (
 	"garb/model"
 )
 
-// FeatureSet is the pictures of a set that can be read, with their features.
+// FeatureSet holds the pictures of a set that can be read, and their features.
 type FeatureSet struct {
 	Set     *dataset.Set
 	Vectors [][]float32 // of each sample of Set
 	Digests []string    // SHA-256 of each sample's file, in hexadecimal
 }
 
-// Features computes the features that the backbone of c gives, with its weights and
-// preprocessing, for the pictures of a set, on all cores. They come from the cache of
-// features where an earlier call or training computed them. c's other settings do not
-// matter. tally counts the pictures that cannot be read. done, if not nil, is called for
-// each picture, from several goroutines. Errors are about the backbone or its weights,
-// ctx's, or say that no picture can be read.
+// Features computes the features of a set's pictures by the backbone of c, with its weights and
+// preprocessing, on all cores; c's other settings do not matter. Features that an earlier call or
+// run computed come from the cache. tally counts the pictures that cannot be read. done, if not
+// nil, is called for each picture, from several goroutines. It returns ctx's error, and an error if
+// the backbone or its weights cannot be used or no picture can be read.
 func Features(
 	ctx context.Context, c Config, set *dataset.Set, tally *dataset.Tally, done func(),
 ) (*FeatureSet, error) {
-	r := &run{position: position{Config: c}, frozen: true}
+	r := &run{runState: runState{Config: c}, frozen: true}
 	var err error
 	if r.architecture, err = c.architecture(); err != nil {
 		return nil, err
 	}
-	if c.scratch() {
-		return nil, fmt.Errorf("%s has no pretrained weights: its features say nothing", c.Backbone)
+	if c.startsFromScratch() {
+		return nil, fmt.Errorf("%s has no pretrained weights: its features are random", c.Backbone)
 	}
-	if err := r.openWeights(); err != nil {
+	if err = r.openWeights(); err != nil {
 		return nil, err
 	}
 	// One thread each: there are many pictures.
@@ -48,16 +47,16 @@ func Features(
 	if done == nil {
 		done = func() {}
 	}
-	v, kept, found, err := compute(ctx, e, cached, set, tally, done)
+	v, kept, found, err := computeFeatures(ctx, e, cached, set, tally, done)
 	if err != nil {
 		return nil, err
 	}
 	return &FeatureSet{Set: kept, Vectors: v, Digests: found.digests}, nil
 }
 
-// Groups returns the name of each sample's group: samples that share Group, unless it is
-// "", or whose files have the same bytes are in one group. So no copy of a picture is in
-// another fold than the picture.
+// Groups returns the name of each sample's group. Samples with the same Group, unless it is "",
+// and samples whose files have the same bytes are in one group, so that copies of a picture end up
+// in the same fold.
 func (f *FeatureSet) Groups() []string {
 	parent := make([]int, len(f.Digests))
 	for i := range parent {

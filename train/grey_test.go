@@ -20,12 +20,12 @@ func TestGrey(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			c.Backbone, c.FineTune, c.Preprocessing = a.Name, "all", a.Spec
+			c.Backbone, c.FineTune, c.Preprocessing = a.Name, FineTune{All: true}, a.Spec
 			c.Preprocessing.Width, c.Preprocessing.Height = 24, 24
 			c.Augment.CutMix, c.Augment.Erasing = 1, 0.5
 		},
 		"pretrained":          func(*Config) {},
-		"pretrained, changed": func(c *Config) { c.FineTune, c.Augment.HorizontalFlip = "2", true },
+		"pretrained, changed": func(c *Config) { c.FineTune, c.Augment.HorizontalFlip = FineTune{Last: 2}, true },
 	} {
 		t.Run(name, func(t *testing.T) {
 			config := config(t, data)
@@ -39,7 +39,8 @@ func TestGrey(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if n, err := classifier.Network(); err != nil || n.Layers[0].Shape[2] != 1 || !classifier.Spec().Grey {
+			n, err := classifier.Network()
+			if err != nil || n.Layers[0].Shape[2] != 1 || !classifier.Spec().Grey {
 				t.Errorf("%v, input %v", err, n.Layers[0])
 			}
 			answersAsTrained(t, classifier, config, result)

@@ -26,7 +26,7 @@ func TestHistoryByHand(t *testing.T) {
 		}
 		e := state.History[0]
 		r := begun(t, c)
-		shown := split{source: pictures{r.train.set, c.Preprocessing, picture.DefaultLimits()}, set: r.train.set}
+		shown := split{loader: pictures{r.train.set, c.Preprocessing, picture.DefaultLimits()}, set: r.train.set}
 		for name, part := range map[string]struct {
 			s              *split
 			loss, accuracy float64
@@ -61,11 +61,11 @@ func TestHistoryByHand(t *testing.T) {
 // logitsOf returns the logits of the classes for the pictures of a split.
 func logitsOf(t *testing.T, r *run, s *split) []float32 {
 	t.Helper()
-	plan, err := nn.Compile(r.graph, r.current(), nn.Options{})
+	plan, err := nn.Compile(r.graph, r.currentWeights(), nn.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	outputs, err := outputsOf(t.Context(), plan, s)
+	outputs, err := computeOutputs(t.Context(), plan, s)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,31 +6,30 @@ import (
 	"garb/nn"
 )
 
-// rateFactors returns by how much the learning rate of each parameter of the backbone is
-// multiplied, by the parameter's name: LayerDecay^depth. The depth of the backbone's last
-// layer with a kernel is 1, that of the one before is 2, and so on; parameters without a
-// kernel of their own, as a batch-norm's, have the depth of the layer before them. The
-// head's, which are not in it, keep the rate.
+// rateFactors returns the factor of the learning rate of each parameter of the backbone, by the
+// parameter's name: LayerDecay^depth. The backbone's last layer with a kernel has depth 1, the one
+// before it depth 2, and so on. The parameters of layers without a kernel, such as batch-norms, have
+// the depth of the kernel before them. The head's parameters keep the full rate.
 func (c Config) rateFactors(features *nn.Graph) map[string]float64 {
 	factors := map[string]float64{}
 	if c.LayerDecay == 0 {
 		return factors
 	}
-	position, last := map[string]int{}, -1
+	index, last := map[string]int{}, -1
 	kernelLayer := ""
 	for _, p := range features.Params() {
-		if layer := layerOf(p); len(p.Shape) > 1 && layer != kernelLayer {
+		if layer := layerName(p); len(p.Shape) > 1 && layer != kernelLayer {
 			last, kernelLayer = last+1, layer
 		}
-		position[p.Name] = max(last, 0)
+		index[p.Name] = max(last, 0)
 	}
-	for name, at := range position {
-		factors[name] = math.Pow(c.LayerDecay, float64(last-at+1))
+	for name, i := range index {
+		factors[name] = math.Pow(c.LayerDecay, float64(last-i+1))
 	}
 	return factors
 }
 
-// decayRates gives the variables in training their share of the learning rate.
+// decayRates sets the factor of the learning rate of each variable.
 func (r *run) decayRates() {
 	spec := r.Config.Preprocessing
 	factors := r.Config.rateFactors(r.architecture.Features(spec.Height, spec.Width))

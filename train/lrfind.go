@@ -2,7 +2,6 @@ package train
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"math"
 
@@ -15,45 +14,39 @@ type Rate struct {
 	Loss         float64 `json:"loss"` // a moving average over the steps so far
 }
 
-// Search says how FindLearningRate goes about it.
+// Search holds the settings of FindLearningRate.
 type Search struct {
-	Low, High float64 // learning rates, of the first step and the last
+	Low, High float64 // learning rates of the first and the last step
 	Steps     int
 }
 
-// DefaultSearch goes from where nothing moves to where everything breaks.
+// DefaultSearch returns a search from a learning rate that is far too low to one that is far too
+// high.
 func DefaultSearch() Search { return Search{Low: 1e-6, High: 10, Steps: 150} }
 
-// Validate reports a search that cannot be.
+// Validate reports settings that cannot work.
 func (s Search) Validate() error {
-	const leastSteps = 10
-	switch {
-	case !(s.Low > 0 && s.High > s.Low) || math.IsInf(s.High, 0):
-		return fmt.Errorf("a search from the learning rate %g to %g: the first must be positive, and the last larger",
-			s.Low,
-			s.High)
-	case s.Steps < leastSteps:
-		return fmt.Errorf("a search of %d steps: it takes at least %d", s.Steps, leastSteps)
-	}
-	return nil
+	return checkBounds([]bound{
+		{"lowest learning rate", s.Low, positive},
+		{"highest learning rate", s.High, interval{s.Low, math.MaxFloat64, true, false}},
+		{"steps of the search", float64(s.Steps), interval{10, math.MaxFloat64, false, false}},
+	}...)
 }
 
 const (
-	// rateMemory is the share of the moving average that a step keeps.
-	rateMemory = 0.95
-	// rateBreak is how many times the smallest loss so far ends the search.
-	rateBreak = 4
+	lossDecay = 0.95 // of the loss's moving average
+	lossLimit = 4    // the search ends when the loss is this many times its minimum
 )
 
-// FindLearningRate trains for some steps while the learning rate grows by the same
-// factor in each, and watches the loss (Smith 2017, "Cyclical Learning Rates"). It
-// returns the curve, and the rate to propose: where the loss falls most steeply. It
-// ends early once the loss is four times its smallest. The run's folder is not
-// touched; proposed is 0 if the loss never fell. The rate is that of Config.LearningRate:
-// a probe before fine-tuning is left out.
-func FindLearningRate(ctx context.Context, c Config, s Search, p Progress) (curve []Rate, proposed float64,
-	err error) {
-	if err := s.Validate(); err != nil {
+// FindLearningRate searches for a value of Config.LearningRate by the range test of Smith 2017
+// ("Cyclical Learning Rates"): it trains for some steps, multiplies the learning rate by the same
+// factor after each, and records the loss. It returns the curve, and the rate at which the loss
+// falls most steeply, 0 if it never falls. The search ends early when the loss exceeds four times
+// its minimum. It skips the probe before fine-tuning, and writes nothing in the run's folder.
+func FindLearningRate(
+	ctx context.Context, c Config, s Search, p Progress,
+) (curve []Rate, proposed float64, err error) {
+	if err = s.Validate(); err != nil {
 		return nil, 0, err
 	}
 	c.ProbeEpochs, c.ProbeLearningRate = 0, 0
@@ -61,23 +54,23 @@ func FindLearningRate(ctx context.Context, c Config, s Search, p Progress) (curv
 	if err != nil {
 		return nil, 0, err
 	}
-	b := r.newBatch()
+	b := r.newStepBuffers()
 	average, smallest := 0.0, math.Inf(1)
-	order := r.order(1)
+	order := r.drawOrder(1)
 	for i := range s.Steps {
 		if r.Step == r.stepsPerEpoch() {
 			r.History, r.Step = append(r.History, Epoch{}), 0
-			order = r.order(r.epoch())
+			order = r.drawOrder(r.epoch())
 		}
 		rate := s.Low * math.Pow(s.High/s.Low, float64(i)/float64(s.Steps-1))
-		loss, _, err := r.step(ctx, b, r.samples(order, r.Step), rate)
+		loss, _, err := r.trainStep(ctx, b, r.batchSamples(order, r.Step), rate)
 		if err != nil {
 			return nil, 0, err
 		}
 		r.Step++
-		average = rateMemory*average + (1-rateMemory)*loss
-		smooth := average / (1 - math.Pow(rateMemory, float64(i+1)))
-		if math.IsNaN(smooth) || math.IsInf(smooth, 0) || smooth > rateBreak*smallest {
+		average = lossDecay*average + (1-lossDecay)*loss
+		smooth := average / (1 - math.Pow(lossDecay, float64(i+1)))
+		if math.IsNaN(smooth) || math.IsInf(smooth, 0) || smooth > lossLimit*smallest {
 			break
 		}
 		smallest = min(smallest, smooth)
@@ -86,12 +79,12 @@ func FindLearningRate(ctx context.Context, c Config, s Search, p Progress) (curv
 			p.Step(Step{Epoch: 1, Epochs: 1, Step: i + 1, Steps: s.Steps, Loss: smooth})
 		}
 	}
-	return curve, steepest(curve), nil
+	return curve, findSteepest(curve), nil
 }
 
-// steepest returns the rate at which the loss falls most for a factor in the rate,
+// findSteepest returns the learning rate at which the loss falls most per logarithm of the rate,
 // over a tenth of the curve; 0 if it does not fall.
-func steepest(curve []Rate) float64 {
+func findSteepest(curve []Rate) float64 {
 	width := max(2, len(curve)/10)
 	best, fall := 0.0, 0.0
 	for i := width; i < len(curve); i++ {
@@ -103,7 +96,7 @@ func steepest(curve []Rate) float64 {
 	return best
 }
 
-// PlotRates draws what FindLearningRate found, as SVG.
+// PlotRates draws the result of FindLearningRate as SVG.
 func PlotRates(w io.Writer, curve []Rate, proposed float64) error {
 	s := report.Series{Name: "loss"}
 	for _, r := range curve {

@@ -11,44 +11,50 @@ import (
 	"garb/tensor"
 )
 
-// validated is what the network says of the pictures that are not trained on.
-type validated struct {
-	classes, width int       // width: of the network's output
+// measurement holds the network's outputs for the validation pictures, and what follows from them.
+type measurement struct {
+	classes, width int       // width is the number of the network's outputs
 	outputs        []float32 // of the validation pictures
 	other          []float32 // of the other validation pictures
 	logits         []float32 // of the validation pictures, one for each class
 
-	// loss is the mean of −ln(probability of the class), and accuracy the share that is
-	// right: over the pictures of each source, then over the sources. The loss is NaN if
-	// the weights are not finite numbers any more.
+	// loss is the cross-entropy and accuracy the share of right answers, as the mean over the
+	// data sets of the mean over each one's pictures. The loss is NaN if the weights are not
+	// finite.
 	loss, accuracy float64
-	right          string          // for each validation picture a 1 if its answer is right, else a 0
-	sources        []SourceFigures // nil if there is but one
+	right          string          // "1" for each picture with a right answer, else "0"
+	sources        []SourceFigures // of each data set, if there are several
 }
 
-// measure runs the network on validation.
-func (r *run) measure(ctx context.Context) (*validated, error) {
-	w, err := r.kept()
+// measure runs the network on the validation pictures.
+func (r *run) measure(ctx context.Context) (*measurement, error) {
+	w, err := r.keptWeights()
 	if err != nil {
 		return nil, err
 	}
 	plan, err := nn.Compile(r.graph, w, nn.Options{})
 	if errors.Is(err, nn.ErrNotFinite) {
-		return &validated{loss: math.NaN()}, nil
+		return &measurement{loss: math.NaN()}, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	m := &validated{classes: len(r.classes), width: tensor.Len(plan.OutputShape())}
-	if m.outputs, err = outputsOf(ctx, plan, &r.validation); err != nil {
+	m := &measurement{classes: len(r.classes), width: tensor.Len(plan.OutputShape())}
+	if m.outputs, err = computeOutputs(ctx, plan, &r.validation); err != nil {
 		return nil, err
 	}
 	if !r.otherValidation.empty() {
-		if m.other, err = outputsOf(ctx, plan, &r.otherValidation); err != nil {
+		if m.other, err = computeOutputs(ctx, plan, &r.otherValidation); err != nil {
 			return nil, err
 		}
 	}
 	m.logits = classLogits(m.outputs, m.width, m.classes)
+	r.score(m)
+	return m, nil
+}
+
+// score computes the figures of a measurement from its logits.
+func (r *run) score(m *measurement) {
 	names := sourceNames(r.Config.sources())
 	figures := make([]SourceFigures, len(names))
 	for _, from := range r.validation.from {
@@ -60,7 +66,7 @@ func (r *run) measure(ctx context.Context) (*validated, error) {
 		f := &figures[r.validation.from[i]]
 		f.Loss -= math.Log(max(model.Softmax(row)[s.Label], 1e-15)) / float64(f.Count)
 		ones[i] = '0'
-		if largest(row) == s.Label {
+		if argmax(row) == s.Label {
 			ones[i] = '1'
 			f.Accuracy++
 		}
@@ -73,22 +79,21 @@ func (r *run) measure(ctx context.Context) (*validated, error) {
 			withPictures = append(withPictures, f)
 		}
 	}
-	m.loss = means(withPictures, func(f SourceFigures) float64 { return f.Loss })
-	m.accuracy = means(withPictures, func(f SourceFigures) float64 { return f.Accuracy })
+	m.loss = meanOverSources(withPictures, func(f SourceFigures) float64 { return f.Loss })
+	m.accuracy = meanOverSources(withPictures, func(f SourceFigures) float64 { return f.Accuracy })
 	if len(names) > 1 {
 		m.sources = withPictures
 	}
-	return m, nil
 }
 
-// outputsOf returns the outputs of a plan for the pictures of a split, one after another.
-func outputsOf(ctx context.Context, plan *nn.Plan, s *split) ([]float32, error) {
-	const batch = 32
+// computeOutputs returns the outputs of a plan for the pictures of a split, one after another.
+func computeOutputs(ctx context.Context, plan *nn.Plan, s *split) ([]float32, error) {
+	const batchSize = 32
 	outputs, n := tensor.Len(plan.OutputShape()), len(s.set.Samples)
-	inputs, all := make([]float32, batch*s.length()), make([]float32, n*outputs)
-	for low := 0; low < n; low += batch {
+	inputs, all := make([]float32, batchSize*s.length()), make([]float32, n*outputs)
+	for low := 0; low < n; low += batchSize {
 		var samples []int
-		for i := low; i < min(low+batch, n); i++ {
+		for i := low; i < min(low+batchSize, n); i++ {
 			samples = append(samples, i)
 		}
 		in := inputs[:len(samples)*s.length()]
@@ -102,8 +107,8 @@ func outputsOf(ctx context.Context, plan *nn.Plan, s *split) ([]float32, error) 
 	return all, nil
 }
 
-// classLogits are the logits of the classes among a network's outputs: those of two classes
-// where there is one output, since a sigmoid is the softmax of (0, logit).
+// classLogits returns the logits of the classes among a network's outputs. A single output z becomes
+// two logits, since its sigmoid is the softmax of (0, z).
 func classLogits(all []float32, outputs, classes int) []float32 {
 	if outputs == classes {
 		return all
@@ -119,9 +124,9 @@ func classLogits(all []float32, outputs, classes int) []float32 {
 	return logits
 }
 
-// otherAUROC returns how well the scores tell validation pictures from other ones; 0
-// without other pictures.
-func (m *validated) otherAUROC(method accept.Method) float64 {
+// otherAUROC returns the area under the ROC curve of the scores, which tell validation pictures from
+// other pictures; 0 without other pictures.
+func (m *measurement) otherAUROC(method accept.Method) float64 {
 	if len(m.other) == 0 {
 		return 0
 	}

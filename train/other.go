@@ -16,8 +16,8 @@ import (
 	"garb/tensor"
 )
 
-// addOther adds the pictures of none of the classes, as Config.Other names them. Their
-// label is the number of classes.
+// addOther adds the pictures of none of the classes in Config.Other. Their label is the number of
+// classes.
 func (o *pools) addOther(ctx context.Context, c Config, options dataset.Options) error {
 	none := len(o.classes)
 	wantTest := len(o.test.set.Samples) > 0
@@ -44,13 +44,12 @@ func (o *pools) addOther(ctx context.Context, c Config, options dataset.Options)
 		}
 	}
 	if len(c.Other) > 0 && len(o.otherValidation.set.Samples) == 0 {
-		return fmt.Errorf("other pictures: %w",
-			errors.New("none are left for validation, by which the threshold is chosen; give more"))
+		return errors.New("other pictures: none are left for validation, which the threshold is chosen by; add more")
 	}
 	return nil
 }
 
-// outputs is the number of values that the network gives in training.
+// outputs returns the number of the network's outputs in training.
 func (r *run) outputs() int {
 	switch {
 	case r.Config.Binary:
@@ -61,9 +60,10 @@ func (r *run) outputs() int {
 	return len(r.classes)
 }
 
-// target writes the target of a label. That of other pictures is the output of their own,
-// or the same share of each class (Hendrycks, Mazeika & Dietterich 2019).
-func (r *run) target(row []float32, label int) {
+// writeTarget writes the target of a label to row. The target of other pictures is an output of
+// their own or, without one, the same probability of each class (Hendrycks, Mazeika & Dietterich
+// 2019).
+func (r *run) writeTarget(row []float32, label int) {
 	clear(row)
 	switch {
 	case r.Config.Binary:
@@ -77,8 +77,8 @@ func (r *run) target(row []float32, label int) {
 	}
 }
 
-// answersRight reports whether the outputs say what the targets, mixed or not, say: the
-// class, or that it is none, which a score below 0 says by every method.
+// answersRight reports whether the outputs agree with the targets, mixed or not: on the class or,
+// for other pictures, on none, which is a score below 0 by every method.
 func (r *run) answersRight(outputs, targets []float32, other bool) bool {
 	classes := len(r.classes)
 	switch {
@@ -87,28 +87,28 @@ func (r *run) answersRight(outputs, targets []float32, other bool) bool {
 	case other:
 		return accept.Score(r.Config.method(), outputs, classes) < 0
 	}
-	return largest(outputs[:classes]) == largest(targets[:classes])
+	return argmax(outputs[:classes]) == argmax(targets[:classes])
 }
 
-// headLoss is the loss of K classes by a softmax, and of whether it is any of them by a
-// sigmoid of its own, the last output: (1−t)·classes + sigmoid, where t is the last
-// target, the share of other pictures in a mixture.
+// headLoss is the loss of a network whose first outputs tell the classes apart by a softmax, and
+// whose last output tells by a sigmoid whether the picture shows any of them: (1−t)·classes +
+// sigmoid, where t is the last target, the share of other pictures in a mixed picture.
 type headLoss struct {
 	classes nn.Loss
 	sigmoid nn.BinaryCrossEntropy
 }
 
-// Gradient writes the gradient by all outputs and returns the loss.
+// Gradient writes the gradient with respect to all outputs, and returns the loss.
 func (l headLoss) Gradient(gradient, logits, targets []float32) float64 {
 	k := len(logits) - 1
 	other, loss := targets[k], 0.0
 	clear(gradient[:k])
 	if share := 1 - other; share > 0 {
-		of := make([]float32, k)
+		classTargets := make([]float32, k)
 		for i, t := range targets[:k] {
-			of[i] = t / share
+			classTargets[i] = t / share
 		}
-		loss = float64(share) * l.classes.Gradient(gradient[:k], logits[:k], of)
+		loss = float64(share) * l.classes.Gradient(gradient[:k], logits[:k], classTargets)
 		for i := range gradient[:k] {
 			gradient[i] *= share
 		}
@@ -116,17 +116,17 @@ func (l headLoss) Gradient(gradient, logits, targets []float32) float64 {
 	return loss + l.sigmoid.Gradient(gradient[k:], logits[k:], []float32{1 - other})
 }
 
-// noAcceptance is the value of Config.Acceptance that leaves it out.
+// noAcceptance is the value of Config.Acceptance that turns acceptance off.
 const noAcceptance accept.Method = "none"
 
-// DefaultDetector is the method of acceptance without other pictures; docs/acceptance.md
-// has the figures that it was chosen by.
+// DefaultDetector is the default method of acceptance without other pictures. docs/acceptance.md
+// has the measurements behind the choice.
 const DefaultDetector = accept.Distance
 
 // AcceptanceMethods returns the values of Config.Acceptance.
 func AcceptanceMethods() []accept.Method { return append(accept.Methods(), noAcceptance) }
 
-// method is the method of acceptance, "" for none.
+// method returns the method of acceptance, "" for none.
 func (c Config) method() accept.Method {
 	switch {
 	case c.Acceptance == noAcceptance || c.Acceptance == "" && c.Binary:
@@ -142,7 +142,7 @@ func (c Config) method() accept.Method {
 // ownOutput reports whether the network has an output for other pictures.
 func (c Config) ownOutput() bool { return len(c.Other) > 0 && c.method().HasOutput() }
 
-// validateAcceptance reports a method that does not go with the other settings.
+// validateAcceptance checks that the method of acceptance fits the other settings.
 func (c Config) validateAcceptance() error {
 	m := c.method()
 	if m != "" {
@@ -150,61 +150,48 @@ func (c Config) validateAcceptance() error {
 			return err
 		}
 	}
+	hasOther := len(c.Other) > 0
 	trained := m == accept.Class || m == accept.Head || m == accept.Exposure
-	switch {
-	case len(c.Other) > 0 && c.Binary:
-		return errors.New("other pictures do not go with a binary network: without binary, two classes have two outputs")
-	case m != "" && c.Binary:
-		return fmt.Errorf("acceptance %s does not go with a binary network, which has one output", m)
-	case len(c.Other) > 0 && m == "":
-		return errors.New("other pictures are for acceptance, and acceptance is none")
-	case len(c.Other) > 0 && !trained:
-		return fmt.Errorf("acceptance %s does not learn from other pictures: choose %s, %s or %s, or give none",
-			m, accept.Class, accept.Head, accept.Exposure)
-	case len(c.Other) == 0 && trained:
-		return fmt.Errorf("acceptance %s is trained with other pictures, and there are none", m)
-	case len(c.Other) > 0 && len(c.Teachers) > 0 && m == accept.Exposure:
-		return fmt.Errorf("teachers do not go with acceptance %s, whose targets for other pictures are all classes alike", m)
-	case c.Refusal != "" && m == "":
-		return errors.New("a refusal is named, and acceptance is none: nothing is refused")
-	}
-	return nil
+	return checkRules([]rule{
+		{hasOther && c.Binary,
+			"other pictures do not work with a binary network: without binary, two classes have two outputs"},
+		{m != "" && c.Binary,
+			fmt.Sprintf("acceptance %s does not work with a binary network, which has one output", m)},
+		{hasOther && m == "", "other pictures need acceptance, and acceptance is none"},
+		{hasOther && !trained,
+			fmt.Sprintf("acceptance %s does not learn from other pictures: choose %s, %s or %s, or no other pictures",
+				m, accept.Class, accept.Head, accept.Exposure)},
+		{!hasOther && trained,
+			fmt.Sprintf("acceptance %s needs other pictures to train with, and there are none", m)},
+		{hasOther && len(c.Teachers) > 0 && m == accept.Exposure,
+			fmt.Sprintf("teachers do not work with acceptance %s, whose target for other pictures is the same "+
+				"probability of each class", m)},
+		{c.Refusal != "" && m == "", "a refusal is named, but acceptance is none: nothing is refused"},
+	}...)
 }
 
 // scores returns the scores of pictures by their outputs.
-func (m *validated) scores(method accept.Method, outputs []float32) []float64 {
+func (m *measurement) scores(method accept.Method, outputs []float32) []float64 {
 	var scores []float64
-	for _, row := range rows(outputs, m.width) {
+	for _, row := range cutRows(outputs, m.width) {
 		scores = append(scores, accept.Score(method, row, m.classes))
 	}
 	return scores
 }
 
-// acceptance fits how the model judges whether a picture shows any of its classes: to the
-// validation pictures and, if there are any, to other ones. tensors are those of a detector
-// of the model's own features.
-func (r *run) acceptance(ctx context.Context, m *validated) (a *model.Acceptance, tensors tensor.Map, err error) {
+// fitAcceptance fits how the model judges whether a picture shows any of its classes, on the
+// validation pictures and, if there are any, other pictures. tensors are those of a detector on the
+// model's features.
+func (r *run) fitAcceptance(ctx context.Context, m *measurement) (a *model.Acceptance, tensors tensor.Map, err error) {
 	c, method := r.Config, r.Config.method()
 	if method == "" {
 		return nil, nil, nil
 	}
 	var scores []float64
 	if method.NeedsFeatures() {
-		features, err := r.features(ctx, &r.train)
-		if err != nil {
+		if scores, tensors, err = r.fitDetector(ctx, method); err != nil {
 			return nil, nil, err
 		}
-		detector, err := accept.FitDetector(method, features, labels(r.train), len(r.classes))
-		if err != nil {
-			return nil, nil, err
-		}
-		if features, err = r.features(ctx, &r.validation); err != nil {
-			return nil, nil, err
-		}
-		for _, f := range features {
-			scores = append(scores, detector.Score(f))
-		}
-		tensors = model.AcceptanceTensors(detector)
 	} else {
 		scores = m.scores(method, m.outputs)
 	}
@@ -219,17 +206,39 @@ func (r *run) acceptance(ctx context.Context, m *validated) (a *model.Acceptance
 		}
 		others = slices.DeleteFunc(others, func(o model.OtherScores) bool { return len(o.Scores) == 0 })
 	}
-	a, err = model.NewAcceptance(method, c.Preprocessing, cmp.Or(c.Refusal, model.NoneOfThese), scores, others...)
+	a, err = model.FitAcceptance(method, c.Preprocessing, cmp.Or(c.Refusal, model.NoneOfThese), scores, others...)
 	return a, tensors, err
 }
 
-// features returns the features of a split's pictures, unchanged, as the network is now.
-func (r *run) features(ctx context.Context, s *split) ([][]float32, error) {
-	if known, ok := s.source.(vectors); ok {
+// fitDetector fits a detector on the features of the training pictures. It returns the detector's
+// scores of the validation pictures, and its tensors.
+func (r *run) fitDetector(ctx context.Context, method accept.Method) ([]float64, tensor.Map, error) {
+	features, err := r.computeFeatures(ctx, &r.train)
+	if err != nil {
+		return nil, nil, err
+	}
+	detector, err := accept.FitDetector(method, features, sampleLabels(r.train), len(r.classes))
+	if err != nil {
+		return nil, nil, err
+	}
+	if features, err = r.computeFeatures(ctx, &r.validation); err != nil {
+		return nil, nil, err
+	}
+	var scores []float64
+	for _, f := range features {
+		scores = append(scores, detector.Score(f))
+	}
+	return scores, model.EncodeDetector(detector), nil
+}
+
+// computeFeatures returns the features of a split's pictures by the current network, without
+// augmentation.
+func (r *run) computeFeatures(ctx context.Context, s *split) ([][]float32, error) {
+	if known, ok := s.loader.(vectors); ok {
 		return known, nil
 	}
 	spec := r.Config.Preprocessing
-	kept, err := r.kept()
+	kept, err := r.keptWeights()
 	if err != nil {
 		return nil, err
 	}
@@ -239,12 +248,12 @@ func (r *run) features(ctx context.Context, s *split) ([][]float32, error) {
 		return nil, err
 	}
 	plain := *s
-	plain.source = pictures{s.set, spec, picture.DefaultLimits()}
-	all, err := outputsOf(ctx, plan, &plain)
-	return rows(all, r.architecture.FeatureCount), err
+	plain.loader = pictures{s.set, spec, picture.DefaultLimits()}
+	all, err := computeOutputs(ctx, plan, &plain)
+	return cutRows(all, r.architecture.FeatureCount), err
 }
 
-// checkOther reports other pictures whose bytes are a picture of a class's too.
+// checkOther returns an *OtherError if other pictures have the same bytes as pictures of a class.
 func (r *run) checkOther() error {
 	classes := map[string]dataset.Sample{}
 	collect := func(s *split, do func(digest string, sample dataset.Sample)) {
@@ -266,7 +275,7 @@ func (r *run) checkOther() error {
 	for _, s := range []*split{&r.train, &r.otherValidation, &r.otherTest} {
 		collect(s, func(digest string, sample dataset.Sample) {
 			if twin, ok := classes[digest]; ok && sample.Label == len(r.classes) {
-				both = append(both, fmt.Sprintf("%s is %s, a picture of %q", sample.Path, twin.Path,
+				both = append(both, fmt.Sprintf("%s is the same as %s, a picture of %q", sample.Path, twin.Path,
 					r.classes[twin.Label]))
 			}
 		})
@@ -277,7 +286,7 @@ func (r *run) checkOther() error {
 	return &OtherError{both}
 }
 
-// OtherError says which other pictures are pictures of a class, to the byte.
+// OtherError says which other pictures have the same bytes as a picture of a class.
 type OtherError struct{ Pictures []string }
 
 func (e *OtherError) Error() string {
@@ -289,18 +298,18 @@ func (e *OtherError) Error() string {
 	return "pictures of a class are among the other pictures: " + text
 }
 
-// Lookalike is one of the other pictures that the finished model accepts: it may show one
-// of the classes after all.
+// Lookalike is one of the other pictures that the trained model accepts: it may show one of the
+// classes after all.
 type Lookalike struct {
 	Path        string
-	Class       string  // the most probable
+	Class       string  // the most probable one
 	Probability float64 // of Class
 	Acceptance  float64
 }
 
-// lookalikes returns the other pictures, of training and validation, that the model
-// accepts, those with the largest acceptance first. plan computes the model's outputs.
-func (r *run) lookalikes(ctx context.Context, plan *nn.Plan, classifier *model.Classifier) ([]Lookalike, error) {
+// findLookalikes returns the other pictures, of training and validation, that the model accepts,
+// those with the highest acceptance first. plan computes the model's outputs.
+func (r *run) findLookalikes(ctx context.Context, plan *nn.Plan, classifier *model.Classifier) ([]Lookalike, error) {
 	a := classifier.Description().Acceptance
 	if len(r.Config.Other) == 0 || a == nil {
 		return nil, nil
@@ -310,28 +319,28 @@ func (r *run) lookalikes(ctx context.Context, plan *nn.Plan, classifier *model.C
 	for i, s := range r.train.set.Samples {
 		if s.Label == len(r.classes) {
 			trained.set.Samples = append(trained.set.Samples, s)
-			if v, ok := r.train.source.(vectors); ok {
+			if v, ok := r.train.loader.(vectors); ok {
 				known = append(known, v[i])
 			}
 		}
 	}
 	switch {
 	case known != nil:
-		trained.source = known
+		trained.loader = known
 	case !r.frozen:
-		trained.source = pictures{trained.set, r.Config.Preprocessing, picture.DefaultLimits()}
+		trained.loader = pictures{trained.set, r.Config.Preprocessing, picture.DefaultLimits()}
 	}
 	var found []Lookalike
 	for _, s := range []split{trained, r.otherValidation} {
-		if s.empty() || s.source == nil {
+		if s.empty() || s.loader == nil {
 			continue
 		}
-		outputs, err := outputsOf(ctx, plan, &s)
+		outputs, err := computeOutputs(ctx, plan, &s)
 		if err != nil {
 			return nil, err
 		}
-		for i, row := range rows(outputs, tensor.Len(plan.OutputShape())) {
-			acceptance := a.Calibration.Acceptance(accept.Score(a.Method, row, len(r.classes)))
+		for i, row := range cutRows(outputs, tensor.Len(plan.OutputShape())) {
+			acceptance := a.Acceptance(accept.Score(a.Method, row, len(r.classes)))
 			if acceptance >= a.Threshold {
 				top := classifier.Predictions(row[:len(r.classes)])[0]
 				found = append(found, Lookalike{s.set.Samples[i].Path, top.Class, top.Probability, acceptance})

@@ -231,7 +231,7 @@ func TestFoldsAreStratifiedAndGrouped(t *testing.T) {
 				n).Draw(t, "groups")
 		}
 		fold := o.divide(0, labels, classes, groups)
-		of := map[string]int{}
+		folds := map[string]int{} // by group
 		counts := make([][]int, classes)
 		for c := range counts {
 			counts[c] = make([]int, o.Folds)
@@ -244,17 +244,14 @@ func TestFoldsAreStratifiedAndGrouped(t *testing.T) {
 			if groups == nil {
 				continue
 			}
-			if before, ok := of[groups[i]]; ok && before != f {
+			if before, ok := folds[groups[i]]; ok && before != f {
 				t.Fatalf("group %s is in folds %d and %d", groups[i], before, f)
 			}
-			of[groups[i]] = f
+			folds[groups[i]] = f
 		}
-		if groups == nil {
-			for c, row := range counts {
-				if slices.Max(row)-slices.Min(row) > 1 {
-					t.Fatalf("class %d is spread %v", c, row)
-				}
-			}
+		uneven := func(row []int) bool { return slices.Max(row)-slices.Min(row) > 1 }
+		if groups == nil && slices.ContainsFunc(counts, uneven) {
+			t.Fatalf("a class is spread unevenly: %v", counts)
 		}
 		if other := o.divide(1, labels, classes, groups); n > 40 && groups == nil && slices.Equal(fold, other) {
 			t.Fatal("repeats divide alike")

@@ -91,13 +91,16 @@ func TestOwnBackbone(t *testing.T) {
 		features int
 		trained  []string // backbone's layers that are
 	}{
-		"frozen":        {func(*Config) {}, 8, nil},
-		"at a layer":    {func(c *Config) { c.FeaturesAt = "norm" }, 12, nil},
-		"whole":         {func(c *Config) { c.FineTune = "all" }, 8, []string{"first", "inner1_", "norm", "second"}},
-		"from a layer":  {func(c *Config) { c.FineTune = "norm" }, 8, []string{"inner1_", "norm"}},
-		"the last":      {func(c *Config) { c.FineTune, c.Inner = "1", []int{3} }, 8, []string{"inner1_"}},
-		"binary":        {func(c *Config) { c.Binary = true }, 8, nil},
-		"at, fine-tune": {func(c *Config) { c.FeaturesAt, c.FineTune = "first", "all" }, 6, []string{"first"}},
+		"frozen":     {func(*Config) {}, 8, nil},
+		"at a layer": {func(c *Config) { c.FeaturesAt = "norm" }, 12, nil},
+		"whole": {func(c *Config) { c.FineTune = FineTune{All: true} }, 8,
+			[]string{"first", "inner1_", "norm", "second"}},
+		"from a layer": {func(c *Config) { c.FineTune = FineTune{From: "norm"} }, 8, []string{"inner1_", "norm"}},
+		"the last": {func(c *Config) { c.FineTune, c.Inner = FineTune{Last: 1}, []int{3} }, 8,
+			[]string{"inner1_"}},
+		"binary": {func(c *Config) { c.Binary = true }, 8, nil},
+		"at, fine-tune": {func(c *Config) { c.FeaturesAt, c.FineTune = "first", FineTune{All: true} }, 6,
+			[]string{"first"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			config := config(t, data)
@@ -116,21 +119,7 @@ func TestOwnBackbone(t *testing.T) {
 			if classifier.FeatureCount() != c.features {
 				t.Errorf("%d features, want %d", classifier.FeatureCount(), c.features)
 			}
-			n, err := classifier.Network()
-			if err != nil {
-				t.Fatal(err)
-			}
-			base, err := tensor.ReadFile(config.Weights)
-			if err != nil {
-				t.Fatal(err)
-			}
-			changed := map[string]bool{}
-			for name, now := range n.Tensors {
-				before, err := base.Tensor(name)
-				if layer, _, _ := strings.Cut(name, "/"); err == nil && !slices.Equal(before.Data, now.Data) {
-					changed[layer] = true
-				}
-			}
+			changed := changedLayers(t, classifier, config.Weights)
 			for _, layer := range []string{"rescaled", "first", "second", "norm", "inner1_"} {
 				if want := slices.Contains(c.trained, layer); changed[layer] != want {
 					t.Errorf("layer %s is changed: %v", layer, changed[layer])
@@ -145,6 +134,27 @@ func TestOwnBackbone(t *testing.T) {
 			}
 		})
 	}
+}
+
+// changedLayers returns the layers of a model whose weights are not those of a file.
+func changedLayers(t *testing.T, classifier *model.Classifier, file string) map[string]bool {
+	t.Helper()
+	n, err := classifier.Network()
+	if err != nil {
+		t.Fatal(err)
+	}
+	base, err := tensor.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed := map[string]bool{}
+	for name, now := range n.Tensors {
+		before, err := base.Tensor(name)
+		if layer, _, _ := strings.Cut(name, "/"); err == nil && !slices.Equal(before.Data, now.Data) {
+			changed[layer] = true
+		}
+	}
+	return changed
 }
 
 // TestOwnFeaturesAreKeptApart: two layers of one file have as many features, and others.
@@ -173,7 +183,7 @@ func TestOwnBackboneSaysWhatIsWrong(t *testing.T) {
 	data := drawn(t)
 	for says, change := range map[string]func(*Config){
 		`no layer "nowhere"`:    func(c *Config) { c.FeaturesAt = "nowhere" },
-		`fine-tune "rescued"`:   func(c *Config) { c.FineTune = "rescued" },
+		`fine-tune "rescued"`:   func(c *Config) { c.FineTune = FineTune{From: "rescued"} },
 		"there is no such file": func(c *Config) { c.Weights = "nothing.safetensors" },
 	} {
 		c := config(t, data)
@@ -199,7 +209,7 @@ func TestOwnBackboneSaysWhatIsWrong(t *testing.T) {
 	}
 	c.Epochs = 2
 	if _, err := Resume(t.Context(), c, Progress{}); err == nil ||
-		!strings.Contains(err.Error(), "is not the file that") {
+		!strings.Contains(err.Error(), "own.safetensors have changed since") {
 		t.Errorf("%v", err)
 	}
 }

@@ -26,13 +26,30 @@ func newRun(ctx context.Context, c Config, p Progress) (*run, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(filepath.Join(c.Out, "checkpoints"), 0o755); err != nil {
-		return nil, err
-	}
-	return r, r.writeConfig()
+	return r, r.createFiles()
 }
 
-// prepare reads the data set, opens the backbone and prepares the network.
+// createFiles creates the run's folder and writes its settings.
+func (r *run) createFiles() error {
+	if err := os.MkdirAll(filepath.Join(r.Config.Out, "checkpoints"), 0o755); err != nil {
+		return err
+	}
+	return r.writeConfig()
+}
+
+// BinaryClassesError says that a binary network is to be trained on a data set that does not have
+// two classes.
+type BinaryClassesError struct {
+	Data    string
+	Classes int
+}
+
+func (e *BinaryClassesError) Error() string {
+	return fmt.Sprintf("a binary network needs two classes, and %s has %d", e.Data, e.Classes)
+}
+
+// prepare reads the data sets, opens the backbone and builds the network. It writes nothing in the
+// run's folder.
 func prepare(ctx context.Context, c Config, p Progress) (*run, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("training: %w", err)
@@ -41,13 +58,12 @@ func prepare(ctx context.Context, c Config, p Progress) (*run, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &run{position: position{Config: c}, classes: all.classes, frozen: c.FineTune == "none", tally: all.tally}
+	r := &run{runState: runState{Config: c}, classes: all.classes, frozen: !c.FineTune.Enabled(), tally: all.tally}
 	switch {
 	case len(r.classes) < 2:
-		return nil, fmt.Errorf("%s has one class, %s: there is nothing to tell apart; add pictures of another",
-			c.Data, r.classes[0])
+		return nil, fmt.Errorf("%s has only one class, %s: add pictures of another", c.Data, r.classes[0])
 	case c.Binary && len(r.classes) != 2:
-		return nil, fmt.Errorf("--binary tells two classes apart, and %s has %d", c.Data, len(r.classes))
+		return nil, &BinaryClassesError{c.Data, len(r.classes)}
 	}
 	if r.architecture, err = c.architecture(); err != nil {
 		return nil, err
@@ -64,13 +80,13 @@ func prepare(ctx context.Context, c Config, p Progress) (*run, error) {
 	return r, r.build()
 }
 
-// openWeights opens the backbone's weights, or makes those of one that has none.
+// openWeights opens the backbone's weights. A backbone without pretrained weights gets random ones.
 func (r *run) openWeights() error {
 	c := r.Config
 	spec := c.Preprocessing
 	features := r.architecture.Features(spec.Height, spec.Width)
-	if c.scratch() {
-		r.weights = initial(features, c.Seed)
+	if c.startsFromScratch() {
+		r.weights = drawInitialWeights(features, c.Seed)
 		return nil
 	}
 	reference := c.Weights
@@ -91,7 +107,7 @@ func (r *run) openWeights() error {
 	return nil
 }
 
-// backboneDigest is what the features of a backbone are kept under.
+// backboneDigest returns a digest that identifies the features of a backbone.
 func (r *run) backboneDigest() string {
 	digest := r.weights.(*tensor.File).Digest()
 	if r.Config.FeaturesAt != "" {
@@ -100,15 +116,16 @@ func (r *run) backboneDigest() string {
 	return digest
 }
 
-// openData reads the pictures of all splits: with a frozen backbone to features, else to
-// know which can be read.
+// openData reads the pictures of all splits. With a frozen backbone it computes their features,
+// unless training pictures are augmented; otherwise it only checks which pictures can be read.
 func (r *run) openData(ctx context.Context, o *pools, p Progress) error {
 	parts := []struct {
-		from pool
-		to   *split
+		from     pool
+		to       *split
+		required bool
 	}{
-		{o.train, &r.train}, {o.validation, &r.validation}, {o.test, &r.test},
-		{o.otherValidation, &r.otherValidation}, {o.otherTest, &r.otherTest},
+		{o.train, &r.train, true}, {o.validation, &r.validation, true}, {o.test, &r.test, false},
+		{o.otherValidation, &r.otherValidation, false}, {o.otherTest, &r.otherTest, false},
 	}
 	total := 0
 	for _, part := range parts {
@@ -118,54 +135,24 @@ func (r *run) openData(ctx context.Context, o *pools, p Progress) error {
 	if p.Pictures != nil {
 		done = p.Pictures(total)
 	}
-	limits := picture.DefaultLimits()
-	spec, viewed := r.Config.Preprocessing, r.Config.viewSpec()
-	var extractor *model.Extractor
-	var cached *cache
-	if r.frozen {
-		threads := 1 // pictures are many
-		if r.Config.Augment.Enabled() {
-			threads = 0 // batches come one at a time
-		}
-		var err error
-		if extractor, err = model.NewExtractor(r.architecture, r.weights, spec, model.Options{Threads: threads}); err != nil {
-			return fmt.Errorf("%s: %w", r.Config.Backbone, err)
-		}
-		if cached, err = openCache(extractor, r.backboneDigest()); err != nil {
-			return err
-		}
+	f, err := r.openExtractor()
+	if err != nil {
+		return err
 	}
-	all := sha256.New()
-	for i, part := range parts {
-		if i >= 2 && len(part.from.set.Samples) == 0 {
+	digest := sha256.New()
+	for _, part := range parts {
+		if !part.required && len(part.from.set.Samples) == 0 {
 			continue
 		}
-		var found scan
-		var err error
-		if r.frozen && (i > 0 || !r.Config.Augment.Enabled()) {
-			var v vectors
-			v, part.to.set, found, err = compute(ctx, extractor, cached, part.from.set, r.tally, done)
-			part.to.source = v
-		} else {
-			part.to.set, found, err = scanned(ctx, part.from.set, limits, r.tally, done,
-				func(data []byte, _ string) error {
-					_, err := picture.Decode(ctx, data, limits)
-					return err
-				})
-			part.to.source = pictures{part.to.set, spec, limits}
-		}
-		if err != nil {
+		augmented := part.to == &r.train && r.Config.Augment.Enabled()
+		if err := r.openSplit(ctx, part.from, part.to, f, augmented, done); err != nil {
 			return err
 		}
-		part.to.digests = found.digests
-		for _, at := range found.kept {
-			part.to.from = append(part.to.from, part.from.from[at])
+		for i, d := range part.to.digests {
+			fmt.Fprintf(digest, "%s %s\n", d, r.className(part.to.set.Samples[i].Label))
 		}
-		for j, digest := range found.digests {
-			fmt.Fprintf(all, "%s %s\n", digest, r.className(part.to.set.Samples[j].Label))
-		}
-		fmt.Fprintln(all)
-		r.used += len(found.digests)
+		fmt.Fprintln(digest)
+		r.used += len(part.to.digests)
 	}
 	if p.Scanned != nil {
 		p.Scanned(r.used, r.tally)
@@ -178,63 +165,118 @@ func (r *run) openData(ctx context.Context, o *pools, p Progress) error {
 	if err := r.checkOther(); err != nil {
 		return err
 	}
-	r.Data = fmt.Sprintf("sha256:%x", all.Sum(nil))
-	r.sampling = r.shares()
-	if _, known := r.train.source.(vectors); known {
-		return nil
+	r.Data = fmt.Sprintf("sha256:%x", digest.Sum(nil))
+	r.sampling = r.computeShares()
+	return r.openViews(ctx, f)
+}
+
+// features extracts the features of pictures and caches them.
+type features struct {
+	*model.Extractor
+	*cache
+}
+
+// openExtractor returns what extracts the features of pictures; nil unless the backbone is frozen.
+func (r *run) openExtractor() (*features, error) {
+	if !r.frozen {
+		return nil, nil
 	}
-	changed, err := augment.New(r.Config.Augment, viewed, dataset.Training{Set: r.train.set}, r.Config.Seed, limits)
+	threads := 1 // pictures are processed in parallel
+	if r.Config.Augment.Enabled() {
+		threads = 0 // batches are processed one at a time
+	}
+	e, err := model.NewExtractor(r.architecture, r.weights, r.Config.Preprocessing, model.Options{Threads: threads})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", r.Config.Backbone, err)
+	}
+	c, err := openCache(e, r.backboneDigest())
+	return &features{e, c}, err
+}
+
+// openSplit reads the pictures of a split: to features if there is an extractor and the split is
+// not augmented. done is called for each picture.
+func (r *run) openSplit(
+	ctx context.Context, from pool, to *split, f *features, augmented bool, done func(),
+) error {
+	var found scanResult
+	var err error
+	if f != nil && !augmented {
+		var v vectors
+		v, to.set, found, err = computeFeatures(ctx, f.Extractor, f.cache, from.set, r.tally, done)
+		to.loader = v
+	} else {
+		limits := picture.DefaultLimits()
+		to.set, found, err = scanPictures(ctx, from.set, limits, r.tally, done, tryDecode(ctx, limits))
+		to.loader = pictures{to.set, r.Config.Preprocessing, limits}
+	}
 	if err != nil {
 		return err
 	}
-	if err := r.setBackgrounds(ctx, changed, limits); err != nil {
-		return err
-	}
-	v := views{changed, viewed.ValueCount(), r.outputs()}
-	r.train.source = v
-	if r.frozen {
-		f := &viewFeatures{views: v, extractor: extractor}
-		for range r.Config.CachedViews {
-			f.kept = append(f.kept, make([][]float32, len(r.train.set.Samples)))
-		}
-		r.train.source = f
+	to.digests = found.digests
+	for _, i := range found.kept {
+		to.from = append(to.from, from.from[i])
 	}
 	return nil
 }
 
-// otherName stands for pictures of none of the classes in the digest of a run's data: no
-// class can have this name.
-const otherName = "\x00other"
+// openViews makes the training split load augmented views, unless it has features already.
+func (r *run) openViews(ctx context.Context, f *features) error {
+	if _, known := r.train.loader.(vectors); known {
+		return nil
+	}
+	spec, limits := r.Config.viewSpec(), picture.DefaultLimits()
+	augmented, err := augment.New(r.Config.Augment, spec, dataset.Training{Set: r.train.set}, r.Config.Seed, limits)
+	if err != nil {
+		return err
+	}
+	if err := r.setBackgrounds(ctx, augmented, limits); err != nil {
+		return err
+	}
+	v := views{augmented, spec.ValueCount(), r.outputs()}
+	r.train.loader = v
+	if f != nil {
+		cached := &viewFeatures{views: v, extractor: f.Extractor}
+		for range r.Config.CachedViews {
+			cached.kept = append(cached.kept, make([][]float32, len(r.train.set.Samples)))
+		}
+		r.train.loader = cached
+	}
+	return nil
+}
 
-// className names a label.
+// otherClassName stands for pictures of none of the classes in the digest of a run's data. No
+// class can have this name.
+const otherClassName = "\x00other"
+
+// className returns the name of a label.
 func (r *run) className(label int) string {
 	if label == len(r.classes) {
-		return otherName
+		return otherClassName
 	}
 	return r.classes[label]
 }
 
-// build prepares the network and what trains it.
+// build builds the network, its trainer, optimizer and schedule.
 func (r *run) build() error {
 	c := r.Config
-	w := nn.Overlay{Top: initial(c.head().Graph(r.architecture.FeatureCount, r.outputs(), 0), c.Seed),
+	w := nn.Overlay{Top: drawInitialWeights(c.head().Graph(r.architecture.FeatureCount, r.outputs(), 0), c.Seed),
 		Below: r.weights}
-	r.graph = r.network(c.Preprocessing, r.outputs(), 0)
-	graph := r.network(c.viewSpec(), r.outputs(), c.Dropout)
+	r.graph = r.buildNetwork(c.Preprocessing, r.outputs(), 0)
+	graph := r.buildNetwork(c.viewSpec(), r.outputs(), c.Dropout)
 	if !reflect.DeepEqual(graph.Params(), r.graph.Params()) {
-		return fmt.Errorf("the weights of %s depend on the size of its pictures: leave the train size away",
+		return fmt.Errorf("the weights of %s depend on the size of its pictures: it cannot have a train size",
 			c.Backbone)
 	}
 	var trainable func(nn.Param) bool
 	var err error
 	if !r.frozen {
-		trainable, err = c.trainable(r.architecture.Features(c.Preprocessing.Height, c.Preprocessing.Width))
+		trainable, err = c.FineTune.selectParams(r.architecture.Features(c.Preprocessing.Height, c.Preprocessing.Width))
 		if err != nil {
 			return err
 		}
 	}
 	if r.probing() {
-		trainable = headOnly(r.architecture.Features(c.Preprocessing.Height, c.Preprocessing.Width))
+		trainable = selectHead(r.architecture.Features(c.Preprocessing.Height, c.Preprocessing.Width))
 	}
 	r.trainer, err = nn.NewTrainer(graph, w, nn.TrainerOptions{
 		Loss: c.loss(len(r.classes), r.train.set.Samples), Trainable: trainable, BatchStatistics: c.BatchStatistics,
@@ -252,9 +294,9 @@ func (r *run) build() error {
 	return nil
 }
 
-// network is what is trained, for pictures prepared by spec: the head if the backbone
-// is frozen, else both.
-func (r *run) network(spec picture.Spec, outputs int, dropout float64) *nn.Graph {
+// buildNetwork returns what is trained: the head if the backbone is frozen, else the whole network
+// for pictures prepared by spec.
+func (r *run) buildNetwork(spec picture.Spec, outputs int, dropout float64) *nn.Graph {
 	head := r.Config.head()
 	if r.frozen {
 		return head.Graph(r.architecture.FeatureCount, outputs, dropout)
@@ -262,11 +304,10 @@ func (r *run) network(spec picture.Spec, outputs int, dropout float64) *nn.Graph
 	return head.NetworkGraph(r.architecture, spec.Height, spec.Width, outputs, dropout)
 }
 
-// initial gives a network's parameters their first values, as Keras does: kernels
-// uniform in ±√(6/(inputs+outputs)) (Glorot & Bengio 2010), batch-norms and biases
-// such that they do nothing.
-func initial(g *nn.Graph, seed uint64) tensor.Map {
-	random := rand.New(rand.NewPCG(seed, 0x6721)) // a stream of its own
+// drawInitialWeights returns initial values of a network's parameters, as Keras does: kernels
+// uniform in ±√(6/(inputs+outputs)) (Glorot & Bengio 2010), batch-norms as the identity, biases 0.
+func drawInitialWeights(g *nn.Graph, seed uint64) tensor.Map {
+	random := rand.New(rand.NewPCG(seed, 0x6721)) // a stream that nothing else uses
 	m := tensor.Map{}
 	for _, p := range g.Params() {
 		t := tensor.New(p.Shape...)

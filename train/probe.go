@@ -7,15 +7,15 @@ import (
 	"garb/tensor"
 )
 
-// A run with Config.ProbeEpochs has two phases, one trainer after the other: first the head
-// is trained alone, then, from there, all that is fine-tuned. Which of them it is depends
-// on the number of finished epochs only, so that a run can be resumed in either.
+// A run with Config.ProbeEpochs has two phases, each with a trainer of its own: the probe trains the
+// head alone, then fine-tuning starts from the probe's head. The phase depends only on the number of
+// finished epochs, so a run can be resumed in either.
 
-// probing reports whether the epoch under way trains the head alone.
+// probing reports whether the current epoch trains the head alone.
 func (r *run) probing() bool { return r.epoch() <= r.Config.ProbeEpochs }
 
-// headOnly chooses the parameters of the head.
-func headOnly(features *nn.Graph) func(nn.Param) bool {
+// selectHead returns a function that reports whether a parameter belongs to the head.
+func selectHead(features *nn.Graph) func(nn.Param) bool {
 	inBackbone := map[string]bool{}
 	for _, p := range features.Params() {
 		inBackbone[p.Name] = true
@@ -23,18 +23,18 @@ func headOnly(features *nn.Graph) func(nn.Param) bool {
 	return func(p nn.Param) bool { return !inBackbone[p.Name] }
 }
 
-// probeRate is the learning rate of all steps of the probe.
+// probeRate returns the learning rate of the probe.
 func (c Config) probeRate() float64 { return cmp.Or(c.ProbeLearningRate, Default().LearningRate) }
 
-// endProbe begins the second phase once the last epoch of the first is in the history: with
-// the probe's head, and with an optimiser and an average that know nothing yet.
+// endProbe starts fine-tuning once the last epoch of the probe is in the history: from the probe's
+// head, with a new optimizer and a new average of weights.
 func (r *run) endProbe() error {
 	if r.Config.ProbeEpochs == 0 || len(r.History) != r.Config.ProbeEpochs {
 		return nil
 	}
 	r.probe = tensor.Map{}
 	for _, v := range r.variables {
-		t, err := r.current().Tensor(v.Name) // the average's, if there is one
+		t, err := r.currentWeights().Tensor(v.Name) // averaged, if Config.Average is set
 		if err != nil {
 			return err
 		}
@@ -52,8 +52,9 @@ func (r *run) endProbe() error {
 	return nil
 }
 
-// resumeAfterProbe prepares a run that is resumed in the second phase for its state.
-func (r *run) resumeAfterProbe(f *tensor.File, p position) error {
+// resumeAfterProbe builds the network of a run that is resumed during fine-tuning, before its state
+// is restored.
+func (r *run) resumeAfterProbe(f *tensor.File, p runState) error {
 	if r.Config.ProbeEpochs == 0 || len(p.History) < r.Config.ProbeEpochs {
 		return nil
 	}
@@ -69,29 +70,28 @@ func (r *run) resumeAfterProbe(f *tensor.File, p position) error {
 	return r.build()
 }
 
-// probePrefix is what the names of the probe's tensors begin with in the state.
+// probePrefix is the prefix of the names of the probe's tensors in the state.
 const probePrefix = "probe/"
 
-// stepsDone is the number of steps since the run began.
+// stepsDone returns the number of steps since the run began.
 func (r *run) stepsDone() uint64 { return uint64(len(r.History)*r.stepsPerEpoch() + r.Step) }
 
-// kept are the weights to measure and keep, between the fine-tuned ones and those that fine-tuning began with
-// (Wortsman et al. 2022: WiSE-FT):
+// keptWeights returns the weights to validate and save, which interpolate between the fine-tuned ones
+// and those that fine-tuning started from (WiSE-FT, Wortsman et al. 2022):
 //
 //	(1 − StartWeight)·fine-tuned + StartWeight·start
 //
-// for each parameter that is trained and each statistic that is updated. The backbone
-// begins with its own weights; the head with the probe's, and where there was no probe it
-// is all fine-tuned.
-func (r *run) kept() (nn.Weights, error) {
-	w, share := r.current(), r.Config.StartWeight
+// for each trained parameter and each updated statistic. The backbone starts from its pretrained
+// weights and the head from the probe's. Without a probe the head is not interpolated.
+func (r *run) keptWeights() (nn.Weights, error) {
+	w, share := r.currentWeights(), r.Config.StartWeight
 	if share == 0 || r.probing() {
 		return w, nil
 	}
 	start := nn.Overlay{Top: r.probe, Below: r.weights}
-	head := headOnly(r.architecture.Features(r.Config.Preprocessing.Height, r.Config.Preprocessing.Width))
+	head := selectHead(r.architecture.Features(r.Config.Preprocessing.Height, r.Config.Preprocessing.Width))
 	mixed := tensor.Map{}
-	for _, v := range r.moving() {
+	for _, v := range r.changingVariables() {
 		if _, probed := r.probe[v.Name]; head(v.Param) && !probed {
 			continue
 		}

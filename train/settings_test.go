@@ -101,7 +101,7 @@ var settingTests = map[string]func(t *testing.T, data string){
 			t.Error("small-cnn is not what is trained")
 		}
 		c := config(t, data)
-		c.FineTune = "1"
+		c.FineTune = FineTune{Last: 1}
 		if r := begun(t, c); has(r, "conv1/kernel") || r.architecture.Name != c.Backbone {
 			t.Errorf("%s is not what is trained", c.Backbone)
 		}
@@ -156,7 +156,7 @@ var settingTests = map[string]func(t *testing.T, data string){
 	},
 	"TrainSize": func(t *testing.T, data string) {
 		c := config(t, data)
-		c.FineTune, c.TrainSize = "1", 32
+		c.FineTune, c.TrainSize = FineTune{Last: 1}, 32
 		r := begun(t, c)
 		if r.train.length() != 32*32*3 || r.validation.length() != 64*64*3 || r.test.length() != 64*64*3 {
 			t.Errorf("inputs of %d, %d and %d values", r.train.length(), r.validation.length(), r.test.length())
@@ -168,7 +168,10 @@ var settingTests = map[string]func(t *testing.T, data string){
 			"9": {"conv1", "dense1", "classifier"}, "all": {"conv1", "dense1", "classifier"},
 		} {
 			c := tiny(t, data)
-			c.FineTune, c.Weights, c.Optimizer = tune, smallWeights(t), "sgd"
+			if err := c.FineTune.UnmarshalText([]byte(tune)); err != nil {
+				t.Fatal(err)
+			}
+			c.Weights, c.Optimizer = smallWeights(t), OptimizerSGD
 			r := begun(t, c)
 			before := values(t, r)
 			stepped(t, r)
@@ -274,7 +277,7 @@ var settingTests = map[string]func(t *testing.T, data string){
 		// The first epoch is that of a run with a frozen backbone.
 		probed, frozen := tiny(t, data), tiny(t, data)
 		probed.Weights, probed.ProbeEpochs = smallWeights(t), 1
-		frozen.Weights, frozen.FineTune, frozen.LearningRate = probed.Weights, "none", 0.001
+		frozen.Weights, frozen.FineTune, frozen.LearningRate = probed.Weights, FineTune{}, 0.001
 		ran(t, probed)
 		ran(t, frozen)
 		_, a, _, errA := readState(probed.Out)
@@ -283,7 +286,7 @@ var settingTests = map[string]func(t *testing.T, data string){
 			t.Errorf("the probe's epoch is %+v, that of a frozen backbone %+v", a.History[0], b.History[0])
 		}
 		// Patience does not count the probe.
-		q := position{Config: Config{Epochs: 9, Patience: 2, ProbeEpochs: 5}, History: make([]Epoch, 4)}
+		q := runState{Config: Config{Epochs: 9, Patience: 2, ProbeEpochs: 5}, History: make([]Epoch, 4)}
 		q.Best.Epoch = 1
 		if q.done() {
 			t.Error("the probe ends a run by patience")
@@ -314,7 +317,7 @@ var settingTests = map[string]func(t *testing.T, data string){
 		for _, probe := range []int{0, 1} {
 			for _, share := range []float64{0, 0.25} {
 				c := config(t, data)
-				c.FineTune, c.BatchStatistics, c.LearningRate = "2", true, 0.01
+				c.FineTune, c.BatchStatistics, c.LearningRate = FineTune{Last: 2}, true, 0.01
 				c.ProbeEpochs, c.StartWeight = probe, share
 				r := begun(t, c)
 				if probe > 0 {
@@ -325,16 +328,16 @@ var settingTests = map[string]func(t *testing.T, data string){
 					}
 				}
 				start := map[string][]float32{}
-				for _, v := range r.moving() {
+				for _, v := range r.changingVariables() {
 					start[v.Name] = slices.Clone(v.Value)
 				}
 				stepped(t, r)
-				kept, err := r.tensors()
+				kept, err := r.modelTensors()
 				if err != nil {
 					t.Fatal(err)
 				}
 				statistics := 0
-				for _, v := range r.moving() {
+				for _, v := range r.changingVariables() {
 					of := share
 					if strings.HasPrefix(v.Name, "classifier/") && probe == 0 {
 						of = 0
@@ -360,7 +363,7 @@ var settingTests = map[string]func(t *testing.T, data string){
 				if err != nil {
 					t.Fatal(err)
 				}
-				features, err := r.features(t.Context(), &r.validation)
+				features, err := r.computeFeatures(t.Context(), &r.validation)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -369,15 +372,15 @@ var settingTests = map[string]func(t *testing.T, data string){
 				if err != nil {
 					t.Fatal(err)
 				}
-				if again, err := outputsOf(t.Context(), alone, &r.validation); err != nil ||
-					!slices.Equal(again, slices.Concat(features...)) {
+				again, err := computeOutputs(t.Context(), alone, &r.validation)
+				if err != nil || !slices.Equal(again, slices.Concat(features...)) {
 					t.Errorf("share %v, probe %d: features are of other weights than are kept, %v", share, probe, err)
 				}
 				plan, err := nn.Compile(r.graph, nn.Overlay{Top: kept, Below: r.weights}, nn.Options{})
 				if err != nil {
 					t.Fatal(err)
 				}
-				if again, err := outputsOf(t.Context(), plan, &r.validation); err != nil ||
+				if again, err := computeOutputs(t.Context(), plan, &r.validation); err != nil ||
 					!slices.Equal(m.logits, again) {
 					t.Errorf("share %v, probe %d: other weights are measured than are kept, %v", share, probe, err)
 				}
@@ -387,7 +390,7 @@ var settingTests = map[string]func(t *testing.T, data string){
 	"BatchStatistics": func(t *testing.T, data string) {
 		for _, on := range []bool{false, true} {
 			c := config(t, data)
-			c.FineTune, c.BatchStatistics = "2", on
+			c.FineTune, c.BatchStatistics = FineTune{Last: 2}, on
 			r := begun(t, c)
 			var before [][]float32
 			for _, v := range r.trainer.Statistics() {
@@ -408,7 +411,7 @@ var settingTests = map[string]func(t *testing.T, data string){
 		c := tiny(t, data)
 		c.Inner = []int{7, 5}
 		ran(t, c)
-		f, err := tensor.ReadFile(begunIn(c).best())
+		f, err := tensor.ReadFile(begunIn(c).bestCheckpoint())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -427,8 +430,8 @@ var settingTests = map[string]func(t *testing.T, data string){
 			r := begun(t, c)
 			for step := range 12 {
 				r.Step = step
-				b := r.newBatch()
-				if _, _, err := r.step(t.Context(), b, []int{step}, 0); err != nil {
+				b := r.newStepBuffers()
+				if _, _, err := r.trainStep(t.Context(), b, []int{step}, 0); err != nil {
 					t.Fatal(err)
 				}
 				kernel := variableOf(t, r, "classifier/kernel")
@@ -475,7 +478,9 @@ var settingTests = map[string]func(t *testing.T, data string){
 	},
 	"Optimizer": func(t *testing.T, data string) {
 		// After two steps with the gradients 1 and −1: sgd is where it began, Adam is not.
-		for name, want := range map[string]nn.Optimizer{"adam": &nn.Adam{}, "adamw": &nn.Adam{}, "sgd": &nn.SGD{}} {
+		for name, want := range map[Optimizer]nn.Optimizer{
+			OptimizerAdam: &nn.Adam{}, OptimizerAdamW: &nn.Adam{}, OptimizerSGD: &nn.SGD{},
+		} {
 			c := tiny(t, data)
 			c.Optimizer, c.Momentum = name, 0
 			if got, want := optimized(c.optimizer(), 1, -1), optimized(want, 1, -1); got != want {
@@ -530,17 +535,17 @@ var settingTests = map[string]func(t *testing.T, data string){
 		}
 	},
 	"Schedule": func(t *testing.T, data string) {
-		for schedule, want := range map[string][]float64{ // of the 6 steps of 2 epochs
-			"constant":  {0.4, 0.4, 0.4, 0.4, 0.4, 0.4},
-			"step":      {0.4, 0.4, 0.4, 0.04, 0.04, 0.04},
-			"cosine":    {0, 0.4 / 3, 0.8 / 3, 0.4, 0.3, 0.1},
-			"one-cycle": {0.016, 0.4, 0.345722, 0.214158, 0.075841, 1.6e-6},
+		for schedule, want := range map[Schedule][]float64{ // of the 6 steps of 2 epochs
+			ScheduleConstant: {0.4, 0.4, 0.4, 0.4, 0.4, 0.4},
+			ScheduleStep:     {0.4, 0.4, 0.4, 0.04, 0.04, 0.04},
+			ScheduleCosine:   {0, 0.4 / 3, 0.8 / 3, 0.4, 0.3, 0.1},
+			ScheduleOneCycle: {0.016, 0.4, 0.345722, 0.214158, 0.075841, 1.6e-6},
 		} {
 			c := tiny(t, data)
 			c.LearningRate, c.Schedule, c.WarmUpEpochs, c.StepEpochs, c.StepFactor = 0.4, schedule, 1, 1, 0.1
 			got := rates(t, c)
 			for i := range want {
-				if schedule == "one-cycle" && i > 0 && i < 5 {
+				if schedule == ScheduleOneCycle && i > 0 && i < 5 {
 					continue // see nn.OneCycle's own test; here it matters that it is the one
 				}
 				if len(got) != len(want) || math.Abs(got[i]-want[i]) > 1e-9 {
@@ -626,7 +631,7 @@ var settingTests = map[string]func(t *testing.T, data string){
 					want[i] = keep*want[i] + (1-keep)*float64(v)
 				}
 			}
-			kept, err := r.tensors()
+			kept, err := r.modelTensors()
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -644,14 +649,14 @@ var settingTests = map[string]func(t *testing.T, data string){
 			if err != nil {
 				t.Fatal(err)
 			}
-			if again, err := outputsOf(t.Context(), plan, &r.validation); err != nil ||
+			if again, err := computeOutputs(t.Context(), plan, &r.validation); err != nil ||
 				!slices.Equal(m.logits, again) {
 				t.Errorf("decay %v: other weights are measured than are kept, %v", decay, err)
 			}
 		}
 		r := begun(t, tiny(t, data))
 		stepped(t, r)
-		if kept, err := r.tensors(); err != nil ||
+		if kept, err := r.modelTensors(); err != nil ||
 			!slices.Equal(kept["classifier/kernel"].Data, variableOf(t, r, "classifier/kernel").Value) {
 			t.Errorf("without an average other weights are kept than are trained, %v", err)
 		}
@@ -732,7 +737,7 @@ var settingTests = map[string]func(t *testing.T, data string){
 			var sizes []int
 			shown := map[int]bool{}
 			for step := range r.stepsPerEpoch() {
-				samples := r.samples(r.order(1), step)
+				samples := r.batchSamples(r.drawOrder(1), step)
 				sizes = append(sizes, len(samples))
 				for _, s := range samples {
 					shown[s] = true
@@ -775,7 +780,7 @@ var settingTests = map[string]func(t *testing.T, data string){
 			"the backbone's first weights": func(r *run) []float32 { return values(t, r)["conv1"] },
 			"the head's first weights":     func(r *run) []float32 { return values(t, r)["classifier"] },
 			"the order of pictures": func(r *run) (order []float32) {
-				for _, i := range r.order(1) {
+				for _, i := range r.drawOrder(1) {
 					order = append(order, float32(i))
 				}
 				return order
@@ -787,7 +792,7 @@ var settingTests = map[string]func(t *testing.T, data string){
 					name, slices.Equal(x, of(again)), !slices.Equal(x, of(b)))
 			}
 		}
-		if slices.Equal(a.order(3), a.order(4)) {
+		if slices.Equal(a.drawOrder(3), a.drawOrder(4)) {
 			t.Error("two epochs have one order")
 		}
 		if x := dropped(a); !slices.Equal(x, dropped(again)) || slices.Equal(x, dropped(b)) {
@@ -796,21 +801,21 @@ var settingTests = map[string]func(t *testing.T, data string){
 	},
 	"Monitor": func(t *testing.T, data string) {
 		for _, c := range []struct {
-			monitor                string
+			monitor                Monitor
 			accuracy, loss         float64 // of the epoch
 			bestAccuracy, bestLoss float64
 			better                 bool
 		}{
-			{monitor: "accuracy", accuracy: 0.9, loss: 0.5, bestAccuracy: 0.8, bestLoss: 0.3, better: true},
-			{monitor: "accuracy", accuracy: 0.8, loss: 0.1, bestAccuracy: 0.9, bestLoss: 0.3},
-			{monitor: "accuracy", accuracy: 0.9, loss: 0.2, bestAccuracy: 0.9, bestLoss: 0.3, better: true},
-			{monitor: "accuracy", accuracy: 0.9, loss: 0.4, bestAccuracy: 0.9, bestLoss: 0.3},
-			{monitor: "accuracy", accuracy: 0.9, loss: 0.3, bestAccuracy: 0.9, bestLoss: 0.3},
-			{monitor: "loss", accuracy: 0.9, loss: 0.5, bestAccuracy: 0.8, bestLoss: 0.3},
-			{monitor: "loss", accuracy: 0.8, loss: 0.1, bestAccuracy: 0.9, bestLoss: 0.3, better: true},
-			{monitor: "loss", accuracy: 0.9, loss: 0.3, bestAccuracy: 0.8, bestLoss: 0.3, better: true},
-			{monitor: "loss", accuracy: 0.7, loss: 0.3, bestAccuracy: 0.8, bestLoss: 0.3},
-			{monitor: "loss", accuracy: 0.8, loss: 0.3, bestAccuracy: 0.8, bestLoss: 0.3},
+			{monitor: MonitorAccuracy, accuracy: 0.9, loss: 0.5, bestAccuracy: 0.8, bestLoss: 0.3, better: true},
+			{monitor: MonitorAccuracy, accuracy: 0.8, loss: 0.1, bestAccuracy: 0.9, bestLoss: 0.3},
+			{monitor: MonitorAccuracy, accuracy: 0.9, loss: 0.2, bestAccuracy: 0.9, bestLoss: 0.3, better: true},
+			{monitor: MonitorAccuracy, accuracy: 0.9, loss: 0.4, bestAccuracy: 0.9, bestLoss: 0.3},
+			{monitor: MonitorAccuracy, accuracy: 0.9, loss: 0.3, bestAccuracy: 0.9, bestLoss: 0.3},
+			{monitor: MonitorLoss, accuracy: 0.9, loss: 0.5, bestAccuracy: 0.8, bestLoss: 0.3},
+			{monitor: MonitorLoss, accuracy: 0.8, loss: 0.1, bestAccuracy: 0.9, bestLoss: 0.3, better: true},
+			{monitor: MonitorLoss, accuracy: 0.9, loss: 0.3, bestAccuracy: 0.8, bestLoss: 0.3, better: true},
+			{monitor: MonitorLoss, accuracy: 0.7, loss: 0.3, bestAccuracy: 0.8, bestLoss: 0.3},
+			{monitor: MonitorLoss, accuracy: 0.8, loss: 0.3, bestAccuracy: 0.8, bestLoss: 0.3},
 		} {
 			e := Epoch{ValidationAccuracy: c.accuracy, ValidationLoss: c.loss}
 			best := Epoch{ValidationAccuracy: c.bestAccuracy, ValidationLoss: c.bestLoss}
@@ -818,7 +823,7 @@ var settingTests = map[string]func(t *testing.T, data string){
 				t.Errorf("%+v is better: %v", c, got)
 			}
 		}
-		for _, monitor := range monitors {
+		for _, monitor := range []Monitor{MonitorAccuracy, MonitorLoss} {
 			c := tiny(t, data)
 			c.Monitor, c.Epochs = monitor, 6
 			oneRule(t, c, ran(t, c))
@@ -828,7 +833,7 @@ var settingTests = map[string]func(t *testing.T, data string){
 		// After two epochs the rate is so small that no weight moves: there is nothing
 		// better from then on, and nothing worse.
 		for _, patience := range []int{0, 1, 3} {
-			for _, monitor := range monitors {
+			for _, monitor := range []Monitor{MonitorAccuracy, MonitorLoss} {
 				c := tiny(t, data)
 				c.Monitor, c.Optimizer, c.Momentum = monitor, "sgd", 0
 				c.Epochs, c.Patience, c.Schedule, c.StepEpochs, c.StepFactor = 8, patience, "step", 2, 1e-30
@@ -845,7 +850,7 @@ var settingTests = map[string]func(t *testing.T, data string){
 			}
 		}
 		// An epoch that is best by a tie only starts the count again.
-		p := position{Config: Config{Epochs: 100, Patience: 2}, History: make([]Epoch, 7), Best: Epoch{Epoch: 6}}
+		p := runState{Config: Config{Epochs: 100, Patience: 2}, History: make([]Epoch, 7), Best: Epoch{Epoch: 6}}
 		if p.done() {
 			t.Error("one epoch after the best a run with a patience of 2 ended")
 		}
@@ -877,14 +882,14 @@ var settingTests = map[string]func(t *testing.T, data string){
 		if !slices.Equal(got, want) || !slices.Equal(gotTargets, wantTargets) || gotTargets[0] == 1 {
 			t.Errorf("the network is not shown the views; targets %v, want %v", gotTargets, wantTargets)
 		}
-		if _, isViews := r.validation.source.(pictures); !isViews {
-			t.Errorf("validation is %T", r.validation.source)
+		if _, isViews := r.validation.loader.(pictures); !isViews {
+			t.Errorf("validation is %T", r.validation.loader)
 		}
 	},
 	"CachedViews": func(t *testing.T, data string) {
 		for _, kept := range []int{0, 2} {
 			c := tiny(t, data)
-			c.FineTune, c.Weights, c.CachedViews, c.Augment.RotationRangeDegrees = "none", smallWeights(t), kept, 60
+			c.FineTune, c.Weights, c.CachedViews, c.Augment.RotationRangeDegrees = FineTune{}, smallWeights(t), kept, 60
 			r := begun(t, c)
 			features := func(epoch int) []float32 {
 				in := make([]float32, 3*r.train.length())
@@ -918,9 +923,9 @@ var settingTests = map[string]func(t *testing.T, data string){
 		var labels []int
 		size, samples := 0, splits.Validation.Samples
 		for _, s := range samples {
-			predictions, err := classifier.Classify(t.Context(), file(t, s.Path))
-			if err != nil {
-				t.Fatal(err)
+			predictions, classifyErr := classifier.Classify(t.Context(), file(t, s.Path))
+			if classifyErr != nil {
+				t.Fatal(classifyErr)
 			}
 			row := make([]float64, 2)
 			for _, p := range predictions {
@@ -928,7 +933,8 @@ var settingTests = map[string]func(t *testing.T, data string){
 			}
 			probabilities, labels = append(probabilities, row), append(labels, s.Label)
 			size += len(classifier.PredictionSet(predictions))
-			if digest := fmt.Sprintf("%x", sha256.Sum256(file(t, s.Path))); !classifier.Description().Coverage.WasFittedOn(digest) {
+			digest := fmt.Sprintf("%x", sha256.Sum256(file(t, s.Path)))
+			if !classifier.Description().Coverage.WasFittedOn(digest) {
 				t.Errorf("the model does not know that its sets were fitted on %s", s.Path)
 			}
 		}
@@ -1248,7 +1254,7 @@ func TestSweepSpread(t *testing.T) {
 			mean += r.Best.ValidationAccuracy / 4
 		}
 		for _, r := range p.Runs {
-			square += math.Pow(r.Best.ValidationAccuracy-mean, 2)
+			square += (r.Best.ValidationAccuracy - mean) * (r.Best.ValidationAccuracy - mean)
 		}
 		want := math.Sqrt(square / 3)
 		if len(p.Runs) != 4 || want == 0 || math.Abs(p.Mean-mean) > 1e-12 || math.Abs(p.Spread-want) > 1e-12 {
@@ -1280,7 +1286,8 @@ func TestTemperatureIsOfTheKeptEpoch(t *testing.T) {
 		}
 		logits, labels = append(logits, row), append(labels, s.Label)
 	}
-	if got, want := classifier.Description().Temperature, evaluate.Temperature(logits, labels); math.Abs(got/want-1) > 0.01 {
+	got, want := classifier.Description().Temperature, evaluate.Temperature(logits, labels)
+	if math.Abs(got/want-1) > 0.01 {
 		t.Errorf("temperature %v, want %v", got, want)
 	}
 }
@@ -1293,7 +1300,7 @@ func tiny(t *testing.T, data string) Config {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.Backbone, c.Preprocessing, c.FineTune = a.Name, a.Spec, "all"
+	c.Backbone, c.Preprocessing, c.FineTune = a.Name, a.Spec, FineTune{All: true}
 	c.Preprocessing.Width, c.Preprocessing.Height = 16, 16
 	c.Epochs, c.Batch = 2, 5
 	return c
@@ -1309,7 +1316,7 @@ func begun(t *testing.T, c Config) *run {
 }
 
 // begunIn is a run that knows no more than its settings.
-func begunIn(c Config) *run { return &run{position: position{Config: c}} }
+func begunIn(c Config) *run { return &run{runState: runState{Config: c}} }
 
 func ran(t *testing.T, c Config) *Result {
 	t.Helper()
@@ -1330,10 +1337,10 @@ func opened(t *testing.T, path string) *model.Classifier {
 }
 
 // stepped does the first step of an epoch.
-func stepped(t *testing.T, r *run) (b *batch, samples []int, loss float64) {
+func stepped(t *testing.T, r *run) (b *stepBuffers, samples []int, loss float64) {
 	t.Helper()
-	b, samples = r.newBatch(), r.samples(r.order(1), 0)
-	loss, _, err := r.step(t.Context(), b, samples, r.rate(0))
+	b, samples = r.newStepBuffers(), r.batchSamples(r.drawOrder(1), 0)
+	loss, _, err := r.trainStep(t.Context(), b, samples, r.learningRate(0))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -1396,7 +1403,7 @@ func rates(t *testing.T, c Config) []float64 {
 	var all []float64
 	for range c.Epochs {
 		for step := range r.stepsPerEpoch() {
-			all = append(all, r.rate(step))
+			all = append(all, r.learningRate(step))
 		}
 		r.History = append(r.History, Epoch{})
 	}
@@ -1443,7 +1450,7 @@ func oneRule(t *testing.T, c Config, result *Result) {
 		b := state.History[best]
 		better := e.ValidationAccuracy > b.ValidationAccuracy ||
 			e.ValidationAccuracy == b.ValidationAccuracy && e.ValidationLoss < b.ValidationLoss
-		if c.Monitor == "loss" {
+		if c.Monitor == MonitorLoss {
 			better = e.ValidationLoss < b.ValidationLoss ||
 				e.ValidationLoss == b.ValidationLoss && e.ValidationAccuracy > b.ValidationAccuracy
 		}
@@ -1479,7 +1486,7 @@ func smallWeights(t *testing.T) string {
 		t.Fatal(err)
 	}
 	path := filepath.Join(t.TempDir(), "small.safetensors")
-	if err := tensor.WriteFile(path, nil, initial(a.Features(16, 16), 99), tensor.Float32); err != nil {
+	if err := tensor.WriteFile(path, nil, drawInitialWeights(a.Features(16, 16), 99), tensor.Float32); err != nil {
 		t.Fatal(err)
 	}
 	return path

@@ -13,14 +13,14 @@ import (
 	"garb/weights"
 )
 
-// Source is a data set of a run beside Config.Data, or pictures of none of the classes.
+// Source is a further data set of a run, or a set of pictures of none of the classes.
 type Source struct {
 	Path string `json:"path"`
-	// Weight is how often an epoch shows each training picture: 2 shows each twice, and
-	// 0.5 every other one, drawn anew in each epoch.
+	// Weight is how often an epoch shows each training picture: 2 shows each twice, and 0.5
+	// shows half of them, drawn again in each epoch.
 	Weight float64 `json:"weight"`
-	// TrainOnly takes all pictures for training, or those of the train split where the
-	// data set has splits: none of them is in validation or test.
+	// TrainOnly uses the data set for training only: all of its pictures or, if it has splits,
+	// those of its train split.
 	TrainOnly bool `json:"train_only,omitempty"`
 }
 
@@ -29,19 +29,17 @@ const maxWeight = 1000
 
 func (s Source) validate() error {
 	if s.Path == "" {
-		return errors.New("a data set without a path")
+		return errors.New("a data set has no path")
 	}
-	if !(s.Weight > 0 && s.Weight <= maxWeight) {
-		return fmt.Errorf("%s has the weight %v; it is above 0 and at most %d", s.Path, s.Weight, maxWeight)
-	}
-	return nil
+	return checkBounds(bound{"weight of " + s.Path + ",", s.Weight, interval{0, maxWeight, true, false}})
 }
 
-// validateSources reports weights that cannot be, and tables that are meant for one data
-// set of several.
+// validateSources checks the data sets' weights, and that options for a single data set are not used
+// with several.
 func (c Config) validateSources() error {
-	if !(c.DataWeight >= 0 && c.DataWeight <= maxWeight) {
-		return fmt.Errorf("%s has the weight %v; it is above 0 and at most %d", c.Data, c.DataWeight, maxWeight)
+	weight := bound{"weight of " + c.Data + ",", c.DataWeight, interval{0, maxWeight, false, false}}
+	if err := checkBounds(weight); err != nil {
+		return err
 	}
 	for _, s := range slices.Concat(c.Sources, c.Other) {
 		if err := s.validate(); err != nil {
@@ -49,13 +47,13 @@ func (c Config) validateSources() error {
 		}
 	}
 	if o := c.DataOptions; len(c.Sources) > 0 && (o.Labels != "" || o.Images != "") {
-		return errors.New("a table of labels or a folder of images is of one data set, and there are several: " +
-			"name the table itself as the data set")
+		return errors.New("a table of labels or a folder of images works with one data set only, and there are " +
+			"several: name the table itself as the data set")
 	}
 	return nil
 }
 
-// sources lists the data sets of a run, Config.Data first.
+// sources returns the data sets of a run, Config.Data first.
 func (c Config) sources() []Source {
 	first := Source{Path: c.Data, Weight: c.DataWeight}
 	if first.Weight == 0 {
@@ -64,8 +62,7 @@ func (c Config) sources() []Source {
 	return append([]Source{first}, c.Sources...)
 }
 
-// sourceNames names sources by the last element of each path, or by more of it where two
-// end alike.
+// sourceNames returns short names of sources: see shortNames.
 func sourceNames(all []Source) []string {
 	var paths []string
 	for _, s := range all {
@@ -74,7 +71,7 @@ func sourceNames(all []Source) []string {
 	return shortNames(paths)
 }
 
-// shortNames shortens paths to their last elements: to as few as tell all apart.
+// shortNames shortens paths to their last elements, as few as make all names different.
 func shortNames(paths []string) []string {
 	names := make([]string, len(paths))
 	for elements := 1; ; elements++ {
@@ -91,13 +88,13 @@ func shortNames(paths []string) []string {
 	}
 }
 
-// pool is the pictures of one split, of all sources, before they are read.
+// pool holds the pictures of one split of all sources, before they are read.
 type pool struct {
 	set  *dataset.Set
-	from []int // the source of each sample
+	from []int // index of each sample's source
 }
 
-// add adds the pictures of a source; label gives the label in the pool's classes.
+// add adds the pictures of a source. label translates its labels to the pool's classes.
 func (p *pool) add(set *dataset.Set, source int, label func(int) int) {
 	if set == nil {
 		return
@@ -109,7 +106,7 @@ func (p *pool) add(set *dataset.Set, source int, label func(int) int) {
 	}
 }
 
-// pools are the pictures of a run before they are read.
+// pools holds the pictures of all splits of a run, before they are read.
 type pools struct {
 	classes                 []string
 	train, validation, test pool
@@ -119,7 +116,7 @@ type pools struct {
 	tally                      *dataset.Tally
 }
 
-// openPools reads the data sets of a run and divides each by itself.
+// openPools lists the pictures of a run's data sets, and divides each data set by itself.
 func openPools(ctx context.Context, c Config, p Progress) (*pools, error) {
 	options := c.DataOptions
 	if options.Cache == "" {
@@ -163,7 +160,7 @@ func openPools(ctx context.Context, c Config, p Progress) (*pools, error) {
 	}
 	for _, name := range c.DataOptions.Classes {
 		if !slices.ContainsFunc(all, func(d *dataset.Data) bool { return d.HasClass(name) }) {
-			return nil, fmt.Errorf("the class %q was asked for, and no data set has it", name)
+			return nil, fmt.Errorf("no data set has the class %q", name)
 		}
 	}
 	if err := o.checkClasses(); err != nil {
@@ -175,8 +172,7 @@ func openPools(ctx context.Context, c Config, p Progress) (*pools, error) {
 	return o, nil
 }
 
-// readSource reads a data set. Of several, each need not have all classes that are asked
-// for.
+// readSource reads a data set. Unless it is alone, it need not have all classes of the options.
 func readSource(ctx context.Context, s Source, options dataset.Options, alone bool) (*dataset.Data, error) {
 	if len(options.Classes) > 0 && !alone {
 		all := options
@@ -188,15 +184,15 @@ func readSource(ctx context.Context, s Source, options dataset.Options, alone bo
 		options.Classes = slices.DeleteFunc(slices.Clone(options.Classes),
 			func(name string) bool { return !d.HasClass(name) })
 		if len(options.Classes) == 0 {
-			return nil, fmt.Errorf("%s has none of the classes that were asked for: it has %s", d.Path,
+			return nil, fmt.Errorf("%s has none of the requested classes: it has %s", d.Path,
 				strings.Join(d.Classes, ", "))
 		}
 	}
 	return dataset.Read(ctx, s.Path, options)
 }
 
-// divide returns the splits of a source. One of several may lack classes in a split, which
-// checkClasses looks for in all of them together.
+// divide returns the splits of a source. Unless it is alone, a split may lack classes: checkClasses
+// looks for them in all sources together.
 func divide(d *dataset.Data, s Source, rule dataset.SplitRule, alone bool) (*dataset.Splits, error) {
 	switch {
 	case s.TrainOnly:
@@ -226,8 +222,7 @@ func divide(d *dataset.Data, s Source, rule dataset.SplitRule, alone bool) (*dat
 	return splits, nil
 }
 
-// checkClasses reports classes without a training picture, and a lack of pictures to
-// choose the best epoch by.
+// checkClasses checks that each class has training pictures, and that there are validation pictures.
 func (o *pools) checkClasses() error {
 	if len(o.validation.set.Samples) == 0 {
 		return errors.New("no data set has pictures for validation")
@@ -242,14 +237,14 @@ func (o *pools) checkClasses() error {
 	return nil
 }
 
-// shares returns how often an epoch shows each training picture, on average; nil if each
-// is shown once. They sum to a whole number.
+// computeShares returns how often an epoch shows each training picture, on average; nil if it shows
+// each once. The shares sum to a whole number.
 //
-// A picture begins with its source's weight. BalanceSampling b multiplies the pictures of a
-// class in a source, whose shares sum to n, by n^(−b), and then all of the source such that
-// its sum is what it was; other pictures have no class and stay. BalanceSources does
-// likewise with the sources, other pictures excepted.
-func (r *run) shares() []float64 {
+// A picture's share starts as its source's weight. BalanceSampling b multiplies the shares of each
+// class of a source, whose sum is n, by n^(−b), and rescales the source to its previous sum; other
+// pictures have no class and keep their share. BalanceSources does the same with whole sources
+// instead of classes, except sources of other pictures.
+func (r *run) computeShares() []float64 {
 	c := r.Config
 	sources, classes := append(c.sources(), c.Other...), len(r.classes)
 	shares, plain := make([]float64, len(r.train.set.Samples)), c.BalanceSampling == 0 && c.BalanceSources == 0
@@ -262,28 +257,9 @@ func (r *run) shares() []float64 {
 	if plain {
 		return nil
 	}
-	// balance evens out the groups' sums within each whole. A group below 0 is left alone.
-	balance := func(power float64, group, whole func(i int) int) {
-		sums, before, after := map[int]float64{}, map[int]float64{}, map[int]float64{}
-		for i, s := range shares {
-			sums[group(i)] += s
-		}
-		for i, s := range shares {
-			if g := group(i); g >= 0 {
-				before[whole(i)] += s
-				shares[i] = s * math.Pow(sums[g], -power)
-				after[whole(i)] += shares[i]
-			}
-		}
-		for i := range shares {
-			if group(i) >= 0 {
-				shares[i] *= before[whole(i)] / after[whole(i)]
-			}
-		}
-	}
 	source := func(i int) int { return r.train.from[i] }
 	if c.BalanceSampling > 0 {
-		balance(c.BalanceSampling, func(i int) int {
+		balance(shares, c.BalanceSampling, func(i int) int {
 			if label := r.train.set.Samples[i].Label; label < classes {
 				return source(i)*classes + label
 			}
@@ -291,7 +267,7 @@ func (r *run) shares() []float64 {
 		}, source)
 	}
 	if c.BalanceSources > 0 {
-		balance(c.BalanceSources, func(i int) int {
+		balance(shares, c.BalanceSources, func(i int) int {
 			if source(i) < len(c.sources()) {
 				return source(i)
 			}
@@ -305,12 +281,33 @@ func (r *run) shares() []float64 {
 	return shares
 }
 
-// means returns the mean over the sources that have pictures of what value returns of
-// each.
-func means(figures []SourceFigures, value func(SourceFigures) float64) float64 {
+// balance multiplies the shares of each group by the group's sum to the power −exponent, then
+// rescales each whole, which consists of groups, to its previous sum. group and whole return the
+// numbers of a picture's group and whole; a picture whose group is negative keeps its share.
+func balance(shares []float64, exponent float64, group, whole func(i int) int) {
+	sums, before, after := map[int]float64{}, map[int]float64{}, map[int]float64{}
+	for i, s := range shares {
+		sums[group(i)] += s
+	}
+	for i, s := range shares {
+		if g := group(i); g >= 0 {
+			before[whole(i)] += s
+			shares[i] = s * math.Pow(sums[g], -exponent)
+			after[whole(i)] += shares[i]
+		}
+	}
+	for i := range shares {
+		if group(i) >= 0 {
+			shares[i] *= before[whole(i)] / after[whole(i)]
+		}
+	}
+}
+
+// meanOverSources returns the mean of a figure over data sets.
+func meanOverSources(figures []SourceFigures, figure func(SourceFigures) float64) float64 {
 	sum := 0.0
 	for _, f := range figures {
-		sum += value(f)
+		sum += figure(f)
 	}
 	return sum / float64(len(figures))
 }

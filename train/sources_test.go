@@ -23,12 +23,13 @@ import (
 	"garb/nn"
 )
 
+//nolint:funlen,gocognit // a test for each setting, which have nothing to do with each other
 func init() {
 	settingTests["DataWeight"] = func(t *testing.T, data string) {
 		for weight, want := range map[float64]int{0: 12, 0.5: 6, 2: 24} {
 			c := tiny(t, data)
 			c.DataWeight = weight
-			if order := begun(t, c).order(1); len(order) != want {
+			if order := begun(t, c).drawOrder(1); len(order) != want {
 				t.Errorf("with the weight %v an epoch shows %d pictures, want %d", weight, len(order), want)
 			}
 		}
@@ -38,9 +39,9 @@ func init() {
 		more := unbalanced(t)
 		c.Sources = []Source{{Path: more, Weight: 2}}
 		r := begun(t, c)
-		if len(r.train.set.Samples) != 21 || len(r.validation.set.Samples) != 12 || len(r.order(1)) != 12+2*9 {
+		if len(r.train.set.Samples) != 21 || len(r.validation.set.Samples) != 12 || len(r.drawOrder(1)) != 12+2*9 {
 			t.Errorf("%d pictures for training, %d of them in an epoch, %d for validation", len(r.train.set.Samples),
-				len(r.order(1)), len(r.validation.set.Samples))
+				len(r.drawOrder(1)), len(r.validation.set.Samples))
 		}
 		if source := r.train.from[20]; source != 1 || !strings.HasPrefix(r.train.set.Samples[20].Path, more) {
 			t.Errorf("the last picture is of source %d", source)
@@ -55,7 +56,7 @@ func init() {
 		c.Other = []Source{{Path: coloured(t, 12, 1), Weight: 3}}
 		r := begun(t, c)
 		counts := map[int]int{}
-		for _, number := range r.order(1) {
+		for _, number := range r.drawOrder(1) {
 			counts[r.sample(number).Label]++
 		}
 		if counts[0] != 6 || counts[1] != 6 || counts[2] != 3*8 || len(r.otherValidation.set.Samples) != 2 ||
@@ -146,7 +147,7 @@ func both(a, b func(*testing.T, string)) func(*testing.T, string) {
 func labelsShown(r *run, epochs int) map[int]float64 {
 	shown := map[int]float64{}
 	for epoch := range epochs {
-		for _, number := range r.order(epoch + 1) {
+		for _, number := range r.drawOrder(epoch + 1) {
 			shown[r.sample(number).Label]++
 		}
 	}
@@ -179,7 +180,7 @@ func coloured(t *testing.T, count int, seed uint64) string {
 func TestOrderFollowsShares(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(1, 40).Draw(t, "n")
-		r := &run{position: position{Config: Config{Seed: rapid.Uint64().Draw(t, "seed")}}}
+		r := &run{runState: runState{Config: Config{Seed: rapid.Uint64().Draw(t, "seed")}}}
 		r.train.set = &dataset.Set{Samples: make([]dataset.Sample, n)}
 		total := 0.0
 		for range n {
@@ -190,7 +191,7 @@ func TestOrderFollowsShares(t *testing.T) {
 		for i := range r.sampling {
 			r.sampling[i] *= math.Max(1, math.Round(total)) / total
 		}
-		order := r.order(rapid.IntRange(1, 9).Draw(t, "epoch"))
+		order := r.drawOrder(rapid.IntRange(1, 9).Draw(t, "epoch"))
 		times := make([]int, n)
 		for _, number := range order {
 			times[number%n]++
@@ -265,7 +266,8 @@ func TestClassesOfSources(t *testing.T) {
 		t.Errorf("classes %v", r.classes)
 	}
 	c.DataOptions.Classes = []string{"spots", "stripes"}
-	if _, err := Run(t.Context(), c, Progress{}); err == nil || !strings.Contains(err.Error(), "none of the classes") {
+	_, err := Run(t.Context(), c, Progress{})
+	if err == nil || !strings.Contains(err.Error(), "none of the requested classes") {
 		t.Errorf("a data set without any of them: %v", err)
 	}
 	c.DataOptions.Classes = []string{"spots", "even", "dots"}
@@ -419,7 +421,7 @@ func TestAnswersRight(t *testing.T) {
 		{accept.Exposure, []float32{0, 0.1, 0}, []float32{.3, .3, .3}, true, true},
 		{accept.Exposure, []float32{0, 5, 0}, []float32{.3, .3, .3}, true, false},
 	} {
-		r := &run{position: position{Config: Config{Acceptance: c.method, Other: []Source{{Path: "x", Weight: 1}}}},
+		r := &run{runState: runState{Config: Config{Acceptance: c.method, Other: []Source{{Path: "x", Weight: 1}}}},
 			classes: []string{"a", "b"}}
 		if c.method == accept.Exposure {
 			r.classes = append(r.classes, "c")

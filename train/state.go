@@ -25,124 +25,128 @@ const (
 	stateFile   = "state.safetensors"
 	reportFile  = "report.html"
 	plotsFolder = "plots"
-	// eventFile has a fixed name where other programs put the time and the host, so that
-	// a run that is resumed goes on in the same file.
+	// eventFile has a fixed name, without the time and host that other programs put in it, so
+	// that a resumed run continues the same file.
 	eventFile   = "events.out.tfevents.0.garb"
 	eventFolder = "tensorboard"
 	stateKey    = "garb.run"
 )
 
-// position is where a run stands, beside its weights: what is written to the state.
-type position struct {
+// runState is the progress of a run, which is saved together with its weights.
+type runState struct {
 	Config Config `json:"config"`
 	Data   string `json:"data_digest"`
 	// Teachers are the digests of Config.Teachers.
 	Teachers []string `json:"teachers,omitempty"`
-	// OwnDigest is that of Config.Weights, where they are those of a network of its own.
+	// OwnDigest is the digest of Config.Weights, if Config.Backbone is backbone.OwnName.
 	OwnDigest string  `json:"own_digest,omitempty"`
 	History   []Epoch `json:"history"`
-	// Best is the epoch of History that Config.Monitor prefers: its weights are kept, and
-	// patience counts from it.
+	// Best is the best epoch of History by Config.Monitor. Its model is saved, and patience
+	// counts from it.
 	Best Epoch `json:"best"`
-	// BestRight has a 1 for each validation picture that Best was right about, else a
-	// 0: runs are compared picture by picture.
+	// BestRight has a "1" for each validation picture that Best classified correctly, else a
+	// "0", so that runs can be compared picture by picture.
 	BestRight string `json:"best_right"`
-	// Step is the number of steps done of the epoch under way, whose sums follow.
+	// Step is the number of finished steps of the current epoch. The fields that follow are
+	// sums over these steps.
 	Step    int           `json:"step"`
-	Loss    float64       `json:"loss"` // times pictures
+	Loss    float64       `json:"loss"` // of all pictures
 	Right   int           `json:"right"`
 	Seen    int           `json:"seen"`
 	Elapsed time.Duration `json:"elapsed"`
 }
 
-// epoch is the number of the epoch under way, or to be begun.
-func (p *position) epoch() int { return len(p.History) + 1 }
+// epoch returns the number of the current epoch, or of the next one between epochs.
+func (p *runState) epoch() int { return len(p.History) + 1 }
 
-// done reports whether there is nothing left to do.
-func (p *position) done() bool {
+// done reports whether the run has finished.
+func (p *runState) done() bool {
 	return p.epoch() > p.Config.Epochs ||
 		p.Config.Patience > 0 && len(p.History)-max(p.Best.Epoch, p.Config.ProbeEpochs) >= p.Config.Patience
 }
 
-// prefixed puts a prefix before the names of tensors.
-func prefixed(into tensor.Map, prefix string, m tensor.Map) {
+// copyPrefixed adds the tensors of m to another map, with a prefix before their names.
+func copyPrefixed(to tensor.Map, prefix string, m tensor.Map) {
 	for name, t := range m {
-		into[prefix+name] = t
+		to[prefix+name] = t
 	}
 }
 
-// under are the weights below a prefix.
-type under struct {
-	w      nn.Weights
-	prefix string
+// prefixedWeights gives access to the weights whose names have a prefix, by the rest of their names.
+type prefixedWeights struct {
+	weights nn.Weights
+	prefix  string
 }
 
-func (u under) Tensor(name string) (*tensor.Tensor, error) { return u.w.Tensor(u.prefix + name) }
+// Tensor returns the tensor of the given name behind the prefix.
+func (p prefixedWeights) Tensor(name string) (*tensor.Tensor, error) {
+	return p.weights.Tensor(p.prefix + name)
+}
 
-// saveState writes all that it takes to go on: all or nothing.
+// saveState atomically writes the state from which the run can be resumed.
 func (r *run) saveState() error {
-	text, err := json.Marshal(r.position)
+	text, err := json.Marshal(r.runState)
 	if err != nil {
 		return err
 	}
 	all := tensor.Map{}
-	for _, v := range r.moving() {
+	for _, v := range r.changingVariables() {
 		all["variable/"+v.Name] = tensor.FromSlice(v.Value, v.Shape...)
 	}
-	prefixed(all, probePrefix, r.probe)
-	prefixed(all, "optimizer/", r.optimizer.State(r.variables))
+	copyPrefixed(all, probePrefix, r.probe)
+	copyPrefixed(all, "optimizer/", r.optimizer.State(r.variables))
 	if r.average != nil {
-		prefixed(all, "average/", r.average.State(r.variables))
+		copyPrefixed(all, "average/", r.average.State(r.variables))
 	}
 	return tensor.WriteFile(filepath.Join(r.Config.Out, stateFile), map[string]string{stateKey: string(text)}, all,
 		tensor.Float32)
 }
 
-// moving are the variables that steps change.
-func (r *run) moving() []*nn.Variable {
+// changingVariables returns the variables that steps change.
+func (r *run) changingVariables() []*nn.Variable {
 	return append(r.trainer.Variables(), r.trainer.Statistics()...)
 }
 
-// restore takes up the run where its state left it.
-func (r *run) restore(f *tensor.File, p position) error {
-	if p.Data != r.Data {
-		return fmt.Errorf("the pictures in %s are not those that the run was begun with; bring them back, or begin "+
-			"another run", r.Config.Data)
+// restore continues the run from its saved state.
+func (r *run) restore(f *tensor.File, p runState) error {
+	changed := ""
+	switch {
+	case p.Data != r.Data:
+		changed = "the pictures in " + r.Config.Data
+	case !slices.Equal(p.Teachers, r.Teachers):
+		changed = fmt.Sprintf("the teachers %v", r.Config.Teachers)
+	case p.OwnDigest != r.OwnDigest:
+		changed = "the weights in " + r.Config.Weights
 	}
-	if !slices.Equal(p.Teachers, r.Teachers) {
-		return fmt.Errorf("the teachers %v are not the models that the run was begun with; bring them back, or "+
-			"begin another run", r.Config.Teachers)
-	}
-	if p.OwnDigest != r.OwnDigest {
-		return fmt.Errorf("%s is not the file that the run was begun with; bring it back, or begin another run",
-			r.Config.Weights)
+	if changed != "" {
+		return fmt.Errorf("%s have changed since the run was started; restore them, or start another run", changed)
 	}
 	if err := r.resumeAfterProbe(f, p); err != nil {
 		return err
 	}
-	for _, v := range r.moving() {
+	for _, v := range r.changingVariables() {
 		t, err := f.Tensor("variable/" + v.Name)
 		if err != nil || len(t.Data) != len(v.Value) {
-			return fmt.Errorf("%s is of another network: %s is missing or of another size", stateFile, v.Name)
+			return fmt.Errorf("%s belongs to another network: %s is missing or has another size", stateFile, v.Name)
 		}
 		copy(v.Value, t.Data)
 	}
-	if err := r.optimizer.Restore(r.variables, under{f, "optimizer/"}); err != nil {
+	if err := r.optimizer.Restore(r.variables, prefixedWeights{f, "optimizer/"}); err != nil {
 		return err
 	}
 	if r.average != nil {
-		if err := r.average.Restore(r.variables, under{f, "average/"}); err != nil {
+		if err := r.average.Restore(r.variables, prefixedWeights{f, "average/"}); err != nil {
 			return err
 		}
 	}
-	p.Config = r.Config // which may have more epochs
-	r.position = p
+	p.Config = r.Config // it may have more epochs
+	r.runState = p
 	r.trainer.SetSteps(r.stepsDone())
 	return nil
 }
 
 // readState reads the state of a run's folder; ok is false if there is none.
-func readState(folder string) (f *tensor.File, p position, ok bool, err error) {
+func readState(folder string) (f *tensor.File, p runState, ok bool, err error) {
 	f, err = tensor.ReadFile(filepath.Join(folder, stateFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, p, false, nil
@@ -151,12 +155,12 @@ func readState(folder string) (f *tensor.File, p position, ok bool, err error) {
 		return nil, p, false, err
 	}
 	if err := json.Unmarshal([]byte(f.Metadata[stateKey]), &p); err != nil {
-		return nil, p, false, fmt.Errorf("%s: it is not the state of a run: %w", filepath.Join(folder, stateFile), err)
+		return nil, p, false, fmt.Errorf("%s is not the state of a run: %w", filepath.Join(folder, stateFile), err)
 	}
 	return f, p, true, nil
 }
 
-// ReadConfig returns the settings of the run in a folder, so that it can be taken up.
+// ReadConfig returns the settings of the run in a folder, for Resume.
 func ReadConfig(folder string) (Config, error) {
 	var c Config
 	text, err := os.ReadFile(filepath.Join(folder, configFile))
@@ -169,7 +173,7 @@ func ReadConfig(folder string) (Config, error) {
 	if err := json.Unmarshal(text, &c); err != nil {
 		return c, fmt.Errorf("%s: %w", filepath.Join(folder, configFile), err)
 	}
-	c.Out = folder // it may have been moved
+	c.Out = folder // which may have been moved
 	return c, nil
 }
 
@@ -181,14 +185,14 @@ func (r *run) writeConfig() error {
 	})
 }
 
-// writeHistory writes history.csv, with Keras's names for the columns.
+// writeHistory writes history.csv, with the column names of Keras.
 func (r *run) writeHistory() error {
 	return safefile.Write(filepath.Join(r.Config.Out, historyFile), func(w io.Writer) error {
 		var b strings.Builder
 		b.WriteString("epoch,loss,accuracy,val_loss,val_accuracy,learning_rate,seconds")
 		for _, f := range r.History[0].Sources {
 			name := strings.Map(func(c rune) rune {
-				if c == ',' || c == '"' || c < ' ' { // what a CSV field would have to quote
+				if c == ',' || c == '"' || c < ' ' { // would need quotes in CSV
 					return '_'
 				}
 				return c
@@ -215,9 +219,9 @@ func (r *run) writeHistory() error {
 	})
 }
 
-// writeEvents brings the event file up to date with the history, if it is asked for:
-// each epoch is one event, once. It also mends what a run left behind that was killed
-// between its state and its event, or as it wrote one.
+// writeEvents updates TensorBoard's event file, if enabled, so that it has exactly one event for
+// each epoch of the history. It repairs the file of a run that was killed before or while it wrote
+// an event.
 func (r *run) writeEvents() error {
 	if !r.Config.TensorBoard {
 		return nil

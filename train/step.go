@@ -12,7 +12,7 @@ import (
 	"garb/nn"
 )
 
-// picturesPerEpoch is the number of training pictures that an epoch shows.
+// picturesPerEpoch returns the number of training pictures that an epoch shows.
 func (r *run) picturesPerEpoch() int {
 	if r.sampling == nil {
 		return len(r.train.set.Samples)
@@ -28,17 +28,18 @@ func (r *run) stepsPerEpoch() int {
 	return (r.picturesPerEpoch() + r.Config.Batch - 1) / r.Config.Batch
 }
 
-// order is the order in which an epoch shows the training pictures. Number i + k·n, of n
-// pictures, stands for picture i, shown for time k: with other changes each time.
-func (r *run) order(epoch int) []int {
+// drawOrder draws the order in which an epoch shows the training pictures. With n pictures, the
+// number i + k·n stands for view k of picture i: each view is augmented differently.
+func (r *run) drawOrder(epoch int) []int {
 	random := rand.New(rand.NewPCG(r.Config.Seed, uint64(epoch)))
 	n := len(r.train.set.Samples)
 	order := random.Perm(n)
 	if r.sampling == nil {
 		return order
 	}
-	// Systematic sampling: a comb with teeth at distance 1 over the shares laid side by
-	// side takes each picture its share's times, rounded up or down at random.
+	// Systematic sampling: shares are laid side by side on a line, and every point at a
+	// distance of 1 from the last draws the picture that it falls on. So the number of draws
+	// of a picture is its share, rounded up or down at random.
 	var drawn []int
 	from := random.Float64()
 	for _, i := range order {
@@ -48,7 +49,7 @@ func (r *run) order(epoch int) []int {
 		}
 		from = to
 	}
-	// What is added up may be off by the last bit.
+	// Rounding errors of the sum may draw one too many or too few.
 	for want := r.picturesPerEpoch(); len(drawn) != want; {
 		if len(drawn) > want {
 			drawn = drawn[:want]
@@ -60,12 +61,13 @@ func (r *run) order(epoch int) []int {
 	return drawn
 }
 
-// sample is the training picture that a number in an order stands for.
+// sample returns the training picture that a number of an order stands for.
 func (r *run) sample(number int) dataset.Sample {
 	return r.train.set.Samples[number%len(r.train.set.Samples)]
 }
 
-func largest(values []float32) int {
+// argmax returns the index of the largest value, the first of equal ones.
+func argmax(values []float32) int {
 	best := 0
 	for i, v := range values {
 		if v > values[best] {
@@ -75,33 +77,34 @@ func largest(values []float32) int {
 	return best
 }
 
-// batch is the memory of a step.
-type batch struct{ inputs, targets, logits []float32 }
+// stepBuffers is the memory of a step.
+type stepBuffers struct{ inputs, targets, logits []float32 }
 
-func (r *run) newBatch() *batch {
+func (r *run) newStepBuffers() *stepBuffers {
 	n, outputs := r.Config.Batch, r.outputs()
-	return &batch{make([]float32, n*r.train.length()), make([]float32, n*outputs), make([]float32, n*outputs)}
+	return &stepBuffers{make([]float32, n*r.train.length()), make([]float32, n*outputs), make([]float32, n*outputs)}
 }
 
-// samples are the training pictures of a step.
-func (r *run) samples(order []int, step int) []int {
-	left := order[step*r.Config.Batch:]
-	return left[:min(r.Config.Batch, len(left))]
+// batchSamples returns the training pictures of a step, as numbers of an order.
+func (r *run) batchSamples(order []int, step int) []int {
+	rest := order[step*r.Config.Batch:]
+	return rest[:min(r.Config.Batch, len(rest))]
 }
 
-// step shows the network some pictures and changes its weights. It returns their mean
-// loss, which is NaN if the weights are not finite numbers any more, and how many were
-// right.
-func (r *run) step(ctx context.Context, b *batch, samples []int, rate float64) (loss float64, right int, err error) {
+// trainStep trains the network on one batch of pictures. It returns their mean loss, which is NaN if
+// the weights are not finite any more, and the number of right answers.
+func (r *run) trainStep(
+	ctx context.Context, b *stepBuffers, samples []int, rate float64,
+) (loss float64, right int, err error) {
 	n, outputs := len(samples), r.outputs()
 	in, to, out := b.inputs[:n*r.train.length()], b.targets[:n*outputs], b.logits[:n*outputs]
 	for i, sample := range samples {
-		r.target(to[i*outputs:][:outputs], r.sample(sample).Label)
+		r.writeTarget(to[i*outputs:][:outputs], r.sample(sample).Label)
 	}
-	if err := r.train.load(ctx, r.epoch(), r.Step, samples, in, to); err != nil {
+	if err = r.train.load(ctx, r.epoch(), r.Step, samples, in, to); err != nil {
 		return 0, 0, err
 	}
-	if err := r.teach(ctx, in, to); err != nil {
+	if err = r.teach(ctx, in, to); err != nil {
 		return 0, 0, err
 	}
 	loss, err = r.trainer.Step(ctx, in, to, out)
@@ -127,18 +130,18 @@ func (r *run) step(ctx context.Context, b *batch, samples []int, rate float64) (
 	return loss, right, nil
 }
 
-// epochOf does the steps that are left of the epoch under way.
-func (r *run) epochOf(ctx context.Context, p Progress, s *speed) error {
-	order, b := r.order(r.epoch()), r.newBatch()
+// trainEpoch does the remaining steps of the current epoch.
+func (r *run) trainEpoch(ctx context.Context, p Progress, s *speed) error {
+	order, b := r.drawOrder(r.epoch()), r.newStepBuffers()
 	for r.Step < r.stepsPerEpoch() {
 		began := time.Now()
-		samples, rate := r.samples(order, r.Step), r.rate(r.Step)
-		loss, right, err := r.step(ctx, b, samples, rate)
+		samples, rate := r.batchSamples(order, r.Step), r.learningRate(r.Step)
+		loss, right, err := r.trainStep(ctx, b, samples, rate)
 		if err != nil {
-			return r.stopped(ctx, fmt.Errorf("training: epoch %d, step %d: %w", r.epoch(), r.Step+1, err))
+			return r.saveIfInterrupted(ctx, fmt.Errorf("training: epoch %d, step %d: %w", r.epoch(), r.Step+1, err))
 		}
 		if math.IsNaN(loss) || math.IsInf(loss, 0) {
-			return &DivergedError{r.epoch(), r.Step + 1, rate, r.best()}
+			return &DivergedError{r.epoch(), r.Step + 1, rate, r.bestCheckpoint()}
 		}
 		r.Loss += loss * float64(len(samples))
 		r.Right += right
@@ -153,18 +156,19 @@ func (r *run) epochOf(ctx context.Context, p Progress, s *speed) error {
 	return nil
 }
 
-// speed is how fast this process trains.
+// speed measures how fast this process trains.
 type speed struct {
 	began    time.Time
 	pictures int
 }
 
+// progress reports the progress of the current epoch.
 func (r *run) progress(s *speed) Step {
 	perSecond := float64(s.pictures) / time.Since(s.began).Seconds()
-	left := (r.Config.Epochs-r.epoch()+1)*r.picturesPerEpoch() - r.Seen
+	remaining := (r.Config.Epochs-r.epoch()+1)*r.picturesPerEpoch() - r.Seen
 	return Step{
 		Epoch: r.epoch(), Epochs: r.Config.Epochs, Step: r.Step, Steps: r.stepsPerEpoch(),
 		Loss: r.Loss / float64(r.Seen), Accuracy: float64(r.Right) / float64(r.Seen),
-		PicturesPerSecond: perSecond, Remaining: time.Duration(float64(left) / perSecond * float64(time.Second)),
+		PicturesPerSecond: perSecond, Remaining: time.Duration(float64(remaining) / perSecond * float64(time.Second)),
 	}
 }

@@ -24,83 +24,83 @@ import (
 	"garb/picture"
 )
 
-// Axis is a setting that a sweep tries several values of.
+// Axis is a setting of which a sweep tries several values.
 type Axis struct {
-	Name   string   `json:"name"` // as its flag: learning-rate, inner, dropout, size, backbone
+	Name   string   `json:"name"` // such as learning-rate, inner, dropout, size, backbone
 	Values []string `json:"values"`
 }
 
-// Sweep is a number of runs that differ in some settings.
+// Sweep is a set of runs that differ in some settings.
 type Sweep struct {
 	Base Config `json:"base"` // Out is the sweep's folder
 	Axes []Axis `json:"axes"`
-	// Backbones says what values of the axis "backbone" stand for. A value that it lacks is the
-	// name of a backbone, which is used with that backbone's own preprocessing and weights.
+	// Backbones maps values of the axis "backbone" to networks. A value that it lacks is the name
+	// of a backbone, with that backbone's own preprocessing and weights.
 	Backbones map[string]SweptBackbone `json:"backbones,omitempty"`
-	// Random is the number of points of the grid to try, chosen by the base's seed; 0: all.
+	// Random is the number of points to draw from the grid, by the base's seed; 0 tries all.
 	Random int `json:"random,omitempty"`
-	// Seeds is the number of seeds that each point is trained with, from the base's on.
+	// Seeds is the number of seeds that each point is trained with, starting at the base's.
 	Seeds int `json:"seeds"`
-	// Folds is the number of folds of a cross-validation, each of which is the validation
-	// split of a run of each point and seed; 0: all runs have the base's split.
+	// Folds is the number of folds of a cross-validation: each point and seed is trained once
+	// for each fold as the validation split. With 0 all runs have the base's split.
 	Folds int `json:"folds,omitempty"`
 }
 
-// SweptBackbone is the network of some points of a sweep: see Config.
+// SweptBackbone is the network that a value of the axis "backbone" stands for: see Config.
 type SweptBackbone struct {
 	Backbone      string       `json:"backbone"`
 	Weights       string       `json:"weights,omitempty"`
 	Preprocessing picture.Spec `json:"preprocessing"`
 }
 
-// Point is one choice of values, and the runs with them.
+// Point is a choice of values for all axes, and the runs with these values.
 type Point struct {
-	Name   string   `json:"name"`   // "learning-rate=0.001 inner=100"
-	Values []string `json:"values"` // in the order of the axes
-	Runs   []RunOf  `json:"runs"`   // those that are done: all folds of the first seed first
-	// Mean is the mean over the runs of their best validation accuracy, and Spread its
-	// standard deviation (of a sample: divided by the number of runs − 1), 0 for one run.
-	// Folds are small, and so spread more than seeds.
+	Name   string     `json:"name"`   // "learning-rate=0.001 inner=100"
+	Values []string   `json:"values"` // in the order of the axes
+	Runs   []SweepRun `json:"runs"`   // the finished runs, all folds of the first seed first
+	// Mean is the mean of the runs' best validation accuracies, and Spread their sample
+	// standard deviation (divided by the number of runs − 1), 0 for one run. Folds are small,
+	// and so spread more than seeds.
 	Mean   float64 `json:"mean"`
 	Spread float64 `json:"spread"`
 	// Interval is the 95 % interval of the mean over pictures and seeds: see
 	// evaluate.MeanIntervals.
 	Interval [2]float64 `json:"interval"`
-	// Difference is Mean minus that of the best point, which comes first: 0 or less.
+	// Difference is Mean minus the Mean of the best point, which comes first: 0 or less.
 	Difference float64 `json:"difference"`
 	// RawPValue is the p-value of the comparison with the best point by
-	// evaluate.ComparePairs, and PValue is adjusted by Holm for all pairs of points of
-	// the sweep. Both are 1 for the best, and for a point without runs to compare.
+	// evaluate.ComparePairs. PValue is adjusted for all pairs of points of the sweep, by the
+	// method of Holm. Both are 1 for the best point, and for points without runs to compare.
 	RawPValue float64 `json:"raw_p_value"`
 	PValue    float64 `json:"p_value"`
-	// Noise says that PValue is above 0.05: there is no sign that the point is worse. If
+	// Noise says that PValue is above 0.05: there is no evidence that the point is worse. If
 	// all points are equally good, at most 5 % of sweeps have a point without Noise.
 	Noise bool `json:"noise"`
-	// Failed says why the point is not ranked, if one of its runs diverged.
+	// Failed is the reason why the point is not ranked, if one of its runs diverged.
 	Failed string `json:"failed,omitempty"`
 
 	changes []func(*Config) error
 }
 
-// ranked reports whether the point has figures to rank it by.
-func (p *Point) ranked() bool { return p.Failed == "" && len(p.Runs) > 0 }
+// hasFigures reports whether the point can be ranked.
+func (p *Point) hasFigures() bool { return p.Failed == "" && len(p.Runs) > 0 }
 
-// RunOf is what one run of a sweep came to.
-type RunOf struct {
+// SweepRun is the outcome of one run of a sweep.
+type SweepRun struct {
 	Folder string `json:"folder"`
 	Seed   uint64 `json:"seed"`
-	// Fold is that of the validation pictures, from 1; 0 if there are no folds. Runs of
-	// the same fold were measured on the same pictures.
+	// Fold is the number of the validation fold, from 1; 0 if there are no folds. Runs of the
+	// same fold were validated on the same pictures.
 	Fold    int     `json:"fold,omitempty"`
 	Best    Epoch   `json:"best"`
 	History []Epoch `json:"history"`
 
-	right string // see position.BestRight
+	right string // see runState.BestRight
 	data  string // digest of all pictures
 }
 
-// trial returns the run as the tests of evaluate take it.
-func (r *RunOf) trial() evaluate.Trial {
+// trial returns the run in the form that the significance tests of package evaluate take.
+func (r *SweepRun) trial() evaluate.Trial {
 	t := evaluate.Trial{Pictures: strconv.Itoa(r.Fold), Right: make([]bool, len(r.right))}
 	for i := range t.Right {
 		t.Right[i] = r.right[i] == '1'
@@ -108,35 +108,34 @@ func (r *RunOf) trial() evaluate.Trial {
 	return t
 }
 
-// MixedError says that the folder of a sweep holds a run, or a whole sweep, that differs
-// from what is asked for in more than may differ, so that its figures do not compare.
+// MixedError says that the folder of a sweep holds a run, or a whole sweep, with other settings or
+// pictures, so that its figures cannot be compared with those of this sweep.
 type MixedError struct {
 	Folder  string   // of the run or the sweep
 	Changed []string // settings by their names in config.json, or "pictures"
 }
 
-// Error implements error.
 func (e *MixedError) Error() string {
-	return fmt.Sprintf("%s does not belong to this sweep, which differs in: %s", e.Folder,
+	return fmt.Sprintf("%s does not belong to this sweep; these settings differ: %s", e.Folder,
 		strings.Join(e.Changed, ", "))
 }
 
-// axes are the settings that can be swept.
-var axes = map[string]func(c *Config, value string) error{
-	"learning-rate": func(c *Config, value string) error { return number(value, &c.LearningRate) },
-	"dropout":       func(c *Config, value string) error { return number(value, &c.Dropout) },
-	"weight-decay":  func(c *Config, value string) error { return number(value, &c.WeightDecay) },
-	"batch":         func(c *Config, value string) error { return number(value, &c.Batch) },
+// setters sets a value of each axis, by the axis's name.
+var setters = map[string]setter{
+	"learning-rate": func(c *Config, value string) error { return parseNumber(value, &c.LearningRate) },
+	"dropout":       func(c *Config, value string) error { return parseNumber(value, &c.Dropout) },
+	"weight-decay":  func(c *Config, value string) error { return parseNumber(value, &c.WeightDecay) },
+	"batch":         func(c *Config, value string) error { return parseNumber(value, &c.Batch) },
 	"inner": func(c *Config, value string) error {
 		var units int
-		err := number(value, &units)
+		err := parseNumber(value, &units)
 		if c.Inner = nil; units > 0 {
 			c.Inner = []int{units}
 		}
 		return err
 	},
 	"size": func(c *Config, value string) error {
-		err := number(value, &c.Preprocessing.Width)
+		err := parseNumber(value, &c.Preprocessing.Width)
 		c.Preprocessing.Height = c.Preprocessing.Width
 		return err
 	},
@@ -145,12 +144,15 @@ var axes = map[string]func(c *Config, value string) error{
 		c.Backbone, c.Weights, c.Preprocessing = value, "", a.Spec
 		return err
 	},
-	"optimizer": func(c *Config, value string) error { c.Optimizer = value; return nil },
+	"optimizer": func(c *Config, value string) error { c.Optimizer = Optimizer(value); return nil },
 }
 
-// axis returns what a value of an axis changes, and false for a setting that cannot be swept.
-func (s Sweep) axis(name string) (func(c *Config, value string) error, bool) {
-	set, ok := axes[name]
+// setter sets a setting to a value in text form.
+type setter func(c *Config, value string) error
+
+// findSetter returns the setter of an axis, and false for a setting that cannot be swept.
+func (s Sweep) findSetter(name string) (setter, bool) {
+	set, ok := setters[name]
 	if name != "backbone" {
 		return set, ok
 	}
@@ -164,59 +166,46 @@ func (s Sweep) axis(name string) (func(c *Config, value string) error, bool) {
 	}, true
 }
 
-// shown returns what a value is called in the names of points: a file by its base name.
-func (s Sweep) shown(axis, value string) string {
+// displayName returns a value as it stands in the names of points: a file by its base name.
+func (s Sweep) displayName(axis, value string) string {
 	if _, ok := s.Backbones[value]; ok && axis == "backbone" {
 		return filepath.Base(value)
 	}
 	return value
 }
 
-// number reads a value as JSON has it.
-func number[T int | float64](value string, to *T) error {
+// parseNumber parses a number as JSON does, or in a form such as .5.
+func parseNumber[T int | float64](value string, to *T) error {
 	if err := json.Unmarshal([]byte(value), to); err != nil {
-		var f float64 // .5 and 1e-3 as people write them
+		var f float64
 		if n, scanErr := fmt.Sscan(value, &f); n == 1 && scanErr == nil && float64(T(f)) == f {
 			*to = T(f)
 			return nil
 		}
-		return fmt.Errorf("%q is no number that fits here", value)
+		return fmt.Errorf("%q is not a number that this setting takes", value)
 	}
 	return nil
 }
 
-// Points lists the points of the sweep in the order of the grid, the first axis
-// slowest. It returns an error if a value has no meaning.
+// Points returns the points of the sweep in the order of the grid: the last axis changes fastest. It
+// returns an error if an axis, a value or a combination of values is not valid.
 func (s Sweep) Points() ([]*Point, error) {
-	if s.Seeds < 1 {
-		return nil, fmt.Errorf("%d seeds: a point has at least one", s.Seeds)
+	if err := checkBounds(bound{"seeds", float64(s.Seeds), atLeastOne}); err != nil {
+		return nil, err
 	}
 	points := []*Point{{}}
-	// A backbone brings its size, so that a size must come after it.
+	// A backbone sets the size, so the axis of sizes must come after it.
 	order := slices.Clone(s.Axes)
-	slices.SortStableFunc(order, func(a, b Axis) int { return rank(a.Name) - rank(b.Name) })
+	slices.SortStableFunc(order, func(a, b Axis) int { return axisOrder(a.Name) - axisOrder(b.Name) })
 	for _, a := range order {
-		set, ok := s.axis(a.Name)
-		if !ok {
-			return nil, fmt.Errorf("%s cannot be swept", a.Name)
-		}
-		if len(a.Values) == 0 {
-			return nil, fmt.Errorf("%s has no values to try", a.Name)
-		}
-		for i, value := range a.Values {
-			if slices.Contains(a.Values[:i], value) {
-				return nil, fmt.Errorf("%s has the value %s twice", a.Name, value)
-			}
-			sameName := func(v string) bool { return s.shown(a.Name, v) == s.shown(a.Name, value) }
-			if same := slices.IndexFunc(a.Values[:i], sameName); same >= 0 {
-				return nil, fmt.Errorf("%s has two files of the same name, %s and %s: rename one", a.Name,
-					a.Values[same], value)
-			}
+		set, err := s.checkAxis(a)
+		if err != nil {
+			return nil, err
 		}
 		var next []*Point
 		for _, p := range points {
 			for _, value := range a.Values {
-				name := strings.TrimSpace(p.Name + " " + a.Name + "=" + s.shown(a.Name, value))
+				name := strings.TrimSpace(p.Name + " " + a.Name + "=" + s.displayName(a.Name, value))
 				q := &Point{Values: append(slices.Clone(p.Values), value), Name: name}
 				q.changes = append(slices.Clone(p.changes), func(c *Config) error { return set(c, value) })
 				next = append(next, q)
@@ -225,7 +214,7 @@ func (s Sweep) Points() ([]*Point, error) {
 		points = next
 	}
 	for _, p := range points {
-		if _, err := s.config(p, 0); err != nil {
+		if _, err := s.configureRun(p, 0); err != nil {
 			return nil, fmt.Errorf("%s: %w", p.Name, err)
 		}
 	}
@@ -241,15 +230,38 @@ func (s Sweep) Points() ([]*Point, error) {
 	return points, nil
 }
 
-func rank(axis string) int {
+// checkAxis returns the setter of an axis, and an error if the axis is not valid.
+func (s Sweep) checkAxis(a Axis) (setter, error) {
+	set, ok := s.findSetter(a.Name)
+	if !ok {
+		return nil, fmt.Errorf("%s cannot be swept", a.Name)
+	}
+	if len(a.Values) == 0 {
+		return nil, fmt.Errorf("%s has no values to try", a.Name)
+	}
+	for i, value := range a.Values {
+		if slices.Contains(a.Values[:i], value) {
+			return nil, fmt.Errorf("%s has the value %s twice", a.Name, value)
+		}
+		sameName := func(v string) bool { return s.displayName(a.Name, v) == s.displayName(a.Name, value) }
+		if same := slices.IndexFunc(a.Values[:i], sameName); same >= 0 {
+			return nil, fmt.Errorf("%s has two files of the same name, %s and %s: rename one", a.Name,
+				a.Values[same], value)
+		}
+	}
+	return set, nil
+}
+
+// axisOrder returns the place in which axes are sorted.
+func axisOrder(axis string) int {
 	if axis == "size" {
 		return 1
 	}
 	return 0
 }
 
-// config is that of a point's run number n.
-func (s Sweep) config(p *Point, n int) (Config, error) {
+// configureRun returns the config of run n of a point.
+func (s Sweep) configureRun(p *Point, n int) (Config, error) {
 	c := s.Base
 	c.Candidate = true
 	for _, change := range p.changes {
@@ -272,47 +284,58 @@ func (s Sweep) config(p *Point, n int) (Config, error) {
 	return c, c.Validate()
 }
 
-// runs is the number of runs of a point: one for each seed and fold.
-func (s Sweep) runs() int { return s.Seeds * max(s.Folds, 1) }
+// runsPerPoint returns the number of runs of a point: one for each seed and fold.
+func (s Sweep) runsPerPoint() int { return s.Seeds * max(s.Folds, 1) }
 
-// runName names a run in an error.
-func runName(c Config) string {
+// describeRun returns the seed and fold of a run, for errors.
+func describeRun(c Config) string {
 	if c.Split.Folds > 0 {
 		return fmt.Sprintf("seed %d, fold %d", c.Seed, c.Split.Fold)
 	}
 	return fmt.Sprintf("seed %d", c.Seed)
 }
 
-// Run does the runs that are not done so far, and ranks the points, the best first.
-// begin is told which point comes and returns what is told how its run goes. The
-// ranking so far is written to sweep.json after every run. A run that diverges ends
-// its point, not the sweep; any other error ends the sweep, and says which run it is of.
-// Interrupted, it returns ctx's error; run again in the same folder, it goes on. It
-// returns a *MixedError if the folder holds runs that do not belong to the sweep.
+// Run trains all runs that have not finished yet, and returns the points in the order of their
+// rank, the best first. It calls begin before each run, with the number of the run, and calls the
+// functions of the Progress that begin returns. After every run it writes the ranking so far to
+// sweep.json. A run that diverges ends its point, not the sweep; any other error ends the sweep, and
+// names the run. When ctx is cancelled it returns ctx's error; called again with the same folder, it
+// continues.
+//
+// Errors include *MixedError if the folder holds runs that do not belong to the sweep, and
+// *LockedError if another process writes the folder.
 func (s Sweep) Run(ctx context.Context, begin func(point *Point, run, runs int) Progress) ([]*Point, error) {
 	points, err := s.Points()
 	if err != nil {
 		return nil, err
 	}
-	if err := s.claim(); err != nil {
+	if err = os.MkdirAll(s.Base.Out, 0o755); err != nil {
+		return nil, err
+	}
+	unlock, err := lockFolder(s.Base.Out)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	if err = s.claim(); err != nil {
 		return nil, err
 	}
 	digests := map[int]string{} // of the pictures, by fold
 	for i, p := range points {
-		for n := range s.runs() {
-			c, err := s.config(p, n)
+		for n := range s.runsPerPoint() {
+			c, err := s.configureRun(p, n)
 			if err != nil {
 				return nil, err
 			}
-			run, err := one(ctx, c, begin(p, i*s.runs()+n+1, s.runs()*len(points)))
+			run, err := finishRun(ctx, c, begin(p, i*s.runsPerPoint()+n+1, s.runsPerPoint()*len(points)))
 			var diverged *DivergedError
 			switch {
 			case errors.As(err, &diverged):
-				p.Failed = fmt.Sprintf("%s: %v", runName(c), err)
+				p.Failed = fmt.Sprintf("%s: %v", describeRun(c), err)
 			case ctx.Err() != nil:
 				return nil, err
 			case err != nil:
-				return nil, fmt.Errorf("%s, %s: %w", p.Name, runName(c), err)
+				return nil, fmt.Errorf("%s, %s: %w", p.Name, describeRun(c), err)
 			default:
 				if before, ok := digests[run.Fold]; ok && before != run.data {
 					return nil, &MixedError{run.Folder, []string{"pictures"}}
@@ -320,7 +343,7 @@ func (s Sweep) Run(ctx context.Context, begin func(point *Point, run, runs int) 
 				digests[run.Fold] = run.data
 				p.Runs = append(p.Runs, run)
 			}
-			if err := s.write(ranked(points)); err != nil {
+			if err := s.writeRanking(rankPoints(points)); err != nil {
 				return nil, err
 			}
 			if p.Failed != "" {
@@ -328,13 +351,13 @@ func (s Sweep) Run(ctx context.Context, begin func(point *Point, run, runs int) 
 			}
 		}
 	}
-	points = ranked(points)
-	return points, errors.Join(s.write(points), s.writePage(points))
+	points = rankPoints(points)
+	return points, errors.Join(s.writeRanking(points), s.writePage(points))
 }
 
-// claim makes the folder the sweep's, or finds that it is. Values, axes and seeds may be
-// added and left out: every point has folders of its own. Other settings are shared by
-// all points, and may not change.
+// claim writes the sweep to its folder, and checks that the folder does not hold a different sweep.
+// Axes, values and seeds may be added and removed, since every point has its own folders. Other
+// settings are shared by all points and may not change.
 func (s Sweep) claim() error {
 	path := filepath.Join(s.Base.Out, "sweep_config.json")
 	text, err := json.MarshalIndent(s, "", "  ")
@@ -342,37 +365,34 @@ func (s Sweep) claim() error {
 		return err
 	}
 	before, err := os.ReadFile(path)
-	switch {
-	case err == nil:
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err == nil {
 		var old Sweep
-		if err := json.Unmarshal(before, &old); err != nil {
-			return fmt.Errorf("%s: %w", path, err)
+		var changed []string
+		if err = json.Unmarshal(before, &old); err == nil {
+			changed, err = s.listChanges(old)
 		}
-		changed, err := s.changes(old)
 		if err != nil {
 			return fmt.Errorf("%s: %w", path, err)
 		}
 		if len(changed) > 0 {
 			return &MixedError{s.Base.Out, changed}
 		}
-	case !errors.Is(err, fs.ErrNotExist):
-		return err
-	}
-	if err := os.MkdirAll(s.Base.Out, 0o755); err != nil {
-		return err
 	}
 	return safefile.Write(path, func(w io.Writer) error { _, err := w.Write(text); return err })
 }
 
-// changes lists the settings that two sweeps do not share, but for those that either of
-// them tries several values of: of these the base has any.
-func (s Sweep) changes(old Sweep) ([]string, error) {
+// listChanges lists the settings in which the bases of two sweeps differ, except those that are an
+// axis of either sweep, whose value in the base does not matter.
+func (s Sweep) listChanges(old Sweep) ([]string, error) {
 	now, before := s.Base, old.Base
 	known := Sweep{Backbones: map[string]SweptBackbone{}}
 	maps.Copy(known.Backbones, old.Backbones)
 	maps.Copy(known.Backbones, s.Backbones)
 	for _, a := range append(slices.Clone(old.Axes), s.Axes...) {
-		set, ok := known.axis(a.Name)
+		set, ok := known.findSetter(a.Name)
 		if !ok || len(a.Values) == 0 {
 			return nil, fmt.Errorf("the setting %q with the values %q cannot be swept", a.Name, a.Values)
 		}
@@ -387,20 +407,20 @@ func (s Sweep) changes(old Sweep) ([]string, error) {
 	return changed, nil
 }
 
-// one does a run, or what is left of it.
-func one(ctx context.Context, c Config, progress Progress) (RunOf, error) {
+// finishRun trains a run, or resumes it if it was interrupted; it only reads one that has finished.
+func finishRun(ctx context.Context, c Config, progress Progress) (SweepRun, error) {
 	_, state, ok, err := readState(c.Out)
 	if err != nil {
-		return RunOf{}, err
+		return SweepRun{}, err
 	}
 	if ok {
 		if changed := Differences(c, state.Config); len(changed) > 0 {
-			return RunOf{}, &MixedError{c.Out, changed}
+			return SweepRun{}, &MixedError{c.Out, changed}
 		}
 		state.Config.Epochs = c.Epochs
 	}
 	switch {
-	case !ok && hasCheckpoint(c.Out): // stopped before its first state
+	case !ok && hasCheckpoint(c.Out): // interrupted before its first state
 		_, err = Resume(ctx, c, progress)
 	case !ok:
 		_, err = Run(ctx, c, progress)
@@ -408,12 +428,12 @@ func one(ctx context.Context, c Config, progress Progress) (RunOf, error) {
 		_, err = Resume(ctx, c, progress)
 	}
 	if err != nil {
-		return RunOf{}, err
+		return SweepRun{}, err
 	}
 	if _, state, _, err = readState(c.Out); err != nil {
-		return RunOf{}, err
+		return SweepRun{}, err
 	}
-	return RunOf{
+	return SweepRun{
 		Folder: c.Out, Seed: c.Seed, Fold: c.Split.Fold, Best: state.Best, History: state.History,
 		right: state.BestRight, data: state.Data,
 	}, nil
@@ -424,12 +444,12 @@ func hasCheckpoint(folder string) bool {
 	return err == nil
 }
 
-// significance is the level of Point.Noise, for all points of a sweep together.
+// significance is the significance level of Point.Noise, for all points of a sweep together.
 const significance = 0.05
 
-// ranked sorts points by their mean, and compares each with the first. Points without
-// runs and points that failed come last, and are compared with nothing.
-func ranked(points []*Point) []*Point {
+// rankPoints sorts points by their mean, and compares each with the first. Points without finished
+// runs and points that failed come last, and are not compared.
+func rankPoints(points []*Point) []*Point {
 	points = slices.Clone(points)
 	for _, p := range points {
 		p.Mean, p.Spread = 0, 0
@@ -445,7 +465,7 @@ func ranked(points []*Point) []*Point {
 	}
 	group := func(p *Point) int {
 		switch {
-		case p.ranked():
+		case p.hasFigures():
 			return 0
 		case p.Failed == "":
 			return 1
@@ -461,7 +481,7 @@ func ranked(points []*Point) []*Point {
 	settings := make([][]evaluate.Trial, 0, len(points))
 	for _, p := range points {
 		p.Interval, p.Difference, p.RawPValue, p.PValue, p.Noise = [2]float64{0, 1}, 0, 1, 1, true
-		if !p.ranked() {
+		if !p.hasFigures() {
 			continue
 		}
 		var trials []evaluate.Trial
@@ -479,8 +499,8 @@ func ranked(points []*Point) []*Point {
 		if d := p.Mean - points[0].Mean; d < -1e-12 { // else a tie, summed in another order
 			p.Difference = d
 		}
-		// Of points with runs to be done, those that both have may stand the other way
-		// round: that is no sign that this is the worse.
+		// While runs are missing, the runs that both points have may favour this point: that
+		// is no evidence that it is worse.
 		if pairs[i].Difference > 0 {
 			p.RawPValue, p.PValue = pairs[i].PValue, pairs[i].Adjusted
 		}
@@ -489,7 +509,8 @@ func ranked(points []*Point) []*Point {
 	return points
 }
 
-func (s Sweep) write(points []*Point) error {
+// writeRanking writes sweep.json.
+func (s Sweep) writeRanking(points []*Point) error {
 	return safefile.Write(filepath.Join(s.Base.Out, "sweep.json"), func(w io.Writer) error {
 		e := json.NewEncoder(w)
 		e.SetIndent("", "  ")

@@ -17,8 +17,8 @@ import (
 )
 
 // measured makes a run of a fold that was right about some pictures, "1", not others.
-func measured(fold int, right string) RunOf {
-	r := RunOf{Fold: fold, right: right}
+func measured(fold int, right string) SweepRun {
+	r := SweepRun{Fold: fold, right: right}
 	r.Best.ValidationAccuracy = float64(strings.Count(right, "1")) / float64(len(right))
 	return r
 }
@@ -31,7 +31,6 @@ func TestEqualPointsAreNotToldApart(t *testing.T) {
 	if testing.Short() {
 		sweeps, allowed = 200, 0.09
 	}
-	const pictures = 340
 	for _, count := range []int{2, 5, 8} {
 		for _, seeds := range []int{1, 3} {
 			t.Run(fmt.Sprintf("%d points, %d seeds", count, seeds), func(t *testing.T) {
@@ -39,25 +38,8 @@ func TestEqualPointsAreNotToldApart(t *testing.T) {
 				random := rand.New(rand.NewPCG(5, uint64(10*count+seeds)))
 				wrong := 0
 				for range sweeps {
-					var chances [pictures]float64 // to be right
-					for j := range chances {
-						chances[j] = 1 / (1 + math.Exp(-3.6-3*random.NormFloat64()))
-					}
-					points := make([]*Point, count)
-					for i := range points {
-						points[i] = &Point{Name: fmt.Sprint(i)}
-						for range seeds {
-							luck := 1 + 0.06*random.NormFloat64()
-							right := []byte(strings.Repeat("0", pictures))
-							for j, chance := range chances {
-								if random.Float64() >= luck*(1-chance) {
-									right[j] = '1'
-								}
-							}
-							points[i].Runs = append(points[i].Runs, measured(0, string(right)))
-						}
-					}
-					if slices.ContainsFunc(ranked(points), func(p *Point) bool { return !p.Noise }) {
+					points := simulateEqualPoints(random, count, seeds)
+					if slices.ContainsFunc(rankPoints(points), func(p *Point) bool { return !p.Noise }) {
 						wrong++
 					}
 				}
@@ -69,6 +51,30 @@ func TestEqualPointsAreNotToldApart(t *testing.T) {
 			})
 		}
 	}
+}
+
+// simulateEqualPoints draws the runs of points that are equally good.
+func simulateEqualPoints(random *rand.Rand, count, seeds int) []*Point {
+	const pictures = 340
+	var chances [pictures]float64 // to be right
+	for j := range chances {
+		chances[j] = 1 / (1 + math.Exp(-3.6-3*random.NormFloat64()))
+	}
+	points := make([]*Point, count)
+	for i := range points {
+		points[i] = &Point{Name: fmt.Sprint(i)}
+		for range seeds {
+			luck := 1 + 0.06*random.NormFloat64()
+			right := []byte(strings.Repeat("0", pictures))
+			for j, chance := range chances {
+				if random.Float64() >= luck*(1-chance) {
+					right[j] = '1'
+				}
+			}
+			points[i].Runs = append(points[i].Runs, measured(0, string(right)))
+		}
+	}
+	return points
 }
 
 func TestRanked(t *testing.T) {
@@ -85,7 +91,7 @@ func TestRanked(t *testing.T) {
 	begun, waiting, failed := point("begun", 80), point("waiting"), point("failed", 99)
 	failed.Failed = "seed 2: diverged"
 	given := []*Point{waiting, failed, begun, bad, good, close, tied}
-	points := ranked(given)
+	points := rankPoints(given)
 	var names []string
 	for _, p := range points {
 		names = append(names, p.Name)
@@ -122,10 +128,10 @@ func TestRanked(t *testing.T) {
 		t.Errorf("p = %v is adjusted to %v, %v times", bad.RawPValue, bad.PValue, r)
 	}
 	// 0.1 + 0.2 + 0.3 is not 0.3 + 0.2 + 0.1 to the bit.
-	if points := ranked([]*Point{point("up", 10, 20, 30), point("down", 30, 20, 10)}); points[1].Difference != 0 {
+	if points := rankPoints([]*Point{point("up", 10, 20, 30), point("down", 30, 20, 10)}); points[1].Difference != 0 {
 		t.Errorf("a tie but for rounding: %v", points[1].Difference)
 	}
-	if got := ranked(nil); len(got) != 0 {
+	if got := rankPoints(nil); len(got) != 0 {
 		t.Error(got)
 	}
 }
@@ -134,15 +140,15 @@ func TestRanked(t *testing.T) {
 // fold, not called better or worse for it.
 func TestRankedWhileRunsAreLeft(t *testing.T) {
 	easy, hard := strings.Repeat("1", 200), strings.Repeat("10", 100)
-	half := &Point{Name: "half", Runs: []RunOf{measured(1, easy)}}
-	whole := &Point{Name: "whole", Runs: []RunOf{measured(1, easy), measured(2, hard)}}
-	points := ranked([]*Point{whole, half})
+	half := &Point{Name: "half", Runs: []SweepRun{measured(1, easy)}}
+	whole := &Point{Name: "whole", Runs: []SweepRun{measured(1, easy), measured(2, hard)}}
+	points := rankPoints([]*Point{whole, half})
 	if points[0] != half || whole.PValue != 1 || !whole.Noise {
 		t.Errorf("best %s; %+v", points[0].Name, whole)
 	}
 	// The first by its mean is worse on what both have done.
 	half.Runs[0] = measured(1, strings.Repeat("1", 170)+strings.Repeat("0", 30))
-	points = ranked([]*Point{whole, half})
+	points = rankPoints([]*Point{whole, half})
 	if points[0] != half || whole.PValue != 1 || !whole.Noise {
 		t.Errorf("best %s; %+v", points[0].Name, whole)
 	}
@@ -155,14 +161,14 @@ func TestRankedOverFolds(t *testing.T) {
 		a.Runs = append(a.Runs, measured(fold, strings.Repeat("1", n)))
 		b.Runs = append(b.Runs, measured(fold, strings.Repeat("1", n-12-fold%2)+strings.Repeat("0", 12+fold%2)))
 	}
-	points := ranked([]*Point{b, a})
+	points := rankPoints([]*Point{b, a})
 	if points[0] != a || b.Noise || b.Interval[1] > 0.9 {
 		t.Errorf("%+v", b)
 	}
 }
 
 func TestWordsOfARanking(t *testing.T) {
-	run := []RunOf{measured(0, "1")}
+	run := []SweepRun{measured(0, "1")}
 	best := &Point{Runs: run, Noise: true, PValue: 1}
 	noise := &Point{Runs: run, Noise: true, PValue: 0.371, Difference: -0.01}
 	worse, far := &Point{Runs: run, PValue: 0.0123, Difference: -0.1},
@@ -221,9 +227,9 @@ func TestSweepGoesOn(t *testing.T) {
 		t.Fatal(steps, err)
 	}
 	page := func() string {
-		text, err := os.ReadFile(filepath.Join(s.Base.Out, reportFile))
-		if err != nil {
-			t.Fatal(err)
+		text, readErr := os.ReadFile(filepath.Join(s.Base.Out, reportFile))
+		if readErr != nil {
+			t.Fatal(readErr)
 		}
 		return string(text)
 	}
@@ -260,25 +266,27 @@ func TestSweepGoesOn(t *testing.T) {
 	}
 }
 
+// refused checks that a sweep is refused because it does not belong to its folder.
+func refused(t *testing.T, name, said string, s Sweep) {
+	t.Helper()
+	var mixed *MixedError
+	if _, _, err := s.quietly(t); !errors.As(err, &mixed) || !strings.Contains(err.Error(), said) {
+		t.Errorf("%s: %v", name, err)
+	}
+}
+
 // TestSweepMixesNothing: what differs in more than values and seeds is refused.
 func TestSweepMixesNothing(t *testing.T) {
 	s := sweepOf(t)
 	if _, _, err := s.quietly(t); err != nil {
 		t.Fatal(err)
 	}
-	refused := func(name, said string, s Sweep) {
-		t.Helper()
-		var mixed *MixedError
-		if _, _, err := s.quietly(t); !errors.As(err, &mixed) || !strings.Contains(err.Error(), said) {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
 	other := s
 	other.Base.Batch = 3
-	refused("another batch size", "batch (3, not 4)", other)
+	refused(t, "another batch size", "batch (3, not 4)", other)
 	other = s
 	other.Base.Epochs = 3
-	refused("more epochs", "epochs (3, not 2)", other)
+	refused(t, "more epochs", "epochs (3, not 2)", other)
 	other = s
 	other.Axes, other.Base.LearningRate = []Axis{{"dropout", []string{"0", "0.5"}}}, 0.5
 	if _, _, err := other.quietly(t); err != nil { // of the axis that is gone the base had any value
@@ -303,16 +311,23 @@ func TestSweepMixesNothing(t *testing.T) {
 		t.Errorf("three folds have %d sets of pictures", len(seen))
 	}
 	other.Folds = 2
-	refused("two folds in place of three", "split", other)
+	refused(t, "two folds in place of three", "split", other)
+}
 
-	// Without its settings, the runs still tell that they are others.
+// TestSweepWithoutSettings: without the sweep's settings, its runs are still compared with what is
+// asked for; broken settings are an error.
+func TestSweepWithoutSettings(t *testing.T) {
+	s := sweepOf(t)
+	if _, _, err := s.quietly(t); err != nil {
+		t.Fatal(err)
+	}
 	settings := filepath.Join(s.Base.Out, "sweep_config.json")
 	if err := os.Remove(settings); err != nil {
 		t.Fatal(err)
 	}
-	other = s
+	other := s
 	other.Base.Batch = 3
-	refused("another batch size, without sweep_config.json", "batch (3, not 4)", other)
+	refused(t, "another batch size, without sweep_config.json", "batch (3, not 4)", other)
 	if err := os.WriteFile(settings, []byte(`{"axes":[{"name":"colour"}]}`), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -335,14 +350,14 @@ func TestSweepMixesNothing(t *testing.T) {
 	}
 	other = s
 	other.Axes = []Axis{{"learning-rate", []string{"0.01", "0.05"}}}
-	refused("a picture less", "pictures", other)
+	refused(t, "a picture less", "pictures", other)
 }
 
 // TestSweepOutlivesAPoint: a point that diverges says why, with its seed, and the others are
 // ranked; any other error ends the sweep, keeps its cause, and says which run it is of.
 func TestSweepOutlivesAPoint(t *testing.T) {
 	s := sweepOf(t)
-	s.Base.Optimizer, s.Base.FineTune, s.Base.Epochs = "sgd", "1", 3
+	s.Base.Optimizer, s.Base.FineTune, s.Base.Epochs = "sgd", FineTune{Last: 1}, 3
 	s.Axes[0].Values = []string{"1e30", "0.001"}
 	s.Seeds = 2
 	var numbers []int
@@ -364,15 +379,15 @@ func TestSweepOutlivesAPoint(t *testing.T) {
 
 	s = sweepOf(t)
 	folder := filepath.Join(s.Base.Out, "learning-rate=0.001")
-	if err := os.MkdirAll(s.Base.Out, 0o755); err != nil {
+	if err = os.MkdirAll(s.Base.Out, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(folder, nil, 0o644); err != nil { // where a folder should be
+	if err = os.WriteFile(folder, nil, 0o644); err != nil { // where a folder should be
 		t.Fatal(err)
 	}
 	var cause *os.PathError
 	const place = "learning-rate=0.001, seed 1: "
-	if _, _, err := s.quietly(t); !errors.As(err, &cause) || !strings.Contains(err.Error(), place) {
+	if _, _, err = s.quietly(t); !errors.As(err, &cause) || !strings.Contains(err.Error(), place) {
 		t.Errorf("%v", err)
 	}
 
@@ -390,7 +405,7 @@ func TestSweepPoints(t *testing.T) {
 		seeds int
 		said  string
 	}{
-		"no seeds":     {nil, 0, "at least one"},
+		"no seeds":     {nil, 0, "seeds"},
 		"unknown axis": {[]Axis{{"colour", []string{"red"}}}, 1, "colour"},
 		"no values":    {[]Axis{{"dropout", nil}}, 1, "no values"},
 		"twice":        {[]Axis{{"dropout", []string{"0", "0.5", "0"}}}, 1, "value 0 twice"},
@@ -426,7 +441,7 @@ func TestSweptBackbones(t *testing.T) {
 		{"backbone=mine", "xception", "mine.safetensors", 150},
 		{"backbone=efficientnet-lite1", "efficientnet-lite1", "", 240},
 	} {
-		c, err := s.config(points[i], 0)
+		c, err := s.configureRun(points[i], 0)
 		if err != nil || points[i].Name != want.name || c.Backbone != want.backbone || c.Weights != want.weights ||
 			c.Preprocessing.Width != want.width {
 			t.Errorf("%s: %v, %q of %q with pictures of %d", points[i].Name, err, c.Backbone, c.Weights,

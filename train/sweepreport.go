@@ -13,7 +13,7 @@ import (
 	"garb/report"
 )
 
-// shownCurves is the number of points whose curves the report overlays: the best ones.
+// shownCurves is the number of best points whose curves the report shows.
 const shownCurves = 8
 
 //go:embed sweep.html
@@ -26,8 +26,8 @@ var sweepPage = template.Must(template.New("sweep").Funcs(template.FuncMap{
 	},
 }).Parse(sweepHTML))
 
-// Verdict says in words how the point stands to the best: "equal (p = 1)", "within noise
-// (p = 0.37)" or "worse (p = 0.003)". p is PValue.
+// Verdict describes the comparison with the best point: "equal (p = 1)", "within noise (p = 0.37)"
+// or "worse (p = 0.003)". p is PValue.
 func (p *Point) Verdict() string {
 	switch {
 	case p.Difference == 0:
@@ -40,12 +40,12 @@ func (p *Point) Verdict() string {
 	return fmt.Sprintf("worse (p = %.3f)", p.PValue)
 }
 
-// Conclusion says in a sentence what the ranking of a sweep's points, the best first,
-// tells about the best. It is empty if fewer than two points have figures.
+// Conclusion returns a sentence about the best of a sweep's points, which comes first. It is empty
+// if fewer than two points have figures.
 func Conclusion(points []*Point) string {
 	others, worse, several := 0, 0, false
 	for i, p := range points {
-		if !p.ranked() {
+		if !p.hasFigures() {
 			continue
 		}
 		several = several || len(p.Runs) > 1
@@ -74,10 +74,9 @@ func Conclusion(points []*Point) string {
 		worse, others)
 }
 
-// Method says in a few sentences how the sweep's points are compared, for readers of its
-// ranking.
+// Method describes for readers of the ranking how the sweep's points are compared.
 func (s Sweep) Method() string {
-	const claim = "A point is called worse only at a level of 5 % for the whole sweep: " +
+	const claim = "The significance level is 5 % for the whole sweep: " +
 		"if all points were equally good, at most 5 % of such sweeps would call any of them worse. "
 	switch {
 	case s.Folds > 0:
@@ -96,13 +95,13 @@ func (s Sweep) Method() string {
 
 // writePage writes the sweep's report.html.
 func (s Sweep) writePage(points []*Point) error {
-	overlay := func(title, label string, of func(Epoch) float64) template.HTML {
+	overlay := func(title, label string, figure func(Epoch) float64) template.HTML {
 		c := report.Chart{Title: title, XLabel: "epoch", YLabel: label}
 		for _, p := range points[:min(len(points), shownCurves)] {
 			if p.Failed != "" || len(p.Runs) == 0 {
 				continue
 			}
-			c.Series = append(c.Series, mean(p, of))
+			c.Series = append(c.Series, meanCurve(p, figure))
 		}
 		return c.SVG()
 	}
@@ -116,7 +115,7 @@ func (s Sweep) writePage(points []*Point) error {
 	}{points, Conclusion(points), s.Method(), []template.HTML{
 		overlay("Validation accuracy", "accuracy", func(e Epoch) float64 { return e.ValidationAccuracy }),
 		overlay("Validation loss", "loss", func(e Epoch) float64 { return e.ValidationLoss }),
-	}, s.runs(), s.Seeds, s.Folds, s.Base.Epochs, shownCurves})
+	}, s.runsPerPoint(), s.Seeds, s.Folds, s.Base.Epochs, shownCurves})
 	if err != nil {
 		return err
 	}
@@ -125,17 +124,18 @@ func (s Sweep) writePage(points []*Point) error {
 	})
 }
 
-// mean is the mean curve of a point's runs, with the range of several as a band.
-func mean(p *Point, of func(Epoch) float64) report.Series {
+// meanCurve returns the mean of a figure over a point's runs by epoch, with the range of several runs
+// as a band.
+func meanCurve(p *Point, figure func(Epoch) float64) report.Series {
 	s := report.Series{Name: p.Name}
 	epochs := len(p.Runs[0].History)
 	for _, r := range p.Runs {
 		epochs = min(epochs, len(r.History))
 	}
 	for e := range epochs {
-		sum, low, high := 0.0, of(p.Runs[0].History[e]), of(p.Runs[0].History[e])
+		sum, low, high := 0.0, figure(p.Runs[0].History[e]), figure(p.Runs[0].History[e])
 		for _, r := range p.Runs {
-			v := of(r.History[e])
+			v := figure(r.History[e])
 			sum, low, high = sum+v, min(low, v), max(high, v)
 		}
 		s.X, s.Y = append(s.X, float64(e+1)), append(s.Y, sum/float64(len(p.Runs)))

@@ -8,8 +8,8 @@ import (
 	"garb/model"
 )
 
-// openTeachers opens the models that the network learns from, which must answer the
-// same question, and are shown what the network is shown, whatever size they answer on.
+// openTeachers opens the teacher models. They must know the same classes, and take the network's
+// training views whatever their own size is.
 func (r *run) openTeachers() error {
 	for _, name := range r.Config.Teachers {
 		want := r.Config.viewSpec()
@@ -19,12 +19,13 @@ func (r *run) openTeachers() error {
 		}
 		switch got := t.Spec(); {
 		case t.Description().MultiLabel:
-			return fmt.Errorf("the teacher %s is a multi-label model, which does not choose one class", name)
+			return fmt.Errorf("the teacher %s is a multi-label model: a teacher must choose one class", name)
 		case !slices.Equal(t.Classes(), r.classes):
-			return fmt.Errorf("the teacher %s knows the classes %v, and %s has %v", name, t.Classes(), r.Config.Data,
-				r.classes)
+			return fmt.Errorf("the teacher %s knows the classes %v, but %s has %v", name, t.Classes(),
+				r.Config.Data, r.classes)
 		case got != want:
-			return fmt.Errorf("the teacher %s sees pictures as %+v, and this run as %+v: a view is made once, for all", name, got, want)
+			return fmt.Errorf("the teacher %s has the preprocessing %+v, but this run has %+v: they must be the same",
+				name, got, want)
 		}
 		r.teachers = append(r.teachers, t)
 		r.Teachers = append(r.Teachers, t.Digest())
@@ -32,12 +33,11 @@ func (r *run) openTeachers() error {
 	return nil
 }
 
-// teach moves the targets of a step towards what a teacher answers on the very views
-// that the network is shown, mixed or not: (1−w)·target + w·m·softmax(teacher's logits)
-// for the classes (Hinton, Vinyals & Dean 2015, at the temperature 1), where m is their
-// share of the target: 1 but for other pictures, of which teachers are not asked. Steps
-// take the teachers in turn, so that over the epochs the network learns from their mean
-// at the cost of one.
+// teach moves the targets of a step towards a teacher's answers to the same views, mixed or not:
+// (1−w)·target + w·m·softmax(teacher's logits) for the classes (knowledge distillation, Hinton,
+// Vinyals & Dean 2015, at temperature 1). m is the classes' share of the target: 1 unless other
+// pictures are mixed in, of which the teacher knows nothing. Steps take the teachers in turn, so over
+// the epochs the network learns from their mean at the cost of one.
 func (r *run) teach(ctx context.Context, inputs, targets []float32) error {
 	if len(r.teachers) == 0 {
 		return nil
@@ -54,7 +54,7 @@ func (r *run) teach(ctx context.Context, inputs, targets []float32) error {
 		answer := model.Softmax(logits[i*classes:][:classes])
 		row := targets[i*outputs:][:outputs]
 		if r.Config.Binary {
-			// The one output is that of the second class.
+			// The only output belongs to the second class.
 			row[0] = float32((1-w)*float64(row[0]) + w*answer[1])
 			continue
 		}

@@ -1,6 +1,6 @@
-// Package train makes a classifier from a folder of pictures: a pretrained backbone,
-// frozen or trained with the head, epoch by epoch, with checkpoints, and a state to
-// go on from.
+// Package train trains classifiers on labelled pictures: a new head on a pretrained backbone,
+// which is frozen or fine-tuned with it. A run writes a checkpoint for each best epoch, and its
+// state, from which it can be resumed. A sweep compares several runs.
 package train
 
 import (
@@ -8,7 +8,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"os"
 	"path/filepath"
@@ -16,8 +15,6 @@ import (
 
 	"garb/backbone"
 	"garb/dataset"
-	"garb/evaluate"
-	"garb/internal/safefile"
 	"garb/model"
 	"garb/nn"
 	"garb/tensor"
@@ -27,66 +24,66 @@ import (
 type Epoch struct {
 	Epoch              int           `json:"epoch"`
 	Loss               float64       `json:"loss"`
-	Accuracy           float64       `json:"accuracy"` // on the training pictures as they were shown
+	Accuracy           float64       `json:"accuracy"` // on the training views, during the epoch
 	ValidationLoss     float64       `json:"val_loss"`
 	ValidationAccuracy float64       `json:"val_accuracy"`
 	LearningRate       float64       `json:"learning_rate"` // of its last step
 	Duration           time.Duration `json:"duration"`
 	// Sources are the figures of each data set of several; the two above are their means.
 	Sources []SourceFigures `json:"sources,omitempty"`
-	// OtherAUROC is the probability that a validation picture is taken for a class sooner
-	// than one of the other pictures, with ties counted as half; 0 without other pictures.
+	// OtherAUROC is the area under the ROC curve of the acceptance, which tells validation
+	// pictures from other pictures; 0 without other pictures.
 	OtherAUROC float64 `json:"other_auroc,omitempty"`
-	Best       bool    `json:"best"` // the best so far, as Config.Monitor says: it was kept
+	Best       bool    `json:"best"` // the best so far by Config.Monitor: its model was saved
 }
 
-// Step is how an epoch goes.
+// Step reports the progress of an epoch after one of its steps.
 type Step struct {
 	Epoch, Epochs  int
 	Step, Steps    int
 	Loss, Accuracy float64 // means over the epoch so far
-	// PicturesPerSecond is the speed since the run began or was taken up, and Remaining
-	// the time that the run needs at that speed.
+	// PicturesPerSecond is the speed since the run began or was resumed, and Remaining the
+	// estimated time until its last epoch ends.
 	PicturesPerSecond float64
 	Remaining         time.Duration
 }
 
-// Result is what a run came to.
+// Result is the outcome of a run.
 type Result struct {
 	Best       Epoch
-	Epochs     int    // that were run
+	Epochs     int    // number of epochs that were trained
 	Checkpoint string // path of the best epoch's model
-	Report     string // path of the page that shows how it did
+	Report     string // path of the report
 	Test       float64
 	TestCount  int // 0 if there is no test split
 	TestRight  int // of TestCount
-	// Sources are the test figures of each data set of several.
+	// Sources are the test figures of each data set, if there are several.
 	Sources []SourceFigures
 	Used    int            // pictures of all splits that could be read
-	Tally   *dataset.Tally // what gave no picture
+	Tally   *dataset.Tally // files that were skipped, by reason
 	// Acceptance is how the model judges whether a picture shows any of its classes; nil if
 	// it does not.
 	Acceptance *model.Acceptance
 	// Lookalikes are the other pictures that the model accepts.
 	Lookalikes []Lookalike
-	Stopped    bool // by its patience
+	Stopped    bool // ended early, by Config.Patience
 }
 
-// Progress is told how a run goes; any function may be nil.
+// Progress holds functions that are called as a run proceeds; any of them may be nil.
 type Progress struct {
-	// Data is called once with the data set as it was read and divided.
+	// Data is called once for each data set, after it was read and divided.
 	Data func(*dataset.Data, *dataset.Splits)
 	// Scanned is called once all pictures were read, with the number of those that are
-	// used and with what gave none.
+	// used and the tally of skipped files.
 	Scanned func(used int, tally *dataset.Tally)
-	// Pictures is called once with the number of pictures of all splits; it returns
-	// what to call as each is read, from several goroutines.
+	// Pictures is called once with the number of pictures of all splits. It returns a
+	// function that is called as each is read, from several goroutines.
 	Pictures func(total int) (done func())
 	Step     func(Step)
 	Epoch    func(Epoch)
 }
 
-// errNoPictures says that a split has nothing to learn from.
+// errNoPictures says that no picture of a set can be used.
 var errNoPictures = errors.New("none of the pictures could be read")
 
 // DivergedError says that the loss, or a weight, became infinite or NaN.
@@ -97,48 +94,98 @@ type DivergedError struct {
 }
 
 func (e *DivergedError) Error() string {
-	kept := "no epoch was finished"
+	best := "no epoch was finished"
 	if e.Checkpoint != "" {
-		kept = "the best model so far is " + e.Checkpoint
+		best = "the best model so far is " + e.Checkpoint
 	}
-	return fmt.Sprintf("training: the loss of epoch %d, step %d is not a number, at the learning rate %v: use a "+
-		"smaller one, or --clip-norm 1; %s",
-		e.Epoch, e.Step, e.LearningRate, kept)
+	return fmt.Sprintf("training diverged: the loss is not a number in epoch %d, step %d, at the learning rate %v; %s",
+		e.Epoch, e.Step, e.LearningRate, best)
 }
 
-// Run trains. Interrupted, it finishes the step, writes its state and returns ctx's
-// error: Resume goes on from there. The same settings, pictures and weights give the
-// same model, to the bit on one kind of CPU.
+// RunExistsError says that the folder of a new run holds another run already.
+type RunExistsError struct {
+	Folder    string
+	Resumable bool // it has a state from which Resume can continue
+}
+
+func (e *RunExistsError) Error() string {
+	if e.Resumable {
+		return e.Folder + " holds another run"
+	}
+	return e.Folder + " holds the checkpoints of another run"
+}
+
+// RunFinishedError says that a run has trained all of its epochs: there is nothing to resume.
+type RunFinishedError struct {
+	Folder string
+	Epochs int
+}
+
+func (e *RunFinishedError) Error() string {
+	return fmt.Sprintf("the run in %s has finished its %d epochs", e.Folder, e.Epochs)
+}
+
+// Run trains a classifier. When ctx is cancelled, it finishes the step, saves its state and
+// returns ctx's error; Resume continues from there. The same settings, pictures and weights
+// give the same model, to the bit on one kind of CPU.
+//
+// Errors include *RunExistsError, *LockedError if another process writes the folder, and
+// *DivergedError.
 func Run(ctx context.Context, c Config, p Progress) (*Result, error) {
-	if _, err := os.Stat(filepath.Join(c.Out, stateFile)); err == nil {
-		return nil,
-			fmt.Errorf("%s holds another run; go on with it by --resume, choose another folder with --out, or "+
-				"remove it", c.Out)
+	if err := checkNew(c.Out); err != nil {
+		return nil, err
 	}
-	if _, err := model.BestCheckpoint(c.Out); err == nil {
-		return nil,
-			fmt.Errorf("%s holds the checkpoints of another run; choose another folder with --out, or remove it",
-				c.Out)
-	}
-	r, err := newRun(ctx, c, p)
+	r, err := prepare(ctx, c, p)
 	if err != nil {
+		return nil, err // and leave no folder
+	}
+	if err = os.MkdirAll(c.Out, 0o755); err != nil {
+		return nil, err
+	}
+	unlock, err := lockFolder(c.Out)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	if err := checkNew(c.Out); err != nil {
+		return nil, err // another process has trained here in the meantime
+	}
+	if err := r.createFiles(); err != nil {
 		return nil, err
 	}
 	return r.fit(ctx, p)
 }
 
-// Resume goes on with the run in c.Out, which may have been stopped at any moment: it
-// comes to the bits that it would have come to. c may differ from the run's settings
-// in the number of epochs only. A run that was stopped before its first state begins
-// anew.
+// checkNew returns an error if the folder holds a run that has finished an epoch.
+func checkNew(folder string) error {
+	if _, err := os.Stat(filepath.Join(folder, stateFile)); err == nil {
+		return &RunExistsError{folder, true}
+	}
+	if _, err := model.BestCheckpoint(folder); err == nil {
+		return &RunExistsError{folder, false}
+	}
+	return nil
+}
+
+// Resume continues the run in c.Out, which may have been interrupted at any time, and gives
+// the same model, to the bit, as an uninterrupted run. Only the number of epochs in c may
+// differ from the run's settings. A run without a saved state starts again.
+//
+// Errors include *RunFinishedError, *LockedError if another process writes the folder, and
+// *DivergedError.
 func Resume(ctx context.Context, c Config, p Progress) (*Result, error) {
 	before, err := ReadConfig(c.Out)
 	if err != nil {
 		return nil, err
 	}
+	unlock, err := lockFolder(c.Out)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
 	if changed := Differences(c, before); len(changed) > 0 {
-		return nil, fmt.Errorf("the run in %s was begun with other settings: %v; only the number of epochs may change",
-			c.Out, changed)
+		return nil, fmt.Errorf("the run in %s was started with other settings: %v; only the number of epochs may "+
+			"change", c.Out, changed)
 	}
 	f, state, ok, err := readState(c.Out)
 	if err != nil {
@@ -147,8 +194,7 @@ func Resume(ctx context.Context, c Config, p Progress) (*Result, error) {
 	if ok {
 		state.Config.Epochs = c.Epochs
 		if state.done() {
-			return nil, fmt.Errorf("the run in %s has done its %d epochs; raise --epochs to go on", c.Out,
-				len(state.History))
+			return nil, &RunFinishedError{c.Out, len(state.History)}
 		}
 	}
 	r, err := newRun(ctx, c, p)
@@ -163,36 +209,36 @@ func Resume(ctx context.Context, c Config, p Progress) (*Result, error) {
 	return r.fit(ctx, p)
 }
 
-// split is one part of the data set, ready for the network.
+// split is one split of the data, ready for the network.
 type split struct {
-	source
+	loader
 	set     *dataset.Set
 	digests []string // of the pictures
-	from    []int    // the source of each picture, see Config.sources; Config.Other follow
+	from    []int    // index of each picture's data set in Config.sources, continued by Config.Other
 }
 
-// empty reports whether the data set has no such split.
+// empty reports whether the data has no such split.
 func (s *split) empty() bool { return s.set == nil }
 
-// run is a training under way.
+// run is a training run in progress.
 type run struct {
-	position
+	runState
 	architecture backbone.Architecture
 	weights      nn.Weights // of the backbone, before training
 	digest       string     // of the backbone's file, if a model may refer to it
-	frozen       bool       // the network in training is the head
+	frozen       bool       // only the head is trained, on features
 	classes      []string
 
 	train, validation, test split
 	// Pictures of none of the classes that are not trained on.
 	otherValidation, otherTest split
-	sampling                   []float64 // see shares
+	sampling                   []float64 // see computeShares
 	tally                      *dataset.Tally
-	used                       int // pictures
+	used                       int // number of pictures that could be read
 	teachers                   []*model.Classifier
-	probe                      tensor.Map // the head that the probe came to, once it has ended
+	probe                      tensor.Map // the head after the probe, once that has ended
 
-	graph     *nn.Graph // what is trained, as it answers
+	graph     *nn.Graph // of what is trained, for inference
 	trainer   *nn.Trainer
 	variables []*nn.Variable
 	optimizer nn.Optimizer
@@ -200,46 +246,19 @@ type run struct {
 	schedule  nn.Schedule
 }
 
-// fit goes through the epochs that are left.
+// fit trains the remaining epochs.
 func (r *run) fit(ctx context.Context, p Progress) (*Result, error) {
 	if err := r.writeEvents(); err != nil {
 		return nil, err
 	}
 	speed := &speed{began: time.Now()}
 	for !r.done() {
-		if err := r.epochOf(ctx, p, speed); err != nil {
+		if err := r.trainEpoch(ctx, p, speed); err != nil {
 			return nil, err
 		}
-		validated, err := r.measure(ctx)
+		e, err := r.endEpoch(ctx)
 		if err != nil {
-			return nil, r.stopped(ctx, fmt.Errorf("training: measuring epoch %d on validation: %w", r.epoch(), err))
-		}
-		if math.IsNaN(validated.loss) {
-			return nil, &DivergedError{r.epoch(), r.stepsPerEpoch(), r.rate(r.stepsPerEpoch() - 1), r.best()}
-		}
-		e := Epoch{
-			Epoch: r.epoch(), Loss: r.Loss / float64(r.Seen), Accuracy: float64(r.Right) / float64(r.Seen),
-			ValidationLoss: validated.loss, ValidationAccuracy: validated.accuracy, Sources: validated.sources,
-			OtherAUROC:   validated.otherAUROC(r.Config.method()),
-			LearningRate: r.rate(r.stepsPerEpoch() - 1), Duration: r.Elapsed,
-		}
-		e.Best = r.Best.Epoch == 0 || r.Config.prefers(e, r.Best)
-		if e.Best {
-			r.Best, r.BestRight = e, validated.right
-			if err := r.checkpoint(ctx, e, validated); err != nil {
-				return nil, r.stopped(ctx, fmt.Errorf("training: keeping the model of epoch %d: %w", e.Epoch, err))
-			}
-		}
-		r.History = append(r.History, e)
-		r.Step, r.Loss, r.Right, r.Seen, r.Elapsed = 0, 0, 0, 0, 0
-		if err := r.endProbe(); err != nil {
 			return nil, err
-		}
-		// In this order, so that no event is of an epoch that a resumed run does again.
-		for _, write := range []func() error{r.saveState, r.writeHistory, r.writeEvents} {
-			if err := write(); err != nil {
-				return nil, err
-			}
 		}
 		if p.Epoch != nil {
 			p.Epoch(e)
@@ -248,20 +267,58 @@ func (r *run) fit(ctx context.Context, p Progress) (*Result, error) {
 	return r.finish(ctx)
 }
 
-// prefers reports whether epoch a is better than epoch b in what is monitored, or equal
-// in that and better in the other figure. This one rule decides which epoch is kept, is
-// marked as the best so far, and starts the count of patience again.
+// endEpoch validates the network after an epoch, saves the model if it is the best so far, and
+// writes the state and the history.
+func (r *run) endEpoch(ctx context.Context) (Epoch, error) {
+	rate := r.learningRate(r.stepsPerEpoch() - 1)
+	m, err := r.measure(ctx)
+	if err != nil {
+		return Epoch{}, r.saveIfInterrupted(ctx, fmt.Errorf("training: validation of epoch %d: %w", r.epoch(), err))
+	}
+	if math.IsNaN(m.loss) {
+		return Epoch{}, &DivergedError{r.epoch(), r.stepsPerEpoch(), rate, r.bestCheckpoint()}
+	}
+	e := Epoch{
+		Epoch: r.epoch(), Loss: r.Loss / float64(r.Seen), Accuracy: float64(r.Right) / float64(r.Seen),
+		ValidationLoss: m.loss, ValidationAccuracy: m.accuracy, Sources: m.sources,
+		OtherAUROC: m.otherAUROC(r.Config.method()), LearningRate: rate, Duration: r.Elapsed,
+	}
+	e.Best = r.Best.Epoch == 0 || r.Config.prefers(e, r.Best)
+	if e.Best {
+		r.Best, r.BestRight = e, m.right
+		if err = r.saveCheckpoint(ctx, e, m); err != nil {
+			err = fmt.Errorf("training: saving the model of epoch %d: %w", e.Epoch, err)
+			return Epoch{}, r.saveIfInterrupted(ctx, err)
+		}
+	}
+	r.History = append(r.History, e)
+	r.Step, r.Loss, r.Right, r.Seen, r.Elapsed = 0, 0, 0, 0, 0
+	if err := r.endProbe(); err != nil {
+		return Epoch{}, err
+	}
+	// The state comes first: a resumed run repeats no epoch that has an event.
+	for _, write := range []func() error{r.saveState, r.writeHistory, r.writeEvents} {
+		if err := write(); err != nil {
+			return Epoch{}, err
+		}
+	}
+	return e, nil
+}
+
+// prefers reports whether epoch a is better than epoch b in the monitored figure, or equal in
+// it and better in the other. This rule decides whose model is saved, which epoch is marked as
+// the best so far, and when the count of patience starts again.
 func (c Config) prefers(a, b Epoch) bool {
 	accuracy := cmp.Compare(a.ValidationAccuracy, b.ValidationAccuracy)
 	loss := cmp.Compare(b.ValidationLoss, a.ValidationLoss) // positive: a's is smaller
-	if c.Monitor == "loss" {
+	if c.Monitor == MonitorLoss {
 		return cmp.Or(loss, accuracy) > 0
 	}
 	return cmp.Or(accuracy, loss) > 0
 }
 
-// best is the path of the best checkpoint, "" if there is none.
-func (r *run) best() string {
+// bestCheckpoint returns the path of the best checkpoint, "" if there is none.
+func (r *run) bestCheckpoint() string {
 	path, err := model.BestCheckpoint(r.Config.Out)
 	if err != nil {
 		return ""
@@ -269,9 +326,9 @@ func (r *run) best() string {
 	return path
 }
 
-// stopped returns the error that ended a run, after it has saved where an interrupted run
-// stands. An error that is not the interruption is returned with it.
-func (r *run) stopped(ctx context.Context, err error) error {
+// saveIfInterrupted returns the error that ended a run. If ctx was cancelled it saves the run's
+// state first, and returns ctx's error too.
+func (r *run) saveIfInterrupted(ctx context.Context, err error) error {
 	if ctx.Err() == nil {
 		return err
 	}
@@ -283,8 +340,8 @@ func (r *run) stopped(ctx context.Context, err error) error {
 	return errors.Join(err, r.saveState())
 }
 
-// rate is the learning rate of a step of the epoch under way.
-func (r *run) rate(step int) float64 {
+// learningRate returns the learning rate of a step of the current epoch.
+func (r *run) learningRate(step int) float64 {
 	if r.probing() {
 		return r.Config.probeRate()
 	}
@@ -292,107 +349,10 @@ func (r *run) rate(step int) float64 {
 	return r.schedule((r.epoch()-1-probe)*perEpoch+step, (r.Config.Epochs-probe)*perEpoch)
 }
 
-// current are the weights that training has come to: the averages, if there are any.
-func (r *run) current() nn.Weights {
+// currentWeights returns the weights after the last step, or their moving average if there is one.
+func (r *run) currentWeights() nn.Weights {
 	if r.average != nil {
 		return r.average.Over(r.trainer, r.variables)
 	}
 	return r.trainer
-}
-
-// finish looks at the test split, once, with the best model as anybody would open it,
-// and writes the report.
-func (r *run) finish(ctx context.Context) (*Result, error) {
-	result := &Result{
-		Best: r.Best, Epochs: len(r.History), Checkpoint: r.best(), Used: r.used, Tally: r.tally,
-		Stopped: len(r.History) < r.Config.Epochs,
-	}
-	if r.Config.Candidate {
-		return result, nil
-	}
-	classifier, err := model.Open(result.Checkpoint, model.Options{Threads: 1})
-	if err != nil {
-		return nil, err
-	}
-	result.Acceptance = classifier.Description().Acceptance
-	f, err := tensor.ReadFile(result.Checkpoint)
-	if err != nil {
-		return nil, err
-	}
-	outputs := max(r.outputs(), len(r.classes)) // a binary network's file has two
-	plan, err := nn.Compile(r.network(r.Config.Preprocessing, outputs, 0), nn.Overlay{Top: f, Below: r.weights},
-		nn.Options{})
-	if err != nil {
-		return nil, err
-	}
-	d := evaluate.Document{Folder: r.Config.Out, Title: filepath.Base(r.Config.Out),
-		Model: filepath.Base(result.Checkpoint), About: classifier.Description()}
-	names := sourceNames(r.Config.sources())
-	for _, part := range []struct {
-		name string
-		*split
-	}{{"validation", &r.validation}, {"test", &r.test}} {
-		if part.empty() {
-			continue
-		}
-		began := time.Now()
-		outputs, err := outputsOf(ctx, plan, part.split)
-		if err != nil {
-			return nil, err
-		}
-		logits := rows(classLogits(outputs, tensor.Len(plan.OutputShape()), len(r.classes)), len(r.classes))
-		var predictions [][]model.Prediction
-		for _, row := range logits {
-			predictions = append(predictions, classifier.Predictions(row))
-		}
-		p := evaluate.Summarize(r.classes, part.set, part.digests, predictions)
-		p.Seconds = time.Since(began).Seconds()
-		d.Parts = append(d.Parts, evaluate.Part{Name: part.name, Report: p})
-		if part.name == "test" {
-			result.Test, result.TestCount = p.Accuracy, p.Count
-			result.TestRight = int(math.Round(p.Accuracy * float64(p.Count)))
-		}
-		for source, name := range names {
-			one := &dataset.Set{Folder: part.set.Folder, Classes: part.set.Classes}
-			var digests []string
-			var predicted [][]model.Prediction
-			for i, from := range part.from {
-				if from == source {
-					one.Samples, digests = append(one.Samples, part.set.Samples[i]), append(digests, part.digests[i])
-					predicted = append(predicted, predictions[i])
-				}
-			}
-			if len(names) == 1 || len(one.Samples) == 0 {
-				continue
-			}
-			p := evaluate.Summarize(r.classes, one, digests, predicted)
-			d.Parts = append(d.Parts, evaluate.Part{Name: part.name + " of " + name, Report: p})
-			if part.name == "test" {
-				result.Sources = append(result.Sources, SourceFigures{Name: name, Count: p.Count, Loss: p.LogLoss,
-					Accuracy: p.Accuracy})
-			}
-		}
-	}
-	if result.Lookalikes, err = r.lookalikes(ctx, plan, classifier); err != nil {
-		return nil, err
-	}
-	if d.Curves, err = evaluate.ReadCurves(r.Config.Out); err != nil {
-		return nil, err
-	}
-	for _, skip := range r.tally.Skips() {
-		if !skip.Reason.Ignored() {
-			d.Skipped = append(d.Skipped, skip.Message)
-		}
-	}
-	for name, chart := range evaluate.Charts(d.Curves) {
-		folder := filepath.Join(r.Config.Out, plotsFolder)
-		if err := os.MkdirAll(folder, 0o755); err != nil {
-			return nil, err
-		}
-		if err := safefile.Write(filepath.Join(folder, name+".svg"), chart.WriteSVG); err != nil {
-			return nil, err
-		}
-	}
-	result.Report = filepath.Join(r.Config.Out, reportFile)
-	return result, safefile.Write(result.Report, func(w io.Writer) error { return evaluate.WritePage(ctx, w, d) })
 }

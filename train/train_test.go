@@ -34,30 +34,17 @@ func drawn(t testing.TB) string {
 	root := t.TempDir()
 	random := rand.New(rand.NewPCG(3, 3))
 	drawn := 0
-	for _, part := range []struct {
-		split string
+	for _, split := range []struct {
+		name  string
 		count int
 	}{{"train", 6}, {"validation", 3}, {"test", 3}} {
-		split, count := part.split, part.count
 		for _, class := range []string{"spots", "stripes"} {
-			folder := filepath.Join(root, split, class)
+			folder := filepath.Join(root, split.name, class)
 			if err := os.MkdirAll(folder, 0o755); err != nil {
 				t.Fatal(err)
 			}
-			for i := range count {
-				m := image.NewGray(image.Rect(0, 0, 40, 40))
-				phase, size := random.IntN(8), 6+random.IntN(3)
-				for y := range 40 {
-					for x := range 40 {
-						on := (x+phase)%size < size/2
-						if class == "spots" {
-							on = on && (y+phase)%size < size/2
-						}
-						if on {
-							m.SetGray(x, y, color.Gray{220})
-						}
-					}
-				}
+			for i := range split.count {
+				m := drawPattern(random, class == "spots")
 				drawn++
 				m.SetGray(0, 0, color.Gray{uint8(drawn)}) // no two pictures are the same
 				var b bytes.Buffer
@@ -71,6 +58,20 @@ func drawn(t testing.TB) string {
 		}
 	}
 	return root
+}
+
+// drawPattern draws stripes or spots, at random places and of a random size.
+func drawPattern(random *rand.Rand, spots bool) *image.Gray {
+	m := image.NewGray(image.Rect(0, 0, 40, 40))
+	phase, size := random.IntN(8), 6+random.IntN(3)
+	for y := range 40 {
+		for x := range 40 {
+			if (x+phase)%size < size/2 && (!spots || (y+phase)%size < size/2) {
+				m.SetGray(x, y, color.Gray{220})
+			}
+		}
+	}
+	return m
 }
 
 // config is a run of some seconds: Lite0 at 64 × 64.
@@ -89,6 +90,7 @@ func config(t testing.TB, data string) Config {
 	return c
 }
 
+//nolint:funlen,gocognit // one run from all sides, since a run takes seconds
 func TestRun(t *testing.T) {
 	data := drawn(t)
 	if err := os.WriteFile(filepath.Join(data, "train", "spots", "broken"), []byte("\xff\xd8\xff\xe0 broken"),
@@ -145,13 +147,14 @@ func TestRun(t *testing.T) {
 		",") != "epoch,loss,accuracy,val_loss,val_accuracy,learning_rate,seconds" {
 		t.Errorf("history %v, %v", rows, err)
 	}
-	if _, err := os.Stat(filepath.Join(c.Out, "config.json")); err != nil {
+	if _, err = os.Stat(filepath.Join(c.Out, "config.json")); err != nil {
 		t.Error(err)
 	}
 
 	// Another run into the same folder would mix two models.
-	if _, err := Run(context.Background(), c, Progress{}); err == nil || !strings.Contains(err.Error(), "--out") {
-		t.Errorf("%v", err)
+	var exists *RunExistsError
+	if _, err = Run(t.Context(), c, Progress{}); !errors.As(err, &exists) || !exists.Resumable {
+		t.Errorf("a second run in the folder: %v", err)
 	}
 
 	// The same seed gives the same model, from the kept features; another seed
@@ -179,7 +182,7 @@ func TestRun(t *testing.T) {
 	if err != nil || len(kept) != 1 {
 		t.Fatalf("kept features %v, %v", kept, err)
 	}
-	if err := os.WriteFile(kept[0], []byte("damaged"), 0o644); err != nil {
+	if err = os.WriteFile(kept[0], []byte("damaged"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	again.Out, again.Seed = filepath.Join(t.TempDir(), "run"), c.Seed
@@ -206,7 +209,7 @@ func TestKeptFeaturesAreUsed(t *testing.T) {
 		t.Fatal(err)
 	}
 	kept.put("abc", slices.Repeat([]float32{1, 2}, kept.count/2))
-	if err := kept.save(); err != nil {
+	if err = kept.save(); err != nil {
 		t.Fatal(err)
 	}
 	again, err := openCache(e, digest)
@@ -265,30 +268,30 @@ func TestResume(t *testing.T) {
 		"views":        func(c *Config) { c.Augment.HorizontalFlip, c.Augment.Mixup, c.Average = true, 0.4, 0.9 },
 		"cached views": func(c *Config) { c.Augment.RotationRangeDegrees, c.CachedViews = 20, 2 },
 		"fine-tuned": func(c *Config) {
-			c.FineTune, c.Optimizer, c.WeightDecay, c.Average = "4", "adamw", 0.01, 0.9
+			c.FineTune, c.Optimizer, c.WeightDecay, c.Average = FineTune{Last: 4}, "adamw", 0.01, 0.9
 			c.Schedule, c.LabelSmoothing, c.Augment.Zoom = "cosine", 0.1, 0.2
 		},
 		"probed": func(c *Config) {
-			c.FineTune, c.ProbeEpochs, c.StartWeight, c.LayerDecay, c.Average = "2", 1, 0.3, 0.9, 0.5
+			c.FineTune, c.ProbeEpochs, c.StartWeight, c.LayerDecay, c.Average = FineTune{Last: 2}, 1, 0.3, 0.9, 0.5
 			c.BatchStatistics, c.Dropout, c.Inner = true, 0.3, []int{4}
 		},
-		"batch statistics": func(c *Config) { c.FineTune, c.BatchStatistics, c.ClipNorm = "2", true, 1 },
+		"batch statistics": func(c *Config) { c.FineTune, c.BatchStatistics, c.ClipNorm = FineTune{Last: 2}, true, 1 },
 		"own": func(c *Config) {
 			useOwn(t, c)
-			c.FineTune, c.Augment.HorizontalFlip, c.Average = "all", true, 0.9
+			c.FineTune, c.Augment.HorizontalFlip, c.Average = FineTune{All: true}, true, 0.9
 		},
 		"own, from a layer": func(c *Config) {
 			useOwn(t, c)
-			c.FineTune, c.FeaturesAt, c.Inner = "second", "norm", []int{4}
+			c.FineTune, c.FeaturesAt, c.Inner = FineTune{From: "second"}, "norm", []int{4}
 		},
 		"own, frozen": func(c *Config) { useOwn(t, c) },
 		"binary": func(c *Config) {
-			c.Binary, c.Backbone, c.FineTune = true, "small-cnn", "all"
+			c.Binary, c.Backbone, c.FineTune = true, "small-cnn", FineTune{All: true}
 			c.Preprocessing.Width, c.Preprocessing.Height = 16, 16
 		},
 		"taught": func(c *Config) {
-			c.FineTune, c.Teachers, c.TeacherWeight = "1", []string{trained(t, data, 1), trained(t, data, 2)}, 0.7
-			c.TrainSize = 48
+			c.FineTune, c.TrainSize = FineTune{Last: 1}, 48
+			c.Teachers, c.TeacherWeight = []string{trained(t, data, 1), trained(t, data, 2)}, 0.7
 			c.Augment.CutMix = 1
 		},
 	} {
@@ -296,39 +299,45 @@ func TestResume(t *testing.T) {
 			c := config(t, data)
 			c.Epochs, c.Batch = 3, 5
 			change(&c)
-			whole, err := Run(t.Context(), c, Progress{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			model, state := file(t, whole.Checkpoint), rest(t, c.Out)
-			steps, every := 3*3, 2
-			if testing.Short() || kernel.ActiveLevel() == kernel.Generic {
-				every = 5 // the portable kernels take ten times as long
-			}
-			for stop := 1; stop <= steps; stop += every {
-				c.Out = filepath.Join(t.TempDir(), "run")
-				ctx, cancel := context.WithCancel(t.Context())
-				done := 0
-				_, err := Run(ctx, c, Progress{Step: func(Step) {
-					if done++; done == stop {
-						cancel()
-					}
-				}})
-				if !errors.Is(err, context.Canceled) {
-					t.Fatalf("stopped after step %d: %v", stop, err)
-				}
-				result, err := Resume(t.Context(), c, Progress{})
-				if err != nil {
-					t.Fatalf("taken up after step %d: %v", stop, err)
-				}
-				if !bytes.Equal(file(t, result.Checkpoint), model) {
-					t.Errorf("stopped after step %d, the model is another", stop)
-				}
-				if got := rest(t, c.Out); !bytes.Equal(got, state) {
-					t.Errorf("stopped after step %d, the state is another", stop)
-				}
-			}
+			resumeAtEachStep(t, c)
 		})
+	}
+}
+
+// resumeAtEachStep stops a run of 9 steps at every second step, resumes it, and compares it with one
+// that was not stopped.
+func resumeAtEachStep(t *testing.T, c Config) {
+	whole, err := Run(t.Context(), c, Progress{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	model, state := file(t, whole.Checkpoint), rest(t, c.Out)
+	steps, every := 3*3, 2
+	if testing.Short() || kernel.ActiveLevel() == kernel.Generic {
+		every = 5 // the portable kernels take ten times as long
+	}
+	for stop := 1; stop <= steps; stop += every {
+		c.Out = filepath.Join(t.TempDir(), "run")
+		ctx, cancel := context.WithCancel(t.Context())
+		done := 0
+		_, err = Run(ctx, c, Progress{Step: func(Step) {
+			if done++; done == stop {
+				cancel()
+			}
+		}})
+		if !errors.Is(err, context.Canceled) {
+			t.Fatalf("stopped after step %d: %v", stop, err)
+		}
+		result, err := Resume(t.Context(), c, Progress{})
+		if err != nil {
+			t.Fatalf("resumed after step %d: %v", stop, err)
+		}
+		if !bytes.Equal(file(t, result.Checkpoint), model) {
+			t.Errorf("stopped after step %d, the model is another", stop)
+		}
+		if got := rest(t, c.Out); !bytes.Equal(got, state) {
+			t.Errorf("stopped after step %d, the state is another", stop)
+		}
 	}
 }
 
@@ -362,8 +371,9 @@ func TestResumeForMoreEpochs(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := rest(t, c.Out)
-	if _, err := Resume(t.Context(), c, Progress{}); err == nil || !strings.Contains(err.Error(), "--epochs") {
-		t.Errorf("a finished run was taken up: %v", err)
+	var finished *RunFinishedError
+	if _, err := Resume(t.Context(), c, Progress{}); !errors.As(err, &finished) || finished.Epochs != c.Epochs {
+		t.Errorf("a finished run was resumed: %v", err)
 	}
 	c.Out, c.Epochs = filepath.Join(t.TempDir(), "run"), 3
 	if _, err := Run(t.Context(), c, Progress{}); err != nil {
@@ -403,14 +413,14 @@ func TestResumeSaysWhatIsWrong(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := Resume(t.Context(), c, Progress{}); err == nil || !strings.Contains(err.Error(),
-		"not those that the run was begun with") {
+		"have changed since the run was started") {
 		t.Errorf("other pictures: %v", err)
 	}
 	c.Data = data
 	state := filepath.Join(c.Out, stateFile)
 	whole := file(t, state)
 	for name, content := range map[string][]byte{"cut": whole[:len(whole)/2], "no state": file(t, filepath.Join(c.Out,
-		"checkpoints", filepath.Base((&run{position: position{Config: c}}).best())))} {
+		"checkpoints", filepath.Base((&run{runState: runState{Config: c}}).bestCheckpoint())))} {
 		if err := os.WriteFile(state, content, 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -473,7 +483,7 @@ func TestPatience(t *testing.T) {
 // not, and the model answers as it did in training.
 func TestFineTune(t *testing.T) {
 	c := config(t, drawn(t))
-	c.FineTune, c.Epochs = "3", 2
+	c.FineTune, c.Epochs = FineTune{Last: 3}, 2
 	result, err := Run(t.Context(), c, Progress{})
 	if err != nil {
 		t.Fatal(err)
@@ -489,13 +499,13 @@ func TestFineTune(t *testing.T) {
 	var changed []string
 	a, _ := backbone.Lookup(c.Backbone)
 	for _, p := range a.Features(64, 64).Params() {
-		x, err := before.Tensor(p.Name)
-		if err != nil {
-			t.Fatal(err)
+		x, beforeErr := before.Tensor(p.Name)
+		if beforeErr != nil {
+			t.Fatal(beforeErr)
 		}
-		y, err := f.Tensor(p.Name)
-		if err != nil {
-			t.Fatal(err)
+		y, afterErr := f.Tensor(p.Name)
+		if afterErr != nil {
+			t.Fatal(afterErr)
 		}
 		if !slices.Equal(x.Data, y.Data) {
 			changed = append(changed, p.Name)
@@ -572,27 +582,28 @@ func TestRunSaysWhatIsWrong(t *testing.T) {
 		"unknown network": func(c *Config) { c.Backbone = "resnet" },
 		"weights missing": func(c *Config) { c.Backbone = "xception" },
 		"small pictures":  func(c *Config) { c.Preprocessing.Width = 8 },
-		"fine-tune word":  func(c *Config) { c.FineTune = "some" },
+		"fine-tune word":  func(c *Config) { c.FineTune = FineTune{From: "some"} },
 		"optimizer word":  func(c *Config) { c.Optimizer = "adagrad" },
 		"decay of adam":   func(c *Config) { c.WeightDecay = 0.1 },
 		"views of none":   func(c *Config) { c.CachedViews = 3 },
 		"frozen noise":    func(c *Config) { c.Backbone = "small-cnn" },
 		"inner of none":   func(c *Config) { c.Inner = []int{0} },
 		"frozen, taught":  func(c *Config) { c.Teachers, c.TeacherWeight = []string{teacher}, 0.5 },
-		"no weight":       func(c *Config) { c.FineTune, c.Teachers = "1", []string{teacher} },
-		"no such teacher": func(c *Config) { c.FineTune, c.Teachers, c.TeacherWeight = "1", []string{"nix"}, 0.5 },
+		"no weight":       func(c *Config) { c.FineTune, c.Teachers = FineTune{Last: 1}, []string{teacher} },
+		"no such teacher": func(c *Config) {
+			c.FineTune, c.Teachers, c.TeacherWeight = FineTune{Last: 1}, []string{"nix"}, 0.5
+		},
 		"other classes": func(c *Config) {
-			c.FineTune, c.Teachers, c.TeacherWeight = "1", []string{model.Clothing},
-				0.5
+			c.FineTune, c.Teachers, c.TeacherWeight = FineTune{Last: 1}, []string{model.Clothing}, 0.5
 		},
 		"other pixels": func(c *Config) {
-			c.FineTune, c.Teachers, c.TeacherWeight = "1", []string{teacher}, 0.5
+			c.FineTune, c.Teachers, c.TeacherWeight = FineTune{Last: 1}, []string{teacher}, 0.5
 			c.Preprocessing.Filter = picture.Nearest
 		},
 		"frozen views": func(c *Config) { c.TrainSize = 48 },
-		"no size":      func(c *Config) { c.FineTune, c.TrainSize = "1", -1 },
-		"tiny views":   func(c *Config) { c.FineTune, c.TrainSize = "1", 8 },
-		"flat network": func(c *Config) { c.Backbone, c.FineTune, c.TrainSize = "small-cnn", "all", 48 },
+		"no size":      func(c *Config) { c.FineTune, c.TrainSize = FineTune{Last: 1}, -1 },
+		"tiny views":   func(c *Config) { c.FineTune, c.TrainSize = FineTune{Last: 1}, 8 },
+		"flat network": func(c *Config) { c.Backbone, c.FineTune, c.TrainSize = "small-cnn", FineTune{All: true}, 48 },
 		"one class":    func(c *Config) { c.Data = oneClass },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -609,7 +620,7 @@ func TestRunSaysWhatIsWrong(t *testing.T) {
 // is judged and calibrated on those.
 func TestTrainSize(t *testing.T) {
 	c := config(t, drawn(t))
-	c.FineTune, c.TrainSize, c.Epochs, c.LearningRate = "all", 48, 2, 1e-3
+	c.FineTune, c.TrainSize, c.Epochs, c.LearningRate = FineTune{All: true}, 48, 2, 1e-3
 	r, err := prepare(t.Context(), c, Progress{})
 	if err != nil {
 		t.Fatal(err)

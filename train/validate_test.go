@@ -1,8 +1,10 @@
 package train
 
 import (
+	"errors"
+	"io/fs"
 	"math"
-	"path/filepath"
+	"os"
 	"strings"
 	"testing"
 
@@ -12,9 +14,12 @@ import (
 
 // TestValidate has each bound of Validate, with a word of its message, and what is just
 // within it.
+//
+//nolint:funlen // it is a table
 func TestValidate(t *testing.T) {
+	all := FineTune{All: true}
 	flip := augment.Config{HorizontalFlip: true}
-	fineTuned := func(c *Config) { c.FineTune, c.Teachers, c.TeacherWeight = "all", []string{"a"}, 0.5 }
+	fineTuned := func(c *Config) { c.FineTune, c.Teachers, c.TeacherWeight = FineTune{All: true}, []string{"a"}, 0.5 }
 	for name, c := range map[string]struct {
 		word  string // of the error; "" if there is none
 		spoil func(*Config)
@@ -30,8 +35,8 @@ func TestValidate(t *testing.T) {
 		"negative rate":         {"learning rate", func(c *Config) { c.LearningRate = -1 }},
 		"infinite rate":         {"learning rate", func(c *Config) { c.LearningRate = math.Inf(1) }},
 		"no epochs":             {"epochs", func(c *Config) { c.Epochs = 0 }},
-		"no batch":              {"batches", func(c *Config) { c.Batch = 0 }},
-		"huge batch":            {"batches", func(c *Config) { c.Batch = 4097 }},
+		"no batch":              {"batch", func(c *Config) { c.Batch = 0 }},
+		"huge batch":            {"batch", func(c *Config) { c.Batch = 4097 }},
 		"largest batch":         {"", func(c *Config) { c.Batch = 4096 }},
 		"dropout of all":        {"dropout", func(c *Config) { c.Dropout = 1 }},
 		"momentum of 1":         {"momentum", func(c *Config) { c.Momentum = 1 }},
@@ -52,43 +57,42 @@ func TestValidate(t *testing.T) {
 		"views of nothing":      {"augmentation", func(c *Config) { c.CachedViews = 2 }},
 		"views":                 {"", func(c *Config) { c.CachedViews, c.Augment = 2, flip }},
 		"views, fine-tuned": {"fine-tuning", func(c *Config) {
-			c.CachedViews, c.Augment, c.FineTune = 2, flip,
-				"2"
+			c.CachedViews, c.Augment, c.FineTune = 2, flip, FineTune{Last: 2}
 		}},
 		"views of mixup":         {"mixup", func(c *Config) { c.CachedViews, c.Augment.Mixup = 2, 1 }},
 		"views of cutmix":        {"cutmix", func(c *Config) { c.CachedViews, c.Augment.CutMix = 2, 1 }},
 		"frozen noise":           {"small-cnn", func(c *Config) { c.Backbone = "small-cnn" }},
-		"noise":                  {"", func(c *Config) { c.Backbone, c.FineTune = "small-cnn", "all" }},
+		"noise":                  {"", func(c *Config) { c.Backbone, c.FineTune = "small-cnn", all }},
 		"noise with weights":     {"", func(c *Config) { c.Backbone, c.Weights = "small-cnn", "a file" }},
-		"negative train size":    {"train size", func(c *Config) { c.FineTune, c.TrainSize = "all", -1 }},
+		"negative train size":    {"train size", func(c *Config) { c.FineTune, c.TrainSize = all, -1 }},
 		"train size, frozen":     {"train size", func(c *Config) { c.TrainSize = 48 }},
-		"fine-tune of no layers": {"fine-tune", func(c *Config) { c.FineTune = "0" }},
-		"fine-tune word":         {"fine-tune", func(c *Config) { c.FineTune = "some" }},
+		"fine-tune of no layers": {"fine-tune", func(c *Config) { c.FineTune = FineTune{From: "0"} }},
+		"fine-tune word":         {"fine-tune", func(c *Config) { c.FineTune = FineTune{From: "some"} }},
 		"probe": {"",
-			func(c *Config) { c.FineTune, c.ProbeEpochs, c.ProbeLearningRate = "all", 9, 0.1 }},
-		"probe of all epochs":     {"shorter", func(c *Config) { c.FineTune, c.ProbeEpochs = "all", 10 }},
-		"probe of less than none": {"shorter", func(c *Config) { c.FineTune, c.ProbeEpochs = "all", -1 }},
+			func(c *Config) { c.FineTune, c.ProbeEpochs, c.ProbeLearningRate = all, 9, 0.1 }},
+		"probe of all epochs":     {"shorter", func(c *Config) { c.FineTune, c.ProbeEpochs = all, 10 }},
+		"probe of less than none": {"probe epochs", func(c *Config) { c.FineTune, c.ProbeEpochs = all, -1 }},
 		"probe of frozen":         {"fine-tuning", func(c *Config) { c.ProbeEpochs = 1 }},
-		"probe of noise": {"learned",
-			func(c *Config) { c.Backbone, c.FineTune, c.ProbeEpochs = "small-cnn", "all", 1 }},
-		"rate without a probe": {"probe", func(c *Config) { c.FineTune, c.ProbeLearningRate = "all", 0.1 }},
+		"probe of noise": {"pretrained",
+			func(c *Config) { c.Backbone, c.FineTune, c.ProbeEpochs = "small-cnn", all, 1 }},
+		"rate without a probe": {"probe", func(c *Config) { c.FineTune, c.ProbeLearningRate = all, 0.1 }},
 		"negative rate of the probe": {"probe",
-			func(c *Config) { c.FineTune, c.ProbeEpochs, c.ProbeLearningRate = "all", 1, -1 }},
-		"start weight":           {"", func(c *Config) { c.FineTune, c.StartWeight = "all", 0.5 }},
-		"start weight of 1":      {"start weight", func(c *Config) { c.FineTune, c.StartWeight = "all", 1 }},
+			func(c *Config) { c.FineTune, c.ProbeEpochs, c.ProbeLearningRate = all, 1, -1 }},
+		"start weight":           {"", func(c *Config) { c.FineTune, c.StartWeight = all, 0.5 }},
+		"start weight of 1":      {"start weight", func(c *Config) { c.FineTune, c.StartWeight = all, 1 }},
 		"start weight of frozen": {"start weight", func(c *Config) { c.StartWeight = 0.5 }},
 		"start weight of noise": {"start weight",
-			func(c *Config) { c.Backbone, c.FineTune, c.StartWeight = "small-cnn", "all", 0.5 }},
-		"layer decay":            {"", func(c *Config) { c.FineTune, c.LayerDecay = "all", 0.9 }},
+			func(c *Config) { c.Backbone, c.FineTune, c.StartWeight = "small-cnn", all, 0.5 }},
+		"layer decay":            {"", func(c *Config) { c.FineTune, c.LayerDecay = all, 0.9 }},
 		"layer decay of frozen":  {"layer decay", func(c *Config) { c.LayerDecay = 0.9 }},
-		"layer decay that grows": {"layer decay", func(c *Config) { c.FineTune, c.LayerDecay = "all", 1.1 }},
+		"layer decay that grows": {"layer decay", func(c *Config) { c.FineTune, c.LayerDecay = all, 1.1 }},
 		"layer decay of NaN": {"layer decay",
-			func(c *Config) { c.FineTune, c.LayerDecay = "all", math.NaN() }},
+			func(c *Config) { c.FineTune, c.LayerDecay = all, math.NaN() }},
 		"teachers":                 {"", fineTuned},
 		"only teachers":            {"", func(c *Config) { fineTuned(c); c.TeacherWeight = 1 }},
 		"teachers without weight":  {"teacher weight", func(c *Config) { fineTuned(c); c.TeacherWeight = 0 }},
 		"teachers with more":       {"teacher weight", func(c *Config) { fineTuned(c); c.TeacherWeight = 1.1 }},
-		"teachers of frozen":       {"teachers", func(c *Config) { fineTuned(c); c.FineTune = "none" }},
+		"teachers of frozen":       {"teachers", func(c *Config) { fineTuned(c); c.FineTune = FineTune{} }},
 		"augmentation":             {"rotation", func(c *Config) { c.Augment.RotationRangeDegrees = 200 }},
 		"inner layer of none":      {"inner", func(c *Config) { c.Inner = []int{0} }},
 		"split of nothing":         {"validation", func(c *Config) { c.Split = dataset.SplitRule{} }},
@@ -150,19 +154,20 @@ func TestFindLearningRate(t *testing.T) {
 	}
 	// The second is the mean of the first two, of which the first counts 0.95 times as much.
 	r = begun(t, c)
-	order, losses := r.order(1), []float64{}
+	order, losses := r.drawOrder(1), []float64{}
 	for step := range 2 {
-		loss, _, err := r.step(t.Context(), r.newBatch(), r.samples(order, step), curve[step].LearningRate)
-		if err != nil {
-			t.Fatal(err)
+		samples, rate := r.batchSamples(order, step), curve[step].LearningRate
+		loss, _, stepErr := r.trainStep(t.Context(), r.newStepBuffers(), samples, rate)
+		if stepErr != nil {
+			t.Fatal(stepErr)
 		}
 		losses = append(losses, loss)
 	}
 	if want := (0.95*losses[0] + losses[1]) / 1.95; math.Abs(curve[1].Loss-want) > 1e-6 {
 		t.Errorf("the second loss is %v, want %v", curve[1].Loss, want)
 	}
-	if files, err := filepath.Glob(c.Out); err != nil || len(files) > 0 {
-		t.Errorf("a search left %v, %v", files, err)
+	if _, err = os.Stat(c.Out); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a search left a folder: %v", err)
 	}
 
 	curve, _, err = FindLearningRate(t.Context(), c, Search{Low: 1e-2, High: 1e6, Steps: 60}, Progress{})
@@ -186,13 +191,13 @@ func TestSteepest(t *testing.T) {
 	}
 	// Over two steps it falls most from 1e-4 to 1e-2 and from 1e-3 to 1e-1, by 4: the
 	// first of these counts, whose middle is 1e-3.
-	if got := steepest(curve); math.Abs(got/1e-3-1) > 1e-9 {
+	if got := findSteepest(curve); math.Abs(got/1e-3-1) > 1e-9 {
 		t.Errorf("proposed %v, want 0.001", got)
 	}
 	for i := range curve {
 		curve[i].Loss = float64(i)
 	}
-	if got := steepest(curve); got != 0 {
+	if got := findSteepest(curve); got != 0 {
 		t.Errorf("a loss that only rises proposes %v", got)
 	}
 }

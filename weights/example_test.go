@@ -108,7 +108,7 @@ func ExampleRead() {
 		tensors[p.Name] = tensor.New(p.Shape...)
 	}
 	path := filepath.Join(folder, "found.safetensors")
-	if err := tensor.WriteFile(path, nil, tensors, tensor.Float16); err != nil {
+	if err = tensor.WriteFile(path, nil, tensors, tensor.Float16); err != nil {
 		fmt.Println(err)
 		return
 	}

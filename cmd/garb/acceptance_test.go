@@ -51,7 +51,7 @@ func makeJudgingModel(t *testing.T) string {
 	return path
 }
 
-// plain draws a picture of one colour.
+// drawPlainPicture draws a picture of one colour.
 func drawPlainPicture(t *testing.T, path string, c color.RGBA) string {
 	t.Helper()
 	m := image.NewRGBA(image.Rect(0, 0, 40, 40))
@@ -81,7 +81,7 @@ func TestClassifyRefuses(t *testing.T) {
 	out, errOut := run(bright, dark)
 	if !strings.Contains(out, "dark.png\n  no light   (closest: night 95 %)\n") ||
 		strings.Count(out, "no light") != 1 ||
-		!strings.Contains(out, "day     95.3 %") || !strings.Contains(errOut, "1 of 2 pictures: no light") {
+		!strings.Contains(out, "day     95.3 %") || !strings.Contains(errOut, "1 of 2 pictures refused: no light") {
 		t.Errorf("%s%s", out, errOut)
 	}
 	out, errOut = run("--accept", "all", bright, dark)
@@ -109,7 +109,8 @@ func TestClassifyRefuses(t *testing.T) {
 
 	out, _ = run("--csv", bright, dark)
 	header, rows := parseTable(t, out)
-	if want := []string{"picture", "class", "accepted", "acceptance", "probability", "day", "night", "error"}; !slices.Equal(header, want) {
+	want := []string{"picture", "class", "accepted", "acceptance", "probability", "day", "night", "error"}
+	if !slices.Equal(header, want) {
 		t.Errorf("--csv: columns %q", header)
 	}
 	if rows[0][2] != "true" || rows[1][2] != "false" || rows[1][1] != "night" {
@@ -117,7 +118,8 @@ func TestClassifyRefuses(t *testing.T) {
 	}
 }
 
-// A model that does not judge says nothing of acceptance, and takes no threshold.
+// TestClassifyWithoutAcceptance: a model without an acceptance prints none, and takes no
+// threshold.
 func TestClassifyWithoutAcceptance(t *testing.T) {
 	_, out, _ := runGarb(t, nil, "classify", "--model", model.ImageNet, "--json", example)
 	if strings.Contains(out, "accept") || !strings.Contains(out, `"class"`) {
@@ -127,7 +129,8 @@ func TestClassifyWithoutAcceptance(t *testing.T) {
 	if code == exitDone || !strings.Contains(errOut, "does not judge") || !strings.Contains(errOut, "omit --accept") {
 		t.Errorf("%d %s", code, errOut)
 	}
-	if code, _, errOut = runGarb(t, nil, "classify", "--model", model.ImageNet, "--accept", "all", example); code != exitDone {
+	code, _, errOut = runGarb(t, nil, "classify", "--model", model.ImageNet, "--accept", "all", example)
+	if code != exitDone {
 		t.Error(errOut)
 	}
 	for _, wrong := range []string{"2", "-1", "none", "NaN"} {
@@ -138,8 +141,8 @@ func TestClassifyWithoutAcceptance(t *testing.T) {
 	}
 }
 
-// Refused pictures are sorted into a folder of their own, which the next run leaves alone
-// and undo empties.
+// TestSortRefused: refused pictures are sorted into a folder of their own. The next run
+// ignores it, and undo empties it.
 func TestSortRefused(t *testing.T) {
 	reference, folder := makeJudgingModel(t), t.TempDir()
 	bright := drawPlainPicture(t, filepath.Join(folder, "bright.png"), color.RGBA{255, 255, 0, 255})
@@ -170,7 +173,8 @@ func TestSortRefused(t *testing.T) {
 	}
 }
 
-// A class that is named like the refusal keeps its folder.
+// TestSortRefusedBesideAClassOfThatName: a class with the same name as the refusal keeps its
+// folder.
 func TestSortRefusedBesideAClassOfThatName(t *testing.T) {
 	s, err := openSorter(t.TempDir(), sortCopy, []string{"no light"},
 		"no light")
@@ -189,8 +193,8 @@ func TestShowAcceptance(t *testing.T) {
 	if code != exitDone {
 		t.Fatal(errOut)
 	}
-	for _, want := range []string{`"no light"`, "0.500", "(head)", "95.0 % of 20 pictures", "76.4 to 99.1",
-		"of caves 2.0 % of 50 pictures"} {
+	for _, want := range []string{`"no light"`, "0.500", "head: ", "95.0 % of 20 pictures", "76.4 to 99.1",
+		"2.0 % of 50 pictures of caves"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("models show lacks %q:\n%s", want, out)
 		}
@@ -199,7 +203,7 @@ func TestShowAcceptance(t *testing.T) {
 		t.Error("models show says that the model was not measured")
 	}
 	rows := formatAcceptance(&model.Acceptance{Method: accept.Energy, Refusal: model.NoneOfThese})
-	if last := rows[len(rows)-1][1]; last != "not measured against other pictures" {
+	if last := rows[len(rows)-1][1]; last != "not measured on other pictures" {
 		t.Errorf("models show ends with %q", last)
 	}
 	_, out, _ = runGarb(t, nil, "models", "show", "--json", reference)
@@ -218,7 +222,7 @@ func TestExplainSaysRefused(t *testing.T) {
 	}
 }
 
-// Methods that have no words would be shown as blank.
+// TestEveryMethodHasWords: every acceptance method has a description.
 func TestEveryMethodHasWords(t *testing.T) {
 	for _, m := range accept.Methods() {
 		if methodNames[m] == "" {

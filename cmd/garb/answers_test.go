@@ -19,13 +19,13 @@ import (
 	"garb/model"
 )
 
-// strangeNames are names that files can have and that terminals or tables can stumble on.
+// strangeNames are file names that can confuse terminals or tables.
 var strangeNames = []string{
 	"a b.jpg", "a,b.jpg", `a"b.jpg`, "=1+1.jpg", "-n.jpg", "@x.jpg", " lead.jpg", "ü.jpg", "a\nb.jpg", "a\tb.jpg",
 	"\x1b[2J.jpg", "a\u202egpj.exe.jpg", "\xff.jpg",
 }
 
-// writeStrangePictures makes a picture for each strange name, and returns its folder.
+// writeStrangePictures writes a picture for each strange name, and returns their folder.
 func writeStrangePictures(t *testing.T) string {
 	t.Helper()
 	if runtime.GOOS == "windows" {
@@ -40,7 +40,7 @@ func writeStrangePictures(t *testing.T) string {
 	return folder
 }
 
-// parseTable reads a CSV, whose rows all have the header's columns.
+// parseTable parses a CSV table, in which every row must have the columns of the header.
 func parseTable(t *testing.T, text string) (header []string, rows [][]string) {
 	t.Helper()
 	all, err := csv.NewReader(strings.NewReader(text)).ReadAll()
@@ -63,8 +63,8 @@ func parseNumbers(t *testing.T, texts []string) []float64 {
 	return all
 }
 
-// A row for each picture in order; the classes' columns are all that --json gives, to the
-// last bit; a picture without an answer has a row that says why.
+// TestClassifyCSV: there is a row for each picture, in order. The probabilities of the classes
+// are those of --json, to the last bit. The row of a picture without an answer says why.
 func TestClassifyCSV(t *testing.T) {
 	bad := write(t, t.TempDir(), "bad.jpg", []byte("text"))
 	plain := "../../picture/testdata/plain.png"
@@ -101,7 +101,7 @@ func TestClassifyCSV(t *testing.T) {
 	}
 }
 
-// ImageNet is wide, and two of its classes share a name.
+// TestClassifyCSVImageNet: ImageNet has many classes, and two of them have the same name.
 func TestClassifyCSVImageNet(t *testing.T) {
 	code, out, _ := runGarb(t, nil, "classify", "--csv", "--model", "imagenet", example)
 	header, rows := parseTable(t, out)
@@ -122,8 +122,8 @@ func TestClassifyCSVImageNet(t *testing.T) {
 	}
 }
 
-// Names come through a table to the byte, through JSON as far as JSON has them, and to a
-// terminal without anything that it would obey.
+// TestStrangeNames: tables preserve names byte for byte, JSON as far as it can, and terminals
+// get nothing that they would obey.
 func TestStrangeNames(t *testing.T) {
 	folder := writeStrangePictures(t)
 	var paths []string
@@ -142,9 +142,8 @@ func TestStrangeNames(t *testing.T) {
 	}
 	_, out, _ = runGarb(t, nil, append([]string{"classify", "--json", "--"}, paths...)...)
 	for i, line := range strings.Split(strings.TrimSpace(out), "\n") {
-		if got, want := decodeObject(t, line, "picture", "class", "probability", "predictions", "accepted", "acceptance",
-			"model")["picture"],
-			strings.ToValidUTF8(paths[i], "\ufffd"); got != want {
+		o := decodeObject(t, line, "picture", "class", "probability", "predictions", "accepted", "acceptance", "model")
+		if got, want := o["picture"], strings.ToValidUTF8(paths[i], "\ufffd"); got != want {
 			t.Errorf("%q became %q", want, got)
 		}
 	}
@@ -171,7 +170,7 @@ func TestStrangeNames(t *testing.T) {
 	}
 }
 
-// makeParentWithClass makes a data set with one class, a link to a folder.
+// makeParentWithClass makes a data set with one class, which is a link to a folder.
 func makeParentWithClass(t *testing.T, folder string) string {
 	t.Helper()
 	root := t.TempDir()
@@ -181,9 +180,12 @@ func makeParentWithClass(t *testing.T, folder string) string {
 	return root
 }
 
-// Many pictures end with a line of speed; one, or none that was answered, does not.
+// TestClassifySpeed: the last line for several pictures is the speed. A single picture, or
+// none with an answer, has no such line.
 func TestClassifySpeed(t *testing.T) {
-	speed := regexp.MustCompile(`(?m)^2 pictures in \d+\.\d s: \d+ pictures/s; a picture took \d+\.\d ms to read and decode and \d+\.\d ms of inference\n2 pictures used, \d skipped.*\n\z`)
+	speed := regexp.MustCompile(`(?m)^2 pictures in \d+\.\d s: \d+ pictures/s; ` +
+		`mean time per picture: \d+\.\d ms to read and decode, \d+\.\d ms for inference\n` +
+		`2 pictures used, \d skipped.*\n\z`)
 	bad := write(t, t.TempDir(), "bad.jpg", nil)
 	for _, c := range []struct {
 		args []string
@@ -204,13 +206,14 @@ func TestClassifySpeed(t *testing.T) {
 		a.value.decoding, a.value.inference = 2*time.Millisecond, 9*time.Millisecond
 		sum.add(a)
 	}
-	if got, want := sum.speed(2*time.Second),
-		"4 pictures in 2.0 s: 2 pictures/s; a picture took 5.0 ms to read and decode and 9.0 ms of inference"; got != want {
+	want := "4 pictures in 2.0 s: 2 pictures/s; " +
+		"mean time per picture: 5.0 ms to read and decode, 9.0 ms for inference"
+	if got := sum.formatSpeed(2 * time.Second); got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 }
 
-// Measured in two halves, an answer is Judge's to the bit.
+// TestAnswerTimed: a timed answer is that of Judge, to the bit.
 func TestAnswerTimed(t *testing.T) {
 	for _, reference := range []string{model.Clothing, model.ImageNet} {
 		c, err := model.Open(reference, model.Options{Threads: 1})
@@ -280,8 +283,8 @@ func TestEmbedNames(t *testing.T) {
 	}
 }
 
-// A data set that spells its classes otherwise is measured; unknown ones are all named, and
-// left out if that is asked for.
+// TestEvaluateMapsClasses: a data set that spells its classes differently is evaluated.
+// Unknown classes are listed, and ignored with --ignore-unknown-classes.
 func TestEvaluateMapsClasses(t *testing.T) {
 	shirt, plain := readFile(t, example), readFile(t, "../../examples/pants.jpg")
 	root := writeClassFolders(t, t.TempDir(), map[string][]byte{"T Shirt/1": shirt, "T Shirt/2": plain, "Hats/1": shirt,
@@ -292,9 +295,8 @@ func TestEvaluateMapsClasses(t *testing.T) {
 		t.Errorf("%d %s%s", code, out, errOut)
 	}
 	page, predictions := filepath.Join(root, "report.html"), filepath.Join(t.TempDir(), "p.csv")
-	code, out, errOut = runGarb(t, nil, "evaluate", "--data", root, "--ignore-unknown-classes", "--json", "--html",
-		page,
-		"--predictions", predictions)
+	code, out, errOut = runGarb(t, nil, "evaluate", "--data", root, "--ignore-unknown-classes", "--json",
+		"--html", page, "--predictions", predictions)
 	if code != exitDone {
 		t.Fatalf("%d %s%s", code, out, errOut)
 	}
@@ -305,8 +307,8 @@ func TestEvaluateMapsClasses(t *testing.T) {
 		}
 	}
 	o := decodeObject(t, out, "folder", "accuracy", "count", "interval", "top_k", "log_loss", "macro_f1", "ece",
-		"calibration",
-		"classes", "per_class", "confusion", "skipped", "wrong", "mapping", "acceptance", "data_digest", "seconds")
+		"calibration", "classes", "per_class", "confusion", "skipped", "wrong", "mapping", "acceptance", "data_digest",
+		"seconds")
 	if got := fmt.Sprint(o["mapping"]); o["count"] != 2.0 ||
 		got != "map[ignored:[map[class:Hats pictures:1] map[class:Not sure pictures:2]] renamed:[map[class:T Shirt "+
 			"to:t-shirt]]]" {
@@ -331,22 +333,22 @@ func TestEvaluateMapsClasses(t *testing.T) {
 		t.Errorf("%v, want %v", values, wrong)
 	}
 	alien := writeClassFolders(t, t.TempDir(), map[string][]byte{"cat/1": shirt})
-	if code, _, errOut := runGarb(t, nil, "evaluate", "--data", alien, "--ignore-unknown-classes"); code != exitFailed ||
-		!strings.Contains(errOut, "none of the data set's 1 class") {
+	code, _, errOut = runGarb(t, nil, "evaluate", "--data", alien, "--ignore-unknown-classes")
+	if code != exitFailed || !strings.Contains(errOut, "none of the data set's 1 class") {
 		t.Errorf("%d %s", code, errOut)
 	}
 	code, out, errOut = runGarb(t, nil, "compare", model.Clothing, model.Clothing, "--data", root,
 		"--ignore-unknown-classes")
-	if code != exitDone || !strings.Contains(out, "of 2 pictures") || strings.Count(errOut, "is the model's") != 1 {
+	if code != exitDone || !strings.Contains(out, "on 2 pictures") || strings.Count(errOut, "is the model's") != 1 {
 		t.Errorf("%d %s%s", code, out, errOut)
 	}
-	if code, _, errOut := runGarb(t, nil, "compare", model.Clothing, model.Clothing, "--data", root); code != exitFailed ||
-		!strings.Contains(errOut, `"Not sure"`) {
+	code, _, errOut = runGarb(t, nil, "compare", model.Clothing, model.Clothing, "--data", root)
+	if code != exitFailed || !strings.Contains(errOut, `"Not sure"`) {
 		t.Errorf("%d %s", code, errOut)
 	}
 }
 
-// A picture that cannot be read has a row in its place.
+// TestPredictionsOfSkippedPictures: a picture that cannot be read has a row in its place.
 func TestPredictionsOfSkippedPictures(t *testing.T) {
 	root := writeClassFolders(t, t.TempDir(),
 		map[string][]byte{"t-shirt/a.jpg": []byte("text"), "t-shirt/b.jpg": readFile(t,
@@ -400,7 +402,7 @@ func TestEvaluateTTA(t *testing.T) {
 		t.Error("the page does not say that pictures were flipped")
 	}
 	if _, out, _ := runGarb(t, nil, "evaluate", "--data", root, "--tta", "flip"); !strings.Contains(out,
-		"each with its mirror image") {
+		"averaged with mirror images") {
 		t.Errorf("%s", out)
 	}
 	if code, _, errOut := runGarb(t, nil, "evaluate", "--data", root, "--tta", "rotate"); code != exitMisused ||

@@ -19,10 +19,18 @@ import (
 	"garb/internal/hdf5"
 )
 
-// writeMobileNetWeights is a file like the official one of Keras's MobileNet, of random weights:
-// the network is a chain, so that its description tells the shape of each array. layers, if
-// not 0, is the number of the file's layers.
-func writeMobileNetWeights(t *testing.T, layers int) []byte {
+// kerasLayer is a layer in the description of a Keras network.
+type kerasLayer struct {
+	Class  string `json:"class_name"`
+	Config struct {
+		Name    string
+		Filters int
+		Size    []int `json:"kernel_size"`
+	}
+}
+
+// readMobileNetLayers returns the layers of Keras's MobileNet.
+func readMobileNetLayers(t *testing.T) []kerasLayer {
 	t.Helper()
 	packed, err := os.ReadFile(filepath.Join("..", "..", "weights", "applications", "keras-mobilenet.json.gz"))
 	if err != nil {
@@ -32,25 +40,22 @@ func writeMobileNetWeights(t *testing.T, layers int) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var described struct {
-		Config struct {
-			Layers []struct {
-				Class  string `json:"class_name"`
-				Config struct {
-					Name    string
-					Filters int
-					Size    []int `json:"kernel_size"`
-				}
-			}
-		}
-	}
-	if err := json.NewDecoder(r).Decode(&described); err != nil {
+	var network struct{ Config struct{ Layers []kerasLayer } }
+	if err := json.NewDecoder(r).Decode(&network); err != nil {
 		t.Fatal(err)
 	}
+	return network.Config.Layers
+}
+
+// writeMobileNetWeights returns a file like the official one of Keras's MobileNet, with random
+// weights. The network is a chain, so its description determines the shape of each array. If
+// layers is not 0, the file has only that many layers.
+func writeMobileNetWeights(t *testing.T, layers int) []byte {
+	t.Helper()
 	random := rand.New(rand.NewPCG(1, 2))
 	root := &hdf5.Node{Attributes: map[string]string{}, Members: map[string]*hdf5.Node{}}
 	channels := 3
-	for _, l := range described.Config.Layers {
+	for _, l := range readMobileNetLayers(t) {
 		group := &hdf5.Node{Attributes: map[string]string{}, Members: map[string]*hdf5.Node{}}
 		add := func(name string, middle, spread float64, shape ...int) {
 			count := 1
@@ -89,76 +94,88 @@ func writeMobileNetWeights(t *testing.T, layers int) []byte {
 	return b.Bytes()
 }
 
-// TestApplicationByName: weights of keras.applications are listed, pulled from a server or a
-// file, shown, and a backbone for embed and train, by one name.
-func TestApplicationByName(t *testing.T) {
-	const name = "keras-mobilenet" // Keras publishes no digest of it
+// mobileNet is a network of keras.applications without a published digest.
+const mobileNet = "keras-mobilenet"
+
+// mustRun runs garb and returns all it prints. It fails the test if garb fails.
+func mustRun(t *testing.T, args ...string) string {
+	t.Helper()
+	code, out, errOut := runGarb(t, nil, args...)
+	if code != exitDone {
+		t.Fatalf("%s: %s", strings.Join(args, " "), errOut)
+	}
+	return out + errOut
+}
+
+// mustRefuse runs garb and fails the test if garb succeeds, or does not print want.
+func mustRefuse(t *testing.T, want string, args ...string) {
+	t.Helper()
+	code, _, errOut := runGarb(t, nil, args...)
+	if code == exitDone || !strings.Contains(errOut, want) {
+		t.Errorf("%s: %d, %q, want %q", strings.Join(args, " "), code, errOut, want)
+	}
+}
+
+// checkListed fails if the line of mobileNet in garb models list has another state.
+func checkListed(t *testing.T, state string) {
+	t.Helper()
+	want := mobileNet + " weights MobileNet " + state +
+		" Apache-2.0 3.2 M 224×224 RGB, nearest, (x − 127.5) / 127.5 ImageNet, without top"
+	for line := range strings.Lines(mustRun(t, "models", "list")) {
+		if !strings.HasPrefix(line, mobileNet+" ") {
+			continue
+		}
+		if got := strings.Join(strings.Fields(line), " "); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+		return
+	}
+	t.Errorf("%s is not listed", mobileNet)
+}
+
+// TestApplicationRefused: weights that are missing or wrong are refused, and nothing is kept.
+func TestApplicationRefused(t *testing.T) {
 	folder := t.TempDir()
 	t.Setenv("GARB_HOME", filepath.Join(folder, "home"))
-	run := func(args ...string) string {
-		t.Helper()
-		code, out, errOut := runGarb(t, nil, args...)
-		if code != exitDone {
-			t.Fatalf("%s: %s", strings.Join(args, " "), errOut)
-		}
-		return out + errOut
-	}
-	refused := func(want string, args ...string) {
-		t.Helper()
-		code, _, errOut := runGarb(t, nil, args...)
-		if code == exitDone || !strings.Contains(errOut, want) {
-			t.Errorf("%s: %d, %q, want %q", strings.Join(args, " "), code, errOut, want)
-		}
-	}
-	listed := func() string {
-		t.Helper()
-		for line := range strings.Lines(run("models", "list")) {
-			if strings.HasPrefix(line, name+" ") {
-				return strings.Join(strings.Fields(line), " ")
-			}
-		}
-		return ""
-	}
-	const about = " Apache-2.0 3.2 M 224×224 RGB, nearest, (x − 127.5) / 127.5 ImageNet, without top"
-	if line := listed(); line != name+" weights MobileNet not pulled"+about {
-		t.Errorf("%q", line)
-	}
 	yellow := drawPlainPicture(t, filepath.Join(folder, "yellow.png"), color.RGBA{255, 255, 0, 255})
-	refused("run: garb models pull "+name, "embed", "--backbone", name, yellow)
-	refused("did you mean keras-mobilenet?", "embed", "--backbone", "keras-mobilnet", yellow)
-	refused("run: garb models pull "+name, "models", "show", name)
-
-	data := writeMobileNetWeights(t, 0)
-	file := filepath.Join(folder, "mobilenet_1_0_224_tf_no_top.h5")
-	less := filepath.Join(folder, "less.h5")
-	for path, content := range map[string][]byte{file: data, less: writeMobileNetWeights(t, 50)} {
-		if err := os.WriteFile(path, content, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	refused("its MD5 is", "models", "pull", "keras-densenet121", "--from", file)
-	refused("does not hold the weights of MobileNetV2", "models", "pull", "keras-mobilenetv2", "--from", file)
-	refused("does not hold the weights of MobileNet without its top", "models", "pull", name, "--from", less)
+	mustRefuse(t, "run: garb models pull "+mobileNet, "embed", "--backbone", mobileNet, yellow)
+	mustRefuse(t, "did you mean keras-mobilenet?", "embed", "--backbone", "keras-mobilnet", yellow)
+	mustRefuse(t, "run: garb models pull "+mobileNet, "models", "show", mobileNet)
+	file := write(t, folder, "mobilenet.h5", writeMobileNetWeights(t, 0))
+	less := write(t, folder, "less.h5", writeMobileNetWeights(t, 50))
+	mustRefuse(t, "its MD5 is", "models", "pull", "keras-densenet121", "--from", file)
+	mustRefuse(t, "does not hold the weights of MobileNetV2", "models", "pull", "keras-mobilenetv2", "--from", file)
+	mustRefuse(t, "does not hold the weights of MobileNet without its top", "models", "pull", mobileNet, "--from", less)
 	if kept, _ := filepath.Glob(filepath.Join(folder, "home", "weights", "*")); len(kept) != 0 {
 		t.Errorf("kept %v", kept)
 	}
+}
 
-	said := run("models", "pull", name, "--from", file)
-	if !strings.Contains(said, "no digest") || !strings.Contains(said, name+" is in ") {
-		t.Errorf("pull says %q", said)
+// TestApplicationByName: weights of keras.applications are listed, pulled from a server or a
+// file, shown, and a backbone for embed and train, by one name.
+func TestApplicationByName(t *testing.T) {
+	folder := t.TempDir()
+	t.Setenv("GARB_HOME", filepath.Join(folder, "home"))
+	checkListed(t, "not pulled")
+	yellow := drawPlainPicture(t, filepath.Join(folder, "yellow.png"), color.RGBA{255, 255, 0, 255})
+	data := writeMobileNetWeights(t, 0)
+	file := write(t, folder, "mobilenet_1_0_224_tf_no_top.h5", data)
+	text := mustRun(t, "models", "pull", mobileNet, "--from", file)
+	if !strings.Contains(text, "no digest") || !strings.Contains(text, mobileNet+" is in ") {
+		t.Errorf("pull says %q", text)
 	}
-	embed := func() string { return run("embed", "--json", "--backbone", name, yellow) }
+	embed := func() string { return mustRun(t, "embed", "--json", "--backbone", mobileNet, yellow) }
 	first := embed()
 	if err := os.RemoveAll(filepath.Join(folder, "home")); err != nil {
 		t.Fatal(err)
 	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write(data) }))
 	t.Cleanup(server.Close)
-	run("models", "pull", name, "--url", server.URL+"/mobilenet_1_0_224_tf_no_top.h5")
+	mustRun(t, "models", "pull", mobileNet, "--url", server.URL+"/mobilenet_1_0_224_tf_no_top.h5")
 	if again := embed(); again != first {
 		t.Error("from the server it has other features")
 	}
-	// A folder that is named as networks of their own are inside garb is no other backbone.
+	// A folder with the internal name of such networks is not taken for a backbone.
 	t.Chdir(folder)
 	if err := os.Mkdir(backbone.OwnName, 0o755); err != nil {
 		t.Fatal(err)
@@ -173,10 +190,8 @@ func TestApplicationByName(t *testing.T) {
 	if n := len(features.Embedding); n != 1024 {
 		t.Errorf("%d features", n)
 	}
-	if line := listed(); line != name+" weights MobileNet pulled"+about {
-		t.Errorf("%q", line)
-	}
-	shown := run("models", "show", name)
+	checkListed(t, "pulled")
+	shown := mustRun(t, "models", "show", mobileNet)
 	if !strings.Contains(shown, "keras.applications.MobileNet") || !strings.Contains(shown, "tensorflow/models") ||
 		strings.Contains(shown, "classes") {
 		t.Errorf("show says %.600q", shown)

@@ -16,70 +16,76 @@ import (
 	"garb/tensor"
 )
 
-// soup is the work of garb average.
+// soup holds the flags and the state of garb average.
 type soup struct {
 	command       *cobra.Command
 	pictures      evaluationData
 	unknown       unknownClasses
 	out           string
 	greedy        bool
-	backbonesOnly bool         // the backbones alone
+	backbonesOnly bool
 	set           *dataset.Set // validation; nil without --data
 	tally         *dataset.Tally
 	used          int
 }
 
-func newAverageCommand() *cobra.Command {
-	s := &soup{pictures: newEvaluationData()}
-	command := &cobra.Command{
-		Use:   "average MODEL MODEL... --out FILE [flags]",
-		Short: "Make one model of several: the mean of their weights",
-		Long: `Write the model whose weights are the mean of those of several models, which is as
-fast as one of them and often better than each ("model soups"). It is of use for models
-that were fine-tuned from the same weights with other seeds or settings. They must have
-one network, the same classes and the same preprocessing.
+const averageHelp = `Average the weights of several models ("model soup"). The result is as fast as one of them
+and often more accurate than each. It works for models that were fine-tuned from the same
+weights with different seeds or settings. They must have the same network, classes and
+preprocessing.
 
-With --data, the temperature is fitted on its validation pictures and the mean's accuracy
-is printed. --greedy begins with the model that is best on them, and adds each of the
-others, the best first, only if the accuracy of the mean does not fall.
+With --data, garb fits the temperature on the validation pictures and prints the accuracy.
+--greedy starts with the model that is most accurate on them, and adds each of the others,
+best first, only if the accuracy of the average does not drop.
 
-The mean does not say whether a picture shows any of its classes, even if its models do:
-that was measured of each of them, and not of the mean. Nor does it keep prediction sets.
+The average never refuses pictures, even if the models do, because their acceptance was
+measured for each model and not for the average. It has no prediction sets either.
 
-With --backbones, the models' backbones alone are averaged, and FILE holds weights to train
-heads on (garb train --backbone FILE): then the models may have other classes.`,
-		Example: `  garb average runs/seed1 runs/seed2 runs/seed3 --out mean.safetensors
+--backbones averages only the backbones, and FILE then holds weights to train heads on
+(garb train --backbone FILE). In this case the models may have different classes.`
+
+const averageExamples = `  garb average runs/seed1 runs/seed2 runs/seed3 --out mean.safetensors
   garb average runs/seed1 runs/seed2 runs/seed3 --data pictures --greedy --out soup.safetensors
   garb average runs/home runs/street --backbones --out backbone.safetensors
   garb train --backbone backbone.safetensors --data pictures
-  garb evaluate --model soup.safetensors --data pictures/test`,
-		Args: func(_ *cobra.Command, args []string) error {
-			switch {
-			case len(args) < 2:
-				return fmt.Errorf("average needs at least two models, not %d", len(args))
-			case s.out == "":
-				return errors.New("average needs --out: the file to write")
-			case s.backbonesOnly && (s.greedy || s.pictures.data != ""):
-				return errors.New("--backbones makes no model that could be measured: omit --data and --greedy")
-			case s.greedy && s.pictures.data == "":
-				return errors.New("--greedy chooses by validation pictures: give --data")
-			case s.pictures.data == "" && s.pictures.split != "":
-				return errors.New("--split is of a data set: give --data")
-			case s.pictures.data != "":
-				return s.pictures.validate("average")
-			}
-			return nil
-		},
-		RunE: func(c *cobra.Command, args []string) error { return s.run(c, args) },
+  garb evaluate --model soup.safetensors --data pictures/test`
+
+func newAverageCommand() *cobra.Command {
+	s := &soup{pictures: newEvaluationData()}
+	command := &cobra.Command{
+		Use:     "average MODEL MODEL... --out FILE [flags]",
+		Short:   "Average the weights of several models",
+		Long:    averageHelp,
+		Example: averageExamples,
+		Args:    func(_ *cobra.Command, args []string) error { return s.validate(args) },
+		RunE:    func(c *cobra.Command, args []string) error { return s.run(c, args) },
 	}
 	s.pictures.addFlags(command)
-	command.Flags().Lookup("split").Usage = "pictures to choose and to fit by: validation, test or all (default " +
-		"validation)"
+	command.Flags().Lookup("split").Usage = "split to choose and fit on: validation, test or all (default validation)"
 	s.unknown.addFlags(command)
-	command.Flags().StringVar(&s.out, "out", "", "file to write, a .safetensors")
-	command.Flags().BoolVar(&s.backbonesOnly, "backbones", false, "average the backbones alone, as weights to train on")
-	command.Flags().BoolVar(&s.greedy, "greedy", false, "leave out models that make the mean worse on validation")
+	command.Flags().StringVar(&s.out, "out", "", "file to write, ending in .safetensors")
+	command.Flags().BoolVar(&s.backbonesOnly, "backbones", false, "average only the backbones, as weights to train on")
+	command.Flags().BoolVar(&s.greedy, "greedy", false, "leave out models that lower the validation accuracy")
 	return command
+}
+
+// validate reports arguments and flags that do not go together.
+func (s *soup) validate(args []string) error {
+	switch {
+	case len(args) < 2:
+		return fmt.Errorf("average needs at least two models, not %d", len(args))
+	case s.out == "":
+		return errors.New("average needs --out: the file to write")
+	case s.backbonesOnly && (s.greedy || s.pictures.data != ""):
+		return errors.New("--backbones makes weights, not a model that could be evaluated: omit --data and --greedy")
+	case s.greedy && s.pictures.data == "":
+		return errors.New("--greedy needs validation pictures: add --data")
+	case s.pictures.data == "" && s.pictures.split != "":
+		return errors.New("--split needs a data set: add --data")
+	case s.pictures.data != "":
+		return s.pictures.validate("average")
+	}
+	return nil
 }
 
 func (s *soup) run(c *cobra.Command, models []string) error {
@@ -90,49 +96,28 @@ func (s *soup) run(c *cobra.Command, models []string) error {
 	if s.backbonesOnly {
 		return s.writeBackbone(models)
 	}
-	if _, err := model.Average(c.Context(), models...); err != nil { // before anything takes long
+	if _, err := model.Average(c.Context(), models...); err != nil { // before anything slow
 		return err
 	}
-	var dropped, sets []string
-	var opened []*model.Classifier
-	for _, name := range models {
-		m, err := model.Open(name, model.Options{Threads: 1})
-		if err == nil {
-			err = requireSingleLabel(m)
-		}
-		if err != nil {
-			return err
-		}
-		if m.Description().Acceptance != nil {
-			dropped = append(dropped, name)
-		}
-		if m.Description().Coverage != nil {
-			sets = append(sets, name)
-		}
-		opened = append(opened, m)
+	opened, err := openAll(models)
+	if err != nil {
+		return err
 	}
 	if s.pictures.data != "" {
-		if err := s.openData(opened); err != nil {
+		if err = s.openData(opened); err != nil {
 			return err
 		}
 	}
+	chosen := models
 	if s.greedy {
-		var err error
-		if models, err = s.choose(models, opened); err != nil {
+		if chosen, err = s.choose(models, opened); err != nil {
 			return err
 		}
 	}
-	if err := s.write(models); err != nil {
+	if err := s.write(chosen); err != nil {
 		return err
 	}
-	if len(dropped) > 0 {
-		say(c, "the acceptance of %s is not kept: whether a picture shows any of the classes was not measured of "+
-			"the mean",
-			strings.Join(dropped, ", "))
-	}
-	if len(sets) > 0 {
-		say(c, "the prediction sets of %s are not kept: they were fitted to single models", strings.Join(sets, ", "))
-	}
+	sayDropped(c, models, opened)
 	if s.tally == nil {
 		return nil
 	}
@@ -140,7 +125,42 @@ func (s *soup) run(c *cobra.Command, models []string) error {
 	return s.pictures.close(c, s.used, s.tally)
 }
 
-// writeBackbone writes the mean of the models' backbones.
+// openAll opens models, each of which must choose one class for a picture.
+func openAll(names []string) ([]*model.Classifier, error) {
+	var all []*model.Classifier
+	for _, name := range names {
+		m, err := model.Open(name, model.Options{Threads: 1})
+		if err == nil {
+			err = requireSingleLabel(m)
+		}
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, m)
+	}
+	return all, nil
+}
+
+// sayDropped prints what the average does not keep of the models.
+func sayDropped(c *cobra.Command, names []string, models []*model.Classifier) {
+	var acceptances, sets []string
+	for i, m := range models {
+		if m.Description().Acceptance != nil {
+			acceptances = append(acceptances, names[i])
+		}
+		if m.Description().Coverage != nil {
+			sets = append(sets, names[i])
+		}
+	}
+	if len(acceptances) > 0 {
+		say(c, "the acceptance of %s is dropped: it was not measured for the average", strings.Join(acceptances, ", "))
+	}
+	if len(sets) > 0 {
+		say(c, "the prediction sets of %s are dropped: they were fitted to single models", strings.Join(sets, ", "))
+	}
+}
+
+// writeBackbone writes the average of the models' backbones.
 func (s *soup) writeBackbone(models []string) error {
 	architecture, mean, err := model.AverageBackbones(models...)
 	if err != nil {
@@ -149,13 +169,12 @@ func (s *soup) writeBackbone(models []string) error {
 	if err := tensor.WriteFile(s.out, map[string]string{}, mean, tensor.Float32); err != nil {
 		return err
 	}
-	fmt.Fprintf(openTextOut(s.command), "mean      of the backbones of %s: %s\nwrote     %s\n",
-		count(len(models), "model"),
-		architecture, s.out)
+	fmt.Fprintf(openTextOut(s.command), "average   of the backbones of %s: %s\nwrote     %s\n",
+		count(len(models), "model"), architecture, s.out)
 	return nil
 }
 
-// openData reads the pictures to choose and to fit by.
+// openData reads the pictures to choose and fit on.
 func (s *soup) openData(models []*model.Classifier) error {
 	if s.pictures.split == "" {
 		s.pictures.split = dataset.Validation
@@ -173,13 +192,13 @@ func (s *soup) openData(models []*model.Classifier) error {
 	return nil
 }
 
-// measure answers the pictures of s.set.
+// measure evaluates a model on s.set.
 func (s *soup) measure(classifier *model.Classifier) (*evaluate.Report, error) {
 	bar := newCounter(s.command, "pictures", len(s.set.Samples))
 	r, err := evaluate.Run(s.command.Context(), classifier, s.set, classifier.Limits(), bar.add)
 	bar.finish()
 	if err == nil && r.Count == 0 {
-		err = fmt.Errorf("%s: none of the pictures could be read, so nothing was measured", s.pictures.data)
+		err = fmt.Errorf("%s: no picture could be read, so nothing was measured", s.pictures.data)
 	}
 	return r, err
 }
@@ -225,7 +244,7 @@ func (s *soup) choose(models []string, opened []*model.Classifier) ([]string, er
 	return chosen, nil
 }
 
-// tryAverage measures the mean of some models.
+// tryAverage measures the average of some models.
 func (s *soup) tryAverage(models []string) (*evaluate.Report, error) {
 	m, err := model.Average(s.command.Context(), models...)
 	if err != nil {
@@ -234,7 +253,7 @@ func (s *soup) tryAverage(models []string) (*evaluate.Report, error) {
 	return s.measureSaved(m)
 }
 
-// measureSaved measures a model as anybody would open it, from a file that it removes again.
+// measureSaved measures a model as users would open it, from a temporary file.
 func (s *soup) measureSaved(m *model.Model) (*evaluate.Report, error) {
 	folder, err := os.MkdirTemp(filepath.Dir(s.out), ".garb-average-")
 	if err != nil {
@@ -242,7 +261,7 @@ func (s *soup) measureSaved(m *model.Model) (*evaluate.Report, error) {
 	}
 	defer os.RemoveAll(folder)
 	path := filepath.Join(folder, "mean.safetensors")
-	if err := m.Save(path, tensor.Float32); err != nil {
+	if err = m.Save(path, tensor.Float32); err != nil {
 		return nil, err
 	}
 	classifier, err := model.Open(path, model.Options{Threads: 1})
@@ -252,11 +271,11 @@ func (s *soup) measureSaved(m *model.Model) (*evaluate.Report, error) {
 	return s.measure(classifier)
 }
 
-// write writes the mean of some models, fitted if there is something to fit it by.
+// write writes the average of some models, with a fitted temperature if there is a data set.
 func (s *soup) write(models []string) error {
 	out := openTextOut(s.command)
 	if len(models) == 1 {
-		return fmt.Errorf("no mean is as good on %s as %s alone: use that", s.pictures.data, models[0])
+		return fmt.Errorf("no average is as accurate on %s as %s alone: use that model", s.pictures.data, models[0])
 	}
 	m, err := model.Average(s.command.Context(), models...)
 	if err != nil {
@@ -270,23 +289,22 @@ func (s *soup) write(models []string) error {
 		fitTemperature(m, r)
 		tallySkipped(s.tally, r.Skipped)
 		s.used = r.Count
-		fmt.Fprintf(out, "accuracy   %.3f of %s (95 %% interval %.3f to %.3f)\n", r.Accuracy,
-			count(r.Count, "picture"),
-			r.Interval[0], r.Interval[1])
+		fmt.Fprintf(out, "accuracy   %.3f on %s (95 %% interval %.3f to %.3f)\n", r.Accuracy,
+			count(r.Count, "picture"), r.Interval[0], r.Interval[1])
 	}
 	if err := m.Save(s.out, tensor.Float32); err != nil {
 		return err
 	}
-	fitted := "the mean of theirs, not fitted: --data does that"
+	temperature := "the mean of the models' temperatures; --data fits it"
 	if s.set != nil {
-		fitted = "fitted"
+		temperature = "fitted"
 	}
-	fmt.Fprintf(out, "model      %s, the mean of %s, temperature %.3f (%s)\n", s.out, count(len(models), "model"),
-		m.Temperature, fitted)
+	fmt.Fprintf(out, "model      %s, the average of %s, temperature %.3f (%s)\n", s.out, count(len(models), "model"),
+		m.Temperature, temperature)
 	return nil
 }
 
-// fitTemperature fits a model's temperature to what it said of pictures.
+// fitTemperature fits a model's temperature to its answers in a report.
 func fitTemperature(m *model.Model, r *evaluate.Report) {
 	var logits [][]float32
 	var labels []int

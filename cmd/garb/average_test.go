@@ -10,24 +10,29 @@ import (
 	"garb/model"
 )
 
-// TestAverageCommand trains three small networks and averages them: with the pictures to
-// choose by, the greedy mean is at least as good as the best of them.
-func TestAverageCommand(t *testing.T) {
+// trainSmall trains small networks with different seeds, and returns their data set and runs.
+func trainSmall(t *testing.T, seeds ...string) (data string, runs []string) {
+	t.Helper()
 	data, home := drawDataSet(t), t.TempDir()
-	var runs []string
-	for _, seed := range []string{"1", "2", "3"} {
+	for _, seed := range seeds {
 		run := filepath.Join(home, "run"+seed)
 		code, _, errOut := runGarb(t, nil, "train", "--data", data, "--backbone", "small-cnn", "--size", "32",
-			"--epochs", "2",
-			"--seed", seed, "--out", run)
+			"--epochs", "2", "--seed", seed, "--out", run)
 		if code != exitDone {
 			t.Fatal(errOut)
 		}
 		runs = append(runs, run)
 	}
-	out := filepath.Join(home, "mean.safetensors")
+	return data, runs
+}
+
+// TestAverageCommand averages two small networks.
+func TestAverageCommand(t *testing.T) {
+	_, runs := trainSmall(t, "1", "2")
+	out := filepath.Join(t.TempDir(), "mean.safetensors")
 	code, text, errOut := runGarb(t, nil, "average", runs[0], runs[1], "--out", out)
-	if code != exitDone || !strings.Contains(text, "the mean of 2 models") || !strings.Contains(text, "not fitted") {
+	if code != exitDone || !strings.Contains(text, "the average of 2 models") ||
+		!strings.Contains(text, "--data fits it") {
 		t.Fatalf("%d %s %s", code, text, errOut)
 	}
 	m, err := model.Open(out, model.Options{})
@@ -40,53 +45,64 @@ func TestAverageCommand(t *testing.T) {
 	if m.Description().Acceptance != nil || !strings.Contains(errOut, "acceptance of "+runs[0]) {
 		t.Errorf("acceptance %+v; said %q", m.Description().Acceptance, errOut)
 	}
-	if _, shown, _ := runGarb(t, nil, "models", "show", out); !strings.Contains(shown, "the mean of 2 models") {
+	if _, shown, _ := runGarb(t, nil, "models", "show", out); !strings.Contains(shown, "average of 2 models") {
 		t.Errorf("models show: %s", shown)
 	}
 	code, _, errOut = runGarb(t, nil, "average", runs[0], runs[1], "--out", out)
 	if code != exitFailed || !strings.Contains(errOut, "exists") {
 		t.Errorf("a file that exists: %d %s", code, errOut)
 	}
+}
 
-	bone := filepath.Join(home, "backbone.safetensors")
-	code, text, errOut = runGarb(t, nil, "average", runs[0], runs[1], "--backbones", "--out", bone)
+// TestAverageBackbones averages backbones, and trains a head on the result.
+func TestAverageBackbones(t *testing.T) {
+	data, runs := trainSmall(t, "1", "2")
+	home := t.TempDir()
+	backbone := filepath.Join(home, "backbone.safetensors")
+	code, text, errOut := runGarb(t, nil, "average", runs[0], runs[1], "--backbones", "--out", backbone)
 	if code != exitDone || !strings.Contains(text, "backbones of 2 models: small-cnn") {
 		t.Fatalf("%d %s %s", code, text, errOut)
 	}
-	code, _, errOut = runGarb(t, nil, "train", "--data", data, "--backbone", bone, "--size", "32", "--epochs", "1",
-		"--out",
-		filepath.Join(home, "head"))
+	code, _, errOut = runGarb(t, nil, "train", "--data", data, "--backbone", backbone, "--size", "32",
+		"--epochs", "1", "--out", filepath.Join(home, "head"))
 	if code != exitDone {
-		t.Errorf("a head on the mean of backbones: %d %s", code, errOut)
+		t.Errorf("a head on the average of backbones: %d %s", code, errOut)
 	}
-	code, _, errOut = runGarb(t, nil, "average", runs[0], runs[1], "--backbones", "--data", data, "--out", bone+"2")
+	code, _, errOut = runGarb(t, nil, "average", runs[0], runs[1], "--backbones", "--data", data,
+		"--out", backbone+"2")
 	if code != exitMisused || !strings.Contains(errOut, "omit --data") {
 		t.Errorf("backbones with data: %d %s", code, errOut)
 	}
+}
 
-	fitted := filepath.Join(home, "fitted.safetensors")
-	code, text, errOut = runGarb(t, nil, "average", runs[0], runs[0], "--data", data, "--out", fitted)
+// TestAverageFits: the average of a model with itself is that model, whose temperature was
+// fitted by training.
+func TestAverageFits(t *testing.T) {
+	data, runs := trainSmall(t, "1")
+	fitted := filepath.Join(t.TempDir(), "fitted.safetensors")
+	code, text, errOut := runGarb(t, nil, "average", runs[0], runs[0], "--data", data, "--out", fitted)
 	if code != exitDone || !strings.Contains(text, "(fitted)") || !strings.Contains(text, "accuracy") {
 		t.Fatalf("%d %s %s", code, text, errOut)
 	}
-	// The mean of a model with itself is that model: its temperature was fitted by training.
-	one, err := model.Open(runs[0], model.Options{})
+	models, err := openAll([]string{runs[0], fitted})
 	if err != nil {
 		t.Fatal(err)
 	}
-	twice, err := model.Open(fitted, model.Options{})
-	if err != nil {
-		t.Fatal(err)
+	a, b := models[0].Description().Temperature, models[1].Description().Temperature
+	if a/b < 0.99 || a/b > 1.01 {
+		t.Errorf("temperature %v, and of its average with itself %v", a, b)
 	}
-	if a, b := one.Description().Temperature, twice.Description().Temperature; a/b < 0.99 || a/b > 1.01 {
-		t.Errorf("temperature %v, and of its mean with itself %v", a, b)
-	}
+}
 
-	// With itself nothing becomes worse, so all are added.
+// TestAverageGreedy: the greedy average is at least as accurate as the best of three networks.
+func TestAverageGreedy(t *testing.T) {
+	data, runs := trainSmall(t, "1", "2", "3")
+	home := t.TempDir()
 	greedy := filepath.Join(home, "greedy.safetensors")
-	code, text, errOut = runGarb(t, nil, "average", runs[0], runs[0], runs[0], "--data", data, "--greedy", "--out",
-		greedy)
-	if code != exitDone || strings.Count(text, ": added") != 2 || !strings.Contains(text, "the mean of 3 models") {
+	// With itself nothing gets worse, so all are added.
+	code, text, errOut := runGarb(t, nil, "average", runs[0], runs[0], runs[0], "--data", data, "--greedy",
+		"--out", greedy)
+	if code != exitDone || strings.Count(text, ": added") != 2 || !strings.Contains(text, "the average of 3 models") {
 		t.Errorf("%d %s %s", code, text, errOut)
 	}
 	greedy += "2"
@@ -115,12 +131,12 @@ func TestAverageCommand(t *testing.T) {
 func TestAverageRefuses(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "mean.safetensors")
 	for word, args := range map[string][]string{
-		"at least two": {"clothing", "--out", out},
-		"--out":        {"clothing", "clothing"},
-		"--greedy":     {"clothing", "clothing", "--greedy", "--out", out},
-		"--split":      {"clothing", "clothing", "--split", "test", "--out", out},
-		"have no mean": {"clothing", "imagenet", "--out", out},
-		"no such file": {"clothing", "nowhere", "--out", out},
+		"at least two":       {"clothing", "--out", out},
+		"--out":              {"clothing", "clothing"},
+		"--greedy":           {"clothing", "clothing", "--greedy", "--out", out},
+		"--split":            {"clothing", "clothing", "--split", "test", "--out", out},
+		"cannot be averaged": {"clothing", "imagenet", "--out", out},
+		"no such file":       {"clothing", "nowhere", "--out", out},
 	} {
 		code, _, errOut := runGarb(t, nil, append([]string{"average"}, args...)...)
 		if code == exitDone || !strings.Contains(errOut, word) || len(errOut) > 400 {

@@ -8,19 +8,19 @@ import (
 	"time"
 )
 
-// refresh is the time between two drawings of a bar.
+// refresh is the time between two redraws of a bar.
 const refresh = 100 * time.Millisecond
 
-// bar is a line of a terminal that shows how far something is, redrawn until it ends.
+// bar is a progress line on a terminal that is redrawn until it ends.
 type bar struct {
 	out   io.Writer
-	draw  func() string // makes the line
+	draw  func() string // returns the line
 	ended chan struct{}
 	drawn sync.WaitGroup
 }
 
-// newBar begins a bar. It returns nil if out cannot redraw a line: then the caller
-// writes lines now and then.
+// newBar starts a bar. It returns nil if out cannot redraw a line; then the caller prints
+// lines now and then.
 func newBar(out io.Writer, draw func() string) *bar {
 	screen := detectTerminal(out)
 	if !screen.redraws {
@@ -42,18 +42,18 @@ func newBar(out io.Writer, draw func() string) *bar {
 	return b
 }
 
-// end draws the bar for the last time and leaves its line, or removes it.
-func (b *bar) end(leave bool) {
+// end draws the bar for the last time and keeps its line, or removes it.
+func (b *bar) end(keep bool) {
 	close(b.ended)
 	b.drawn.Wait()
-	if leave {
+	if keep {
 		fmt.Fprintf(b.out, "\r%s\x1b[K\n", b.draw())
 		return
 	}
 	fmt.Fprint(b.out, "\r\x1b[K")
 }
 
-// drawBar draws a bar of width characters, of which share, from 0 to 1, is done.
+// drawBar returns a bar of width characters with a share done, from 0 to 1.
 func drawBar(share float64, width int) string {
 	done := int(min(max(share, 0), 1) * float64(width))
 	if done == width {
@@ -62,13 +62,13 @@ func drawBar(share float64, width int) string {
 	return "[" + strings.Repeat("=", done) + ">" + strings.Repeat("-", width-done-1) + "]"
 }
 
-// estimateRemaining estimates the time that is left of something that began at a time, from the
-// share that is done, above 0.
+// estimateRemaining estimates the remaining time of a job from its start and the share that
+// is done, which must be above 0.
 func estimateRemaining(began time.Time, share float64) time.Duration {
 	return time.Duration(float64(time.Since(began)) * (1 - share) / share).Round(time.Second)
 }
 
-// truncate shortens a line to a number of characters, if that is above 0.
+// truncate shortens a line to a number of characters; 0 or less means no limit.
 func truncate(line string, columns int) string {
 	if runes := []rune(line); columns > 0 && len(runes) > columns {
 		return string(runes[:columns])

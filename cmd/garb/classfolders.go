@@ -9,37 +9,36 @@ import (
 	"unicode/utf8"
 )
 
-// maxFolderBytes bounds the name of a class's folder: file systems take 255 bytes, and
-// people read none of that length.
+// maxFolderBytes is the maximum length of a class folder's name. File systems allow 255
+// bytes, but nobody wants to read such a name.
 const maxFolderBytes = 120
 
-// nameClassFolders returns a folder's name for each class: the class's own where every file
-// system takes it, and one that is like it otherwise. Different classes have different
-// names, also where letter case does not count.
+// nameClassFolders returns a folder name for each class: the class's own name if every file
+// system allows it, and a similar one otherwise. Names are unique even if letter case is
+// ignored.
 func nameClassFolders(classes []string) []string {
 	names := make([]string, len(classes))
 	used := map[string]bool{}
 	for i, class := range classes {
 		names[i] = escapeFolderName(class)
 		for n := 2; used[foldCase(names[i])]; n++ {
-			names[i] = fmt.Sprintf("%s%%~%d", escapeFolderName(class), n) // as folderName gives to none
+			names[i] = fmt.Sprintf("%s%%~%d", escapeFolderName(class), n) // escapeFolderName never returns this
 		}
 		used[foldCase(names[i])] = true
 	}
 	return names
 }
 
-// foldCase returns what names have in common that a file system without letter case takes
-// for one.
+// foldCase maps names that a case-insensitive file system treats as equal to the same text.
 func foldCase(name string) string { return strings.ToLower(strings.ToUpper(name)) }
 
-// Names that Windows takes for devices, with any ending. (Microsoft, "Naming Files, Paths,
-// and Namespaces".)
+// deviceName matches names that Windows reserves for devices, with any extension (Microsoft,
+// "Naming Files, Paths, and Namespaces").
 var deviceName = regexp.MustCompile(`(?i)^(con|prn|aux|nul|(com|lpt)[0-9¹²³])\s*(\.|$)`)
 
-// escapeFolderName writes a class's name as a folder's: what some file system refuses, what
-// leads elsewhere and what cannot be printed is written as %XX, each byte in hexadecimal,
-// as in addresses, and so is the percent sign. So no two classes share a name.
+// escapeFolderName returns a class's name as a folder name. Characters that some file system
+// refuses, that lead to another folder or that cannot be printed are percent-encoded, and so
+// is the percent sign itself. So no two classes share a name.
 func escapeFolderName(class string) string {
 	var b strings.Builder
 	for i := 0; i < len(class); {
@@ -48,8 +47,8 @@ func escapeFolderName(class string) string {
 		first, last := i == 0, i+size == len(class)
 		switch {
 		case r == utf8.RuneError && size == 1, !unicode.IsPrint(r), strings.ContainsRune(`%/\:*?"<>|`, r),
-			first && (r == '.' || r == ' '), // hidden, or a folder above
-			last && (r == '.' || r == ' '),  // which Windows drops
+			first && (r == '.' || r == ' '), // hidden, or the parent folder
+			last && (r == '.' || r == ' '),  // Windows drops them
 			first && deviceName.MatchString(class):
 			fmt.Fprintf(&b, "%s", percentEncode(bytes))
 		default:

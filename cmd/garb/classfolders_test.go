@@ -26,12 +26,14 @@ func TestFolderName(t *testing.T) {
 		}
 	}
 	long := strings.Repeat("é", 300)
-	if a, b := escapeFolderName(long), escapeFolderName(long+"x"); a == b || len(a) > 200 || !strings.HasPrefix(a, "éé") {
+	a, b := escapeFolderName(long), escapeFolderName(long+"x")
+	if a == b || len(a) > 200 || !strings.HasPrefix(a, "éé") {
 		t.Errorf("long names: %q, %q", a, b)
 	}
 }
 
-// Whatever classes are called, their folders differ, are made and lie in the one folder.
+// TestClassFoldersProperty: whatever the names of classes, their folders are distinct, can be
+// created, and are in the same folder.
 func TestClassFoldersProperty(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		class := rapid.OneOf(rapid.String(), rapid.StringMatching(`[aA./%\\ ~2]{0,4}`),

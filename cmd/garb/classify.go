@@ -15,54 +15,51 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"garb/dataset"
 	"garb/model"
 )
 
-// classifyFlags are the flags of classify.
+// classifyFlags holds the flags of classify.
 type classifyFlags struct {
 	model            string
 	top              int
 	asJSON, asCSV    bool
 	coverage         bool   // show prediction sets
-	into             string // a folder to sort into
+	into             string // folder to sort into
 	link, copy, move bool
-	undo             string // a folder that was sorted into, or its log
+	undo             string // folder that was sorted into, or its log
 	accept           acceptFlag
 }
 
-func newClassifyCommand() *cobra.Command {
-	var f classifyFlags
-	command := &cobra.Command{
-		Use:   "classify [flags] PICTURE|DIR|- ...",
-		Short: "Say what is in pictures",
-		Long: `Say what is in pictures: files, all pictures below folders, or - for standard
-input. A quoted pattern such as 'pics/*.jpg' is expanded. JPEG, PNG, GIF, WebP, BMP,
-AVIF and HEIC are recognized by their content.
+const classifyHelp = `Classify pictures: files, all pictures below folders, or - for standard input. A quoted
+pattern such as 'pics/*.jpg' is expanded. The formats are JPEG, PNG, GIF, WebP, BMP, AVIF
+and HEIC, recognized by content, not by file name.
 
-A model that has an acceptance first judges whether a picture shows any of its classes.
-If not, the answer is a refusal, such as "not clothing", and the class that the picture is
-closest to. --accept 0.8 refuses more pictures than the model's own threshold does if that
-is lower, and --accept all refuses none. A refusal is an answer: the exit code is 0.
+Most models first decide whether a picture shows any of their classes. If not, they refuse
+it: the answer is a refusal, such as "not clothing", with the closest class. --accept 0.8
+sets the acceptance threshold for this command, and --accept all refuses nothing. A
+refusal is a valid answer, so the exit code is 0.
 
---json gives "accepted" and "acceptance" (0 to 1) for a model that judges, and "refusal"
-for a picture that is refused; "class" is then the class that it is closest to.
+--json prints "accepted" and "acceptance" (0 to 1) if the model can refuse, and "refusal"
+for a refused picture; "class" is then the closest class.
 
---csv writes a table: picture, class, for a model that judges accepted and acceptance,
-probability, a column for each class of the model with its probability, and error, which
-says why a picture has no answer.
+--csv prints a table with the columns picture, class, accepted and acceptance (if the
+model can refuse), probability, one column with the probability of each class, and error,
+which says why a picture has no answer.
 
---sort-into DIR puts each picture into DIR/CLASS, or DIR/not clothing or what else the
-model says of one that it refuses: a copy, with --link a symbolic link, with --move the
-picture itself. It replaces no file: where a name is taken, the picture
-gets -2, -3 and so on before its ending. Pictures that are in folders of classes in DIR
-are ignored. DIR/.garb-sorted.jsonl has what was done; --undo-sort DIR undoes all of it:
-it moves pictures back, and removes copies and links that nobody has changed.
+--sort-into DIR copies each picture to DIR/CLASS, or to DIR/not clothing (the model's
+refusal) if it is refused. --link makes symbolic links instead of copies, --move moves the
+pictures. No file is ever overwritten: if a name is taken, -2, -3 and so on is added
+before the extension. Pictures that are already in a class folder of DIR are ignored.
+DIR/.garb-sorted.jsonl logs every change. --undo-sort DIR undoes them all: it moves
+pictures back, and removes copies and links that nobody has changed since.
 
-One bad picture does not stop the others. The exit code is 0 when all were
-answered, 1 when some could not be, 2 when the command was used wrongly.`,
-		Example: `  garb classify photo.jpg
+A picture that cannot be read does not stop the others. The exit code is 0 if every
+picture has an answer, 1 if some have none, and 2 if arguments or flags are wrong.`
+
+const classifyExamples = `  garb classify photo.jpg
   garb classify --top 3 wardrobe/
   garb classify 'wardrobe/*-front.jpg'
   garb classify --model imagenet --json photo.jpg | jq .class
@@ -72,8 +69,16 @@ answered, 1 when some could not be, 2 when the command was used wrongly.`,
   garb classify --accept all photo.jpg
   garb classify --sort-into sorted/ --move inbox/
   garb classify --undo-sort sorted/
-  curl -s https://example.org/shirt.jpg | garb classify -`,
-		Args: func(c *cobra.Command, args []string) error { return f.validate(c, args) },
+  curl -s https://example.org/shirt.jpg | garb classify -`
+
+func newClassifyCommand() *cobra.Command {
+	var f classifyFlags
+	command := &cobra.Command{
+		Use:     "classify [flags] PICTURE|DIR|- ...",
+		Short:   "Classify pictures",
+		Long:    classifyHelp,
+		Example: classifyExamples,
+		Args:    func(c *cobra.Command, args []string) error { return f.validate(c, args) },
 		RunE: func(c *cobra.Command, args []string) error {
 			if f.undo != "" {
 				return undoSort(c, f.undo)
@@ -86,24 +91,37 @@ answered, 1 when some could not be, 2 when the command was used wrongly.`,
 		},
 	}
 	flags := command.Flags()
-	flags.StringVar(&f.model, "model", model.Clothing, "model: a file, a run's folder, clothing, garments or imagenet")
-	flags.IntVar(&f.top, "top", 3, "how many classes to show")
-	flags.BoolVar(&f.asJSON, "json", false, "one JSON object a line")
+	addModelFlag(flags, &f.model)
+	flags.IntVar(&f.top, "top", 3, "number of classes to show (top-k)")
+	flags.BoolVar(&f.asJSON, "json", false, "print one JSON object per line")
 	flags.BoolVar(&f.coverage, "coverage", false,
-		"show the set of classes that holds the right one as often as the model was trained for")
-	flags.BoolVar(&f.asCSV, "csv", false, "a table, with a column for each class")
-	flags.StringVar(&f.into, "sort-into", "", "put the pictures into folders of this one, by class")
+		"show the prediction set, which contains the correct class with the probability given to garb train --coverage")
+	flags.BoolVar(&f.asCSV, "csv", false, "print a CSV table with a column for each class")
+	flags.StringVar(&f.into, "sort-into", "", "sort the pictures into a folder for each class, below this folder")
 	flags.BoolVar(&f.copy, "copy", false, "with --sort-into: copy the pictures (the default)")
 	flags.BoolVar(&f.link, "link", false, "with --sort-into: make symbolic links to the pictures")
 	flags.BoolVar(&f.move, "move", false, "with --sort-into: move the pictures")
 	addAcceptFlag(flags, &f.accept)
 	addStrictFlag(command)
-	flags.StringVar(&f.undo, "undo-sort", "", "undo what --sort-into did to this folder")
+	flags.StringVar(&f.undo, "undo-sort", "", "undo what --sort-into did in this folder")
 	return command
+}
+
+// addModelFlag adds --model, for commands that use one model.
+func addModelFlag(flags *pflag.FlagSet, name *string) {
+	flags.StringVar(name, "model", model.Clothing, "model: a file, a run's folder, clothing, garments or imagenet")
+}
+
+// exclusiveWithUndo lists the flags that --undo-sort excludes.
+var exclusiveWithUndo = []string{
+	"model", "top", "json", "csv", "coverage", "sort-into", "link", "copy", "move", "accept",
 }
 
 // validate reports flags and arguments that do not go together.
 func (f classifyFlags) validate(c *cobra.Command, args []string) error {
+	if f.undo != "" {
+		return f.validateUndo(c, args)
+	}
 	actions := 0
 	for _, given := range []bool{f.link, f.copy, f.move} {
 		if given {
@@ -111,40 +129,40 @@ func (f classifyFlags) validate(c *cobra.Command, args []string) error {
 		}
 	}
 	switch {
-	case f.undo != "":
-		for _, name := range []string{"model", "top", "json", "csv", "coverage", "sort-into", "link", "copy", "move",
-			"accept"} {
-			if c.Flags().Changed(name) {
-				return fmt.Errorf("--undo-sort and --%s exclude each other", name)
-			}
-		}
-		if len(args) > 0 {
-			return fmt.Errorf("--undo-sort takes no pictures, and undoes all that was sorted into its folder: omit %q",
-				args[0])
-		}
-		return nil
 	case len(args) == 0:
 		return errors.New("classify needs a picture, a folder of pictures, or - for standard input")
 	case f.top < 1:
-		return fmt.Errorf("--top %d: show at least one class", f.top)
+		return fmt.Errorf("--top %d: it must be at least 1", f.top)
 	case f.asJSON && f.asCSV:
 		return errors.New("--json and --csv exclude each other")
 	case f.asCSV && f.coverage:
-		return errors.New("--csv and --coverage exclude each other: give --json for a form that programs read")
+		return errors.New("--csv and --coverage exclude each other; use --json to get prediction sets")
 	case f.asCSV && c.Flags().Changed("top"):
-		return errors.New("--csv and --top exclude each other: a table has a column for each class")
+		return errors.New("--csv and --top exclude each other: the table has a column for every class")
 	case actions > 0 && f.into == "":
-		return errors.New("--copy, --link and --move go with --sort-into")
+		return errors.New("--copy, --link and --move require --sort-into")
 	case actions > 1:
 		return errors.New("--copy, --link and --move exclude each other")
 	case f.into != "" && slices.Contains(args, standardInput):
-		return errors.New("--sort-into cannot sort standard input, which is no file: save the picture, and give " +
-			"its path")
+		return errors.New("--sort-into cannot sort standard input: save the picture as a file first")
 	}
 	return nil
 }
 
-// action is how pictures are sorted.
+// validateUndo reports flags and arguments that do not go with --undo-sort.
+func (f classifyFlags) validateUndo(c *cobra.Command, args []string) error {
+	for _, name := range exclusiveWithUndo {
+		if c.Flags().Changed(name) {
+			return fmt.Errorf("--undo-sort and --%s exclude each other", name)
+		}
+	}
+	if len(args) > 0 {
+		return fmt.Errorf("--undo-sort undoes everything that was sorted into its folder; omit %q", args[0])
+	}
+	return nil
+}
+
+// action returns how pictures are sorted.
 func (f classifyFlags) action() sortAction {
 	switch {
 	case f.link:
@@ -155,7 +173,7 @@ func (f classifyFlags) action() sortAction {
 	return sortCopy
 }
 
-// modelName is a model as answers name it.
+// modelName identifies the model of an answer.
 type modelName struct {
 	Name   string `json:"name"`
 	Digest string `json:"digest"`
@@ -168,13 +186,13 @@ type pictureAnswer struct {
 	Probability float64                  `json:"probability"`
 	Predictions []model.ListedPrediction `json:"predictions"`
 	Set         []string                 `json:"set,omitempty"`    // the prediction set, with --coverage
-	Labels      *[]string                `json:"labels,omitempty"` // those above one half, of a multi-label model
-	// Of a model that judges whether a picture shows any of its classes.
+	Labels      *[]string                `json:"labels,omitempty"` // with probability above 0.5, for multi-label models
+	// The next three are set for models with an acceptance.
 	Accepted   *bool     `json:"accepted,omitempty"`
 	Acceptance *float64  `json:"acceptance,omitempty"`
-	Refusal    string    `json:"refusal,omitempty"` // of a picture that is not accepted
+	Refusal    string    `json:"refusal,omitempty"` // for a picture that is not accepted
 	Model      modelName `json:"model"`
-	// Of --sort-into: where the picture is now, or why it is not sorted.
+	// With --sort-into: where the picture is now, or why it was not sorted.
 	Sorted    string `json:"sorted,omitempty"`
 	SortError string `json:"sort_error,omitempty"`
 }
@@ -185,44 +203,42 @@ type pictureError struct {
 	Error   pictureFailure `json:"error"`
 }
 
-// answer is what a model says of a picture, and what it took.
+// answer is a model's answer for a picture, and the time it took.
 type answer struct {
 	model.Answer
 	decoding, inference time.Duration
 }
 
-// newTimedAnswerer returns a function that answers an encoded picture as classifier.Judge
-// does, and measures the two halves of it.
+// newTimedAnswerer returns a function that classifies an encoded picture as
+// classifier.Judge does, and measures decoding and inference.
 func newTimedAnswerer(classifier *model.Classifier) func(context.Context, []byte) (answer, error) {
 	type buffers struct{ input, row []float32 }
 	spec := classifier.Spec()
 	pool := sync.Pool{New: func() any {
 		return &buffers{make([]float32, spec.ValueCount()), make([]float32, classifier.OutputCount())}
 	}}
-	return func(ctx context.Context, data []byte) (a answer, err error) {
+	return func(ctx context.Context, data []byte) (answer, error) {
 		b := pool.Get().(*buffers)
 		defer pool.Put(b)
 		began := time.Now()
 		if _, err := spec.Load(ctx, data, classifier.Limits(), b.input); err != nil {
-			return a, err
+			return answer{}, err
 		}
 		decoded := time.Now()
 		if err := classifier.Outputs(ctx, b.input, b.row); err != nil {
-			return a, err
+			return answer{}, err
 		}
-		a.Answer = classifier.Answer(b.row)
-		a.decoding, a.inference = decoded.Sub(began), time.Since(decoded)
-		return a, nil
+		return answer{classifier.Answer(b.row), decoded.Sub(began), time.Since(decoded)}, nil
 	}
 }
 
-// tally is what a run over many pictures comes to.
+// tally sums up the answers for many pictures.
 type tally struct {
 	began              time.Time
 	answered, failed   int
 	refused            int
-	refusal            string        // the model's words for those
-	reading, inference time.Duration // of the pictures that were answered
+	refusal            string        // the model's label for refused pictures
+	reading, inference time.Duration // total over the answered pictures
 	skips              *dataset.Tally
 }
 
@@ -236,36 +252,28 @@ func (t *tally) add(a outcome[answer]) {
 	t.inference += a.value.inference
 }
 
-// speed says how fast pictures were answered, in one line.
-func (t *tally) speed(elapsed time.Duration) string {
+// formatSpeed formats how fast pictures were classified, in one line.
+func (t *tally) formatSpeed(elapsed time.Duration) string {
 	each := func(d time.Duration) float64 { return d.Seconds() * 1000 / float64(t.answered) }
 	seconds := elapsed.Seconds()
 	return fmt.Sprintf("%s in %.1f s: %.0f pictures/s; "+
-		"a picture took %.1f ms to read and decode and %.1f ms of inference",
+		"mean time per picture: %.1f ms to read and decode, %.1f ms for inference",
 		count(t.answered, "picture"), seconds, float64(t.answered)/seconds, each(t.reading), each(t.inference))
 }
 
+// classify classifies all sources and sorts them, if wanted.
 func classify(c *cobra.Command, all []source, skips *dataset.Tally, f classifyFlags) error {
 	classifier, err := model.Open(f.model, model.Options{Threads: chooseThreads(all), Accept: f.accept.threshold})
 	if err != nil {
-		return f.accept.hint(err)
+		return err
 	}
 	if f.coverage && classifier.Description().Coverage == nil {
 		return newNoSetsError(classifier)
 	}
 	var sorting *sorter
 	if f.into != "" {
-		if err := requireSingleLabel(classifier); err != nil {
-			return fmt.Errorf("--sort-into: %w", err)
-		}
-		if err := checkSortable(f.action(), all); err != nil {
+		if sorting, all, err = f.startSorting(c, classifier, all); err != nil {
 			return err
-		}
-		if sorting, err = openSorter(f.into, f.action(), classifier.DistinctClasses(), findRefusal(classifier)); err != nil {
-			return fmt.Errorf("--sort-into %s: %w", f.into, err)
-		}
-		if all, err = dropSorted(c, sorting, all); err != nil {
-			return errors.Join(err, sorting.close())
 		}
 	}
 	t := tally{began: time.Now(), skips: skips}
@@ -283,38 +291,59 @@ func classify(c *cobra.Command, all []source, skips *dataset.Tally, f classifyFl
 	return closeSources(c, all, t.failed, skips)
 }
 
-// sayTotals ends classify with what a person wants to know of many pictures.
+// startSorting opens the sorter of --sort-into, and returns the sources that it has to sort.
+func (f classifyFlags) startSorting(c *cobra.Command, classifier *model.Classifier, all []source) (
+	*sorter, []source, error) {
+	if err := requireSingleLabel(classifier); err != nil {
+		return nil, nil, fmt.Errorf("--sort-into: %w", err)
+	}
+	if err := checkSortable(f.action(), all); err != nil {
+		return nil, nil, err
+	}
+	s, err := openSorter(f.into, f.action(), classifier.DistinctClasses(), findRefusal(classifier))
+	if err != nil {
+		return nil, nil, fmt.Errorf("--sort-into %s: %w", f.into, err)
+	}
+	rest, err := dropSorted(c, s, all)
+	if err != nil {
+		return nil, nil, errors.Join(err, s.close())
+	}
+	return s, rest, nil
+}
+
+// sayTotals prints how many of several pictures were refused, and the speed.
 func sayTotals(c *cobra.Command, t *tally) {
 	if t.answered > 1 {
 		if t.refused > 0 {
-			say(c, "%d of %s: %s", t.refused, count(t.answered, "picture"), escape(t.refusal))
+			say(c, "%d of %s refused: %s", t.refused, count(t.answered, "picture"), escape(t.refusal))
 		}
-		say(c, "%s", t.speed(time.Since(t.began)))
+		say(c, "%s", t.formatSpeed(time.Since(t.began)))
 	}
 }
 
-// dropSorted leaves out the sources that are sorted already, and says so.
+// dropSorted drops the sources that are sorted already, and says so.
 func dropSorted(c *cobra.Command, s *sorter, all []source) ([]source, error) {
 	rest, leftOut := s.dropSorted(all)
 	if leftOut > 0 {
-		say(c, "%s in folders of classes in %s ignored: sorted already", count(leftOut, "picture"), escape(s.into))
+		say(c, "ignored %s already sorted into the class folders of %s", count(leftOut, "picture"), escape(s.into))
 	}
 	if len(rest) == 0 {
-		return nil, fmt.Errorf("all pictures are in folders of classes in %s already", s.into)
+		return nil, fmt.Errorf("all pictures are already sorted into the class folders of %s", s.into)
 	}
 	return rest, nil
 }
 
-// saySorted says what was sorted, and how to undo it.
+// saySorted prints how many pictures were sorted, and how to undo it.
 func saySorted(c *cobra.Command, s *sorter) {
 	verb := map[sortAction]string{sortCopy: "copied", sortLink: "linked", sortMove: "moved"}[s.action]
 	into := escape(s.into)
 	pictures := count(s.sorted, "picture")
-	say(c, "%s %s into folders of %s; garb classify --undo-sort %s undoes it", verb, pictures, into, into)
+	say(c, "%s %s into class folders of %s; to undo, run garb classify --undo-sort %s", verb, pictures, into, into)
 }
 
-// classifyAll answers on all sources, sorts them if sorting is not nil, and prints. Each
-// picture is sorted and logged before the next, so that it can be stopped at any.
+// classifyAll classifies all sources, sorts them unless sorting is nil, and prints the
+// answers. Each picture is sorted and logged before the next one, so that it is safe to stop
+// at any time.
 func classifyAll(c *cobra.Command, classifier *model.Classifier, sorting *sorter, all []source,
 	f classifyFlags, t *tally) error {
 	out := bufio.NewWriter(c.OutOrStdout())
@@ -322,43 +351,55 @@ func classifyAll(c *cobra.Command, classifier *model.Classifier, sorting *sorter
 	if err != nil {
 		return err
 	}
+	use := func(a outcome[answer]) error {
+		if a.err != nil {
+			t.failed++
+			t.skips.Add(dataset.FindReason(a.err), a.source.name, explainError(a.err))
+			return p.printFailure(a.source.name, a.err)
+		}
+		t.add(a)
+		var s placement
+		if sorting != nil {
+			var err error
+			if s, err = t.sort(c, sorting, a); err != nil {
+				return err
+			}
+		}
+		return p.printAnswer(a.source.name, a.value.Answer, s)
+	}
 	return each(c.Context(), all, c.InOrStdin(), classifier.Limits(), newTimedAnswerer(classifier),
-		func(a outcome[answer]) (err error) {
-			defer func() { err = errors.Join(err, p.flush(), out.Flush()) }()
-			if a.err != nil {
-				t.failed++
-				t.skips.Add(dataset.FindReason(a.err), a.source.name, explainError(a.err))
-				return p.printFailure(a.source.name, a.err)
-			}
-			t.add(a)
-			var s placement
-			if sorting != nil {
-				class := a.value.Predictions[0].Index
-				if !a.value.Accepted {
-					class = refused
-				}
-				s.path, s.err = sorting.put(a.source.name, class)
-				var unlogged *sortLogError
-				if errors.As(s.err, &unlogged) {
-					return s.err
-				}
-				if s.err != nil {
-					t.failed++
-					t.skips.Add(dataset.ReasonUnreadable, a.source.name, s.err.Error())
-					fmt.Fprintf(c.ErrOrStderr(), "garb: %s: not sorted: %v\n", escape(a.source.name), s.err)
-				}
-			}
-			return p.printAnswer(a.source.name, a.value.Answer, s)
-		})
+		func(a outcome[answer]) error { return errors.Join(use(a), p.flush(), out.Flush()) })
 }
 
-// placement is what became of a picture that was to be sorted.
+// sort puts a picture into its class's folder. It counts and reports a picture that could not
+// be sorted; its error is only that of the log, without which sorting must not go on.
+func (t *tally) sort(c *cobra.Command, sorting *sorter, a outcome[answer]) (placement, error) {
+	class := a.value.Predictions[0].Index
+	if !a.value.Accepted {
+		class = refused
+	}
+	var s placement
+	s.path, s.err = sorting.put(a.source.name, class)
+	var unlogged *sortLogError
+	switch {
+	case s.err == nil:
+	case errors.As(s.err, &unlogged):
+		return s, s.err
+	default:
+		t.failed++
+		t.skips.Add(dataset.ReasonUnreadable, a.source.name, s.err.Error())
+		fmt.Fprintf(c.ErrOrStderr(), "garb: %s: not sorted: %v\n", escape(a.source.name), s.err)
+	}
+	return s, nil
+}
+
+// placement is the new path of a picture that was sorted, or why it was not.
 type placement struct {
 	path string
 	err  error
 }
 
-// answerPrinter writes answers in one of the forms of classify.
+// answerPrinter prints answers in one of the output formats of classify.
 type answerPrinter interface {
 	printAnswer(name string, a model.Answer, s placement) error
 	printFailure(name string, err error) error
@@ -385,7 +426,7 @@ func newAnswerPrinter(c *cobra.Command, out io.Writer, classifier *model.Classif
 	return textAnswers{out, c.ErrOrStderr(), f.top, supportsColour(c.OutOrStdout()), f.coverage}, nil
 }
 
-// csvAnswers writes a table; what has no answer is told to people too.
+// csvAnswers prints a table. Pictures without an answer are also reported on errOut.
 type csvAnswers struct {
 	*predictionTable
 	errOut io.Writer
@@ -400,17 +441,17 @@ func (p csvAnswers) printAnswer(name string, a model.Answer, s placement) error 
 		own = append(own, strings.Join(a.Labels, "; "))
 	}
 	if s.err != nil {
-		return p.predictionTable.writeUnsorted(s.err, a.Predictions, own...)
+		return p.writeUnsorted(s.err, a.Predictions, own...)
 	}
-	return p.predictionTable.writeAnswer(a.Predictions, own...)
+	return p.writeAnswer(a.Predictions, own...)
 }
 
 func (p csvAnswers) printFailure(name string, err error) error {
 	reportError(p.errOut, name, err)
-	return p.predictionTable.writeFailure(explainError(err), name, "")
+	return p.writeFailure(explainError(err), name, "")
 }
 
-// jsonAnswers writes a line for each picture, those without an answer too.
+// jsonAnswers prints a line for each picture, with an answer or an error.
 type jsonAnswers struct {
 	lines *json.Encoder
 	top   int
@@ -449,7 +490,7 @@ func (p jsonAnswers) printFailure(name string, err error) error {
 
 func (jsonAnswers) flush() error { return nil }
 
-// textAnswers writes for people.
+// textAnswers prints text for people.
 type textAnswers struct {
 	out, errOut io.Writer
 	top         int
@@ -464,7 +505,7 @@ func (p textAnswers) printAnswer(name string, a model.Answer, _ placement) error
 	}
 	err := writeAnswer(p.out, name, a.Predictions[:min(p.top, len(a.Predictions))], p.colour)
 	if err == nil && a.Labels != nil {
-		labels := "none is above 50 %"
+		labels := "no label above 50 %"
 		if len(a.Labels) > 0 {
 			labels = "labels: " + escape(strings.Join(a.Labels, ", "))
 		}
@@ -483,19 +524,20 @@ func (p textAnswers) printFailure(name string, err error) error {
 
 func (textAnswers) flush() error { return nil }
 
-// requireSingleLabel reports a model whose classes do not exclude each other, where one of them is
+// requireSingleLabel returns an error for a multi-label model, where a single class is
 // needed.
 func requireSingleLabel(m *model.Classifier) error {
 	if m.Description().MultiLabel {
-		return fmt.Errorf("%s is a multi-label model: it says yes or no to each class, and does not choose one of them", m.Name())
+		return fmt.Errorf("%s is a multi-label model: it answers yes or no for each class, and does not choose one",
+			m.Name())
 	}
 	return nil
 }
 
-// barWidth is the length of a bar for certainty, in characters.
+// barWidth is the width of a probability bar, in characters.
 const barWidth = 20
 
-// makeBold makes a line bold on a terminal, if wanted.
+// makeBold returns a line in bold for a terminal, if wanted.
 func makeBold(line string, wanted bool) string {
 	if !wanted {
 		return line
@@ -503,7 +545,7 @@ func makeBold(line string, wanted bool) string {
 	return "\x1b[1m" + line + "\x1b[0m"
 }
 
-// writeAnswer writes a picture's name and a line for each class with a bar.
+// writeAnswer prints a picture's name and a line with a bar for each class.
 func writeAnswer(w io.Writer, name string, shown []model.Prediction, colour bool) error {
 	width := 0
 	for _, p := range shown {

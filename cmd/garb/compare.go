@@ -8,9 +8,15 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"garb/dataset"
 	"garb/evaluate"
 	"garb/model"
 )
+
+const compareHelp = `Evaluate two models on the same pictures, and test whether the difference is more than
+chance. The test is McNemar's exact test, which looks at the pictures that only one of the
+models classifies correctly. The pictures are chosen as for garb evaluate: the test split
+by default, all pictures if DATA is a folder of class folders, or what --split names.`
 
 func newCompareCommand() *cobra.Command {
 	pictures := newEvaluationData()
@@ -18,11 +24,8 @@ func newCompareCommand() *cobra.Command {
 	var asJSON bool
 	command := &cobra.Command{
 		Use:   "compare A B --data DATA [flags]",
-		Short: "Tell whether one model is better than another",
-		Long: `Measure two models on the same pictures, and tell whether the difference is more
-than chance: McNemar's exact test, which looks at the pictures that only one of them
-got right. Which pictures of a data set are measured is as for garb evaluate: the test
-split by default, all pictures of a folder of class folders, or what --split says.`,
+		Short: "Test whether one model is better than another",
+		Long:  compareHelp,
 		Example: `  garb compare clothing runs/mine --data pictures/test
   garb compare runs/a runs/b --data pictures/validation --json`,
 		Args: func(_ *cobra.Command, args []string) error {
@@ -32,16 +35,9 @@ split by default, all pictures of a folder of class folders, or what --split say
 			return pictures.validate("compare")
 		},
 		RunE: func(c *cobra.Command, args []string) error {
-			var models []*model.Classifier
-			for _, name := range args {
-				classifier, err := model.Open(name, model.Options{Threads: 1})
-				if err == nil {
-					err = requireSingleLabel(classifier)
-				}
-				if err != nil {
-					return err
-				}
-				models = append(models, classifier)
+			models, err := openAll(args)
+			if err != nil {
+				return err
 			}
 			set, _, tally, err := pictures.open(c, models...)
 			if err != nil {
@@ -52,21 +48,12 @@ split by default, all pictures of a folder of class folders, or what --split say
 				return err
 			}
 			tallyIgnored(tally, set, mappings[0])
-			var reports [2]*evaluate.Report
-			for i, classifier := range models {
-				bar := newCounter(c, "pictures", len(sets[i].Samples))
-				reports[i], err = evaluate.Run(c.Context(), classifier, sets[i], classifier.Limits(), bar.add)
-				bar.finish()
-				if err != nil {
-					return fmt.Errorf("%s: %w", args[i], err)
-				}
-			}
-			comparison, err := evaluate.Compare(reports[0], reports[1])
+			comparison, skipped, err := compareModels(c, args, models, sets)
 			if err != nil {
 				return err
 			}
 			if comparison.Count == 0 {
-				return fmt.Errorf("%s: none of the pictures could be read, so nothing was compared", pictures.data)
+				return fmt.Errorf("%s: no picture could be read, so nothing was compared", pictures.data)
 			}
 			if asJSON {
 				err = json.NewEncoder(c.OutOrStdout()).Encode(comparison)
@@ -76,58 +63,73 @@ split by default, all pictures of a folder of class folders, or what --split say
 			if err != nil {
 				return err
 			}
-			tallySkipped(tally, reports[0].Skipped)
+			tallySkipped(tally, skipped)
 			printSkips(c, tally)
 			return pictures.close(c, comparison.Count, tally)
 		},
 	}
 	pictures.addFlags(command)
 	unknown.addFlags(command)
-	command.Flags().BoolVar(&asJSON, "json", false, "one JSON object")
+	command.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
 	return command
 }
 
-// significant is the p-value below which a difference is called one.
+// compareModels evaluates two models, each on a set with its own class names. It also returns
+// the pictures that the first one could not read.
+func compareModels(c *cobra.Command, names []string, models []*model.Classifier, sets []*dataset.Set) (
+	*evaluate.Comparison, []evaluate.Skipped, error) {
+	var reports [2]*evaluate.Report
+	for i, classifier := range models {
+		var err error
+		if reports[i], err = evaluateWithProgress(c, "pictures", classifier, sets[i], classifier.Limits()); err != nil {
+			return nil, nil, fmt.Errorf("%s: %w", names[i], err)
+		}
+	}
+	comparison, err := evaluate.Compare(reports[0], reports[1])
+	return comparison, reports[0].Skipped, err
+}
+
+// significant is the p-value below which a difference counts as significant.
 const significant = 0.05
 
-// shownDiffering is the number of pictures that are listed; --json has them all.
+// shownDiffering is the maximum number of listed pictures; --json has all of them.
 const shownDiffering = 20
 
 func printComparison(w io.Writer, names []string, c *evaluate.Comparison) error {
 	var b strings.Builder
 	for i, s := range []evaluate.Side{c.A, c.B} {
-		fmt.Fprintf(&b, "%c  %s\n   accuracy %.1f %% of %s (95 %% interval %.1f to %.1f), log loss %.3f, ECE %.3f\n",
+		fmt.Fprintf(&b, "%c  %s\n   accuracy %.1f %% on %s (95 %% interval %.1f to %.1f), log loss %.3f, ECE %.3f\n",
 			'A'+i, names[i], 100*s.Accuracy, count(c.Count, "picture"), 100*s.Interval[0], 100*s.Interval[1],
 			s.LogLoss, s.ECE)
 	}
-	fmt.Fprintf(&b, "\nboth right %d, only A %d, only B %d, neither %d\n", c.Both, c.OnlyA, c.OnlyB, c.Neither)
+	fmt.Fprintf(&b, "\ncorrect: both %d, only A %d, only B %d, neither %d\n", c.Both, c.OnlyA, c.OnlyB, c.Neither)
 	better := "A"
 	if c.OnlyB > c.OnlyA {
 		better = "B"
 	}
 	switch {
 	case c.OnlyA == c.OnlyB:
-		fmt.Fprintf(&b, "they are equally often right (McNemar's test, p = %.2f)\n", c.PValue)
+		fmt.Fprintf(&b, "both are equally accurate (McNemar's test, p = %.2f)\n", c.PValue)
 	case c.PValue < significant:
-		fmt.Fprintf(&b, "%s is better: a difference like this is rare by chance (McNemar's test, p = %.2g)\n", better,
-			c.PValue)
+		fmt.Fprintf(&b, "%s is better: a difference this large is unlikely to be chance (McNemar's test, p = %.2g)\n",
+			better, c.PValue)
 	default:
-		fmt.Fprintf(&b, "%s got more right, but the difference is within noise (McNemar's test, p = %.2f)\n", better,
-			c.PValue)
+		fmt.Fprintf(&b, "%s is more accurate, but the difference may be chance (McNemar's test, p = %.2f)\n",
+			better, c.PValue)
 	}
 	if len(c.Differ) > 0 {
-		fmt.Fprintf(&b, "\npictures that only one got right")
+		fmt.Fprintf(&b, "\npictures that only one model classified correctly")
 		if len(c.Differ) > shownDiffering {
-			fmt.Fprintf(&b, ": %d of %d, --json has all", shownDiffering, len(c.Differ))
+			fmt.Fprintf(&b, ": %d of %d; --json lists all", shownDiffering, len(c.Differ))
 		}
 		b.WriteByte('\n')
 	}
 	for _, d := range c.Differ[:min(len(c.Differ), shownDiffering)] {
-		right, other, taken := "A", "B", d.B
+		right, other, answer := "A", "B", d.B
 		if d.B == d.Class {
-			right, other, taken = "B", "A", d.A
+			right, other, answer = "B", "A", d.A
 		}
-		fmt.Fprintf(&b, "only %s  %s: %s, which %s took for %s\n", right, d.Picture, d.Class, other, taken)
+		fmt.Fprintf(&b, "only %s  %s: %s, which %s classified as %s\n", right, d.Picture, d.Class, other, answer)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

@@ -21,14 +21,14 @@ import (
 	"garb/weights"
 )
 
-// valueRule are what a flag or an argument takes: what a shell proposes for it, and
-// whether anything else is refused.
+// valueRule says what shells suggest for a flag or an argument, and whether other values are
+// refused.
 type valueRule struct {
-	words   func() []string // proposed
-	only    bool            // anything but the words is refused
-	files   bool            // files are proposed if no word fits
-	endings []string        // of the files that are proposed; nil: all
-	folders bool            // folders are proposed, and no files
+	words   func() []string // suggestions
+	only    bool            // other values than the words are refused
+	files   bool            // suggest files if no word fits
+	endings []string        // of the suggested files; nil for all
+	folders bool            // suggest folders, and no files
 }
 
 func suggestWords(list ...string) valueRule { return valueRule{words: func() []string { return list }} }
@@ -42,12 +42,12 @@ func allowOnly(list ...string) valueRule {
 func suggestFiles(endings ...string) valueRule { return valueRule{files: true, endings: endings} }
 
 var (
-	noRule           = valueRule{} // nothing to propose
+	noRule           = valueRule{} // no suggestions
 	anyFiles         = valueRule{files: true}
 	folders          = valueRule{folders: true}
 	filters          = allowOnly(string(picture.Nearest), string(picture.Bilinear), string(picture.Bicubic))
 	tables           = suggestFiles("csv", "tsv")
-	dataSet          = suggestFiles("csv", "tsv", "zip", "tar", "gz", "tgz") // shells propose folders too
+	dataSet          = suggestFiles("csv", "tsv", "zip", "tar", "gz", "tgz") // shells suggest folders too
 	models           = valueRule{words: model.BuiltInNames, files: true}
 	modelsAndWeights = valueRule{words: listModelNames, files: true}
 	pictureFiles     = suggestFiles("jpg", "jpeg", "png", "gif", "webp", "bmp", "avif", "heic", "heif")
@@ -61,8 +61,8 @@ func listAcceptanceMethods() []string {
 	return names
 }
 
-// flagValues has what flags take, by name, or by command and name where a name means
-// different things. Numbers are not in it unless some of them are worth a proposal.
+// flagValues maps flags to their values, by name, or by command and name if the name has
+// several meanings. It leaves out numbers, except those with common values.
 var flagValues = map[string]valueRule{
 	"acceptance":        allowOnly(listAcceptanceMethods()...),
 	"accept":            suggestWords(accept.All),
@@ -113,7 +113,7 @@ var flagValues = map[string]valueRule{
 	"photos":            folders,
 	"plot":              suggestFiles("svg"),
 	"predictions":       suggestFiles("csv"),
-	"preprocess":        {words: convert.Preprocessings}, // which has aliases
+	"preprocess":        {words: convert.Preprocessings}, // aliases are allowed too
 	"quantize":          allowOnly("int8"),
 	"resize":            filters,
 	"resume":            folders,
@@ -137,8 +137,8 @@ var flagValues = map[string]valueRule{
 	"serve model":       noRule, // NAME=PATH
 }
 
-// argumentValues has what the arguments of commands are. Of the others nothing is
-// proposed.
+// argumentValues maps commands to the values of their arguments. Shells suggest nothing for
+// other commands.
 var argumentValues = map[string]valueRule{
 	"average":      models,
 	"classify":     pictureFiles,
@@ -175,7 +175,7 @@ func listBackbones() []string {
 	return names
 }
 
-// listSizes are the sizes of the pictures that backbones were made for.
+// listSizes lists the input sizes of the backbones.
 func listSizes() []string {
 	var all []int
 	for _, a := range backbone.All() {
@@ -189,7 +189,7 @@ func listSizes() []string {
 	return text
 }
 
-// listModelNames are the names of models and weights.
+// listModelNames lists the names of models and weights.
 func listModelNames() []string {
 	names := model.BuiltInNames()
 	for _, s := range weights.Sources() {
@@ -206,8 +206,8 @@ func listDataSets() []string {
 	return names
 }
 
-// addValues lets shells propose what the flags and arguments of a command and those
-// below it take, and lets flags refuse what they do not know.
+// addValues registers suggestions for the flags and arguments of a command and its
+// subcommands, and lets flags refuse unknown values.
 func addValues(c *cobra.Command) {
 	name := strings.TrimPrefix(c.CommandPath(), c.Root().Name()+" ")
 	c.LocalFlags().VisitAll(func(f *pflag.Flag) {
@@ -222,24 +222,24 @@ func addValues(c *cobra.Command) {
 		case v.only:
 			f.Value = &choice{f.Value, v.words()}
 		}
-		// The only error is that the flag has proposals already.
+		// The only possible error is that the flag has suggestions already.
 		isList := list != nil || strings.HasSuffix(f.Value.Type(), "Slice")
 		_ = c.RegisterFlagCompletionFunc(f.Name,
-			func(_ *cobra.Command, _ []string, begun string) ([]string, cobra.ShellCompDirective) {
-				return v.propose(begun, isList)
+			func(_ *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
+				return v.suggest(typed, isList)
 			})
 	})
-	c.ValidArgsFunction = func(_ *cobra.Command, _ []string, begun string) ([]string, cobra.ShellCompDirective) {
-		return argumentValues[name].propose(begun, false)
+	c.ValidArgsFunction = func(_ *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
+		return argumentValues[name].suggest(typed, false)
 	}
 	for _, sub := range c.Commands() {
-		if sub.Name() != "help" { // which proposes commands
+		if sub.Name() != "help" { // it suggests commands
 			addValues(sub)
 		}
 	}
 }
 
-// lookUpValues returns what a flag of a command takes.
+// lookUpValues returns the rule for a flag of a command.
 func lookUpValues(command, flag string) valueRule {
 	if v, ok := flagValues[command+" "+flag]; ok {
 		return v
@@ -247,10 +247,9 @@ func lookUpValues(command, flag string) valueRule {
 	return flagValues[flag]
 }
 
-// propose gives a shell the words that what is typed so far may become, and says
-// whether files or folders may follow. Of a list, the last of the values with commas
-// between is proposed.
-func (v valueRule) propose(begun string, list bool) ([]string, cobra.ShellCompDirective) {
+// suggest returns the words that complete the typed text, and whether the shell should suggest
+// files or folders. In a comma-separated list it completes the last value.
+func (v valueRule) suggest(typed string, list bool) ([]string, cobra.ShellCompDirective) {
 	switch {
 	case v.folders:
 		return nil, cobra.ShellCompDirectiveFilterDirs
@@ -262,30 +261,30 @@ func (v valueRule) propose(begun string, list bool) ([]string, cobra.ShellCompDi
 		directive = cobra.ShellCompDirectiveDefault
 	}
 	before := ""
-	if at := strings.LastIndexByte(begun, ','); list && at >= 0 {
-		before = begun[:at+1]
+	if at := strings.LastIndexByte(typed, ','); list && at >= 0 {
+		before = typed[:at+1]
 	}
-	var proposed []string
+	var found []string
 	if v.words != nil {
 		for _, word := range v.words() {
-			if strings.HasPrefix(before+word, begun) {
-				proposed = append(proposed, before+word)
+			if strings.HasPrefix(before+word, typed) {
+				found = append(found, before+word)
 			}
 		}
 	}
-	return proposed, directive
+	return found, directive
 }
 
-// choice is a flag that takes some words only.
+// choice is the value of a flag that takes one of several words.
 type choice struct {
 	pflag.Value
 	words []string
 }
 
-// Set implements pflag.Value. Its error says which words there are, and which one was
+// Set implements pflag.Value. Its error lists the words, and suggests the one that was
 // probably meant.
 func (c *choice) Set(text string) error {
-	if slices.Contains(c.words, text) || text == "" && c.Value.String() == "" {
+	if slices.Contains(c.words, text) || text == "" && c.String() == "" {
 		return c.Value.Set(text)
 	}
 	must := strings.Join(c.words, ", ")

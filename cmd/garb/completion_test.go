@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// TestCompletion asks what a shell asks.
+// TestCompletion runs the queries of a shell.
 func TestCompletion(t *testing.T) {
 	for _, c := range []struct {
 		args      []string
@@ -61,7 +61,10 @@ func TestCompletion(t *testing.T) {
 			t.Errorf("%v: %s, want %s", c.args, lines[len(lines)-1], c.directive)
 		}
 	}
-	// Commands are still proposed, also by help, and the scripts are there.
+}
+
+// TestCompletionOfCommands: commands are still suggested, also by help, and the scripts exist.
+func TestCompletionOfCommands(t *testing.T) {
 	for _, args := range [][]string{{"__complete", "cla"}, {"__complete", "help", "cla"}} {
 		if _, out, _ := runGarb(t, nil, args...); !strings.HasPrefix(out, "classify") {
 			t.Errorf("%v: %s", args, out)
@@ -75,8 +78,8 @@ func TestCompletion(t *testing.T) {
 	}
 }
 
-// TestEveryFlagHasValues: each flag that takes text is in flagValues, and nothing else
-// is. A new flag needs a row there.
+// TestEveryFlagHasValues: flagValues has exactly the flags that take text. A new flag needs a
+// row there.
 func TestEveryFlagHasValues(t *testing.T) {
 	used := map[string]bool{}
 	arguments := map[string]bool{}
@@ -118,8 +121,8 @@ func TestEveryFlagHasValues(t *testing.T) {
 	}
 }
 
-// TestChoices: a value that is none of a flag's is refused before anything is done, with
-// what was probably meant.
+// TestChoices: an invalid value is refused before anything is done, and the error suggests the
+// value that was probably meant.
 func TestChoices(t *testing.T) {
 	for _, c := range []struct {
 		args []string

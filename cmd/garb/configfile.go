@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,18 +22,17 @@ import (
 	"garb/train"
 )
 
-// maxConfigBytes bounds a file of settings; one that a run wrote has 2 kB.
+// maxConfigBytes is the maximum size of a settings file; those of runs have 2 kB.
 const maxConfigBytes = 1 << 20
 
-// configFile is a file of settings: the config.json of a run, or the same keys as YAML.
+// configFile is a settings file: the config.json of a run, or YAML with the same keys.
 type configFile struct {
 	path string
 	json []byte
 	keys map[string]any
 }
 
-// readConfigFile reads a file of settings. path may be a run's folder. Keys that
-// train.Config does not have are errors.
+// readConfigFile reads a settings file. path may be a run's folder. Unknown keys are errors.
 func readConfigFile(path string) (*configFile, error) {
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		path = filepath.Join(path, "config.json")
@@ -49,7 +49,7 @@ func readConfigFile(path string) (*configFile, error) {
 	case ".yaml", ".yml":
 		f.keys, f.json, err = readYAML(data)
 	default:
-		return nil, fmt.Errorf("%s: a file of settings ends in .json, .yaml or .yml", path)
+		return nil, fmt.Errorf("%s: the name of a settings file must end in .json, .yaml or .yml", path)
 	}
 	if err == nil {
 		err = checkKeys(f.keys, reflect.TypeFor[train.Config](), "")
@@ -60,8 +60,8 @@ func readConfigFile(path string) (*configFile, error) {
 	return f, nil
 }
 
-// errNoSettings is the error of a file that holds something else.
-var errNoSettings = errors.New("it has no settings: keys with values, such as epochs and 10")
+// errNoSettings reports a file without settings.
+var errNoSettings = errors.New("the file has no settings, such as epochs: 10")
 
 func readJSON(data []byte) (map[string]any, error) {
 	var tree any
@@ -75,28 +75,28 @@ func readJSON(data []byte) (map[string]any, error) {
 	return keys, nil
 }
 
-// readYAML reads a document of YAML, and gives it as JSON too.
+// readYAML parses a YAML document, and also returns it as JSON.
 func readYAML(data []byte) (keys map[string]any, text []byte, err error) {
 	d := yaml.NewDecoder(bytes.NewReader(data))
 	var tree any
-	if err := d.Decode(&tree); err != nil && !errors.Is(err, io.EOF) {
+	if err = d.Decode(&tree); err != nil && !errors.Is(err, io.EOF) {
 		return nil, nil, err
 	}
 	if keys, _ = tree.(map[string]any); len(keys) == 0 {
 		return nil, nil, errNoSettings
 	}
-	if err := d.Decode(new(any)); !errors.Is(err, io.EOF) {
-		return nil, nil, errors.New("it has several documents, separated by ---; one is expected")
+	if !errors.Is(d.Decode(new(any)), io.EOF) {
+		return nil, nil, errors.New("the file has several documents, separated by ---; only one is allowed")
 	}
 	text, err = json.Marshal(keys)
 	var unsupported *json.UnsupportedTypeError
 	if errors.As(err, &unsupported) {
-		err = errors.New("it has keys that are not text")
+		err = errors.New("the file has keys that are not text")
 	}
 	return keys, text, err
 }
 
-// has reports whether the file has a key, at its top level.
+// has reports whether the file has a top-level key. A nil file has none.
 func (f *configFile) has(key string) bool {
 	if f == nil {
 		return false
@@ -105,7 +105,7 @@ func (f *configFile) has(key string) bool {
 	return ok
 }
 
-// apply sets the settings that the file has.
+// apply copies the settings in the file to c.
 func (f *configFile) apply(c *train.Config) error {
 	if err := json.Unmarshal(f.json, c); err != nil {
 		return fmt.Errorf("%s: %w", f.path, explainTypeError(err))
@@ -113,8 +113,8 @@ func (f *configFile) apply(c *train.Config) error {
 	return nil
 }
 
-// checkKeys finds the first key, in the alphabet's order, that a type's JSON does not
-// have. path is where the keys are, such as "augment.", or "".
+// checkKeys returns an error for the first key, in alphabetical order, that the JSON of a type
+// does not have. path is the prefix of the keys, such as "augment.", or "".
 func checkKeys(keys map[string]any, t reflect.Type, path string) error {
 	known := listJSONFields(t)
 	names := slices.Sorted(maps.Keys(known))
@@ -137,10 +137,10 @@ func checkKeys(keys map[string]any, t reflect.Type, path string) error {
 	return nil
 }
 
-// listJSONFields are the types of a struct's fields by their names in JSON.
+// listJSONFields returns the types of a struct's fields by their JSON names.
 func listJSONFields(t reflect.Type) map[string]reflect.Type {
 	fields := map[string]reflect.Type{}
-	for _, f := range reflect.VisibleFields(t) { // with those of embedded structs
+	for _, f := range reflect.VisibleFields(t) { // includes embedded structs
 		if name, _, _ := strings.Cut(f.Tag.Get("json"), ","); name != "-" && name != "" {
 			fields[name] = f.Type
 		}
@@ -148,14 +148,18 @@ func listJSONFields(t reflect.Type) map[string]reflect.Type {
 	return fields
 }
 
-// explainTypeError puts an error about the type of a value in the words of the file.
+// explainTypeError rewrites an error about the type of a value in the terms of the file.
 func explainTypeError(err error) error {
 	var wrong *json.UnmarshalTypeError
 	if !errors.As(err, &wrong) || wrong.Field == "" {
 		return err
 	}
+	kind := wrong.Type.Kind()
+	if reflect.PointerTo(wrong.Type).Implements(reflect.TypeFor[encoding.TextUnmarshaler]()) {
+		kind = reflect.String
+	}
 	must := "be an object"
-	switch wrong.Type.Kind() {
+	switch kind {
 	case reflect.Int, reflect.Int64, reflect.Uint64:
 		must = "be a whole number"
 	case reflect.Float32, reflect.Float64:
@@ -170,11 +174,11 @@ func explainTypeError(err error) error {
 	return fmt.Errorf("the value of %q is a %s; it must %s", wrong.Field, wrong.Value, must)
 }
 
-// givenFlags are the flags that were typed, with their values.
+// givenFlags restores the values of the flags that were given.
 type givenFlags []func() error
 
-// rememberFlags returns the flags of c that were given. The variables of flags may then
-// change; restore sets those of these flags again.
+// rememberFlags remembers the values of the flags of c that were given, so that restore can
+// set them again after their variables have changed.
 func rememberFlags(c *cobra.Command) givenFlags {
 	var given givenFlags
 	c.Flags().Visit(func(f *pflag.Flag) {

@@ -39,19 +39,16 @@ func TestConfigPrecedence(t *testing.T) {
 		"a few keys as YAML": {file("a.yaml",
 			"data: pictures\nepochs: 20\nlearning_rate: 1e-2\naugment:\n  zoom: 0.2\n  horizontal_flip: true\n"), nil,
 			[]string{"--epochs", "20", "--learning-rate", "0.01", "--zoom", "0.2", "--horizontal-flip"}},
-		"flags take precedence": {file("b.yml", "data: other\nepochs: 20\nbatch: 8\n"), []string{"--data", "pictures",
-			"--epochs", "10"},
-			[]string{"--batch", "8"}}, // though 10 epochs are the default
+		"flags take precedence": {file("b.yml", "data: other\nepochs: 20\nbatch: 8\n"),
+			[]string{"--data", "pictures", "--epochs", "10"}, []string{"--batch", "8"}}, // 10 epochs are the default
 		"a flag back to its default": {file("c.yaml",
 			"data: pictures\nbinary: true\ninner: [100]\nteachers: [clothing]\nfine_tune: all\n"),
 			[]string{"--binary=false", "--inner", "0", "--fine-tune", "2"},
-			[]string{"--teacher", "clothing", "--fine-tune",
-				"2"}},
+			[]string{"--teacher", "clothing", "--fine-tune", "2"}},
 		"a list is replaced": {file("d.yaml",
 			"data: pictures\nfine_tune: all\nteachers: [clothing, imagenet]\nteacher_weight: 0.3\n"),
 			[]string{"--teacher", "imagenet"},
-			[]string{"--fine-tune", "all", "--teacher", "imagenet", "--teacher-weight",
-				"0.3"}},
+			[]string{"--fine-tune", "all", "--teacher", "imagenet", "--teacher-weight", "0.3"}},
 		"a backbone brings its preprocessing": {file("e.yaml", "data: pictures\nbackbone: xception\n"), nil,
 			[]string{"--backbone", "xception"}},
 		"a part of the preprocessing": {file("f.yaml",
@@ -64,17 +61,15 @@ func TestConfigPrecedence(t *testing.T) {
 		"another backbone": {file("h.yaml",
 			"data: pictures\nbackbone: xception\nweights: x.h5\npreprocessing: {width: 150, height: 150}\n"),
 			[]string{"--backbone", "efficientnet-lite1"}, []string{"--backbone", "efficientnet-lite1"}},
-		"defaults of fine-tuning": {file("i.yaml", "data: pictures\nfine_tune: all\n"), nil, []string{"--fine-tune",
-			"all"}},
+		"defaults of fine-tuning": {file("i.yaml", "data: pictures\nfine_tune: all\n"), nil,
+			[]string{"--fine-tune", "all"}},
 		"own rate with fine-tuning": {file("j.yaml",
 			"data: pictures\nfine_tune: all\nlearning_rate: 0.001\nschedule: constant\n"), nil,
-			[]string{"--fine-tune", "all",
-				"--learning-rate", "0.001", "--schedule", "constant"}},
+			[]string{"--fine-tune", "all", "--learning-rate", "0.001", "--schedule", "constant"}},
 		"a large seed": {file("k.json", `{"data": "pictures", "seed": 18446744073709551615}`), nil,
 			[]string{"--seed", "18446744073709551615"}},
 		"a large seed as YAML": {file("k.yaml", "data: pictures\nseed: 18446744073709551615\n"), nil,
-			[]string{"--seed",
-				"18446744073709551615"}},
+			[]string{"--seed", "18446744073709551615"}},
 		"its folder is not taken": {file("l.yaml", "data: pictures\nout: taken\n"), nil, nil},
 	} {
 		got, err := parseConfig(t, append([]string{"--config", c.file, "--out", "o"}, c.flags...)...)
@@ -90,7 +85,12 @@ func TestConfigPrecedence(t *testing.T) {
 			t.Errorf("%s: %s", name, diff)
 		}
 	}
-	got, err := parseConfig(t, "--config", file("out.yaml", "data: pictures\nout: taken\n"))
+}
+
+// TestConfigDefaultOut: a file without --out gets the default folder, not its own.
+func TestConfigDefaultOut(t *testing.T) {
+	file := write(t, t.TempDir(), "out.yaml", []byte("data: pictures\nout: taken\n"))
+	got, err := parseConfig(t, "--config", file)
 	if err != nil || !strings.HasPrefix(got.Out, filepath.Join("runs", "pictures-")) {
 		t.Errorf("folder %q, %v", got.Out, err)
 	}
@@ -113,7 +113,7 @@ func TestConfigSaysWhatIsWrong(t *testing.T) {
 		"l.json":     {`{"epochs": 3`, "unexpected end"},
 		"m.yaml":     {"epochs: [", "yaml"},
 		"n.yaml":     {"epochs: 3\n---\nepochs: 4\n", "several documents"},
-		"o.txt":      {"epochs: 3\n", "ends in .json, .yaml or .yml"},
+		"o.txt":      {"epochs: 3\n", "must end in .json, .yaml or .yml"},
 		"p.yaml":     {"epochs: 3\nepochs: 4\n", "already defined"},
 		"q.yaml":     {"epochs: .inf\n", "Inf"},
 		"r.yaml":     {"augment: {1: 2}\n", "keys that are not text"},
@@ -136,15 +136,13 @@ func TestConfigSaysWhatIsWrong(t *testing.T) {
 	}
 }
 
-// TestConfigOfARun: the config.json that a run wrote gives the settings of that run,
-// whatever they are, in train, sweep and lr-find.
+// TestConfigOfARun: the config.json of a run gives the same settings to train, sweep and
+// lr-find.
 func TestConfigOfARun(t *testing.T) {
 	folder := t.TempDir()
 	want, err := parseConfig(t, "--data", "pictures", "--out", filepath.Join(folder, "run"), "--backbone", "xception",
-		"--size", "150", "--momentum", "0",
-		"--warm-up", "0", "--validation-share", "0.3", "--test-share", "0", "--split-seed", "0", "--seed", "0",
-		"--inner",
-		"5", "--tensorboard", "--zoom", "0.1", "--epochs", "3")
+		"--size", "150", "--momentum", "0", "--warm-up", "0", "--validation-share", "0.3", "--test-share", "0",
+		"--split-seed", "0", "--seed", "0", "--inner", "5", "--tensorboard", "--zoom", "0.1", "--epochs", "3")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,14 +150,14 @@ func TestConfigOfARun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Mkdir(want.Out, 0o755); err != nil {
+	if err = os.Mkdir(want.Out, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	path := write(t, want.Out, "config.json", text)
 	for _, named := range []string{path, want.Out} {
-		got, err := parseConfig(t, "--config", named, "--out", want.Out)
-		if err != nil {
-			t.Fatal(err)
+		got, parseErr := parseConfig(t, "--config", named, "--out", want.Out)
+		if parseErr != nil {
+			t.Fatal(parseErr)
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Error(diff)
@@ -169,13 +167,14 @@ func TestConfigOfARun(t *testing.T) {
 	t.Setenv("GARB_HOME", t.TempDir())
 	small := write(t, folder, "small.yaml",
 		[]byte("data: "+data+"\nbatch: 4\nepochs: 1\npreprocessing: {width: 32, height: 32}\n"))
-	if out, _, err := runCommand(t, newLRFindCommand(), "--config", small, "--steps", "10", "--json"); err != nil ||
-		!strings.Contains(out, "proposed") {
+	out, _, err := runCommand(t, newLRFindCommand(), "--config", small, "--steps", "10", "--json")
+	if err != nil || !strings.Contains(out, "proposed") {
 		t.Errorf("lr-find: %v %s", err, out)
 	}
 	sweep := filepath.Join(folder, "sweep")
-	if out, _, err := runCommand(t, newSweepCommand(), "--config", small, "--learning-rate", "1e-3,1e-2", "--out", sweep,
-		"--tensorboard"); err != nil || strings.Count(out, "learning-rate=") != 2 {
+	out, _, err = runCommand(t, newSweepCommand(), "--config", small, "--learning-rate", "1e-3,1e-2", "--out", sweep,
+		"--tensorboard")
+	if err != nil || strings.Count(out, "learning-rate=") != 2 {
 		t.Errorf("sweep: %v %s", err, out)
 	}
 	events, err := filepath.Glob(filepath.Join(sweep, "*", "seed1", "tensorboard", "events.out.tfevents.*"))
@@ -188,8 +187,8 @@ func TestConfigOfARun(t *testing.T) {
 	}
 }
 
-// TestConfigKeepsZeros: a setting whose default is not zero is written when it is zero;
-// else a file that was read over the defaults would say the default.
+// TestConfigKeepsZeros: a setting with a nonzero default is written even if it is zero.
+// Otherwise reading the file would give the default.
 func TestConfigKeepsZeros(t *testing.T) {
 	var check func(name string, v reflect.Value)
 	check = func(name string, v reflect.Value) {
@@ -206,8 +205,8 @@ func TestConfigKeepsZeros(t *testing.T) {
 	check("", reflect.ValueOf(train.Default()))
 }
 
-// TestFlagsAreRemembered: each flag's value can be set again, which --config and
-// --resume rely on.
+// TestFlagsAreRemembered: the value of each flag can be set again, as --config and --resume
+// do.
 func TestFlagsAreRemembered(t *testing.T) {
 	for _, command := range []*cobra.Command{newTrainCommand(), newSweepCommand(), newLRFindCommand()} {
 		command.Flags().VisitAll(func(f *pflag.Flag) {

@@ -21,7 +21,7 @@ import (
 	"garb/weights"
 )
 
-// conversion is what to convert, and how.
+// conversion holds the arguments and flags of convert.
 type conversion struct {
 	from, to          string
 	dtype             dtypeFlag
@@ -35,40 +35,37 @@ type conversion struct {
 	quantize          string
 }
 
-func newConvertCommand() *cobra.Command {
-	c := conversion{dtype: dtypeFlag(tensor.Float32)}
-	command := &cobra.Command{
-		Use:   "convert MODEL|FILE OUT.safetensors|OUT.onnx|OUT.keras|OUT.tflite",
-		Short: "Take models from Keras and ONNX, and write garb's for them",
-		Long: `Take a model from another program's file, or write one of garb's for other programs,
-without Python.
+const convertHelp = `Convert models from and to other programs' formats, without Python.
 
-In: a .keras archive, an .h5 file of any version of Keras, or an .onnx file. With
---classes or --classes-from the whole network becomes a model, whatever its layers are.
-Without them, if the network of a Keras file has one of garb's backbones, only the
-backbone's weights are kept, to train on; so are those of a state dict of torchvision's
-MobileNetV2, ResNet18 or ResNet50, a .pth or .safetensors file. Any other network is kept
-as a whole with its outputs numbered, to train on by garb train --backbone
-OUT.safetensors. Neither Keras nor ONNX
-stores the preprocessing. For
-known networks garb uses the standard one and prints it; otherwise give --preprocess,
---size and --resize.
+Reading: garb reads .keras archives, .h5 files of any Keras version, and .onnx files. With
+--classes or --classes-from the whole network becomes a classifier, whatever its layers.
+Without them, if a Keras file contains one of garb's backbones, only the backbone's weights
+are kept, to train on. The same goes for state dicts of torchvision's MobileNetV2, ResNet18
+and ResNet50 in .pth or .safetensors files. Any other network is kept as a whole with
+numbered outputs, for garb train --backbone OUT.safetensors.
 
-Out: of a model (a file, a run's folder, clothing, garments or imagenet) an ONNX file, for ONNX
-Runtime, Triton, OpenVINO, phones and GPUs, a .keras archive, which Keras 3 loads, or a
-.tflite file for LiteRT (TensorFlow Lite) on Android, iOS and small computers, with the
-class names inside. --with-preprocessing lets the model take pictures as they are, resized:
-uint8, or in a .keras file float32, of 0 to 255.
---quantize int8 stores the weights of an ONNX file in a quarter to a third of the space,
-each before a DequantizeLinear: it answers as garb's own int8 file, computing in float32.
-An ONNX or .tflite file of a model that judges whether a picture shows any of its classes
-has the acceptance, 0 to 1, as a further output; a .keras file has not, and it is never read
-back. garb does not read .tflite files.
+Neither Keras nor ONNX files store the preprocessing. For known networks garb uses the
+standard one and prints it; otherwise pass --preprocess, --size and --resize.
 
---dtype chooses how a .safetensors file stores the weights: float16 takes half the
-space, int8 a quarter. int8 weights have one scale per output channel. Answers are
-computed in float32 in any case.`,
-		Example: `  garb convert course_model.keras mine.safetensors --classes-from clothing-dataset-small
+Writing: garb converts a model (a file, a run's folder, clothing, garments or imagenet) to
+an .onnx file for ONNX Runtime, Triton, OpenVINO, phones and GPUs, to a .keras archive for
+Keras 3, or to a .tflite file for LiteRT (TensorFlow Lite) on Android, iOS and small
+devices. The file includes the class names.
+
+--with-preprocessing adds the preprocessing to the network, so that it takes resized
+pictures with values from 0 to 255, as uint8 (float32 in .keras files). --quantize int8
+quantizes the weights of an ONNX file, with a DequantizeLinear before each use; the file is
+a third to a quarter as large and computes in float32, like garb's own int8 files.
+
+If the model refuses pictures, .onnx and .tflite files have the acceptance, 0 to 1, as a
+second output; .keras files do not. garb does not read the acceptance back, and does not
+read .tflite files.
+
+--dtype chooses how a .safetensors file stores the weights: float16 takes half the space,
+int8 a quarter. int8 weights have one scale per output channel. Inference runs in float32
+in any case.`
+
+const convertExamples = `  garb convert course_model.keras mine.safetensors --classes-from clothing-dataset-small
   garb convert resnet50.h5 resnet.safetensors --classes cat,dog --preprocess resnet50
   garb convert exported.onnx mine.safetensors --classes cat,dog --preprocess torch
   garb convert exported.onnx backbone.safetensors --preprocess torch
@@ -78,10 +75,18 @@ computed in float32 in any case.`,
   garb convert garments garments.tflite --with-preprocessing
   garb convert model.keras xception.safetensors
   garb convert resnet18-f37072fd.pth resnet18.safetensors
-  garb convert --dtype float16 runs/mine small.safetensors`,
+  garb convert --dtype float16 runs/mine small.safetensors`
+
+func newConvertCommand() *cobra.Command {
+	c := conversion{dtype: dtypeFlag(tensor.Float32)}
+	command := &cobra.Command{
+		Use:     "convert MODEL|FILE OUT.safetensors|OUT.onnx|OUT.keras|OUT.tflite",
+		Short:   "Convert models from Keras and ONNX, and to Keras, ONNX and TensorFlow Lite",
+		Long:    convertHelp,
+		Example: convertExamples,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 2 {
-				return fmt.Errorf("convert needs a file to read and one to write, not %s",
+				return fmt.Errorf("convert needs a file to read and a file to write, not %s",
 					count(len(args), "argument"))
 			}
 			return c.check(args[0], args[1])
@@ -95,23 +100,25 @@ computed in float32 in any case.`,
 			return c.run(command.Context(), command.OutOrStdout())
 		},
 	}
-	flags := command.Flags()
-	flags.Var(&c.dtype, "dtype", "how to store the values: float32, float16 in half the space, or int8 in a quarter")
-	flags.BoolVar(&c.force, "force", false, "overwrite the file to write")
-	flags.StringSliceVar(&c.classes, "classes", nil, "names of the outputs, in order, comma-separated")
-	flags.StringVar(&c.classesFrom, "classes-from", "", "take the names from the folders of a data set's `DIR`")
-	flags.StringVar(&c.preprocess, "preprocess", "",
-		"how pictures are prepared: "+strings.Join(convert.Preprocessings(),
-			", "))
-	flags.IntVar(&c.side, "size", 0, "side of the pictures, in pixels; 0: what the file says")
-	flags.StringVar(&c.filter, "resize", "",
-		"how pictures are resized: nearest, bilinear or bicubic; Keras's own way is nearest")
-	flags.BoolVar(&c.withPreprocessing, "with-preprocessing", false,
-		"let the written model take pictures of its size, 0 to 255, not prepared values")
-	flags.StringVar(&c.quantize, "quantize", "",
-		"store the weights of an ONNX model as `TYPE`: int8, in a quarter to a third of the space")
-	command.MarkFlagsMutuallyExclusive("classes", "classes-from")
+	c.addFlags(command)
 	return command
+}
+
+func (c *conversion) addFlags(command *cobra.Command) {
+	flags := command.Flags()
+	flags.Var(&c.dtype, "dtype", "`TYPE` of the stored weights: float32, float16 or int8")
+	flags.BoolVar(&c.force, "force", false, "overwrite the output file")
+	flags.StringSliceVar(&c.classes, "classes", nil, "class names in the order of the outputs: `A,B,...`")
+	flags.StringVar(&c.classesFrom, "classes-from", "", "take the class names from the folders of the data set `DIR`")
+	flags.StringVar(&c.preprocess, "preprocess", "",
+		"preprocessing of the input: "+strings.Join(convert.Preprocessings(), ", "))
+	flags.IntVar(&c.side, "size", 0, "input size, in pixels (0 takes it from the file)")
+	flags.StringVar(&c.filter, "resize", "",
+		"resize filter: nearest, bilinear or bicubic; Keras's default is nearest")
+	flags.BoolVar(&c.withPreprocessing, "with-preprocessing", false,
+		"include the preprocessing: the written model takes resized pictures with values from 0 to 255")
+	flags.StringVar(&c.quantize, "quantize", "", "quantize the weights of an ONNX file to `TYPE`: int8")
+	command.MarkFlagsMutuallyExclusive("classes", "classes-from")
 }
 
 // check reports arguments and flags that contradict each other.
@@ -119,22 +126,23 @@ func (c *conversion) check(from, to string) error {
 	c.from, c.to = from, to
 	switch extension := strings.ToLower(filepath.Ext(to)); {
 	case strings.EqualFold(filepath.Ext(from), ".tflite"):
-		return fmt.Errorf("garb writes .tflite files and does not read them: convert what %s was made from", from)
+		return fmt.Errorf("garb writes .tflite files but does not read them: convert the model that %s was made from",
+			from)
 	case extension != ".safetensors" && extension != ".onnx" && extension != ".keras" && extension != ".tflite":
-		return fmt.Errorf("the file to write, %s, must end in .safetensors, .onnx, .keras or .tflite", to)
+		return fmt.Errorf("the output file %s must end in .safetensors, .onnx, .keras or .tflite", to)
 	case extension != ".safetensors" && c.dtype != dtypeFlag(tensor.Float32):
-		return errors.New("--dtype is for .safetensors; other files have float32, and .onnx takes --quantize int8")
+		return errors.New("--dtype is for .safetensors files; other files store float32 (for .onnx see --quantize)")
 	case extension == ".safetensors" && c.withPreprocessing:
-		return errors.New("--with-preprocessing is for .onnx, .keras and .tflite; a .safetensors file says how " +
-			"pictures are prepared")
+		return errors.New("--with-preprocessing is for .onnx, .keras and .tflite files; a .safetensors file always " +
+			"stores its preprocessing")
 	case c.quantize != "" && c.quantize != "int8":
-		return fmt.Errorf("--quantize %s: it is int8", c.quantize)
+		return fmt.Errorf("--quantize %s: it must be int8", c.quantize)
 	case extension == ".safetensors" && c.quantize != "":
-		return errors.New("--quantize is for .onnx; a .safetensors file takes --dtype int8")
+		return errors.New("--quantize is for .onnx files; use --dtype int8 for .safetensors")
 	case extension != ".onnx" && c.quantize != "":
-		return errors.New("--quantize is for .onnx")
+		return errors.New("--quantize is for .onnx files")
 	case c.side < 0:
-		return fmt.Errorf("--size %d: a side is positive", c.side)
+		return fmt.Errorf("--size %d: it must be positive", c.side)
 	}
 	return nil
 }
@@ -147,8 +155,8 @@ func (c *conversion) run(ctx context.Context, out io.Writer) error {
 		}
 	}
 	if !isModel && !exists(c.from) {
-		return fmt.Errorf("%s: there is no such file or run, and the built-in models are %s: %w", c.from,
-			strings.Join(model.BuiltInNames(), ", "), fs.ErrNotExist)
+		return fmt.Errorf("%s: no such file, run or built-in model; the built-in models are %s", c.from,
+			strings.Join(model.BuiltInNames(), ", "))
 	}
 	switch {
 	case isModel && native:
@@ -165,28 +173,30 @@ func (c *conversion) run(ctx context.Context, out io.Writer) error {
 	}
 	err := convertWeights(out, c.from, c.to, tensor.DType(c.dtype))
 	var none *keras.NotABackboneError
-	if errors.As(err, &none) { // then it can only be meant as a whole
+	if errors.As(err, &none) { // so the user can only mean the whole network
 		return c.takeModel(ctx, out)
 	}
 	return err
 }
 
-// refuseFileFlags refuses flags about what a model of garb's says itself.
+// refuseFileFlags refuses flags for settings that garb's own models store.
 func (c *conversion) refuseFileFlags() error {
 	if c.classes != nil || c.classesFrom != "" || c.preprocess != "" || c.side != 0 || c.filter != "" {
-		return errors.New("--classes, --classes-from, --preprocess, --size and --resize are for whole models of " +
-			"other programs' files")
+		return errors.New("--classes, --classes-from, --preprocess, --size and --resize are only for whole models " +
+			"from Keras and ONNX files")
 	}
 	return nil
 }
 
-// takeModel makes a model of another program's file.
+// takeModel converts another program's file to a model.
 func (c *conversion) takeModel(ctx context.Context, out io.Writer) error {
-	o := convert.Options{Classes: c.classes, Preprocess: c.preprocess, Side: c.side, Filter: picture.Filter(c.filter),
-		Unnamed: strings.EqualFold(filepath.Ext(c.to), ".safetensors")}
+	native := strings.EqualFold(filepath.Ext(c.to), ".safetensors")
+	o := convert.Options{
+		Classes: c.classes, Preprocess: c.preprocess, Side: c.side, Filter: picture.Filter(c.filter), Unnamed: native,
+	}
 	if c.classesFrom != "" {
 		var err error
-		if o.Classes, err = convert.ClassesFrom(c.classesFrom); err != nil {
+		if o.Classes, err = convert.ReadClasses(c.classesFrom); err != nil {
 			return err
 		}
 	}
@@ -194,11 +204,39 @@ func (c *conversion) takeModel(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	c.printRead(out, in)
+	path := c.to
+	if !native { // from one program to another
+		folder, err := os.MkdirTemp("", "garb-convert-")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(folder)
+		path = filepath.Join(folder, strings.TrimSuffix(filepath.Base(c.to), filepath.Ext(c.to))+".safetensors")
+	}
+	m := in.Model
+	if tensor.DType(c.dtype) != tensor.Float32 {
+		m.Tensors = m.Tensors.As(tensor.DType(c.dtype))
+		if err := m.SetGolden(ctx, nil); err != nil { // rounding the weights changes the outputs
+			return err
+		}
+	}
+	if err := m.Save(path, tensor.DType(c.dtype)); err != nil {
+		return err
+	}
+	if !native {
+		return c.write(out, path)
+	}
+	return reportFile(out, c.to, c.dtype)
+}
+
+// printRead prints what was read from another program's file.
+func (c *conversion) printRead(out io.Writer, in *convert.Import) {
 	m := in.Model
 	fmt.Fprintf(out, "read        %s: %s\n", c.from, in.Format)
-	network := fmt.Sprintf("of its own, %s", count(len(m.Network)-1, "layer"))
+	network := fmt.Sprintf("custom, %s", count(len(m.Network)-1, "layer"))
 	if m.Architecture != "" {
-		network = m.Architecture + " with a head: its weights can be trained on"
+		network = m.Architecture + " with a head; its weights can be trained on"
 	}
 	values := 0
 	for _, t := range m.Tensors {
@@ -206,51 +244,29 @@ func (c *conversion) takeModel(ctx context.Context, out io.Writer) error {
 	}
 	fmt.Fprintf(out, "network     %s\n", network)
 	fmt.Fprintf(out, "parameters  %s in %s\n", groupDigits(values), count(len(m.Tensors), "tensor"))
-	because := "asked for"
-	if in.Recognised != "" {
-		because = in.Recognised + "; --preprocess, --size and --resize choose another"
+	reason := "as requested"
+	if in.Reason != "" {
+		reason = fmt.Sprintf("as %s; override with --preprocess, --size and --resize", in.Reason)
 	}
 	s := m.Preprocessing
-	fmt.Fprintf(out, "pictures    %d × %d, %v, preprocessing %s, as %s\n", s.Width, s.Height, s.Filter, in.Preprocess,
-		because)
+	fmt.Fprintf(out, "pictures    %d × %d, %v, preprocessing %s, %s\n", s.Width, s.Height, s.Filter, in.Preprocess,
+		reason)
 	if m.Unnamed {
-		fmt.Fprintf(out, "classes     none named (--classes names them): train on it by garb train --backbone %s\n",
+		fmt.Fprintf(out, "classes     unnamed (name them with --classes); to train on it: garb train --backbone %s\n",
 			c.to)
 	} else {
 		fmt.Fprintf(out, "classes     %s\n", listClasses(m.Classes))
 	}
 	if in.Judged {
-		fmt.Fprintln(out, "acceptance  dropped: garb does not read it back, so this model answers for every picture")
+		fmt.Fprintln(out, "acceptance  dropped: garb does not read it back, so this model never refuses a picture")
 	}
-	native := c.to
-	if !strings.EqualFold(filepath.Ext(c.to), ".safetensors") { // from one program to another
-		folder, err := os.MkdirTemp("", "garb-convert-")
-		if err != nil {
-			return err
-		}
-		defer os.RemoveAll(folder)
-		native = filepath.Join(folder, strings.TrimSuffix(filepath.Base(c.to), filepath.Ext(c.to))+".safetensors")
-	}
-	if tensor.DType(c.dtype) != tensor.Float32 {
-		m.Tensors = m.Tensors.As(tensor.DType(c.dtype))
-		if err := m.SetGolden(ctx, nil); err != nil { // rounded weights answer otherwise
-			return err
-		}
-	}
-	if err := m.Save(native, tensor.DType(c.dtype)); err != nil {
-		return err
-	}
-	if native != c.to {
-		return c.write(out, native)
-	}
-	return reportFile(out, c.to, c.dtype)
 }
 
-// listClasses names classes, some of them if there are many.
+// listClasses lists classes, or some of them if there are many.
 func listClasses(classes []string) string {
-	const most = 12
-	if n := len(classes); n > most {
-		return fmt.Sprintf("%s and %d more", strings.Join(classes[:most], ", "), n-most)
+	const limit = 12
+	if n := len(classes); n > limit {
+		return fmt.Sprintf("%s and %d more", strings.Join(classes[:limit], ", "), n-limit)
 	}
 	return strings.Join(classes, ", ")
 }
@@ -261,8 +277,9 @@ func (c *conversion) write(out io.Writer, reference string) error {
 	if err != nil {
 		return err
 	}
-	written, err := convert.Write(c.to, m, convert.WriteOptions{Preprocessing: c.withPreprocessing,
-		Int8: c.quantize == "int8"})
+	export, err := convert.Write(c.to, m, convert.WriteOptions{
+		Preprocessing: c.withPreprocessing, Int8: c.quantize == "int8",
+	})
 	if err != nil {
 		return err
 	}
@@ -270,38 +287,38 @@ func (c *conversion) write(out io.Writer, reference string) error {
 	if err != nil {
 		return err
 	}
-	s := m.Spec()
-	shape := fmt.Sprintf("[n %d %d %d]", s.Height, s.Width, s.Channels())
-	input := fmt.Sprintf("float32 %s: (sample − %v) / %v of red, green, blue", shape, s.Mean, s.Std)
-	if s.Grey {
-		input = fmt.Sprintf("float32 %s: (level of grey − %v) / %v", shape, s.Mean[0], s.Std[0])
-	}
-	if c.withPreprocessing {
-		kind := "uint8"
-		if strings.EqualFold(filepath.Ext(c.to), ".keras") {
-			kind = "float32, 0 to 255,"
-		}
-		input = fmt.Sprintf("%s %s: pictures resized by %v", kind, shape, s.Filter)
-	}
 	fmt.Fprintf(out, "model       %s, %s\n", m.Name(), count(len(m.Classes()), "class"))
-	fmt.Fprintf(out, "input       %s\n", input)
+	fmt.Fprintf(out, "input       %s\n", c.describeInput(m.Spec()))
 	switch {
-	case written.Acceptance:
-		fmt.Fprintf(out, "acceptance  output \"acceptance\", 0 to 1; below %.3f a picture is %q\n",
-			m.AcceptanceThreshold(),
-			escape(m.Description().Acceptance.Refusal))
-	case written.WithoutAcceptance != "":
-		fmt.Fprintf(out, "acceptance  dropped: %s. The file answers for every picture\n", written.WithoutAcceptance)
+	case export.Acceptance:
+		fmt.Fprintf(out, "acceptance  output \"acceptance\", 0 to 1; a picture below %.3f is %q\n",
+			m.AcceptanceThreshold(), escape(m.Description().Acceptance.Refusal))
+	case export.DropReason != "":
+		fmt.Fprintf(out, "acceptance  dropped: %s. The file never refuses a picture\n", export.DropReason)
 	}
 	if c.quantize != "" {
-		fmt.Fprintf(out, "weights     %s, with a scale for each output; depthwise kernels and small tensors float32\n",
+		fmt.Fprintf(out, "weights     %s, one scale per output channel; depthwise kernels and small tensors float32\n",
 			c.quantize)
 	}
 	fmt.Fprintf(out, "wrote       %s: %.1f MB\n", c.to, float64(info.Size())/1e6)
 	return nil
 }
 
-// reportFile says what a file of garb's is.
+// describeInput describes the input that the written network takes.
+func (c *conversion) describeInput(s picture.Spec) string {
+	shape := fmt.Sprintf("[n %d %d %d]", s.Height, s.Width, s.Channels())
+	switch {
+	case c.withPreprocessing && strings.EqualFold(filepath.Ext(c.to), ".keras"):
+		return fmt.Sprintf("float32, 0 to 255, %s: pictures resized by %v", shape, s.Filter)
+	case c.withPreprocessing:
+		return fmt.Sprintf("uint8 %s: pictures resized by %v", shape, s.Filter)
+	case s.Grey:
+		return fmt.Sprintf("float32 %s: (grey level − %v) / %v", shape, s.Mean[0], s.Std[0])
+	}
+	return fmt.Sprintf("float32 %s: (sample − %v) / %v of red, green, blue", shape, s.Mean, s.Std)
+}
+
+// reportFile prints the size and digest of a .safetensors file.
 func reportFile(out io.Writer, path string, dtype dtypeFlag) error {
 	f, err := tensor.ReadFile(path)
 	if err != nil {
@@ -312,7 +329,7 @@ func reportFile(out io.Writer, path string, dtype dtypeFlag) error {
 	return nil
 }
 
-// convertWeights takes a backbone's weights out of a file.
+// convertWeights extracts a backbone's weights from a file.
 func convertWeights(out io.Writer, from, to string, dtype tensor.DType) error {
 	n, err := weights.Read(from)
 	if err != nil {
@@ -333,14 +350,14 @@ func convertWeights(out io.Writer, from, to string, dtype tensor.DType) error {
 	return reportFile(out, to, dtypeFlag(dtype))
 }
 
-// storeModel writes a model of garb's with its values stored as dtype.
+// storeModel writes one of garb's models with its weights stored as dtype.
 func storeModel(out io.Writer, from, to string, dtype tensor.DType) error {
 	m, err := model.Store(from, to, dtype)
 	if err != nil {
 		return err
 	}
-	network := cmp.Or(m.Architecture, "a network of its own")
-	fmt.Fprintf(out, "read        %s: a model of %s, %s\n", from, network, count(len(m.Classes), "class"))
+	network := cmp.Or(m.Architecture, "custom network")
+	fmt.Fprintf(out, "read        %s: %s, %s\n", from, network, count(len(m.Classes), "class"))
 	return reportFile(out, to, dtypeFlag(dtype))
 }
 
@@ -351,7 +368,7 @@ func describeNetwork(architecture string, withTop bool) string {
 	return architecture + " without top"
 }
 
-// groupDigits writes a count with commas: 20,861,480.
+// groupDigits formats a number with thousands separators: 20,861,480.
 func groupDigits(n int) string {
 	digits := fmt.Sprint(n)
 	for at := len(digits) - 3; at > 0; at -= 3 {
@@ -360,7 +377,7 @@ func groupDigits(n int) string {
 	return digits
 }
 
-// dtypeFlag is a tensor.DType by the name that people use.
+// dtypeFlag is a flag for a tensor.DType.
 type dtypeFlag tensor.DType
 
 var dtypeNames = map[tensor.DType]string{tensor.Float32: "float32", tensor.Float16: "float16", tensor.Int8: "int8"}
@@ -375,7 +392,7 @@ func (d *dtypeFlag) Set(name string) error {
 			return nil
 		}
 	}
-	return errors.New("it is float32, float16 or int8")
+	return errors.New("it must be float32, float16 or int8")
 }
 
 func (d *dtypeFlag) Type() string { return "type" }

@@ -28,10 +28,10 @@ func runCommand(t *testing.T, command *cobra.Command, args ...string) (stdout, s
 	command.SetErr(&errOut)
 	command.SilenceErrors, command.SilenceUsage = true, true
 	err = command.ExecuteContext(t.Context())
-	return out.String(), errOut.String(), err
+	return out.String(), errOut.String(), addHint(err)
 }
 
-// unpackKerasFile unpacks a file of keras/testdata into a folder of the test's.
+// unpackKerasFile unpacks a file of keras/testdata into a temporary folder.
 func unpackKerasFile(t *testing.T, name string) string {
 	t.Helper()
 	packed, err := os.Open(filepath.Join("..", "..", "keras", "testdata", name+".gz"))
@@ -156,8 +156,8 @@ func TestModelsList(t *testing.T) {
 	}
 }
 
-// The official file of Xception is not here, so these end in its digest's check;
-// package weights tests the rest.
+// TestModelsPull has no official file of Xception, so its cases end with the check of the
+// digest. Package weights tests the rest.
 func TestModelsPull(t *testing.T) {
 	t.Setenv("GARB_HOME", t.TempDir())
 	path := unpackKerasFile(t, "xception2.weights.h5")
@@ -218,8 +218,9 @@ func TestModelsShow(t *testing.T) {
 		t.Fatal(err)
 	}
 	for model, text := range map[string]string{"clothing": "t-shirt", "imagenet": "4,694,024"} {
-		if out, _, err := runCommand(t, newModelsCommand(), "show", model); err != nil || !strings.Contains(out, text) {
-			t.Errorf("%s: %v\n%s", model, err, out)
+		shown, _, showErr := runCommand(t, newModelsCommand(), "show", model)
+		if showErr != nil || !strings.Contains(shown, text) {
+			t.Errorf("%s: %v\n%s", model, showErr, shown)
 		}
 	}
 	var d description
@@ -245,22 +246,9 @@ func TestModelsShow(t *testing.T) {
 	}
 }
 
-// TestConvertOut writes the built-in model for others, and takes it back.
+// TestConvertOut writes the built-in model for other programs, and reads it back.
 func TestConvertOut(t *testing.T) {
-	folder := t.TempDir()
-	homework := filepath.Join(folder, "homework.keras")
-	packed, err := os.Open("../../keras/testdata/network-homework3.keras.gz")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer packed.Close()
-	unpacked, err := gzip.NewReader(packed)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if data, err := io.ReadAll(unpacked); err != nil || os.WriteFile(homework, data, 0o644) != nil {
-		t.Fatal(err)
-	}
+	folder, homework := t.TempDir(), unpackKerasFile(t, "network-homework3.keras")
 	exported, back := filepath.Join(folder, "c.onnx"), filepath.Join(folder, "c.safetensors")
 	for _, c := range []struct {
 		args []string
@@ -270,7 +258,7 @@ func TestConvertOut(t *testing.T) {
 		{[]string{"clothing", exported, "--force", "--with-preprocessing"},
 			"uint8 [n 224 224 3]: pictures resized by bicubic"},
 		{[]string{"clothing", filepath.Join(folder, "small.onnx"), "--quantize", "int8"},
-			"int8, with a scale for each output"},
+			"int8, one scale per output channel"},
 		{[]string{exported, back}, "dress, hat, longsleeve"},
 		{[]string{back, filepath.Join(folder, "c.keras")}, "c, 10 classes"},
 		{[]string{exported, filepath.Join(folder, "again.keras")}, "wrote"},
@@ -284,16 +272,25 @@ func TestConvertOut(t *testing.T) {
 		{[]string{filepath.Join(folder, "p.keras"), filepath.Join(folder, "p.safetensors")},
 			"as the network prepares its pictures itself"},
 		{[]string{exported, filepath.Join(folder, "again.tflite")}, "wrote"},
-		{[]string{homework, filepath.Join(folder, "h.safetensors"), "--classes", "cold,warm", "--preprocess",
-			"rescale"},
-			"cold, warm"},
-		{[]string{homework, filepath.Join(folder, "h.onnx"), "--classes", "cold,warm", "--preprocess", "rescale",
-			"--resize",
-			"bilinear"}, "preprocessing rescale, as asked for"},
+		{[]string{homework, filepath.Join(folder, "h.safetensors"), "--classes", "cold,warm",
+			"--preprocess", "rescale"}, "cold, warm"},
+		{[]string{homework, filepath.Join(folder, "h.onnx"), "--classes", "cold,warm",
+			"--preprocess", "rescale", "--resize", "bilinear"}, "preprocessing rescale, as requested"},
 	} {
 		out, _, err := runCommand(t, newConvertCommand(), c.args...)
 		if err != nil || !strings.Contains(out, c.says) {
 			t.Errorf("%v: %v\n%s", c.args, err, out)
+		}
+	}
+}
+
+// TestConvertRefuses: convert refuses flags and files that do not fit, and writes nothing.
+func TestConvertRefuses(t *testing.T) {
+	folder, homework := t.TempDir(), unpackKerasFile(t, "network-homework3.keras")
+	exported := filepath.Join(folder, "c.onnx")
+	for _, path := range []string{exported, filepath.Join(folder, "c.tflite")} {
+		if _, _, err := runCommand(t, newConvertCommand(), "clothing", path); err != nil {
+			t.Fatal(err)
 		}
 	}
 	for _, c := range []struct {
@@ -310,13 +307,13 @@ func TestConvertOut(t *testing.T) {
 		{[]string{filepath.Join(folder, "c.tflite"), filepath.Join(folder, "x.onnx"), "--classes", "a"},
 			"does not read them"},
 		{[]string{"clothing", filepath.Join(folder, "x.onnx"), "--dtype", "int8"}, "for .safetensors"},
-		{[]string{"clothing", filepath.Join(folder, "x.onnx"), "--quantize", "int4"}, "it is int8"},
+		{[]string{"clothing", filepath.Join(folder, "x.onnx"), "--quantize", "int4"}, "it must be int8"},
 		{[]string{"clothing", filepath.Join(folder, "x.keras"), "--quantize", "int8"}, "for .onnx"},
-		{[]string{"clothing", filepath.Join(folder, "x.safetensors"), "--quantize", "int8"}, "takes --dtype int8"},
-		{[]string{"clothing", filepath.Join(folder, "x.onnx"), "--classes", "a,b"}, "other programs' files"},
+		{[]string{"clothing", filepath.Join(folder, "x.safetensors"), "--quantize", "int8"}, "use --dtype int8"},
+		{[]string{"clothing", filepath.Join(folder, "x.onnx"), "--classes", "a,b"}, "from Keras and ONNX files"},
 		{[]string{homework, filepath.Join(folder, "x.onnx")}, "does not name its 2 classes"},
-		{[]string{homework, filepath.Join(folder, "x.safetensors")}, "by --preprocess"},
-		{[]string{homework, filepath.Join(folder, "x.safetensors"), "--classes", "a,b"}, "by --preprocess"},
+		{[]string{homework, filepath.Join(folder, "x.safetensors")}, "use --preprocess"},
+		{[]string{homework, filepath.Join(folder, "x.safetensors"), "--classes", "a,b"}, "use --preprocess"},
 		{[]string{homework, filepath.Join(folder, "x.safetensors"), "--classes", "a,b,c", "--preprocess", "none"},
 			"it has 2"},
 		{[]string{exported, filepath.Join(folder, "x.safetensors"), "--preprocess", "alexnet"}, "densenet"},

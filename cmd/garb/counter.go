@@ -9,25 +9,25 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// counter shows how much of a long job is done: a bar on a terminal, else a line at
-// every quarter. Its methods may be called by several goroutines.
+// counter shows how much of a long job is done: with a bar on a terminal, otherwise with a
+// line at every quarter. Its methods are safe for concurrent use.
 type counter struct {
 	out   io.Writer
 	name  string
 	total int
 
-	bar   *bar // nil where lines are written instead
+	bar   *bar // nil if lines are printed instead
 	began time.Time
 
 	mu   sync.Mutex
 	done int
 }
 
-// newCounter shows how much of total is done on the standard error of a command,
-// unless --quiet silences it.
+// newCounter starts a counter on the standard error of a command, unless --quiet silences
+// it.
 func newCounter(command *cobra.Command, name string, total int) *counter {
-	c := &counter{out: progressTo(command), name: name, total: total, began: time.Now()}
-	c.bar = newBar(c.out, c.line)
+	c := &counter{out: openProgress(command), name: name, total: total, began: time.Now()}
+	c.bar = newBar(c.out, c.formatLine)
 	return c
 }
 
@@ -51,8 +51,8 @@ func (c *counter) finish() {
 	}
 }
 
-// line is what a terminal shows: with the speed so far, and the time left at that speed.
-func (c *counter) line() string {
+// formatLine returns the bar with the average speed and the estimated remaining time.
+func (c *counter) formatLine() string {
 	c.mu.Lock()
 	done := c.done
 	c.mu.Unlock()
@@ -61,5 +61,6 @@ func (c *counter) line() string {
 	if done == 0 {
 		return text
 	}
-	return text + fmt.Sprintf(" %.0f/s %v", float64(done)/time.Since(c.began).Seconds(), estimateRemaining(c.began, share))
+	speed := float64(done) / time.Since(c.began).Seconds()
+	return fmt.Sprintf("%s %.0f/s %v", text, speed, estimateRemaining(c.began, share))
 }

@@ -20,8 +20,8 @@ import (
 	"garb/picture"
 )
 
-// makeWornFolder is a small segmentation data set: photos 1 and 2 of 120 × 100 pixels, with a
-// red coat at (10,20)-(60,70), blue boots at (70,50)-(110,90) and skin.
+// makeWornFolder makes a small segmentation data set: photos 1 and 2 of 120 × 100 pixels, with
+// a red coat at (10,20)-(60,70), blue boots at (70,50)-(110,90) and skin.
 func makeWornFolder(t testing.TB) string {
 	t.Helper()
 	root := t.TempDir()
@@ -31,17 +31,17 @@ func makeWornFolder(t testing.TB) string {
 		}
 	}
 	write(t, root, "labels.txt", []byte("null\nskin\nt-shirt\nboots\ncoat\n"))
-	addWorn(t, root, "1", 120, 100, 4)
-	addWorn(t, root, "2", 120, 100, 4)
+	addWorn(t, root, "1", 120, 4)
+	addWorn(t, root, "2", 120, 4)
 	return root
 }
 
-// addWorn adds a photo of 120 × 100 and its mask of another size, perhaps, on which the
-// coat has any index.
-func addWorn(t testing.TB, root, name string, maskWidth, maskHeight int, coat uint8) {
+// addWorn adds a photo of 120 × 100 pixels and its mask, whose width may differ. coat is the
+// index of the coat.
+func addWorn(t testing.TB, root, name string, maskWidth int, coat uint8) {
 	t.Helper()
 	photo := image.NewRGBA(image.Rect(0, 0, 120, 100))
-	mask := image.NewGray(image.Rect(0, 0, maskWidth, maskHeight))
+	mask := image.NewGray(image.Rect(0, 0, maskWidth, 100))
 	for y := range 100 {
 		for x := range 120 {
 			index, colour := uint8(0), color.RGBA{255, 255, 255, 255}
@@ -75,7 +75,7 @@ func runCrops(t testing.TB, root string, args ...string) (code int, out, errOut 
 		args...)...)
 }
 
-// readTree are the files below a folder, and what they hold.
+// readTree returns the content of all files below a folder, by path.
 func readTree(t testing.TB, folder string) map[string]string {
 	t.Helper()
 	files := map[string]string{}
@@ -115,17 +115,9 @@ func TestCrops(t *testing.T) {
 	if err != nil || p.Width != 70 || p.Height != 70 {
 		t.Fatalf("%v, %v", p, err)
 	}
-	near := func(x, y int, want [3]int) {
-		t.Helper()
-		for i, level := range p.Pix[3*(y*70+x):][:3] {
-			if d := int(level) - want[i]; d < -12 || d > 12 { // what two JPEG encodings change
-				t.Errorf("(%d,%d) channel %d is %d, want %d", x, y, i, level, want[i])
-			}
-		}
-	}
-	near(35, 35, [3]int{200, 0, 0})
-	near(3, 3, [3]int{255, 255, 255})
-	near(66, 66, [3]int{255, 255, 255})
+	checkColour(t, p, 35, 35, [3]int{200, 0, 0})
+	checkColour(t, p, 3, 3, [3]int{255, 255, 255})
+	checkColour(t, p, 66, 66, [3]int{255, 255, 255})
 
 	again := filepath.Join(root, "again")
 	if code, _, errOut := runCrops(t, root, "--merge", "boots=shoes", "--out", again); code != exitDone {
@@ -136,8 +128,25 @@ func TestCrops(t *testing.T) {
 			t.Errorf("%s differs between two runs", name)
 		}
 	}
+}
 
-	// What other commands read.
+// checkColour fails if a pixel differs from a colour by more than two JPEG encodings change.
+func checkColour(t testing.TB, p *picture.RGB, x, y int, want [3]int) {
+	t.Helper()
+	for i, level := range p.Pix[3*(y*p.Width+x):][:3] {
+		if d := int(level) - want[i]; d < -12 || d > 12 {
+			t.Errorf("(%d,%d) channel %d is %d, want %d", x, y, i, level, want[i])
+		}
+	}
+}
+
+// TestCropsAreADataSet: other commands can read the crops, with or without their table.
+func TestCropsAreADataSet(t *testing.T) {
+	root := makeWornFolder(t)
+	out := filepath.Join(root, "worn")
+	if code, _, errOut := runCrops(t, root, "--merge", "boots=shoes", "--out", out); code != exitDone {
+		t.Fatal(errOut)
+	}
 	for _, labels := range []string{"", filepath.Join(out, cropsTable)} {
 		data, err := dataset.Read(t.Context(), out, dataset.Options{Labels: labels, GroupBy: "photo"})
 		if err != nil || data.Err() != nil {
@@ -191,7 +200,7 @@ func TestCropsClassesMarginsAndLeastSizes(t *testing.T) {
 func TestCropsOfDashedNames(t *testing.T) {
 	root := makeWornFolder(t)
 	write(t, root, "labels.txt", []byte("null\nskin\nx\na-boots\nboots\n"))
-	addWorn(t, root, "1-a", 120, 100, 4)
+	addWorn(t, root, "1-a", 120, 4)
 	out := filepath.Join(root, "out")
 	code, _, errOut := runCrops(t, root, "--merge", "a-boots=shoes,boots=shoes", "--out", out)
 	if files := readTree(t, out); code != exitDone || len(files) != 7 {
@@ -201,11 +210,11 @@ func TestCropsOfDashedNames(t *testing.T) {
 
 func TestCropsCountsWhatItSkips(t *testing.T) {
 	root := makeWornFolder(t)
-	addWorn(t, root, "size", 119, 100, 4)
-	addWorn(t, root, "index", 120, 100, 77)
-	addWorn(t, root, "alone", 120, 100, 4)
-	addWorn(t, root, "gone", 120, 100, 4)
-	addWorn(t, root, "cut", 120, 100, 4)
+	addWorn(t, root, "size", 119, 4)
+	addWorn(t, root, "index", 120, 77)
+	addWorn(t, root, "alone", 120, 4)
+	addWorn(t, root, "gone", 120, 4)
+	addWorn(t, root, "cut", 120, 4)
 	for _, name := range []string{"masks/alone.png", "photos/gone.jpg"} {
 		if err := os.Remove(filepath.Join(root, filepath.FromSlash(name))); err != nil {
 			t.Fatal(err)
@@ -234,9 +243,8 @@ func TestCropsCountsWhatItSkips(t *testing.T) {
 	if code != exitFailed || text != "" || !strings.Contains(errOut, "5 files skipped") {
 		t.Errorf("--strict: %d\n%s%s", code, text, errOut)
 	}
-	if code, _, errOut := runCrops(t, root, "--out", filepath.Join(root, "ignored"), "--ignore", "77"); code !=
-		exitDone ||
-		!strings.Contains(errOut, "3 pictures used, 4 skipped") {
+	code, _, errOut = runCrops(t, root, "--out", filepath.Join(root, "ignored"), "--ignore", "77")
+	if code != exitDone || !strings.Contains(errOut, "3 pictures used, 4 skipped") {
 		t.Errorf("--ignore 77: %d\n%s", code, errOut)
 	}
 	checkEntries(t, root, "ignored", "labels.txt", "masks", "out", "photos")
@@ -258,9 +266,9 @@ func checkEntries(t testing.TB, folder string, want ...string) {
 	}
 }
 
-// TestCropsMasksAndNegatives makes all three folders, twice.
-func TestCropsMasksAndNegatives(t *testing.T) {
-	root := makeWornFolder(t)
+// addBag adds the photo 3, which has a coat and a patch of skin.
+func addBag(t testing.TB, root string) {
+	t.Helper()
 	bag := image.NewGray(image.Rect(0, 0, 200, 200))
 	photo := image.NewRGBA(bag.Rect)
 	for y := range 200 {
@@ -281,6 +289,12 @@ func TestCropsMasksAndNegatives(t *testing.T) {
 	}
 	write(t, filepath.Join(root, "photos"), "3.jpg", p.Bytes())
 	write(t, filepath.Join(root, "masks"), "3.png", m.Bytes())
+}
+
+// TestCropsMasksAndNegatives makes all three folders, twice.
+func TestCropsMasksAndNegatives(t *testing.T) {
+	root := makeWornFolder(t)
+	addBag(t, root)
 	out, masks, none := filepath.Join(root, "out"), filepath.Join(root, "m"), filepath.Join(root, "n")
 	args := []string{"--merge", "boots=shoes", "--out", out, "--masks", masks, "--negatives", none, "--seed", "7",
 		"--negatives-per-photo", "1"}
@@ -322,7 +336,7 @@ func TestCropsMasksAndNegatives(t *testing.T) {
 	}
 	write(t, masks, "mine.png", nil)
 	if code, _, errOut := runCrops(t, root, append(args, "--force")...); code != exitFailed ||
-		!strings.Contains(errOut, "mine.png is in it") {
+		!strings.Contains(errOut, "did not write mine.png") {
 		t.Errorf("%d %s", code, errOut)
 	}
 	checkEntries(t, root, "labels.txt", "m", "masks", "n", "out", "photos")
@@ -336,9 +350,8 @@ func TestCropsOfWholePhotos(t *testing.T) {
 	}{{"0.65", 2}, {"0.64", 4}} {
 		out, masks := filepath.Join(root, fmt.Sprint("out", i)), filepath.Join(root, fmt.Sprint("masks", i))
 		code, text, errOut := runCrops(t, root, "--merge", "boots=rubber-boots", "--whole", c.share, "--out", out,
-			"--masks",
-			masks)
-		if code != exitDone || !strings.Contains(text, fmt.Sprintf("below %s of the largest: %d", c.share, 4-c.want)) {
+			"--masks", masks)
+		if code != exitDone || !strings.Contains(text, fmt.Sprintf("%d below %s of the largest", 4-c.want, c.share)) {
 			t.Fatalf("%d\n%s%s", code, text, errOut)
 		}
 		files := readTree(t, out)
@@ -368,35 +381,35 @@ func TestCropsMisused(t *testing.T) {
 	}{
 		{[]string{}, exitMisused, "--out is missing"},
 		{[]string{"--out", out, "extra"}, exitMisused, "extra"},
-		{[]string{"--out", out, "--margin", "-1"}, exitMisused, "(--margin)"},
-		{[]string{"--out", out, "--margin", "NaN"}, exitMisused, "(--margin)"},
-		{[]string{"--out", out, "--margin-pixels", "-1"}, exitMisused, "(--margin-pixels)"},
-		{[]string{"--out", out, "--min-side", "0"}, exitMisused, "(--min-side)"},
-		{[]string{"--out", out, "--whole", "0"}, exitMisused, "--whole is 0"},
-		{[]string{"--out", out, "--whole", "1.5"}, exitMisused, "(--whole)"},
-		{[]string{"--out", out, "--whole", "NaN"}, exitMisused, "(--whole)"},
+		{[]string{"--out", out, "--margin", "-1"}, exitMisused, "see --margin"},
+		{[]string{"--out", out, "--margin", "NaN"}, exitMisused, "see --margin"},
+		{[]string{"--out", out, "--margin-pixels", "-1"}, exitMisused, "see --margin-pixels"},
+		{[]string{"--out", out, "--min-side", "0"}, exitMisused, "see --min-side"},
+		{[]string{"--out", out, "--whole", "0"}, exitMisused, "--whole 0: it must be"},
+		{[]string{"--out", out, "--whole", "1.5"}, exitMisused, "see --whole"},
+		{[]string{"--out", out, "--whole", "NaN"}, exitMisused, "see --whole"},
 		{[]string{"--out", out, "--whole", "0.5", "--margin", "0.2"}, exitMisused, "omit --margin"},
-		{[]string{"--out", out, "--negatives-per-photo", "3"}, exitMisused, "about --negatives DIR, which is missing"},
-		{[]string{"--out", out, "--seed", "3"}, exitMisused, "about --negatives DIR, which is missing"},
+		{[]string{"--out", out, "--negatives-per-photo", "3"}, exitMisused, "require --negatives DIR"},
+		{[]string{"--out", out, "--seed", "3"}, exitMisused, "require --negatives DIR"},
 		{[]string{"--out", out, "--negatives", out + "n", "--negatives-per-photo", "0"}, exitMisused,
-			"(--negatives-per-photo)"},
+			"see --negatives-per-photo"},
 		{[]string{"--out", out, "--masks", out}, exitFailed, "but each is replaced as a whole"},
 		{[]string{"--out", out, "--masks", filepath.Join(out, "m")}, exitFailed, "--masks " + out},
-		{[]string{"--out", filepath.Join(out, "o"), "--negatives", out}, exitFailed, "is in --negatives"},
+		{[]string{"--out", filepath.Join(out, "o"), "--negatives", out}, exitFailed, "is inside --negatives"},
 		{[]string{"--out", out, "--negatives", filepath.Join(root, "masks", "n")}, exitFailed,
 			"would be taken for input"},
-		{[]string{"--out", out, "--masks", full}, exitFailed, "--masks " + full + ": the folder has files"},
-		{[]string{"--out", out, "--masks", root}, exitFailed, "is in --masks"},
-		{[]string{"--out", out, "--negatives", out + "n", "--ignore", "t-shirt"}, exitFailed, "is without garments"},
-		{[]string{"--out", out, "--merge", "boot=shoes"}, exitFailed, `did you mean "boots"? (--merge)`},
-		{[]string{"--out", out, "--classes", "zebra"}, exitFailed, "there are boots, coat, t-shirt (--classes)"},
+		{[]string{"--out", out, "--masks", full}, exitFailed, "--masks " + full + ": the folder is not empty"},
+		{[]string{"--out", out, "--masks", root}, exitFailed, "is inside --masks"},
+		{[]string{"--out", out, "--negatives", out + "n", "--ignore", "t-shirt"}, exitFailed, "is free of garments"},
+		{[]string{"--out", out, "--merge", "boot=shoes"}, exitFailed, "did you mean boots? (--merge)"},
+		{[]string{"--out", out, "--classes", "zebra"}, exitFailed, "the names are boots, coat, t-shirt (--classes)"},
 		{[]string{"--out", out, "--ignore", "hair"}, exitFailed, "(--ignore)"},
 		{[]string{"--out", out, "--names", blank}, exitFailed, "line 2: the line is blank"},
 		{[]string{"--out", out, "--names", root}, exitFailed, "is a folder"},
 		{[]string{"--out", out, "--photos", filepath.Join(root, "none")}, exitFailed, "--photos"},
 		{[]string{"--out", filepath.Join(root, "photos", "out")}, exitFailed, "would be taken for input"},
-		{[]string{"--out", root}, exitFailed, "the folder has files"},
-		{[]string{"--out", root, "--force"}, exitFailed, "no crops to replace"},
+		{[]string{"--out", root}, exitFailed, "the folder is not empty"},
+		{[]string{"--out", root, "--force"}, exitFailed, "the folder holds no crops"},
 		{[]string{"--out", blank}, exitFailed, "--out"},
 		{[]string{"--out", out, "--min-pixels", "9999"}, exitFailed, "there are no crops"},
 	} {
@@ -429,7 +442,7 @@ func TestCropsReplacesOnlyItsOwn(t *testing.T) {
 	}
 	write(t, filepath.Join(out, "coat"), "mine.jpg", []byte("mine"))
 	code, _, errOut := runCrops(t, root, "--out", out, "--force")
-	if code != exitFailed || !strings.Contains(errOut, "mine.jpg is in it") || len(readTree(t, out)) != 4 {
+	if code != exitFailed || !strings.Contains(errOut, "did not write coat/mine.jpg") || len(readTree(t, out)) != 4 {
 		t.Errorf("%d %s", code, errOut)
 	}
 	checkEntries(t, root, "labels.txt", "masks", "out", "photos")
@@ -450,8 +463,8 @@ func TestCropsInterrupted(t *testing.T) {
 	checkEntries(t, root, "labels.txt", "masks", "photos")
 }
 
-// TestCropsOfWornSet makes the crops that the built-in classifier was measured on, by
-// the command in docs/data.md.
+// TestCropsOfWornSet makes the crops that the built-in classifier was evaluated on, with the
+// command in docs/data.md.
 func TestCropsOfWornSet(t *testing.T) {
 	shared := os.Getenv("GARB_SHARED")
 	if shared == "" {
@@ -493,7 +506,8 @@ func TestCropsOfWornSet(t *testing.T) {
 	}
 }
 
-// findDocCommand returns the command of docs/data.md that begins so, with its further lines.
+// findDocCommand returns the command in docs/data.md that starts with a text, including its
+// continuation lines.
 func findDocCommand(t testing.TB, begins string) string {
 	t.Helper()
 	text := string(readFile(t, filepath.Join("..", "..", "docs", "data.md")))

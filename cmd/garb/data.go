@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	_ "embed"
 	"encoding/json"
@@ -8,6 +9,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -24,7 +26,7 @@ import (
 func newDataCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "data",
-		Short: "Check, correct, preview, make and download data sets",
+		Short: "Check, relabel, preview, build and download data sets",
 		Long:  "Work with data sets.\n\n" + dataHelp,
 		Example: `  garb data pull clothing-small
   garb data check clothing-small --html check.html
@@ -40,44 +42,51 @@ func newDataCommand() *cobra.Command {
 	return command
 }
 
-// addFoldFlags adds the flags of a cross-validation.
+// addFoldFlags adds the flags of K-fold cross-validation.
 func addFoldFlags(command *cobra.Command, r *dataset.SplitRule) {
 	flags := command.Flags()
-	flags.IntVar(&r.Folds, "folds", r.Folds, "cross-validation: divide into `K` folds, of which --fold is validation")
-	flags.IntVar(&r.Fold, "fold", r.Fold, "fold `I`, from 1 to K, is validation")
+	flags.IntVar(&r.Folds, "folds", r.Folds, "cross-validation with `K` folds; --fold chooses the validation fold")
+	flags.IntVar(&r.Fold, "fold", r.Fold, "validation fold `I`, from 1 to K")
 }
 
-// addSplitFlags adds the flags that say how a data set without splits is divided.
+// addSplitFlags adds the flags that choose how a data set without splits is split.
 func addSplitFlags(command *cobra.Command, r *dataset.SplitRule) {
 	flags := command.Flags()
 	flags.Float64Var(&r.Validation, "validation-share", r.Validation,
-		"share of each class for validation, of a data set without splits")
+		"share of each class for validation, if the data set has no splits")
 	flags.Float64Var(&r.Test, "test-share", r.Test,
-		"share of each class for test, of a data set without splits; 0: no test split")
-	flags.Uint64Var(&r.Seed, "split-seed", r.Seed, "seed of the division of a data set without splits")
+		"share of each class for test, if the data set has no splits (0 for no test split)")
+	flags.Uint64Var(&r.Seed, "split-seed", r.Seed, "random seed of the split, if the data set has no splits")
 }
 
-func newDataCheckCommand() *cobra.Command {
-	rule := dataset.DefaultSplitRule()
-	data := newDataFlags()
-	var quality qualityFlags
-	var asJSON bool
-	var page string
-	command := &cobra.Command{
-		Use:   "check DATA [flags]",
-		Short: "Find what is wrong with a data set, and labels that are likely wrong",
-		Long: `Read every picture of a data set and report all that is wrong: what cannot be read or
-has no label, classes that cannot be divided, columns that are missing, exact and
-near duplicates within and across splits (a picture in train and test is a leak: it
-makes the test easier than life), contributors who are in several splits, classes
-with few pictures, label shift between the splits with its test, and sizes.
+const dataCheckHelp = `Read every picture of a data set and report everything that is wrong with it: unreadable
+or unlabelled pictures, classes too small to split, missing columns, exact and near
+duplicates within and across splits (a picture in both train and test is a leak, which
+inflates test accuracy), contributors in more than one split, classes with few pictures,
+label shift between the splits, and picture sizes.
 
 ` + dataHelp + `
 
-The exit code is 0 if training would take the data set as it is, and 1 if it would
-refuse it or skip pictures; with --strict, also if there are leaks.
+The exit code is 0 if training would accept the data set as it is, and 1 if it would
+refuse it or skip pictures. With --strict, leaks count too.
 
-` + qualityHelp,
+` + qualityHelp
+
+// dataCheck holds the flags of data check.
+type dataCheck struct {
+	data    dataFlags
+	rule    dataset.SplitRule
+	quality qualityFlags
+	asJSON  bool
+	page    string
+}
+
+func newDataCheckCommand() *cobra.Command {
+	check := dataCheck{data: newDataFlags(), rule: dataset.DefaultSplitRule()}
+	command := &cobra.Command{
+		Use:   "check DATA [flags]",
+		Short: "Find problems in a data set, and labels that are likely wrong",
+		Long:  dataCheckHelp,
 		Example: `  garb data check pictures
   garb data check pictures --html check.html
   garb data check table.csv --images photos --group-by sender_id
@@ -87,65 +96,67 @@ refuse it or skip pictures; with --strict, also if there are leaks.
 			if len(args) != 1 {
 				return errors.New("check needs one data set: a folder, a table or an archive")
 			}
-			if rule.Folds > 0 && rule.Fold == 0 {
-				rule.Fold = 1 // as good as any
+			if check.rule.Folds > 0 && check.rule.Fold == 0 {
+				check.rule.Fold = 1 // any fold will do
 			}
-			return errors.Join(rule.Validate(), data.options.Validate(), quality.validate(c))
+			return errors.Join(check.rule.Validate(), check.data.options.Validate(), check.quality.validate(c))
 		},
-		RunE: func(c *cobra.Command, args []string) error {
-			options, err := addCacheFolder(*data.options)
-			if err != nil {
-				return err
-			}
-			found, err := dataset.Read(c.Context(), args[0], options)
-			if err != nil {
-				return withDataHint(err)
-			}
-			if quality.wanted {
-				return quality.run(c, args[0], found, rule, *data.strict, asJSON, page)
-			}
-			bar := newCounter(c, "pictures", len(found.All().Samples))
-			h, err := dataset.Check(c.Context(), found, rule, picture.DefaultLimits(), bar.add)
-			bar.finish()
-			if err != nil {
-				return err
-			}
-			if page != "" {
-				if err := writeHealthPage(c.Context(), page, args[0], h); err != nil {
-					return err
-				}
-				say(c, "wrote %s", page)
-			}
-			if asJSON {
-				if err := json.NewEncoder(c.OutOrStdout()).Encode(h); err != nil {
-					return err
-				}
-			} else {
-				printHealth(openTextOut(c), h)
-			}
-			say(c, "%s", h.Summary)
-			if h.Failing() || *data.strict && (h.Leaks() > 0 || h.Groups != nil && h.Groups.Leaks > 0) {
-				return errReported
-			}
-			return nil
-		},
+		RunE: func(c *cobra.Command, args []string) error { return check.run(c, args[0]) },
 	}
-	command.Flags().BoolVar(&asJSON, "json", false, "one JSON object")
-	command.Flags().StringVar(&page, "html", "", "write a page with thumbnails to this file")
-	data.add(command)
-	data.addGroups(command)
+	command.Flags().BoolVar(&check.asJSON, "json", false, "print one JSON object")
+	command.Flags().StringVar(&check.page, "html", "", "write a page with thumbnails to `FILE`")
+	check.data.add(command)
+	check.data.addGroups(command)
 	command.Flags().Lookup(strictFlag).Usage = "exit code 1 also for leaks between splits"
-	addSplitFlags(command, &rule)
-	addFoldFlags(command, &rule)
-	quality.add(command)
+	addSplitFlags(command, &check.rule)
+	addFoldFlags(command, &check.rule)
+	check.quality.add(command)
 	return command
 }
 
-// shownFindings is how many findings of a kind are printed, and shown on a page.
+func (d *dataCheck) run(c *cobra.Command, path string) error {
+	options, err := addCacheFolder(*d.data.options)
+	if err != nil {
+		return err
+	}
+	found, err := dataset.Read(c.Context(), path, options)
+	if err != nil {
+		return err
+	}
+	if d.quality.enabled {
+		return d.quality.run(c, path, found, d)
+	}
+	bar := newCounter(c, "pictures", len(found.All().Samples))
+	h, err := dataset.Check(c.Context(), found, d.rule, picture.DefaultLimits(), bar.add)
+	bar.finish()
+	if err != nil {
+		return err
+	}
+	if d.page != "" {
+		if err := writeHealthPage(c.Context(), d.page, path, h); err != nil {
+			return err
+		}
+		say(c, "wrote %s", d.page)
+	}
+	if d.asJSON {
+		if err := json.NewEncoder(c.OutOrStdout()).Encode(h); err != nil {
+			return err
+		}
+	} else {
+		printHealth(openTextOut(c), h)
+	}
+	say(c, "%s", h.Summary)
+	if h.Failing() || *d.data.strict && (h.Leaks() > 0 || h.Groups != nil && h.Groups.Leaks > 0) {
+		return errReported
+	}
+	return nil
+}
+
+// Limits of what is printed and shown on a page.
 const (
-	shownFindings = 10
-	shownGroups   = 40
-	shownOfGroup  = 6 // pictures of a group
+	shownFindings = 10 // findings of one kind
+	shownGroups   = 40 // groups of duplicates of one kind
+	shownInGroup  = 6  // pictures of one group
 )
 
 func printHealth(w io.Writer, h *dataset.Health) {
@@ -155,6 +166,27 @@ func printHealth(w io.Writer, h *dataset.Health) {
 	if h.Division != nil {
 		printDivision(w, h)
 	}
+	printClassCounts(w, h)
+	if z := h.Sizes; z.Width.Max > 0 {
+		fmt.Fprintf(w, "sizes       width %d to %d, height %d to %d, shorter side %d to %d pixels (median %d); "+
+			"%.0f %% portrait, %.0f %% landscape; %.1f MB%s\n",
+			z.Width.Min, z.Width.Max, z.Height.Min, z.Height.Max, z.Shortest.Min, z.Shortest.Max, z.Shortest.Median,
+			100*z.Portrait, 100*z.Landscape, float64(z.Bytes)/1e6, formatFormats(z.Formats))
+	}
+	printProblems(w, h)
+	printGroups(w, "same bytes ", h.Exact)
+	printGroups(w, "look alike ", h.Near)
+	if s := h.Shift; s != nil && s.Freedom > 0 {
+		fmt.Fprintf(w, "shift       %s\n", formatShift(s))
+	}
+	for _, f := range h.Few {
+		fmt.Fprintf(w, "few         %s has only %s; %d or more are better\n", escape(f.Class),
+			count(f.Count, "training picture"), dataset.FewPictures)
+	}
+}
+
+// printClassCounts prints a table of the number of pictures by class and split.
+func printClassCounts(w io.Writer, h *dataset.Health) {
 	width := len("class")
 	for _, class := range h.Classes {
 		width = max(width, len([]rune(escape(class))))
@@ -178,33 +210,16 @@ func printHealth(w io.Writer, h *dataset.Health) {
 	}
 	fmt.Fprintln(w)
 	fmt.Fprintln(w)
-	if z := h.Sizes; z.Width.Max > 0 {
-		fmt.Fprintf(w,
-			"sizes       width %d to %d, height %d to %d, shortest side %d to %d pixels (median %d); %.0f %% "+
-				"portrait, %.0f %% landscape; %.1f MB%s\n",
-			z.Width.Min, z.Width.Max, z.Height.Min, z.Height.Max, z.Shortest.Min, z.Shortest.Max, z.Shortest.Median,
-			100*z.Portrait, 100*z.Landscape, float64(z.Bytes)/1e6, formatFormats(z.Formats))
-	}
-	printProblems(w, h)
-	printGroups(w, "same bytes ", h.Exact)
-	printGroups(w, "look alike ", h.Near)
-	if s := h.Shift; s != nil && s.Freedom > 0 {
-		fmt.Fprintf(w, "shift       %s\n", formatShift(s))
-	}
-	for _, f := range h.Few {
-		fmt.Fprintf(w, "few         %s has %s; below %d every one counts\n", escape(f.Class), count(f.Count,
-			"training picture"), dataset.FewPictures)
-	}
 }
 
-// printProblems writes what is wrong with the data set, and what is skipped of it.
+// printProblems prints the problems of a data set, and the pictures that were skipped.
 func printProblems(w io.Writer, h *dataset.Health) {
 	for _, p := range h.Problems {
 		kind := "warning    "
 		if p.Refused {
 			kind = "problem    "
 		}
-		fmt.Fprintf(w, "%s %s%s\n", kind, escape(p.Message), hintForProblem(p))
+		fmt.Fprintf(w, "%s %s%s\n", kind, escape(p.Message), formatProblemHint(p))
 	}
 	fmt.Fprintf(w, "pictures    %s\n", h.Summary)
 	shown := 0
@@ -217,29 +232,27 @@ func printProblems(w io.Writer, h *dataset.Health) {
 		}
 	}
 	if shown > shownFindings {
-		fmt.Fprintf(w, "  … and %d more; --json has them\n", shown-shownFindings)
+		fmt.Fprintf(w, "  … and %d more; --json lists all\n", shown-shownFindings)
 	}
 	if g := h.Groups; g != nil {
 		fmt.Fprintf(w, "groups      %s of %d to %s (median %d), %d in several splits; %s without a group\n",
 			count(g.Count, "group"), g.Sizes.Min, count(g.Sizes.Max, "picture"), g.Sizes.Median, g.Leaks,
-			count(g.Without,
-				"picture"))
+			count(g.Without, "picture"))
 	}
 	for _, c := range h.Contributors {
 		if h.Groups == nil {
-			fmt.Fprintf(w,
-				"contributor %q has %s of %.1f pictures on average: keep each in one split by  --group-by %s\n",
-				c.Column, count(c.Groups, "value"), c.Mean, c.Column)
+			fmt.Fprintf(w, "contributor %q has %s of %.1f pictures on average; keep each in one split with "+
+				"--group-by %s\n", c.Column, count(c.Groups, "value"), c.Mean, c.Column)
 		}
 	}
 }
 
-// printDivision writes how pictures were divided, with each class's shares.
+// printDivision prints how pictures were split, with the shares of each class.
 func printDivision(w io.Writer, h *dataset.Health) {
 	d := h.Division
-	fmt.Fprintf(w, "%s; the share of each class should be: %s\n", formatPool(d), formatWanted(d.Wanted))
-	if nearness := formatFarthest(d); nearness != "" {
-		fmt.Fprintln(w, nearness)
+	fmt.Fprintf(w, "%s; the target share of each class is %s\n", formatPool(d), formatTargets(d.Wanted))
+	if text := formatFarthest(d); text != "" {
+		fmt.Fprintln(w, text)
 	}
 	if d.Groups > 0 {
 		for _, class := range d.Classes {
@@ -250,30 +263,25 @@ func printDivision(w io.Writer, h *dataset.Health) {
 
 func formatFormats(formats map[string]int) string {
 	var b strings.Builder
-	var names []string
-	for name := range formats {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
+	for _, name := range slices.Sorted(maps.Keys(formats)) {
 		fmt.Fprintf(&b, ", %d %s", formats[name], name)
 	}
 	return b.String()
 }
 
+// formatShift says whether the label shift between splits is significant, and where it is
+// largest.
 func formatShift(s *dataset.Shift) string {
-	verdict := "no more than chance"
+	verdict := fmt.Sprintf("not significant (p = %.2f)", s.PValue)
 	switch {
 	case s.PValue < 1e-6:
-		verdict = "not by chance (p < 0.000001)"
-	case s.PValue < 0.05:
-		verdict = fmt.Sprintf("more than chance (p = %.2g)", s.PValue)
-	default:
-		verdict += fmt.Sprintf(" (p = %.2f)", s.PValue)
+		verdict = "significant (p < 0.000001)"
+	case s.PValue < significant:
+		verdict = fmt.Sprintf("significant (p = %.2g)", s.PValue)
 	}
-	return fmt.Sprintf("classes differ between splits %s: chi-square %.1f, %s of freedom; the largest difference "+
-		"is %s, %.1f %% of train and %.1f %% of %s",
-		verdict, s.ChiSquare, count(s.Freedom, "degree"), escape(s.Largest), 100*s.Training, 100*s.Other, s.Split)
+	return fmt.Sprintf("%s: chi-square %.1f, %s of freedom; the largest difference is %s, with %.1f %% of train and "+
+		"%.1f %% of %s", verdict, s.ChiSquare, count(s.Freedom, "degree"), escape(s.Largest), 100*s.Training,
+		100*s.Other, s.Split)
 }
 
 func printGroups(w io.Writer, name string, groups []dataset.Group) {
@@ -286,7 +294,7 @@ func printGroups(w io.Writer, name string, groups []dataset.Group) {
 			conflicts++
 		}
 	}
-	fmt.Fprintf(w, "%s %s, %d across splits, %d with several classes\n", name, count(len(groups), "group"), leaks,
+	fmt.Fprintf(w, "%s %s, %d across splits, %d with different labels\n", name, count(len(groups), "group"), leaks,
 		conflicts)
 	shown := 0
 	for _, leaksFirst := range []bool{true, false} {
@@ -296,7 +304,7 @@ func printGroups(w io.Writer, name string, groups []dataset.Group) {
 			}
 			shown++
 			var names []string
-			for _, p := range g.Pictures[:min(len(g.Pictures), shownOfGroup)] {
+			for _, p := range g.Pictures[:min(len(g.Pictures), shownInGroup)] {
 				names = append(names, escape(p.Split+"/"+p.Class+"/"+filepath.Base(p.Path)))
 			}
 			if more := len(g.Pictures) - len(names); more > 0 {
@@ -306,7 +314,7 @@ func printGroups(w io.Writer, name string, groups []dataset.Group) {
 		}
 	}
 	if len(groups) > shown {
-		fmt.Fprintf(w, "  … and %d more; --json has all, --html shows them\n", len(groups)-shown)
+		fmt.Fprintf(w, "  … and %d more; --json lists all, --html shows them\n", len(groups)-shown)
 	}
 }
 
@@ -321,11 +329,13 @@ var healthPage = template.Must(template.New("health").Funcs(template.FuncMap{
 	"count":   count,
 }).Parse(checkHTML))
 
+// shownGroup is a group of duplicates on the page.
 type shownGroup struct {
 	Leak  bool
 	Shown []shownPlace
 }
 
+// shownPlace is a picture of a group, with its thumbnail.
 type shownPlace struct {
 	dataset.Place
 	Picture template.URL
@@ -340,7 +350,7 @@ type groupKind struct {
 
 func writeHealthPage(ctx context.Context, path, folder string, h *dataset.Health) error {
 	kinds := []groupKind{
-		showGroups(ctx, "The same bytes", h.Exact),
+		showGroups(ctx, "Same bytes", h.Exact),
 		showGroups(ctx, "Look alike", h.Near),
 	}
 	var body strings.Builder
@@ -373,7 +383,7 @@ func showGroups(ctx context.Context, title string, groups []dataset.Group) group
 				continue
 			}
 			s := shownGroup{Leak: g.Leak}
-			for _, p := range g.Pictures[:min(len(g.Pictures), shownOfGroup)] {
+			for _, p := range g.Pictures[:min(len(g.Pictures), shownInGroup)] {
 				place := shownPlace{Place: p}
 				if data, err := (dataset.Sample{Path: p.Path}).Read(limits); err == nil {
 					if rgb, err := picture.Decode(ctx, data, limits); err == nil {
@@ -388,19 +398,22 @@ func showGroups(ctx context.Context, title string, groups []dataset.Group) group
 	return k
 }
 
+// dataPull holds the flags of data pull.
+type dataPull struct{ out, url, file, digest string }
+
+const dataPullHelp = `Download a public data set from its repository, verify its digest, and unpack it into a
+folder of the same name. If anything fails, nothing is left behind.`
+
 func newDataPullCommand() *cobra.Command {
-	var out, url, file, digest string
+	var p dataPull
 	var list strings.Builder
 	for _, s := range dataset.Sources() {
-		fmt.Fprintf(&list, "  %s: %s; %s\n", s.Name, s.About, s.Licence)
+		fmt.Fprintf(&list, "\n  %s: %s; %s", s.Name, s.About, s.Licence)
 	}
 	command := &cobra.Command{
 		Use:   "pull NAME [flags]",
-		Short: "Get a public data set",
-		Long: `Get a public data set from its repository's archive, check its digest, and unpack it
-to a folder of its name. Nothing is left behind if something goes wrong.
-
-` + list.String(),
+		Short: "Download a public data set",
+		Long:  dataPullHelp + "\n" + list.String(),
 		Example: `  garb data pull clothing-small
   garb data pull clothing-small --out pictures --from master.zip`,
 		Args: func(_ *cobra.Command, args []string) error {
@@ -410,45 +423,41 @@ to a folder of its name. Nothing is left behind if something goes wrong.
 			_, err := dataset.LookupSource(args[0])
 			return err
 		},
-		RunE: func(c *cobra.Command, args []string) error {
-			s, err := dataset.LookupSource(args[0])
-			if err != nil {
-				return err
-			}
-			if url != "" {
-				s.URL = url
-			}
-			if digest != "" {
-				s.Digest = digest
-			}
-			if out == "" {
-				out = s.Name
-			}
-			if file != "" {
-				archive, err := safefile.Read(file, s.MaxBytes)
-				if err != nil {
-					return err
-				}
-				err = dataset.Unpack(c.Context(), archive, s, out)
-				if err != nil {
-					return err
-				}
-			} else {
-				p := newDownloadProgress(progressTo(c), s.Name)
-				err := dataset.Pull(c.Context(), download.DefaultClient(), s, out, p.report)
-				p.finish()
-				if err != nil {
-					return err
-				}
-			}
-			fmt.Fprintf(c.OutOrStdout(), "%s is in %s; try  garb data check %[2]s\n", s.Name, out)
-			return nil
-		},
+		RunE: func(c *cobra.Command, args []string) error { return p.run(c, args[0]) },
 	}
-	command.Flags().StringVar(&out, "out", "", "folder to make (default the data set's name)")
-	command.Flags().StringVar(&file, "from", "", "take the archive from `FILE` instead of the network")
-	command.Flags().StringVar(&url, "url", "", "take the archive from another `URL`, such as a mirror")
-	command.Flags().StringVar(&digest, "digest", "", "another digest to expect of the pictures: sha256:…")
+	command.Flags().StringVar(&p.out, "out", "", "folder to create (default the data set's name)")
+	command.Flags().StringVar(&p.file, "from", "", "read the archive from `FILE` instead of downloading it")
+	command.Flags().StringVar(&p.url, "url", "", "download the archive from `URL`, such as a mirror")
+	command.Flags().StringVar(&p.digest, "digest", "",
+		"expected `DIGEST` of the pictures, sha256:… (default the known one)")
 	command.MarkFlagsMutuallyExclusive("from", "url")
 	return command
+}
+
+func (p *dataPull) run(c *cobra.Command, name string) error {
+	s, err := dataset.LookupSource(name)
+	if err != nil {
+		return err
+	}
+	s.URL, s.Digest = cmp.Or(p.url, s.URL), cmp.Or(p.digest, s.Digest)
+	out := cmp.Or(p.out, s.Name)
+	if p.file != "" {
+		archive, err := safefile.Read(p.file, s.MaxBytes)
+		if err != nil {
+			return err
+		}
+		err = dataset.Unpack(c.Context(), archive, s, out)
+		if err != nil {
+			return err
+		}
+	} else {
+		progress := newDownloadProgress(openProgress(c), s.Name)
+		err := dataset.Pull(c.Context(), download.DefaultClient(), s, out, progress.report)
+		progress.finish()
+		if err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(c.OutOrStdout(), "%s is in %s; try  garb data check %[2]s\n", s.Name, out)
+	return nil
 }

@@ -15,9 +15,8 @@ import (
 	"garb/dataset"
 )
 
-// TestDataCheckCommand: the exit code is 0 for a data set that training takes as it is, and
-// 1 for one that it would refuse or skip pictures of; with --strict also where splits
-// share pictures.
+// TestDataCheckCommand: the exit code is 0 for a data set that training accepts as it is, and
+// 1 if training would refuse it or skip pictures, or with --strict if splits share pictures.
 func TestDataCheckCommand(t *testing.T) {
 	page := filepath.Join(t.TempDir(), "check.html")
 	check := func(data string, flags ...string) (int, string, string) {
@@ -50,19 +49,19 @@ func TestDataCheckCommand(t *testing.T) {
 		t.Errorf("clean: %d\n%s%s", code, out, errOut)
 	}
 	if text := string(readFile(t, page)); !strings.Contains(text, "<h1>Check of ") ||
-		strings.Contains(text, "Division") {
+		strings.Contains(text, "<h2>Split</h2>") {
 		t.Error("the page of a data set with splits")
 	}
-	if code, _, _ := check(data, "--strict"); code != exitDone {
+	if code, _, _ = check(data, "--strict"); code != exitDone {
 		t.Errorf("strict and clean: %d", code)
 	}
 	hat := readFile(t, filepath.Join(data, "train", "hat", "a.png"))
 	write(t, filepath.Join(data, "validation", "hat"), "leak.png", hat)
-	if code, out, _ := check(data); code != exitDone ||
+	if code, out, _ = check(data); code != exitDone ||
 		!strings.Contains(out, "same bytes  1 group, 1 across splits") {
 		t.Errorf("a leak: %d\n%s", code, out)
 	}
-	if code, _, _ := check(data, "--strict"); code != exitFailed {
+	if code, _, _ = check(data, "--strict"); code != exitFailed {
 		t.Errorf("a leak with --strict: %d", code)
 	}
 	write(t, filepath.Join(data, "train", "hat"), "broken.png", []byte("text"))
@@ -80,8 +79,8 @@ func TestDataCheckCommand(t *testing.T) {
 	}
 }
 
-// TestDataCheckTable: of a table, the page and the text say how it is divided, how far each
-// class is from its share, and which column looks like contributors.
+// TestDataCheckTable: for a table, the page and the text say how it is split, how far each
+// class is from its target share, and which column looks like contributors.
 func TestDataCheckTable(t *testing.T) {
 	root := t.TempDir()
 	var b strings.Builder
@@ -105,7 +104,7 @@ func TestDataCheckTable(t *testing.T) {
 		t.Errorf("%d %s", code, errOut)
 	}
 	text := string(readFile(t, page))
-	for _, want := range []string{"<h2>Division</h2>", "wanted 15.0 %", "--group-by user", "1 missing", "gone"} {
+	for _, want := range []string{"<h2>Split</h2>", "target 15.0 %", "--group-by user", "1 missing", "gone"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the page lacks %q", want)
 		}

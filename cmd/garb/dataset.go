@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/csv"
-	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -16,8 +15,8 @@ import (
 	"garb/weights"
 )
 
-// dataFlags are the flags of every command that reads labelled pictures: which of them
-// it reads, and under which labels.
+// dataFlags holds the flags of commands that read labelled pictures. They choose the pictures
+// and their labels.
 type dataFlags struct {
 	options *dataset.Options
 	strict  *bool
@@ -25,50 +24,54 @@ type dataFlags struct {
 
 func newDataFlags() dataFlags { return dataFlags{&dataset.Options{}, new(bool)} }
 
-// dataHelp says what a data set is, in the help of commands that read one.
-const dataHelp = `A data set is a folder with train, validation (or val, or valid) and test, in any
-letter case, each with a folder for each class; a folder with a folder for each
-class; a table (.csv, .tsv) or a folder with one; or a zip, tar or tar.gz archive of
-any of these. What has no splits is divided, the same way each time.`
+// dataHelp explains data sets, in the help of commands that read one.
+const dataHelp = `A data set is one of
+  - a folder with the folders train, validation (or val, or valid) and test in any letter
+    case, each with a folder for each class,
+  - a folder with a folder for each class,
+  - a table (.csv or .tsv), or a folder with one,
+  - a zip, tar or tar.gz archive of any of these.
+A data set without splits is split at random, the same way each time.`
 
 func (d *dataFlags) add(command *cobra.Command) {
 	o, flags := d.options, command.Flags()
 	flags.StringVar(&o.Labels, "labels", "",
 		"read the labels from the table `FILE` (default images.csv, labels.csv or the only one in the folder)")
 	flags.StringVar(&o.Images, "images", "",
-		"the table's names are relative to `DIR` (default the table's folder, or one in it)")
+		"folder `DIR` that the table's file names are relative to (default the table's folder, or one in it)")
 	flags.StringVar(&o.ImageColumn, "image-column", "",
-		"`COLUMN` of the table with the pictures' names (default image, filename, file, path, id, ...)")
+		"`COLUMN` of the table with the file names (default image, filename, file, path, id, ...)")
 	flags.StringVar(&o.LabelColumn, "label-column", "",
 		"`COLUMN` of the table with the labels (default label, class, category, target, ...)")
 	flags.Var(&mergeValue{names: &o.Merge}, "merge",
-		"rename labels `OLD=NEW,...`, and so merge them, such as polo=t-shirt,hoodie=longsleeve")
+		"rename or merge labels: `OLD=NEW,...`, such as polo=t-shirt,hoodie=longsleeve")
 	flags.StringSliceVar(&o.Exclude, "exclude", nil,
-		"leave out the pictures labelled `A,B,...`, such as \"Not sure,Skip\"")
-	flags.StringSliceVar(&o.Classes, "classes", nil, "keep only the pictures of the classes `A,B,...`")
+		"ignore pictures with the labels `A,B,...`, such as \"Not sure,Skip\"")
+	flags.StringSliceVar(&o.Classes, "classes", nil, "use only pictures of the classes `A,B,...`")
 	flags.BoolVar(d.strict, strictFlag, false, "fail if any picture has to be skipped")
 }
 
-// addGroups adds the flags that say which pictures belong together.
+// addGroups adds the flags that group pictures.
 func (d *dataFlags) addGroups(command *cobra.Command) {
 	flags := command.Flags()
 	flags.StringVar(&d.options.GroupBy, "group-by", "",
-		"keep pictures with the same value in the table's `COLUMN`, such as sender_id, in one split")
+		"keep pictures with the same value in `COLUMN` of the table, such as sender_id, in the same split")
 	flags.StringVar(&d.options.GroupPattern, "group-pattern", "",
-		"keep pictures in one split whose file names have the same first parenthesis of `REGEXP`, such as '^(\\w+)_'")
+		"keep pictures in the same split if the first group of `REGEXP` matches the same text in their file names, "+
+			"such as '^(\\w+)_'")
 }
 
-// mergeValue is the flag --merge: OLD=NEW, several separated by commas.
+// mergeValue is the value of --merge: OLD=NEW pairs, comma-separated.
 type mergeValue struct {
 	names   *map[string]string
 	changed bool
 }
 
-// Set implements pflag.Value. The first call replaces what was there, others add.
+// Set implements pflag.Value. The first call replaces the defaults, later calls add to it.
 func (m *mergeValue) Set(text string) error {
 	pairs, err := csv.NewReader(strings.NewReader(text)).Read()
 	if err != nil {
-		return fmt.Errorf("%q: it takes OLD=NEW, several separated by commas", text)
+		return fmt.Errorf("%q: it must be OLD=NEW, or several of them, comma-separated", text)
 	}
 	if !m.changed {
 		return m.Replace(pairs)
@@ -87,7 +90,7 @@ func (m *mergeValue) Append(pair string) error {
 	from, to = strings.TrimSpace(from), strings.TrimSpace(to)
 	switch before := (*m.names)[from]; {
 	case !ok || from == "" || to == "":
-		return fmt.Errorf("%q: it takes OLD=NEW, several separated by commas", pair)
+		return fmt.Errorf("%q: it must be OLD=NEW, or several of them, comma-separated", pair)
 	case before != "" && before != to:
 		return fmt.Errorf("%q is renamed to both %q and %q", from, before, to)
 	}
@@ -134,7 +137,7 @@ func (m *mergeValue) String() string {
 	return strings.TrimSpace(b.String())
 }
 
-// read reads a data set, and says how.
+// read reads a data set, and prints how it was read.
 func (d *dataFlags) read(c *cobra.Command, path string) (*dataset.Data, error) {
 	options, err := addCacheFolder(*d.options)
 	if err != nil {
@@ -142,13 +145,13 @@ func (d *dataFlags) read(c *cobra.Command, path string) (*dataset.Data, error) {
 	}
 	data, err := dataset.Read(c.Context(), path, options)
 	if err != nil {
-		return nil, withDataHint(err)
+		return nil, err
 	}
 	sayNotes(c, data)
 	return data, nil
 }
 
-// addCacheFolder gives options the folder to unpack archives to.
+// addCacheFolder sets the folder to unpack archives to.
 func addCacheFolder(o dataset.Options) (dataset.Options, error) {
 	home, err := weights.Home()
 	if err != nil {
@@ -158,19 +161,19 @@ func addCacheFolder(o dataset.Options) (dataset.Options, error) {
 	return o, nil
 }
 
-// sayNotes tells how a data set was read, and warns of what is odd about it.
+// sayNotes prints how a data set was read, and warnings about it.
 func sayNotes(c *cobra.Command, d *dataset.Data) {
 	for _, note := range d.Notes {
 		say(c, "%s", escape(note))
 	}
 	for _, p := range d.Problems {
 		if !p.Refused {
-			say(c, "warning: %s%s", escape(p.Message), hintForProblem(p))
+			say(c, "warning: %s%s", escape(p.Message), formatProblemHint(p))
 		}
 	}
 }
 
-// sayDivision tells how pictures were divided into splits.
+// sayDivision prints how pictures were split.
 func sayDivision(c *cobra.Command, s *dataset.Splits) {
 	d := s.Division
 	if d == nil {
@@ -182,11 +185,11 @@ func sayDivision(c *cobra.Command, s *dataset.Splits) {
 		shares = append(shares, fmt.Sprintf("%s %s", escape(class.Class), formatShare(class.Share, d.Wanted)))
 	}
 	if d.Groups > 0 {
-		say(c, "share of %s by class: %s", formatWanted(d.Wanted), strings.Join(shares, ", "))
+		say(c, "shares of %s by class: %s", formatTargets(d.Wanted), strings.Join(shares, ", "))
 	}
 }
 
-// formatDivision says in a line what was divided, by what, and how well.
+// formatDivision returns a line that says what was split, and how.
 func formatDivision(s *dataset.Splits) string {
 	d := s.Division
 	var parts []string
@@ -202,100 +205,52 @@ func formatDivision(s *dataset.Splits) string {
 	if d.Rule.Folds > 0 {
 		text += fmt.Sprintf(" (fold %d of %d)", d.Rule.Fold, d.Rule.Folds)
 	}
-	if nearness := formatFarthest(d); nearness != "" {
-		text += "; " + nearness
+	if farthest := formatFarthest(d); farthest != "" {
+		text += "; " + farthest
 	}
 	return text
 }
 
-// formatPool says which pictures were divided, and whether groups were kept together.
+// formatPool says which pictures were split, and whether groups were kept together.
 func formatPool(d *dataset.Division) string {
 	if d.Groups > 0 {
-		return fmt.Sprintf("%s divided, %s kept together", d.Pooled, count(d.Groups, "group"))
+		return fmt.Sprintf("%s split, %s kept together", d.Pooled, count(d.Groups, "group"))
 	}
-	return d.Pooled + " divided"
+	return d.Pooled + " split"
 }
 
-// formatFarthest says how near the classes came to their shares.
+// formatFarthest says which class is farthest from its target share.
 func formatFarthest(d *dataset.Division) string {
-	const shown = 0.0005 // a smaller difference is none in the figures that are printed
+	const shown = 0.0005 // smaller differences vanish when rounded
 	if len(d.Classes) == 0 {
 		return ""
 	}
-	class, split, got, wanted := d.Farthest()
-	if math.Abs(got-wanted) < shown {
-		return "each class has its share"
+	class, split, got, target := d.Farthest()
+	if math.Abs(got-target) < shown {
+		return "every class has its target share"
 	}
-	return fmt.Sprintf("farthest from its share: %s, %.1f %% instead of %.1f %% in %s",
-		escape(class.Class), 100*got, 100*wanted, split)
+	return fmt.Sprintf("farthest from its target share: %s, with %.1f %% instead of %.1f %% in %s",
+		escape(class.Class), 100*got, 100*target, split)
 }
 
-func formatWanted(wanted [2]float64) string {
-	text := fmt.Sprintf("validation (%.1f %%)", 100*wanted[0])
-	if wanted[1] > 0 {
-		text += fmt.Sprintf(" / test (%.1f %%)", 100*wanted[1])
+func formatTargets(targets [2]float64) string {
+	text := fmt.Sprintf("validation (%.1f %%)", 100*targets[0])
+	if targets[1] > 0 {
+		text += fmt.Sprintf(" / test (%.1f %%)", 100*targets[1])
 	}
 	return text
 }
 
-func formatShare(share, wanted [2]float64) string {
+func formatShare(share, targets [2]float64) string {
 	text := fmt.Sprintf("%.1f", 100*share[0])
-	if wanted[1] > 0 {
+	if targets[1] > 0 {
 		text += fmt.Sprintf("/%.1f", 100*share[1])
 	}
 	return text
 }
 
-// hintForProblem names the flag that helps with a problem, "" if none does.
-func hintForProblem(p dataset.Problem) string {
-	switch p.Kind {
-	case dataset.ProblemAlike:
-		return " (--merge OLD=NEW)"
-	case dataset.ProblemTable:
-		return " (--labels FILE names the table, --image-column, --label-column and --group-by its columns, " +
-			"--images the folder of pictures)"
-	case dataset.ProblemDivision:
-		return " (--exclude or --merge the class, or change --validation-share and --test-share)"
-	}
-	return ""
-}
-
-// withDataHint adds to the error of reading a data set the flag that helps.
-func withDataHint(err error) error {
-	var option *dataset.OptionsError
-	if errors.As(err, &option) {
-		return fmt.Errorf("%w (--%s)", err, strings.ReplaceAll(option.Option, "_", "-"))
-	}
-	hints := map[string]bool{}
-	for _, p := range listProblems(err) {
-		if hint := hintForProblem(p); hint != "" {
-			hints[hint] = true
-		}
-	}
-	if len(hints) == 0 {
-		return err
-	}
-	return fmt.Errorf("%w%s", err, strings.Join(slices.Sorted(maps.Keys(hints)), ""))
-}
-
-// listProblems lists the problems that an error joins.
-func listProblems(err error) []dataset.Problem {
-	var p dataset.Problem
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		var all []dataset.Problem
-		for _, e := range joined.Unwrap() {
-			all = append(all, listProblems(e)...)
-		}
-		return all
-	}
-	if errors.As(err, &p) {
-		return []dataset.Problem{p}
-	}
-	return nil
-}
-
-// close ends a command that used some of a data set's pictures: it says how many, how
-// many were skipped and why, and fails with --strict if any were.
+// close ends a command that has read a data set. It prints how many pictures were used and
+// skipped and why, and fails with --strict if any were skipped.
 func (d *dataFlags) close(c *cobra.Command, used int, tally *dataset.Tally) error {
 	say(c, "%s", tally.Summary(used))
 	if *d.strict {
@@ -304,10 +259,10 @@ func (d *dataFlags) close(c *cobra.Command, used int, tally *dataset.Tally) erro
 	return nil
 }
 
-// shownSkips is the number of skipped pictures that are named.
+// shownSkips is the maximum number of skipped pictures that are listed.
 const shownSkips = 20
 
-// printSkips names the first pictures that were skipped, with the reason.
+// printSkips lists the first pictures that were skipped, with the reasons.
 func printSkips(c *cobra.Command, tally *dataset.Tally) {
 	errOut, shown := c.ErrOrStderr(), 0
 	for _, s := range tally.Skips() {
@@ -320,9 +275,9 @@ func printSkips(c *cobra.Command, tally *dataset.Tally) {
 		}
 	}
 	if more := shown - shownSkips; more > 0 && !isSet(c, verboseFlag) {
-		fmt.Fprintf(errOut, "garb: skipped: %d more; --verbose names them\n", more)
+		fmt.Fprintf(errOut, "garb: skipped: %d more; --verbose lists them\n", more)
 	}
 }
 
-// formatSkip is a skip as a terminal may show it.
+// formatSkip formats a skip for a terminal.
 func formatSkip(s dataset.Skip) string { return escape(s.String()) }

@@ -11,7 +11,7 @@ import (
 	"garb/serve"
 )
 
-// findNumber is the number that the pattern's group finds in a file of deploy/.
+// findNumber returns the number that the group of a pattern matches in a file of deploy/.
 func findNumber(t *testing.T, file, pattern string) int {
 	t.Helper()
 	m := regexp.MustCompile(pattern).FindSubmatch(readFile(t, filepath.Join("../../deploy", file)))
@@ -25,7 +25,8 @@ func findNumber(t *testing.T, file, pattern string) int {
 	return n
 }
 
-// TestDeployWaitsLongEnough: what stops garb waits longer than garb gives its requests.
+// TestDeployWaitsLongEnough: whatever stops garb waits longer than garb waits for its
+// requests.
 func TestDeployWaitsLongEnough(t *testing.T) {
 	grace := int(serve.Default().Grace / time.Second)
 	if wait := findNumber(t, "garb.service", `(?m)^TimeoutStopSec=(\d+)$`); wait <= grace {
@@ -58,7 +59,7 @@ func TestDeployYAML(t *testing.T) {
 	}
 }
 
-// TestDeployImage: the image runs as nobody, and its check is a command that there is.
+// TestDeployImage: the image runs as nobody, and its health check is an existing command.
 func TestDeployImage(t *testing.T) {
 	text := string(readFile(t, "../../deploy/Dockerfile"))
 	for _, line := range []string{"FROM scratch", "USER 65532:65532", "CGO_ENABLED=0 go build",

@@ -8,19 +8,19 @@ import (
 	"garb/model"
 )
 
-// TestDivisionIsSaid: a division says how near the classes came to their shares, and
-// names none as farthest where each has its share.
+// TestDivisionIsSaid: data check prints the class that is farthest from its target share, and
+// none if every class has its share.
 func TestDivisionIsSaid(t *testing.T) {
 	for name, c := range map[string]struct {
 		share  [2]float64
 		groups int
 		want   []string
 	}{
-		"exact": {[2]float64{0.15, 0.15}, 0, []string{"all pictures divided; the share of each class should be: " +
-			"validation (15.0 %) / test (15.0 %)", "each class has its share"}},
-		"less than is printed": {[2]float64{0.1504, 0.15}, 0, []string{"each class has its share"}},
-		"groups": {[2]float64{0.15, 0.2}, 7, []string{"all pictures divided, 7 groups kept together;",
-			"farthest from its share: hat, 20.0 % instead of 15.0 % in test", "  hat  15.0/20.0 %"}},
+		"exact": {[2]float64{0.15, 0.15}, 0, []string{"all pictures split; the target share of each class is " +
+			"validation (15.0 %) / test (15.0 %)", "every class has its target share"}},
+		"less than is printed": {[2]float64{0.1504, 0.15}, 0, []string{"every class has its target share"}},
+		"groups": {[2]float64{0.15, 0.2}, 7, []string{"all pictures split, 7 groups kept together;",
+			"farthest from its target share: hat, with 20.0 % instead of 15.0 % in test", "  hat  15.0/20.0 %"}},
 	} {
 		d := &dataset.Division{Pooled: "all pictures", Groups: c.groups, Wanted: [2]float64{0.15, 0.15},
 			Classes: []dataset.ClassShare{{Class: "hat", Count: 20, Share: c.share}}}
@@ -34,7 +34,7 @@ func TestDivisionIsSaid(t *testing.T) {
 	}
 }
 
-// TestCheckSaysOne: where there is one of a thing, its noun is singular.
+// TestCheckSaysOne: a count of one has a singular noun.
 func TestCheckSaysOne(t *testing.T) {
 	var b strings.Builder
 	printHealth(&b, &dataset.Health{
@@ -46,7 +46,7 @@ func TestCheckSaysOne(t *testing.T) {
 	if text := b.String(); strings.Contains(text, "sizes") || strings.Contains(text, "shift") {
 		t.Errorf("it has sizes or a shift of no pictures:\n%s", text)
 	}
-	for _, want := range []string{"hat has 1 training picture;", "same bytes  1 group,", "look alike  0 groups,",
+	for _, want := range []string{"hat has only 1 training picture;", "same bytes  1 group,", "look alike  0 groups,",
 		"groups      1 group of"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("%q is not in\n%s", want, b.String())
@@ -54,7 +54,7 @@ func TestCheckSaysOne(t *testing.T) {
 	}
 }
 
-// TestCheckIsPrintable: names from a data set cannot send a terminal escapes.
+// TestCheckIsPrintable: names from a data set cannot send escape sequences to a terminal.
 func TestCheckIsPrintable(t *testing.T) {
 	const name = "a\x1b[31m"
 	place := dataset.Place{Path: name + ".jpg", Split: "train", Class: name}
@@ -74,10 +74,11 @@ func TestCheckIsPrintable(t *testing.T) {
 	}
 }
 
-// TestShowLabelChoices: models show says how the training chose its labels.
+// TestShowLabelChoices: models show prints how the training merged and chose labels.
 func TestShowLabelChoices(t *testing.T) {
 	for settings, want := range map[string]string{
-		`{"data_options":{"merge":{"polo":"t-shirt","a":"b"},"exclude":["Skip","Not sure"],"classes":["b"],"group_by":"sender"}}`: "merged a=b, polo=t-shirt; " +
+		`{"data_options":{"merge":{"polo":"t-shirt","a":"b"},"exclude":["Skip","Not sure"],` +
+			`"classes":["b"],"group_by":"sender"}}`: "merged a=b, polo=t-shirt; " +
 			"excluded Skip, Not sure; chosen b; grouped by sender",
 		`{"data_options":{"group_pattern":"^(.)"}}`: "grouped by ^(.)",
 		`{}`: "", ``: "", `[]`: "",

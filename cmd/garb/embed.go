@@ -26,72 +26,49 @@ import (
 	"garb/picture"
 )
 
-// backboneFlags choose a bare backbone and its preprocessing.
+// backboneFlags chooses a backbone and its preprocessing.
 type backboneFlags struct {
 	backbone, weights string
-	featuresAt        string // a layer of a network that is none of garb's
+	featuresAt        string // layer of a network that is not one of garb's
 	size              int
-	channels          int    // 0: those of the backbone
-	preprocess        string // of another program's file that does not say it
+	channels          int    // 0 for those of the backbone
+	preprocess        string // for a Keras or ONNX file
 	resize            string
-	spec              *picture.Spec // preprocessing in place of the backbone's own; nil: its own
+	spec              *picture.Spec // replaces the backbone's preprocessing unless nil
 }
 
 func (b *backboneFlags) add(c *cobra.Command, defaultBackbone string) {
-	c.Flags().StringVar(&b.backbone, "backbone", defaultBackbone,
-		"backbone: efficientnet-lite0 to -lite4, xception, mobilenet-v2, resnet18, resnet50, small-cnn, one of "+
-			"keras.applications (garb models list), or a model, run, Keras or ONNX file that has one")
-	c.Flags().StringVar(&b.weights, "weights", "",
-		"the backbone's weights: a safetensors file, or a .pth file of PyTorch (default its own)")
-	c.Flags().StringVar(&b.featuresAt, "features-at", "",
-		"`LAYER` whose output the features are, of a network that is none of garb's (default before its classifier)")
-	c.Flags().IntVar(&b.size, "size", 0, "side of the input, in pixels (default the backbone's)")
-	c.Flags().StringVar(&b.preprocess, "preprocess", "",
-		"how pictures are prepared for a Keras or ONNX file that does not say it: "+strings.Join(convert.Preprocessings(), ", "))
+	flags := c.Flags()
+	flags.StringVar(&b.backbone, "backbone", defaultBackbone,
+		"backbone: efficientnet-lite0 to -lite4, xception, mobilenet-v2, resnet18, resnet50, small-cnn, a network of "+
+			"keras.applications (see garb models list), or a model, a run, a Keras or an ONNX file")
+	flags.StringVar(&b.weights, "weights", "",
+		"weights of the backbone: a .safetensors file, or a .pth file from PyTorch (default the pretrained weights)")
+	flags.StringVar(&b.featuresAt, "features-at", "",
+		"`LAYER` whose output to use as features, if the network is not one of garb's (default the classifier's input)")
+	flags.StringVar(&b.preprocess, "preprocess", "",
+		"preprocessing for a Keras or ONNX file: "+strings.Join(convert.Preprocessings(), ", "))
+	b.addInput(c)
+}
+
+// addInput adds the flags of the input only.
+func (b *backboneFlags) addInput(c *cobra.Command) {
+	c.Flags().IntVar(&b.size, "size", 0, "input size, in pixels (default the backbone's)")
 	c.Flags().IntVar(&b.channels, "channels", 0,
-		"channels of the input: 3, or 1 for grey pictures (default the backbone's)")
+		"input channels: 3 for colour, 1 for greyscale (default the backbone's)")
 	c.Flags().StringVar(&b.resize, "resize", "",
 		"resize filter: nearest, bilinear or bicubic (default the backbone's)")
 }
 
-// resolve returns the backbone and its preprocessing with the flags applied.
+// resolve returns the backbone and its preprocessing, with the flags applied.
 func (b *backboneFlags) resolve() (backbone.Architecture, picture.Spec, error) {
-	a, err := backbone.Lookup(b.backbone)
-	reference := b.backbone
-	if reference == backbone.OwnName && b.weights != "" { // resolved before
-		reference = b.weights
-	}
-	switch {
-	case err == nil && b.featuresAt != "":
-		return a, picture.Spec{},
-			fmt.Errorf("--features-at is for networks that are none of garb's; %s has its features", a.Name)
-	case err == nil:
-	case exists(reference) || model.IsModel(reference) || isApplication(reference):
-		if isForeign(reference) {
-			if reference, err = convertOnce(context.Background(), reference,
-				convert.Options{Preprocess: b.preprocess, Side: b.size}); err != nil {
-				return a, picture.Spec{}, err
-			}
-			b.preprocess = "" // which is in the file now
-		}
-		base, err := model.FindBackbone(reference, b.featuresAt)
-		if err != nil {
-			return a, picture.Spec{}, err
-		}
-		if b.weights != "" && b.weights != base.Weights {
-			return a, picture.Spec{}, errors.New("--backbone names a file, which has the weights; omit --weights")
-		}
-		a, b.backbone, b.weights = base.Architecture, base.Name, base.Weights
-	default:
-		if name := findNearest(b.backbone, listBackbones()); name != "" {
-			return a, picture.Spec{},
-				fmt.Errorf("--backbone %q: there is no such backbone; did you mean %s?", b.backbone, name)
-		}
+	a, err := b.find()
+	if err != nil {
 		return a, picture.Spec{}, err
 	}
 	if b.preprocess != "" {
 		return a, picture.Spec{},
-			fmt.Errorf("--preprocess is for Keras and ONNX files; %s has its own way to prepare pictures", b.backbone)
+			fmt.Errorf("--preprocess is only for Keras and ONNX files; %s has its own preprocessing", b.backbone)
 	}
 	spec := a.Spec
 	if b.spec != nil {
@@ -105,14 +82,12 @@ func (b *backboneFlags) resolve() (backbone.Architecture, picture.Spec, error) {
 	}
 	switch b.channels {
 	case 0:
-	case 1:
-		spec.Grey = true
-	case 3:
-		spec.Grey = false
+	case 1, 3:
+		spec.Grey = b.channels == 1
 	default:
-		return a, spec, fmt.Errorf("--channels %d; there are 1, grey, and 3, red, green and blue", b.channels)
+		return a, spec, fmt.Errorf("--channels %d: it must be 1 (greyscale) or 3 (red, green, blue)", b.channels)
 	}
-	if err := a.CheckSize(spec.Height, spec.Width); err != nil && b.size != 0 {
+	if err = a.CheckSize(spec.Height, spec.Width); err != nil && b.size != 0 {
 		return a, spec, fmt.Errorf("--size %d: %w", b.size, err)
 	}
 	a, err = a.Adapt(spec)
@@ -122,46 +97,74 @@ func (b *backboneFlags) resolve() (backbone.Architecture, picture.Spec, error) {
 	return a, spec, errors.Join(err, spec.Validate())
 }
 
+// find returns the backbone. If --backbone names a file, a model or a run, find sets the name
+// and the weights of the backbone in it.
+func (b *backboneFlags) find() (backbone.Architecture, error) {
+	a, err := backbone.Lookup(b.backbone)
+	if err == nil {
+		if b.featuresAt != "" {
+			return a, fmt.Errorf("--features-at is only for networks that are not garb's own, unlike %s", a.Name)
+		}
+		return a, nil
+	}
+	reference := b.backbone
+	if reference == backbone.OwnName && b.weights != "" { // find was called before
+		reference = b.weights
+	}
+	if !exists(reference) && !model.IsModel(reference) && !isApplication(reference) {
+		if name := findNearest(b.backbone, listBackbones()); name != "" {
+			return a, fmt.Errorf("--backbone %q: unknown backbone; did you mean %s?", b.backbone, name)
+		}
+		return a, err
+	}
+	if isForeign(reference) {
+		reference, err = convertOnce(context.Background(), reference,
+			convert.Options{Preprocess: b.preprocess, Side: b.size})
+		if err != nil {
+			return a, err
+		}
+		b.preprocess = "" // the converted file stores it
+	}
+	base, err := model.FindBackbone(reference, b.featuresAt)
+	if err != nil {
+		return a, err
+	}
+	if b.weights != "" && b.weights != base.Weights {
+		return a, errors.New("--backbone names a file, which includes the weights; omit --weights")
+	}
+	b.backbone, b.weights = base.Name, base.Weights
+	return base.Architecture, nil
+}
+
+const embedHelp = `Compute the embedding of each picture: the feature vector that the backbone passes to the
+head. It has 1280 values for EfficientNet-Lite and 2048 for Xception.
+
+By default garb prints the first values of each vector. --json prints whole vectors, one
+JSON object per line. --out F.npy writes a float32 array for numpy.load with one row per
+picture, and F.csv with the picture of each row. Pictures that cannot be read are reported
+on standard error and have no row.`
+
+// embedFlags holds the flags of embed.
+type embedFlags struct {
+	model   string
+	network backboneFlags
+	asJSON  bool
+	out     string
+}
+
 func newEmbedCommand() *cobra.Command {
-	var (
-		reference string
-		network   backboneFlags
-		asJSON    bool
-		out       string
-	)
+	var f embedFlags
 	command := &cobra.Command{
 		Use:   "embed [flags] PICTURE|DIR ...",
-		Short: "Give the feature vectors of pictures",
-		Long: `Give the feature vector of each picture: what the network makes of it before its
-head decides. 1280 values for EfficientNet-Lite, 2048 for Xception.
-
-It prints the beginning of each vector; with --json all of it, one object a line;
-with --out F.npy it writes an array of float32, one row for each picture in order,
-for numpy.load, and F.csv, which says which row is which picture's. Pictures that cannot
-be read are named on standard error and have no row.`,
+		Short: "Compute embeddings (feature vectors) of pictures",
+		Long:  embedHelp,
 		Example: `  garb embed --json photo.jpg
   garb embed --out features.npy wardrobe/
   garb embed --backbone xception --weights xception.safetensors --size 150 --resize nearest photo.jpg`,
-		Args: func(c *cobra.Command, args []string) error {
-			switch {
-			case len(args) == 0:
-				return errors.New("embed needs a picture or a folder of pictures")
-			case c.Flags().Changed("model") && network.backbone != "":
-				return errors.New("--model and --backbone exclude each other: a model has its backbone")
-			case network.backbone == "" &&
-				(network.weights != "" || network.size != 0 || network.channels != 0 || network.resize != ""):
-				return errors.New("--weights, --size, --channels and --resize go with --backbone: a model brings its own")
-			case out != "" && asJSON:
-				return errors.New("--out and --json exclude each other")
-			case network.backbone != "":
-				_, _, err := network.resolve()
-				return err
-			}
-			return nil
-		},
+		Args: func(c *cobra.Command, args []string) error { return f.validate(c, args) },
 		RunE: func(c *cobra.Command, args []string) error {
-			if out != "" {
-				if err := checkNamesFile(namePicturesFile(out)); err != nil {
+			if f.out != "" {
+				if err := checkNamesFile(namePicturesFile(f.out)); err != nil {
 					return err
 				}
 			}
@@ -169,24 +172,42 @@ be read are named on standard error and have no row.`,
 			if err != nil {
 				return err
 			}
-			e, err := openExtractor(reference, network, model.Options{Threads: chooseThreads(all)})
+			e, err := openExtractor(f.model, f.network, model.Options{Threads: chooseThreads(all)})
 			if err != nil {
 				return err
 			}
-			if out != "" {
-				return embedToFile(c, e, all, tally, out)
+			if f.out != "" {
+				return embedToFile(c, e, all, tally, f.out)
 			}
-			return embed(c, e, all, tally, asJSON)
+			return embed(c, e, all, tally, f.asJSON)
 		},
 	}
-	command.Flags().StringVar(&reference, "model", model.Clothing,
-		"model: a file, a run's folder, clothing, garments or imagenet")
-	command.Flags().BoolVar(&asJSON, "json", false, "one JSON object a line, with the whole vector")
-	command.Flags().StringVar(&out, "out", "",
-		"write the vectors to this .npy file, and the pictures' names to a .csv file beside it")
+	addModelFlag(command.Flags(), &f.model)
+	command.Flags().BoolVar(&f.asJSON, "json", false, "print one JSON object per line, with the whole vector")
+	command.Flags().StringVar(&f.out, "out", "",
+		"write the vectors to this .npy file, and the names of the pictures to a .csv file beside it")
 	addStrictFlag(command)
-	network.add(command, "")
+	f.network.add(command, "")
 	return command
+}
+
+// validate reports arguments and flags that do not go together.
+func (f *embedFlags) validate(c *cobra.Command, args []string) error {
+	n := &f.network
+	switch {
+	case len(args) == 0:
+		return errors.New("embed needs a picture or a folder of pictures")
+	case c.Flags().Changed("model") && n.backbone != "":
+		return errors.New("--model and --backbone exclude each other: a model includes its backbone")
+	case n.backbone == "" && (n.weights != "" || n.size != 0 || n.channels != 0 || n.resize != ""):
+		return errors.New("--weights, --size, --channels and --resize require --backbone: a model has its own")
+	case f.out != "" && f.asJSON:
+		return errors.New("--out and --json exclude each other")
+	case n.backbone != "":
+		_, _, err := n.resolve()
+		return err
+	}
+	return nil
 }
 
 func openExtractor(reference string, network backboneFlags, o model.Options) (*model.Extractor, error) {
@@ -213,13 +234,13 @@ func openExtractor(reference string, network backboneFlags, o model.Options) (*m
 	return e, nil
 }
 
-// pictureEmbedding is a line of embed.
+// pictureEmbedding is a line of embed --json.
 type pictureEmbedding struct {
 	Picture   string    `json:"picture"`
 	Embedding []float32 `json:"embedding"`
 }
 
-// shownValues is how many values of a vector people are shown.
+// shownValues is the number of values of a vector that are printed.
 const shownValues = 6
 
 func embed(c *cobra.Command, e *model.Extractor, all []source, tally *dataset.Tally, asJSON bool) error {
@@ -257,8 +278,8 @@ func eachEmbedding(c *cobra.Command, e *model.Extractor, all []source, use func(
 		func(ctx context.Context, data []byte) ([]float32, error) { return e.Embed(ctx, data) }, use)
 }
 
-// embedToFile writes the vectors as an array, and the pictures' names in the same order.
-// Pictures that cannot be read are named and have no row.
+// embedToFile writes the vectors as an array, and the names of the pictures in the same
+// order. Pictures that cannot be read are reported and have no row.
 func embedToFile(c *cobra.Command, e *model.Extractor, all []source, tally *dataset.Tally, path string) error {
 	var rows [][]float32
 	var names []string
@@ -278,23 +299,24 @@ func embedToFile(c *cobra.Command, e *model.Extractor, all []source, tally *data
 	}
 	if len(rows) == 0 {
 		closeSources(c, all, failures, tally)
-		return fmt.Errorf("%s is not written: no picture could be read", path)
+		return fmt.Errorf("%s was not written: no picture could be read", path)
 	}
-	// The names first: an array without names is worse than names without an array.
-	if err := safefile.Write(namePicturesFile(path), func(w io.Writer) error { return writeNames(w, names) }); err != nil {
+	// The names come first: an array without names is worse than names without an array.
+	err = safefile.Write(namePicturesFile(path), func(w io.Writer) error { return writeNames(w, names) })
+	if err != nil {
 		return err
 	}
 	err = safefile.Write(path, func(w io.Writer) error { return writeNPY(w, rows, e.FeatureCount()) })
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(openTextOut(c), "wrote %s: %d × %d, and %s: the pictures' names\n", path, len(rows), e.FeatureCount(),
-		namePicturesFile(path))
+	fmt.Fprintf(openTextOut(c), "wrote %s: %d × %d, and %s: the names of the pictures\n", path, len(rows),
+		e.FeatureCount(), namePicturesFile(path))
 	return closeSources(c, all, failures, tally)
 }
 
-// namePicturesFile is the file with the names of an array's rows: beside it, with the ending
-// .csv in place of .npy, or after any other.
+// namePicturesFile returns the path of the file with the pictures of an array's rows: the
+// same path with the extension .csv instead of .npy, or after any other extension.
 func namePicturesFile(array string) string {
 	if extension := filepath.Ext(array); strings.EqualFold(extension, ".npy") {
 		array = strings.TrimSuffix(array, extension)
@@ -302,11 +324,11 @@ func namePicturesFile(array string) string {
 	return array + ".csv"
 }
 
-// namesHeader is the first line of a file of names.
+// namesHeader is the first line of that file.
 const namesHeader = "row,picture\n"
 
-// checkNamesFile returns an error if a file is there that embed did not write: somebody
-// who names the array like a table of labels is not to lose the table.
+// checkNamesFile returns an error if the file exists and embed did not write it, so that
+// nobody loses a table of labels with the same name as the array.
 func checkNamesFile(path string) error {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -318,13 +340,12 @@ func checkNamesFile(path string) error {
 	defer f.Close()
 	head := make([]byte, len(namesHeader))
 	if n, err := io.ReadFull(f, head); err != nil || string(head[:n]) != namesHeader {
-		return fmt.Errorf("--out: the names of the pictures would be written to %s, where another file is; name "+
-			"another --out", path)
+		return fmt.Errorf("--out: the names of the pictures would overwrite %s; choose another --out", path)
 	}
 	return nil
 }
 
-// writeNames writes a table of rows, counted from 0 as NumPy does, and names.
+// writeNames writes a table with the number of each row, from 0 as in NumPy, and its picture.
 func writeNames(w io.Writer, names []string) error {
 	if _, err := io.WriteString(w, namesHeader); err != nil {
 		return err
@@ -336,8 +357,8 @@ func writeNames(w io.Writer, names []string) error {
 	return csv.NewWriter(w).WriteAll(rows)
 }
 
-// writeNPY writes rows as NumPy's file format, version 1.0: a header of a multiple
-// of 64 bytes, then float32 little-endian.
+// writeNPY writes rows in NumPy's file format, version 1.0: a header whose size is a multiple
+// of 64 bytes, then little-endian float32 values.
 func writeNPY(w io.Writer, rows [][]float32, columns int) error {
 	const magic = "\x93NUMPY\x01\x00"
 	text := fmt.Sprintf("{'descr': '<f4', 'fortran_order': False, 'shape': (%d, %d), }", len(rows), columns)

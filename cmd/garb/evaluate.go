@@ -19,47 +19,35 @@ import (
 	"garb/picture"
 )
 
-func newEvaluateCommand() *cobra.Command {
-	var (
-		reference, page, table, tta string
-		pictures                    = newEvaluationData()
-		unknown                     unknownClasses
-		asJSON                      bool
-		size                        int
-		others                      []string
-		coverage                    float64
-	)
-	command := &cobra.Command{
-		Use:   "evaluate --data DATA [flags]",
-		Short: "Measure a model on labelled pictures",
-		Long: `Measure a model on labelled pictures: accuracy with its 95 % interval, log loss,
-calibration, precision and recall of each class, and the confusion matrix. --html writes
-a page with all of it and the pictures that the model got most wrong.
+const evaluateHelp = `Evaluate a model on labelled pictures: accuracy with its 95 % confidence interval, log loss,
+calibration, precision and recall of each class, and the confusion matrix. --html writes a
+report with all of these and the pictures that the model got most wrong.
 
 ` + dataHelp + `
 
-Without --split, a model is measured on all pictures of a folder of class folders, and
-on the test split of any other data set. Where training divided the data set, --split
-takes the same pictures, with labels merged and excluded as in training.
+Without --split, garb evaluates on all pictures if DATA is a folder of class folders, and
+on the test split otherwise. If training split the data set itself, --split selects the
+same pictures, with labels merged and excluded as in training.
 
-A class of the data set is the model's class of the same name, or else of the same name
-but for letter case and punctuation: T-Shirt is t-shirt. garb prints each such pair.
+A class of the data set is matched to the model's class of the same name, or else of the
+same name apart from letter case and punctuation: T-Shirt matches t-shirt. garb prints
+each such pair.
 
---other DIR has pictures of none of the classes, in folders, archives or tables, whatever
-their labels: how well the model tells them from the data set's (AUROC), how many it accepts
-at its threshold and where it accepts 95 % of the data set's, and the risk of a wrong answer
-against the share of pictures that are accepted. A model that does not judge whether a
-picture shows any of its classes is measured by its largest probability, and the report
-says so.
+--other DIR names folders, archives or tables of pictures that show none of the classes;
+their labels do not matter. garb then measures how well the model separates them from the
+data set (AUROC), how many it accepts at its own threshold and at the threshold that
+accepts 95 % of the data set, and the risk-coverage curve. A model without an acceptance is
+measured by its largest probability, and the report says so.
 
-Prediction sets are measured too, if the model has a rule for them: how often they hold the
-right class, and how large they are. --coverage 0.9 fits a rule for the model on the data
-set's validation pictures, and measures it on others. Pictures that a rule was fitted on
-are never among those that it is measured on.
+Prediction sets are evaluated too, if the model has them: how often they contain the
+correct class, and how large they are. --coverage 0.9 fits prediction sets on the
+validation split and evaluates them on the test split. garb never evaluates prediction
+sets on the pictures they were fitted on.
 
---tta flip shows the model each picture and its mirror image, and takes the mean of the
-two answers' probabilities. It takes twice the time.`,
-		Example: `  garb evaluate --data pictures/test
+--tta flip (test-time augmentation) averages the probabilities for each picture and its
+mirror image. It takes twice the time.`
+
+const evaluateExamples = `  garb evaluate --data pictures/test
   garb evaluate --model runs/mine --data pictures --split validation
   garb evaluate --model runs/mine --data pictures/test --html report.html
   garb evaluate --model runs/mine --data pictures/test --json | jq .wrong
@@ -67,102 +55,130 @@ two answers' probabilities. It takes twice the time.`,
   garb evaluate --data wardrobe --ignore-unknown-classes
   garb evaluate --data pictures/test --tta flip
   garb evaluate --data pictures --other street-scenes --other pets --html report.html
-  garb evaluate --data pictures --split test --coverage 0.9`,
-		Args: func(c *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return fmt.Errorf("evaluate takes its data set by --data, not %q", args[0])
-			}
-			if tta != "" && tta != evaluate.FlipTTA {
-				return fmt.Errorf("--tta %q: the only test-time augmentation is %s", tta, evaluate.FlipTTA)
-			}
-			if c.Flags().Changed("coverage") {
-				if err := conformal.CheckCoverage(coverage); err != nil {
-					return fmt.Errorf("--coverage: %w", err)
-				}
-			}
-			return pictures.validate("evaluate")
-		},
-		RunE: func(c *cobra.Command, _ []string) error {
-			classifier, err := model.Open(reference, model.Options{Threads: 1, Size: size})
-			if err == nil {
-				err = requireSingleLabel(classifier)
-			}
-			if err != nil {
-				return err
-			}
-			set, name, tally, err := pictures.open(c, classifier)
-			if err != nil {
-				return err
-			}
-			sets, mappings, err := unknown.mapClasses(c, set, classifier)
-			if err != nil {
-				return err
-			}
-			tallyIgnored(tally, set, mappings[0])
-			set = sets[0]
-			fit, err := openFitSet(&pictures, classifier, name, coverage)
-			if err != nil {
-				return err
-			}
-			other, err := openOtherPictures(c, others, pictures.whole)
-			if err != nil {
-				return err
-			}
-			model := addTTA(classifier, tta)
-			report, err := evaluateWithProgress(c, "pictures", model, set, classifier.Limits())
-			if err != nil {
-				return err
-			}
-			if err := other.measure(c, model, report, classifier.Limits()); err != nil {
-				return err
-			}
-			if report.Sets, err = measureSets(c, model, classifier, report, fit, unknown, coverage); err != nil {
-				return err
-			}
-			report.Mapping = mappings[0]
-			if asJSON {
-				err = json.NewEncoder(c.OutOrStdout()).Encode(report)
-			} else {
-				err = printReport(c.OutOrStdout(), report)
-			}
-			if err == nil && page != "" {
-				err = writePage(c, page, reference, name, classifier, report)
-			}
-			if err == nil && table != "" {
-				err = writeTable(c, table, classifier, report, set)
-			}
-			if err != nil {
-				return err
-			}
-			tallySkipped(tally, report.Skipped)
-			other.tallySkipped(tally, report)
-			printSkips(c, tally)
-			if report.Count == 0 {
-				return fmt.Errorf("%s: none of the pictures could be read, so nothing was measured", pictures.data)
-			}
-			return pictures.close(c, report.Count, tally)
-		},
+  garb evaluate --data pictures --split test --coverage 0.9`
+
+// evaluation holds the flags of evaluate.
+type evaluation struct {
+	model, page, table, tta string
+	pictures                evaluationData
+	unknown                 unknownClasses
+	asJSON                  bool
+	size                    int
+	others                  []string
+	coverage                float64
+}
+
+func newEvaluateCommand() *cobra.Command {
+	e := &evaluation{pictures: newEvaluationData()}
+	command := &cobra.Command{
+		Use:     "evaluate --data DATA [flags]",
+		Short:   "Evaluate a model on labelled pictures",
+		Long:    evaluateHelp,
+		Example: evaluateExamples,
+		Args:    func(c *cobra.Command, args []string) error { return e.validate(c, args) },
+		RunE:    func(c *cobra.Command, _ []string) error { return e.run(c) },
 	}
-	command.Flags().StringVar(&reference, "model", model.Clothing,
-		"model: a file, a run's folder, clothing, garments or imagenet")
-	pictures.addFlags(command)
-	command.Flags().IntVar(&size, "size", 0,
-		"side of the pictures that the model is shown, in pixels (default its own)")
-	command.Flags().BoolVar(&asJSON, "json", false, "one JSON object")
-	command.Flags().StringVar(&page, "html", "", "write a page with the results to this file")
-	command.Flags().StringVar(&table, "predictions", "",
-		"write each picture's answer to this CSV file, with a column for each class")
-	command.Flags().StringVar(&tta, "tta", "", "test-time augmentation: flip")
-	command.Flags().StringSliceVar(&others, "other", nil,
-		"pictures of none of the classes: `DIR,...` to measure how well the model tells them apart")
-	command.Flags().Float64Var(&coverage, "coverage", 0,
-		"fit prediction sets of this `PROBABILITY` on validation pictures, and measure them (default the model's "+
-			"own sets)")
-	unknown.addFlags(command)
+	flags := command.Flags()
+	addModelFlag(flags, &e.model)
+	e.pictures.addFlags(command)
+	flags.IntVar(&e.size, "size", 0, "input size, in pixels (default the model's)")
+	flags.BoolVar(&e.asJSON, "json", false, "print one JSON object")
+	flags.StringVar(&e.page, "html", "", "write a report to this file")
+	flags.StringVar(&e.table, "predictions", "",
+		"write the predictions to this CSV file, with a column for each class")
+	flags.StringVar(&e.tta, "tta", "", "test-time augmentation: flip")
+	flags.StringSliceVar(&e.others, "other", nil,
+		"folders of pictures that show none of the classes, to measure the acceptance: `DIR,...`")
+	flags.Float64Var(&e.coverage, "coverage", 0,
+		"fit prediction sets with this `PROBABILITY` on the validation split, and evaluate them (default the model's)")
+	e.unknown.addFlags(command)
 	return command
 }
 
-// evaluateWithProgress evaluates a model on a set while a counter shows how far it is.
+// validate reports arguments and flags that are wrong or missing.
+func (e *evaluation) validate(c *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("evaluate takes its data set as --data, not as the argument %q", args[0])
+	}
+	if e.tta != "" && e.tta != evaluate.FlipTTA {
+		return fmt.Errorf("--tta %q: it must be %s", e.tta, evaluate.FlipTTA)
+	}
+	if c.Flags().Changed("coverage") {
+		if err := conformal.CheckCoverage(e.coverage); err != nil {
+			return fmt.Errorf("--coverage: %w", err)
+		}
+	}
+	return e.pictures.validate("evaluate")
+}
+
+func (e *evaluation) run(c *cobra.Command) error {
+	classifier, err := model.Open(e.model, model.Options{Threads: 1, Size: e.size})
+	if err == nil {
+		err = requireSingleLabel(classifier)
+	}
+	if err != nil {
+		return err
+	}
+	set, name, tally, err := e.pictures.open(c, classifier)
+	if err != nil {
+		return err
+	}
+	sets, mappings, err := e.unknown.mapClasses(c, set, classifier)
+	if err != nil {
+		return err
+	}
+	tallyIgnored(tally, set, mappings[0])
+	fit, err := openFitSet(&e.pictures, classifier, name, e.coverage)
+	if err != nil {
+		return err
+	}
+	other, err := openOtherPictures(c, e.others, e.pictures.whole)
+	if err != nil {
+		return err
+	}
+	shown := addTTA(classifier, e.tta)
+	report, err := evaluateWithProgress(c, "pictures", shown, sets[0], classifier.Limits())
+	if err != nil {
+		return err
+	}
+	if err = other.measure(c, shown, report, classifier.Limits()); err != nil {
+		return err
+	}
+	if report.Sets, err = measureSets(c, shown, classifier, report, fit, e.unknown, e.coverage); err != nil {
+		return err
+	}
+	report.Mapping = mappings[0]
+	if err := e.write(c, classifier, report, sets[0], name); err != nil {
+		return err
+	}
+	tallySkipped(tally, report.Skipped)
+	other.tallySkipped(tally, report)
+	printSkips(c, tally)
+	if report.Count == 0 {
+		return fmt.Errorf("%s: no picture could be read, so nothing was measured", e.pictures.data)
+	}
+	return e.pictures.close(c, report.Count, tally)
+}
+
+// write prints the report, and writes the page and the table that flags name.
+func (e *evaluation) write(c *cobra.Command, classifier *model.Classifier, r *evaluate.Report, set *dataset.Set,
+	name string) error {
+	var err error
+	if e.asJSON {
+		err = json.NewEncoder(c.OutOrStdout()).Encode(r)
+	} else {
+		err = printReport(c.OutOrStdout(), r)
+	}
+	if err == nil && e.page != "" {
+		err = writePage(c, e.page, e.model, name, classifier, r)
+	}
+	if err == nil && e.table != "" {
+		err = writeTable(c, e.table, classifier, r, set)
+	}
+	return err
+}
+
+// evaluateWithProgress evaluates a model on a set, with a progress bar.
 func evaluateWithProgress(c *cobra.Command, what string, model evaluate.Classifier, set *dataset.Set,
 	l picture.Limits) (*evaluate.Report, error) {
 	bar := newCounter(c, what, len(set.Samples))
@@ -170,8 +186,7 @@ func evaluateWithProgress(c *cobra.Command, what string, model evaluate.Classifi
 	return evaluate.Run(c.Context(), model, set, l, bar.add)
 }
 
-// addTTA is a model as it is shown pictures: with test-time augmentation, or, without
-// its name, as they are.
+// addTTA adds test-time augmentation to a model, if tta names one.
 func addTTA(classifier *model.Classifier, tta string) evaluate.Classifier {
 	if tta == evaluate.FlipTTA {
 		return evaluate.NewFlipped(classifier)
@@ -179,21 +194,23 @@ func addTTA(classifier *model.Classifier, tta string) evaluate.Classifier {
 	return classifier
 }
 
-func writeTable(c *cobra.Command, path string, classifier *model.Classifier, r *evaluate.Report, set *dataset.Set) error {
+func writeTable(c *cobra.Command, path string, classifier *model.Classifier, r *evaluate.Report,
+	set *dataset.Set) error {
 	err := safefile.Write(path, func(w io.Writer) error { return writePredictions(w, classifier, r, set) })
 	if err != nil {
-		return fmt.Errorf("%s cannot be written: %w", path, err)
+		return fmt.Errorf("cannot write %s: %w", path, err)
 	}
 	say(c, "wrote %s", path)
 	return nil
 }
 
-func writePage(c *cobra.Command, path, reference, name string, classifier *model.Classifier, r *evaluate.Report) error {
+func writePage(c *cobra.Command, path, reference, name string, classifier *model.Classifier,
+	r *evaluate.Report) error {
 	d := evaluate.Document{
 		Title: classifier.Name() + " on " + name, Model: reference, About: classifier.Description(),
 		Parts: []evaluate.Part{{Name: name, Report: r}}, Folder: filepath.Dir(path),
 	}
-	if !slices.Contains(model.BuiltInNames(), reference) { // which are no runs, whatever lies about
+	if !slices.Contains(model.BuiltInNames(), reference) { // a folder of that name is not the model's run
 		var err error
 		if d.Curves, err = evaluate.ReadCurves(reference); err != nil {
 			return err
@@ -202,14 +219,15 @@ func writePage(c *cobra.Command, path, reference, name string, classifier *model
 	for _, s := range r.Skipped {
 		d.Skipped = append(d.Skipped, s.Message)
 	}
-	if err := safefile.Write(path, func(w io.Writer) error { return evaluate.WritePage(c.Context(), w, d) }); err != nil {
-		return fmt.Errorf("%s cannot be written: %w", path, err)
+	err := safefile.Write(path, func(w io.Writer) error { return evaluate.WritePage(c.Context(), w, d) })
+	if err != nil {
+		return fmt.Errorf("cannot write %s: %w", path, err)
 	}
 	say(c, "wrote %s", path)
 	return nil
 }
 
-// tallyIgnored adds the pictures of classes that are ignored, as a mapping says.
+// tallyIgnored adds to a tally the pictures of the classes that a mapping ignores.
 func tallyIgnored(tally *dataset.Tally, set *dataset.Set, m *evaluate.Mapping) {
 	if m == nil {
 		return
@@ -222,18 +240,18 @@ func tallyIgnored(tally *dataset.Tally, set *dataset.Set, m *evaluate.Mapping) {
 	}
 }
 
-// tallySkipped adds the pictures that could not be measured.
+// tallySkipped adds to a tally the pictures that could not be read.
 func tallySkipped(tally *dataset.Tally, skipped []evaluate.Skipped) {
 	for _, s := range skipped {
 		tally.Add(s.Reason, s.Picture, s.Message)
 	}
 }
 
-// printConfusion writes a row for each class that pictures are of, a column for
-// each that they were taken for.
+// printConfusion prints the confusion matrix: a row for each true class, and a column for
+// each predicted class.
 func printConfusion(b *strings.Builder, r *evaluate.Report, pad func(string) string) {
 	const columnWidth = 6
-	fmt.Fprintf(b, "\nwhat it is (rows) and what it was taken for (columns)\n%s", pad(""))
+	fmt.Fprintf(b, "\nconfusion matrix: true classes in rows, predicted classes in columns\n%s", pad(""))
 	for _, class := range r.Classes {
 		short := []rune(escape(class))
 		fmt.Fprintf(b, " %*s", columnWidth, string(short[:min(len(short), columnWidth)]))
@@ -257,10 +275,10 @@ func printConfusion(b *strings.Builder, r *evaluate.Report, pad func(string) str
 
 func printReport(w io.Writer, r *evaluate.Report) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "accuracy  %.1f %% of %s (95 %% interval %.1f to %.1f)", 100*r.Accuracy, count(r.Count, "picture"),
+	fmt.Fprintf(&b, "accuracy  %.1f %% on %s (95 %% interval %.1f to %.1f)", 100*r.Accuracy, count(r.Count, "picture"),
 		100*r.Interval[0], 100*r.Interval[1])
 	if r.TTA == evaluate.FlipTTA {
-		b.WriteString(", each with its mirror image")
+		b.WriteString(", averaged with mirror images")
 	}
 	b.WriteByte('\n')
 	for _, k := range slices.Sorted(maps.Keys(r.TopK)) {

@@ -11,7 +11,7 @@ import (
 	"garb/model"
 )
 
-// writeClassFolders makes folders of classes, each with pictures of its own.
+// writeClassFolders writes files to the folders of their classes.
 func writeClassFolders(t *testing.T, root string, files map[string][]byte) string {
 	t.Helper()
 	for name, data := range files {
@@ -36,7 +36,7 @@ func TestEvaluateWrongUse(t *testing.T) {
 	}
 }
 
-// The built-in classifier, which knows the t-shirt, on parts that differ.
+// TestEvaluateParts evaluates the built-in classifier on splits that differ.
 func TestEvaluateParts(t *testing.T) {
 	shirt := readFile(t, example)
 	root := writeClassFolders(t, t.TempDir(), map[string][]byte{
@@ -45,18 +45,18 @@ func TestEvaluateParts(t *testing.T) {
 	})
 	page := filepath.Join(t.TempDir(), "report.html")
 	for _, c := range []struct {
-		args      []string
-		out, told string
+		args         []string
+		out, message string
 	}{
-		{[]string{"--data", root}, "accuracy  0.0 % of 1 picture", "its test pictures, 1"},
-		{[]string{"--data", root, "--split", "test"}, "accuracy  0.0 % of 1 picture", "its test pictures, 1"},
-		{[]string{"--data", root, "--split", "validation", "--html", page}, "accuracy  100.0 % of 2 pictures",
-			"its validation pictures, 2"},
-		{[]string{"--data", filepath.Join(root, "validation")}, "accuracy  100.0 % of 2 pictures", ""},
+		{[]string{"--data", root}, "accuracy  0.0 % on 1 picture", "on the test split of "},
+		{[]string{"--data", root, "--split", "test"}, "accuracy  0.0 % on 1 picture", "on the test split of "},
+		{[]string{"--data", root, "--split", "validation", "--html", page}, "accuracy  100.0 % on 2 pictures",
+			"on the validation split of "},
+		{[]string{"--data", filepath.Join(root, "validation")}, "accuracy  100.0 % on 2 pictures", ""},
 	} {
 		code, out, errOut := runGarb(t, nil, append([]string{"evaluate"}, c.args...)...)
-		if code != exitDone || !strings.HasPrefix(out, c.out) || !strings.Contains(errOut, c.told) ||
-			(c.told == "") == strings.Contains(errOut, "its ") {
+		if code != exitDone || !strings.HasPrefix(out, c.out) || !strings.Contains(errOut, c.message) ||
+			(c.message == "") == strings.Contains(errOut, "split of ") {
 			t.Errorf("%v: %d\n%s%s", c.args, code, out, errOut)
 		}
 	}
@@ -81,21 +81,20 @@ func TestEvaluateParts(t *testing.T) {
 	}
 }
 
-// trainDividedModel trains on a folder without parts, which is divided by the seed.
+// trainDividedModel trains on a folder without splits, which the seed splits.
 func trainDividedModel(t *testing.T, data, seed string, flags ...string) string {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), "seed"+seed)
-	args := append([]string{"train", "--data", data, "--size", "32", "--epochs", "1", "--split-seed", seed, "--out",
-		out},
-		flags...)
+	args := append([]string{"train", "--data", data, "--size", "32", "--epochs", "1", "--split-seed", seed,
+		"--out", out}, flags...)
 	if code, printed, errOut := runGarb(t, nil, args...); code != exitDone {
 		t.Fatalf("%d\n%s%s", code, printed, errOut)
 	}
 	return out
 }
 
-// TestEvaluateDivides: of a folder without parts a model is measured on the pictures
-// that its own training set apart, whatever its seed was.
+// TestEvaluateDivides: for a folder without splits, a model is evaluated on the pictures that
+// its own training held out, whatever the seed.
 func TestEvaluateDivides(t *testing.T) {
 	t.Setenv("GARB_HOME", t.TempDir())
 	shirt, plain := readFile(t, example), readFile(t, "../../picture/testdata/plain.png")
@@ -108,10 +107,7 @@ func TestEvaluateDivides(t *testing.T) {
 	root := writeClassFolders(t, t.TempDir(), files)
 	digest := func(args ...string) string {
 		t.Helper()
-		code, printed, errOut := runGarb(t, nil, append([]string{"evaluate", "--json", "--data", root}, args...)...)
-		if code != exitDone {
-			t.Fatalf("%d\n%s%s", code, printed, errOut)
-		}
+		printed := mustRun(t, append([]string{"evaluate", "--json", "--data", root}, args...)...)
 		return printed[strings.Index(printed, "data_digest"):][:90]
 	}
 	one, two := trainDividedModel(t, root, "1"), trainDividedModel(t, root, "2", "--test-share", "0")
@@ -123,15 +119,15 @@ func TestEvaluateDivides(t *testing.T) {
 		args    []string
 		warning string // of training pictures among those that are measured on
 	}{
-		{[]string{"--model", one}, "--split test measures"},
-		{[]string{"--model", one, "--split", "all"}, "--split test measures"},
-		{[]string{"--model", two}, "--split validation measures"},
+		{[]string{"--model", one}, "--split test for"},
+		{[]string{"--model", one, "--split", "all"}, "--split test for"},
+		{[]string{"--model", two}, "--split validation for"},
 		{[]string{"--model", one, "--split", "test"}, ""},
 		{[]string{"--merge", "dot=hat"}, ""},
 	} {
 		code, _, errOut := runGarb(t, nil, append([]string{"evaluate", "--data", root}, c.args...)...)
-		if code != exitDone || !strings.Contains(errOut, c.warning) || strings.Contains(errOut,
-			"too good") != (c.warning != "") {
+		if code != exitDone || !strings.Contains(errOut, c.warning) ||
+			strings.Contains(errOut, "overestimated") != (c.warning != "") {
 			t.Errorf("%v: %d %s", c.args, code, errOut)
 		}
 	}
@@ -144,28 +140,28 @@ func TestEvaluateDivides(t *testing.T) {
 		}
 		seen[got] = true
 		// The page that training wrote is on the very same pictures.
-		if page := readFile(t, filepath.Join(args[1], "report.html")); !bytes.Contains(page,
-			[]byte(got[len(`data_digest":"`):][:71])) {
+		page := readFile(t, filepath.Join(args[1], "report.html"))
+		if !bytes.Contains(page, []byte(got[len(`data_digest":"`):][:71])) {
 			t.Errorf("%v: training had other pictures than %s", args, got)
 		}
 	}
-	if code, _, errOut := runGarb(t, nil, "evaluate", "--model", two, "--data", root, "--split",
-		"test"); code != exitFailed || !strings.Contains(errOut, "--test-share 0") {
+	code, _, errOut := runGarb(t, nil, "evaluate", "--model", two, "--data", root, "--split", "test")
+	if code != exitFailed || !strings.Contains(errOut, "--test-share 0") {
 		t.Errorf("without a test part: %d %s", code, errOut)
 	}
-	if code, _, errOut := runGarb(t, nil, "compare", one, two, "--data", root, "--split",
-		"validation"); code != exitFailed || !strings.Contains(errOut, "different divisions") {
+	code, _, errOut = runGarb(t, nil, "compare", one, two, "--data", root, "--split", "validation")
+	if code != exitFailed || !strings.Contains(errOut, "different splits") {
 		t.Errorf("two divisions: %d %s", code, errOut)
 	}
 	code, out, errOut := runGarb(t, nil, "compare", one, one, "--data", root, "--split", "validation")
-	if code != exitDone || !strings.Contains(out, "equally often right") ||
-		strings.Contains(out, "only one got right") {
+	if code != exitDone || !strings.Contains(out, "equally accurate") ||
+		strings.Contains(out, "only one model") {
 		t.Errorf("with itself: %d\n%s%s", code, out, errOut)
 	}
 }
 
-// The built-in classifier is right about the t-shirt, and a model of two classes that
-// was taught wrong is not.
+// TestCompare compares the built-in classifier, which recognizes the t-shirt, with a model
+// that was trained on wrong labels.
 func TestCompare(t *testing.T) {
 	t.Setenv("GARB_HOME", t.TempDir())
 	shirt, plain := readFile(t, example), readFile(t, "../../picture/testdata/plain.png")
@@ -186,45 +182,46 @@ func TestCompare(t *testing.T) {
 	}
 	root := writeClassFolders(t, t.TempDir(), files)
 	code, out, errOut = runGarb(t, nil, "compare", model.Clothing, wrong, "--data", root)
-	if code != exitDone || !strings.Contains(out, "accuracy 100.0 % of 25 pictures") || !strings.Contains(out,
-		"accuracy 0.0 % of 25 pictures") ||
-		!strings.Contains(out, "both right 0, only A 25, only B 0, neither 0") ||
+	if code != exitDone || !strings.Contains(out, "accuracy 100.0 % on 25 pictures") ||
+		!strings.Contains(out, "accuracy 0.0 % on 25 pictures") ||
+		!strings.Contains(out, "correct: both 0, only A 25, only B 0, neither 0") ||
 		!strings.Contains(out, "A is better") {
 		t.Errorf("%d\n%s%s", code, out, errOut)
 	}
-	if !strings.Contains(out, "20 of 25, --json has all") || strings.Count(out,
-		"t-shirt, which B took for dress") != shownDiffering {
+	if !strings.Contains(out, "20 of 25; --json lists all") ||
+		strings.Count(out, "t-shirt, which B classified as dress") != shownDiffering {
 		t.Errorf("the pictures:\n%s", out)
 	}
 	code, out, _ = runGarb(t, nil, "compare", wrong, model.Clothing, "--data", root, "--json")
 	o := decodeObject(t, out, "a", "b", "count", "both", "only_a", "only_b", "neither", "p_value", "differ")
 	// 2·(1/2)²⁵
 	if code != exitDone || o["only_b"] != 25.0 || len(o["differ"].([]any)) != copies ||
-		o["p_value"].(float64) > 6e-8 ||
-		o["p_value"].(float64) < 5.9e-8 {
+		o["p_value"].(float64) > 6e-8 || o["p_value"].(float64) < 5.9e-8 {
 		t.Errorf("%d\n%s", code, out)
 	}
 	// A class that only one of them knows is left out for both.
 	more := writeClassFolders(t, t.TempDir(), map[string][]byte{"T-Shirt/1": shirt, "hat/1": shirt, "hat/2": plain})
-	if code, _, errOut := runGarb(t, nil, "compare", model.Clothing, wrong, "--data", more); code != exitFailed ||
-		!strings.Contains(errOut,
-			`the model does not know 1 class of the data set: "hat"; it knows "dress", "t-shirt"`) {
+	code, _, errOut = runGarb(t, nil, "compare", model.Clothing, wrong, "--data", more)
+	if code != exitFailed || !strings.Contains(errOut,
+		`the model does not know 1 class of the data set: "hat"; it knows "dress", "t-shirt"`) {
 		t.Errorf("%d %s", code, errOut)
 	}
 	code, out, errOut = runGarb(t, nil, "compare", model.Clothing, wrong, "--data", more, "--ignore-unknown-classes")
-	if code != exitDone || !strings.Contains(out, "of 1 picture") || strings.Count(errOut, `"hat" (2)`) != 1 {
+	if code != exitDone || !strings.Contains(out, "on 1 picture") || strings.Count(errOut, `"hat" (2)`) != 1 {
 		t.Errorf("%d %s%s", code, out, errOut)
 	}
-	for _, args := range [][]string{{"compare", wrong, wrong, "--data", root}, {"compare", "--json", wrong, wrong,
-		"--data", root}, {"evaluate", "--data", root}, {"evaluate", "--json", "--data", root}} {
+	for _, args := range [][]string{
+		{"compare", wrong, wrong, "--data", root}, {"compare", "--json", wrong, wrong, "--data", root},
+		{"evaluate", "--data", root}, {"evaluate", "--json", "--data", root},
+	} {
 		var full bytes.Buffer
-		if code := run(t.Context(), args, strings.NewReader(""), fullDisk{}, &full); code != exitFailed ||
+		if code = run(t.Context(), args, strings.NewReader(""), fullDisk{}, &full); code != exitFailed ||
 			!strings.Contains(full.String(), "no space left") {
 			t.Errorf("%v to a full disk: %d %s", args, code, full.String())
 		}
 	}
-	if code, _, errOut := runGarb(t, nil, "compare", wrong, filepath.Join(root, "gone"), "--data",
-		root); code != exitFailed || !strings.Contains(errOut, "gone") || strings.Contains(errOut, "pictures:") {
+	code, _, errOut = runGarb(t, nil, "compare", wrong, filepath.Join(root, "gone"), "--data", root)
+	if code != exitFailed || !strings.Contains(errOut, "gone") || strings.Contains(errOut, "pictures:") {
 		t.Errorf("a model that is not there: %d %s", code, errOut)
 	}
 }

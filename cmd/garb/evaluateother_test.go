@@ -13,25 +13,16 @@ import (
 	"garb/evaluate"
 )
 
-// TestEvaluateOther measures the built-in classifier against other pictures, one of which
-// the data set has and one of which is broken.
+// TestEvaluateOther evaluates the built-in classifier against other pictures. One of them is
+// in the data set too, and one is broken.
 func TestEvaluateOther(t *testing.T) {
 	data, folder := t.TempDir(), t.TempDir()
-	write := func(path string, content []byte) {
-		t.Helper()
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, content, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for i := range 3 {
-		write(filepath.Join(data, []string{"hat", "shirt"}[i%2], string(rune('a'+i))+".png"), drawPNG(t, i))
-	}
-	write(filepath.Join(folder, "new.png"), drawPNG(t, 7))
-	write(filepath.Join(folder, "same.png"), drawPNG(t, 1))
-	write(filepath.Join(folder, "broken.png"), []byte("\x89PNG\r\n\x1a\n broken"))
+	writeClassFolders(t, data, map[string][]byte{
+		"hat/a.png": drawPNG(t, 0), "shirt/b.png": drawPNG(t, 1), "hat/c.png": drawPNG(t, 2),
+	})
+	write(t, folder, "new.png", drawPNG(t, 7))
+	write(t, folder, "same.png", drawPNG(t, 1))
+	write(t, folder, "broken.png", []byte("\x89PNG\r\n\x1a\n broken"))
 
 	page := filepath.Join(t.TempDir(), "page.html")
 	code, out, errOut := runGarb(t, nil, "evaluate", "--data", data, "--other", folder, "--json", "--html", page)
@@ -43,7 +34,7 @@ func TestEvaluateOther(t *testing.T) {
 		filepath.Base(o.Repeated[0].Picture) != "same.png" || filepath.Base(o.Repeated[0].Same) != "b.png" {
 		t.Errorf("%+v", o)
 	}
-	for _, want := range []string{"same.png is left out: the data set has it", "1 unreadable", "broken.png"} {
+	for _, want := range []string{"same.png is ignored: it is the same picture", "1 unreadable", "broken.png"} {
 		if !strings.Contains(errOut, want) {
 			t.Errorf("%q is not said: %s", want, errOut)
 		}
@@ -53,22 +44,22 @@ func TestEvaluateOther(t *testing.T) {
 		t.Errorf("%v: no curve on the page", err)
 	}
 	code, out, errOut = runGarb(t, nil, "evaluate", "--data", data, "--other", folder)
-	if code != 0 || !strings.Contains(out, "AUROC ") || !strings.Contains(out, "wrongly accepted") {
+	if code != 0 || !strings.Contains(out, "AUROC ") || !strings.Contains(out, "false accepts") {
 		t.Errorf("code %d: %s%s", code, out, errOut)
 	}
 	for name, test := range map[string]struct {
 		want string
 		args []string
 	}{
-		"none":        {"holds no pictures", []string{"--other", t.TempDir()}},
+		"none":        {"contains no pictures", []string{"--other", t.TempDir()}},
 		"missing":     {"no such folder", []string{"--other", filepath.Join(folder, "gone")}},
 		"itself":      {"pictures of the data set", []string{"--other", data}},
 		"a class":     {"pictures of the data set", []string{"--other", filepath.Join(data, "hat")}},
 		"above":       {"pictures of the data set", []string{"--other", filepath.Dir(data)}},
 		"all":         {"--split test", []string{"--coverage", "0.9"}},
-		"no coverage": {"the coverage is 1.5", []string{"--coverage", "1.5"}},
+		"no coverage": {"--coverage: the coverage is 1.5", []string{"--coverage", "1.5"}},
 	} {
-		code, _, errOut := runGarb(t, nil, append([]string{"evaluate", "--data", data}, test.args...)...)
+		code, _, errOut = runGarb(t, nil, append([]string{"evaluate", "--data", data}, test.args...)...)
 		if code == 0 || !strings.Contains(errOut, test.want) {
 			t.Errorf("%s: code %d: %s", name, code, errOut)
 		}
@@ -79,7 +70,7 @@ func TestEvaluateOther(t *testing.T) {
 	}
 }
 
-// drawPNG is a picture with colours of its own for each n.
+// drawPNG draws a picture with different colours for each n.
 func drawPNG(t *testing.T, n int) []byte {
 	t.Helper()
 	m := image.NewRGBA(image.Rect(0, 0, 24, 24))

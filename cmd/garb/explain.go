@@ -20,7 +20,7 @@ import (
 	"garb/picture"
 )
 
-// explainFlags say what to look at.
+// explainFlags holds the flags of explain.
 type explainFlags struct {
 	dataFlags
 	model, out, neighbours string
@@ -29,26 +29,29 @@ type explainFlags struct {
 	page, force            bool
 }
 
+const explainHelp = `Visualize what a model sees in a picture. The results are files in a folder:
+
+  cam-CLASS.png        class activation map: evidence for and against a class
+  gradcam-CLASS.png    Grad-CAM: evidence for a class, for any network
+  occlusion-CLASS.png  occlusion map: change in probability when a part is covered
+  features-LAYER.png   feature maps of a layer, channel by channel
+  filters.png          filters of the first layer
+  neighbours.png       the pictures of a folder with the most similar embeddings
+  explain.json         all results as numbers
+  index.html           a page with everything, with --html
+
+Without --class, the most probable classes are explained. Without --layer, some layers from
+the first to the last are shown. A layer without a name is selected by its position. If
+there is no layer of that name, the error lists all layers.
+
+Ctrl-C stops and keeps what has been drawn.`
+
 func newExplainCommand() *cobra.Command {
 	f := explainFlags{dataFlags: newDataFlags()}
 	command := &cobra.Command{
 		Use:   "explain --out DIR [flags] PICTURE",
-		Short: "Show what a network sees in a picture",
-		Long: `Show what a network sees in a picture, as pictures in a folder:
-
-  cam-CLASS.png        what speaks for a class, and what against it
-  gradcam-CLASS.png    what the class rests on, for any network
-  occlusion-CLASS.png  by how much less sure it is where the picture is covered
-  features-LAYER.png   what a layer makes of the picture, channel by channel
-  filters.png          what the first layer looks for
-  neighbours.png       the pictures of a folder that it sees most like this one
-  explain.json         all of it in figures; --html writes a page, index.html, too
-
-Without --class these are the most probable classes, without --layer some layers
-from the first to the last. A layer without a name of its own is called by its
-place; a name that there is not is answered with all there are.
-
-Ctrl-C keeps what is drawn by then.`,
+		Short: "Visualize what a model sees in a picture",
+		Long:  explainHelp,
 		Example: `  garb explain photo.jpg --out look --html
   garb explain photo.jpg --out look --class dress --class skirt --force
   garb explain photo.jpg --out look --model runs/mine --neighbours pictures --html
@@ -56,33 +59,33 @@ Ctrl-C keeps what is drawn by then.`,
 		Args: func(_ *cobra.Command, args []string) error {
 			switch {
 			case len(args) != 1:
-				return errors.New("explain needs one picture, a file or - for standard input")
+				return errors.New("explain needs one picture: a file, or - for standard input")
 			case f.out == "":
-				return errors.New("explain needs --out, the folder to write to")
+				return errors.New("explain needs --out: the folder to write to")
 			case f.top < 1:
-				return fmt.Errorf("--top %d: there is at least one class to look at", f.top)
+				return fmt.Errorf("--top %d: it must be at least 1", f.top)
 			}
 			return nil
 		},
 		RunE: func(c *cobra.Command, args []string) error { return runExplain(c, args[0], f) },
 	}
 	flags := command.Flags()
-	flags.StringVar(&f.model, "model", model.Clothing, "model: a file, a run's folder, clothing, garments or imagenet")
-	flags.StringVar(&f.out, "out", "", "folder to write to")
-	flags.StringArrayVar(&f.classes, "class", nil, "class to look at, again for more (default the most probable)")
-	flags.IntVar(&f.top, "top", 3, "how many of the most probable classes to look at")
+	addModelFlag(flags, &f.model)
+	flags.StringVar(&f.out, "out", "", "output folder")
+	flags.StringArrayVar(&f.classes, "class", nil, "class to explain; repeatable (default the most probable classes)")
+	flags.IntVar(&f.top, "top", 3, "number of most probable classes to explain")
 	flags.StringArrayVar(&f.layers, "layer", nil,
-		"layer whose feature maps to draw, by name or place, again for more (default some)")
+		"layer whose feature maps to draw, by name or position; repeatable (default some layers)")
 	flags.StringVar(&f.neighbours, "neighbours", "",
-		"data set, such as the training data, or any folder to find the nearest pictures in")
-	f.dataFlags.add(command)
+		"find the nearest pictures in this data set (such as the training data) or folder")
+	f.add(command)
 	flags.BoolVar(&f.page, "html", false, "write a page with everything, index.html")
 	flags.BoolVar(&f.force, "force", false,
-		"write into a folder that has files, replacing those of an earlier explain")
+		"write to a folder that is not empty, and replace the files of an earlier explain")
 	return command
 }
 
-// explanation is a picture being looked at.
+// explanation is the work of explain on one picture.
 type explanation struct {
 	*cobra.Command
 	explainFlags
@@ -92,9 +95,9 @@ type explanation struct {
 	input      []float32
 	classes    []int
 	maps       []int             // layers
-	all        []labelledPicture // to find neighbours in
-	tally      *dataset.Tally    // what gave none; nil without neighbours
-	compared   int               // pictures that could be
+	all        []labelledPicture // candidates for neighbours
+	tally      *dataset.Tally    // nil without --neighbours
+	compared   int               // number of candidates that could be read
 	folder     outFolder
 	found      explain.Findings
 }
@@ -112,32 +115,19 @@ func runExplain(c *cobra.Command, path string, f explainFlags) error {
 	return errors.Join(err, l.finish())
 }
 
-// prepare finds out all that can be wrong before anything is written.
+// prepare checks everything that can be wrong before anything is written.
 func (l *explanation) prepare(path string) error {
-	files := expand([]string{path})
-	if len(files) > 1 {
-		return fmt.Errorf("%s matches %s; explain takes one picture", path, count(len(files), "file"))
-	}
-	path = files[0].name
-	data, err := files[0].read(l.InOrStdin(), picture.DefaultLimits())
+	path, err := l.openPicture(path)
 	if err != nil {
-		return fmt.Errorf("%s: %s", path, explainError(err))
-	}
-	if l.classifier, err = model.Open(l.model, model.Options{}); err != nil {
 		return err
 	}
 	spec := l.classifier.Spec()
-	if l.picture, err = picture.Decode(l.Context(), data, l.classifier.Limits()); err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	l.input = make([]float32, spec.ValueCount())
-	spec.Tensor(l.picture, l.input)
 	row := make([]float32, l.classifier.OutputCount())
-	if err := l.classifier.Outputs(l.Context(), l.input, row); err != nil {
+	if err = l.classifier.Outputs(l.Context(), l.input, row); err != nil {
 		return err
 	}
 	answer, logits := l.classifier.Answer(row), row[:len(l.classifier.Classes())]
-	if err := l.chooseClasses(logits); err != nil {
+	if err = l.chooseClasses(logits); err != nil {
 		return err
 	}
 	network, err := l.classifier.Network()
@@ -147,11 +137,11 @@ func (l *explanation) prepare(path string) error {
 	if l.layers, err = explain.NewLayers(network); err != nil {
 		return err
 	}
-	if err := l.chooseLayers(); err != nil {
+	if err = l.chooseLayers(); err != nil {
 		return err
 	}
 	if l.neighbours != "" {
-		if l.all, l.tally, err = trainingPictures(l.Command, l.dataFlags, l.neighbours); err != nil {
+		if l.all, l.tally, err = listTrainingPictures(l.Command, l.dataFlags, l.neighbours); err != nil {
 			return err
 		}
 	}
@@ -168,11 +158,34 @@ func (l *explanation) prepare(path string) error {
 	return err
 }
 
-// maxListed is the number of classes that an error lists.
+// openPicture reads the picture and opens the model. It returns the path of the picture.
+func (l *explanation) openPicture(path string) (string, error) {
+	files := expand([]string{path})
+	if len(files) > 1 {
+		return "", fmt.Errorf("%s matches %s; explain takes one picture", path, count(len(files), "file"))
+	}
+	path = files[0].name
+	data, err := files[0].read(l.InOrStdin(), picture.DefaultLimits())
+	if err != nil {
+		return "", fmt.Errorf("%s: %s", path, explainError(err))
+	}
+	if l.classifier, err = model.Open(l.model, model.Options{}); err != nil {
+		return "", err
+	}
+	if l.picture, err = picture.Decode(l.Context(), data, l.classifier.Limits()); err != nil {
+		return "", fmt.Errorf("%s: %w", path, err)
+	}
+	spec := l.classifier.Spec()
+	l.input = make([]float32, spec.ValueCount())
+	spec.Tensor(l.picture, l.input)
+	return path, nil
+}
+
+// maxListed is the maximum number of classes that an error lists.
 const maxListed = 40
 
 func (l *explanation) chooseClasses(logits []float32) error {
-	ranking, names := model.Ranking(logits), l.classifier.Classes()
+	ranking, names := model.Rank(logits), l.classifier.Classes()
 	if len(l.explainFlags.classes) == 0 {
 		l.classes = ranking[:min(l.top, len(ranking))]
 		return nil
@@ -188,7 +201,7 @@ func (l *explanation) chooseClasses(logits []float32) error {
 			if len(ranking) > maxListed {
 				more = fmt.Sprintf(" (the most probable of %d)", len(ranking))
 			}
-			return fmt.Errorf("--class %q: the model has no such class; there are %s%s", name,
+			return fmt.Errorf("--class %q: the model has no such class; its classes are %s%s", name,
 				strings.Join(known, ", "), more)
 		}
 		if !slices.Contains(l.classes, ranking[at]) {
@@ -215,7 +228,7 @@ func (l *explanation) chooseLayers() error {
 	return nil
 }
 
-// draw draws everything, what is quick first.
+// draw draws everything, the quick parts first.
 func (l *explanation) draw(ctx context.Context) error {
 	for _, part := range []func(context.Context) error{l.drawCAM, l.drawLayers, l.drawFilters, l.drawOcclusion,
 		l.drawNeighbours} {
@@ -229,8 +242,8 @@ func (l *explanation) draw(ctx context.Context) error {
 	return nil
 }
 
-// drawCAM draws what speaks for a class and against it, and Grad-CAM, which shows the
-// former alone.
+// drawCAM draws the class activation map, with evidence for and against each class, and
+// Grad-CAM, which shows only the evidence for it.
 func (l *explanation) drawCAM(ctx context.Context) error {
 	for _, class := range l.classes {
 		m, err := l.classifier.ActivationMap(ctx, l.input, class)
@@ -241,12 +254,12 @@ func (l *explanation) drawCAM(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := l.drawMap(explain.KindCAM, class, m, explain.Overlay{Signed: true, Low: "against",
-			High: "for"}); err != nil {
+		cam := explain.Overlay{Signed: true, Low: "against", High: "for"}
+		if err := l.drawMap(explain.KindCAM, class, m, cam); err != nil {
 			return err
 		}
-		if err := l.drawMap(explain.KindGradCAM, class, explain.GradCAM(m), explain.Overlay{Low: "nothing",
-			High: "most"}); err != nil {
+		gradCAM := explain.Overlay{Low: "none", High: "most"}
+		if err := l.drawMap(explain.KindGradCAM, class, explain.GradCAM(m), gradCAM); err != nil {
 			return err
 		}
 	}
@@ -254,7 +267,7 @@ func (l *explanation) drawCAM(ctx context.Context) error {
 }
 
 func (l *explanation) drawOcclusion(ctx context.Context) error {
-	bar := newCounter(l.Command, "covered", explain.Occlusions)
+	bar := newCounter(l.Command, "occlusions", explain.Occlusions)
 	maps, err := explain.Occlusion(ctx, l.classifier, l.input, l.classes, bar.add)
 	bar.finish()
 	if err != nil {
@@ -262,8 +275,9 @@ func (l *explanation) drawOcclusion(ctx context.Context) error {
 	}
 	for i, class := range l.classes {
 		most := max(slices.Max(maps[i].Values), -slices.Min(maps[i].Values))
-		o := explain.Overlay{Signed: true, Low: fmt.Sprintf("+%.1f %%", 100*most),
-			High: fmt.Sprintf("-%.1f %%", 100*most)}
+		o := explain.Overlay{
+			Signed: true, Low: fmt.Sprintf("+%.1f %%", 100*most), High: fmt.Sprintf("-%.1f %%", 100*most),
+		}
 		if err := l.drawMap(explain.KindOcclusion, class, maps[i], o); err != nil {
 			return err
 		}
@@ -271,12 +285,12 @@ func (l *explanation) drawOcclusion(ctx context.Context) error {
 	return nil
 }
 
-// mapTitles say what each kind of map shows of a class.
+// mapTitles are the titles of the kinds of maps.
 var mapTitles = map[string]string{
-	explain.KindCAM: "activation", explain.KindGradCAM: "Grad-CAM", explain.KindOcclusion: "if covered",
+	explain.KindCAM: "activation", explain.KindGradCAM: "Grad-CAM", explain.KindOcclusion: "occlusion",
 }
 
-// drawMap lays a map over the picture.
+// drawMap draws a map as an overlay on the picture.
 func (l *explanation) drawMap(kind string, class int, m *model.ActivationMap, o explain.Overlay) error {
 	name := l.classifier.Classes()[class]
 	o.Map, o.Title = m, name+": "+mapTitles[kind]
@@ -314,7 +328,7 @@ func (l *explanation) drawLayers(ctx context.Context) error {
 func (l *explanation) drawFilters(context.Context) error {
 	m, layer, shape := l.layers.DrawFilters()
 	if m == nil {
-		l.found.LeftOut = append(l.found.LeftOut, "Filters: the network begins with no convolution that sees colours.")
+		l.found.LeftOut = append(l.found.LeftOut, "Filters: the first layer is not a convolution over colours.")
 		return nil
 	}
 	file, err := l.folder.draw("filters", "", m)
@@ -322,7 +336,7 @@ func (l *explanation) drawFilters(context.Context) error {
 	return err
 }
 
-// finish writes the findings, and says what there is.
+// finish writes the findings, and prints a summary.
 func (l *explanation) finish() error {
 	err := l.folder.write("explain.json", func(w io.Writer) error {
 		e := json.NewEncoder(w)
@@ -335,10 +349,8 @@ func (l *explanation) finish() error {
 	open := "explain.json"
 	if l.page {
 		open = "index.html"
-		if err := l.folder.write(open, func(w io.Writer) error {
-			return explain.WritePage(w, l.out,
-				&l.found)
-		}); err != nil {
+		err := l.folder.write(open, func(w io.Writer) error { return explain.WritePage(w, l.out, &l.found) })
+		if err != nil {
 			return err
 		}
 	}
@@ -357,10 +369,10 @@ func (l *explanation) finish() error {
 		return nil
 	}
 	printSkips(l.Command, l.tally)
-	return l.dataFlags.close(l.Command, l.compared, l.tally)
+	return l.close(l.Command, l.compared, l.tally)
 }
 
-// encodePNG writes a picture.
+// encodePNG returns a function that writes a picture as PNG.
 func encodePNG(m image.Image) func(io.Writer) error {
 	return func(w io.Writer) error { return png.Encode(w, m) }
 }

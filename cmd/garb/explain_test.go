@@ -61,13 +61,14 @@ func TestExplain(t *testing.T) {
 		}
 		file.Close()
 	}
-	if page := string(readFile(t, filepath.Join(folder, "index.html"))); strings.Count(page, `src="data:image/png;base64,`) != len(names) {
+	page := string(readFile(t, filepath.Join(folder, "index.html")))
+	if strings.Count(page, `src="data:image/png;base64,`) != len(names) {
 		t.Error("the page lacks pictures")
 	}
 }
 
-// TestExplainAgain: a folder with files is not written to unless it is asked for, and
-// what an earlier run drew goes, and nothing else.
+// TestExplainAgain: explain writes to a folder with files only with --force, and then replaces
+// only the files of an earlier explain.
 func TestExplainAgain(t *testing.T) {
 	folder := t.TempDir()
 	for _, name := range []string{"notes.txt", "cam-old.png", "camera.png"} {
@@ -127,12 +128,12 @@ func TestExplainRefuses(t *testing.T) {
 	}
 }
 
-// stopper is an output that ends the work when it is written to.
+// stopper is an output that cancels the work when it is written to.
 type stopper struct{ stop func() }
 
 func (s stopper) Write(p []byte) (int, error) { s.stop(); return len(p), nil }
 
-// TestExplainStopped: what was drawn before an interrupt stays, and is described.
+// TestExplainStopped: what was drawn before an interrupt is kept and described.
 func TestExplainStopped(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "look")
 	ctx, cancel := context.WithCancel(context.Background())
@@ -143,8 +144,9 @@ func TestExplainStopped(t *testing.T) {
 	if code != exitStopped || !f.Stopped || len(f.Maps) != 2 || len(f.Layers) == 0 {
 		t.Errorf("%d: %+v", code, f)
 	}
-	if page := string(readFile(t, filepath.Join(folder, "index.html"))); !strings.Contains(page, "garb was stopped") {
-		t.Error("the page does not say that it is incomplete")
+	page := string(readFile(t, filepath.Join(folder, "index.html")))
+	if !strings.Contains(page, "garb was stopped") {
+		t.Error("the page does not say that it is not all")
 	}
 }
 
@@ -153,7 +155,8 @@ func TestFileNames(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tile := explain.DrawGrid("", []explain.Tile{{Picture: explain.DrawGrid("x", []explain.Tile{{Picture: makeEmptyPicture()}}, 1)}}, 1)
+	inner := explain.DrawGrid("x", []explain.Tile{{Picture: makeEmptyPicture()}}, 1)
+	tile := explain.DrawGrid("", []explain.Tile{{Picture: inner}}, 1)
 	for label, want := range map[string]string{
 		"": "cam.png", "Größe 9": "cam-Größe-9.png", "../../etc/x": "cam-..-..-etc-x.png",
 	} {

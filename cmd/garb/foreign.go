@@ -15,23 +15,24 @@ import (
 	"garb/weights"
 )
 
-// foreignExtensions end the names of whole models that other programs wrote.
+// foreignExtensions are the file name extensions of other programs' models.
 var foreignExtensions = []string{".keras", ".h5", ".onnx"}
 
-// isForeign reports whether a file is another program's model, by its name.
+// isForeign reports whether a file name is that of another program's model.
 func isForeign(path string) bool {
 	return slices.Contains(foreignExtensions, strings.ToLower(filepath.Ext(path))) &&
 		!strings.HasSuffix(strings.ToLower(path), ".weights.h5")
 }
 
-// isApplication reports whether weights of keras.applications have the name.
+// isApplication reports whether a name is that of a network of keras.applications.
 func isApplication(name string) bool {
 	s, ok := weights.Lookup(name)
 	return ok && s.Application != nil
 }
 
-// convertOnce converts another program's model to a backbone, once: the file is kept in garb's
-// folder under the digest of the model, so that a run finds it again.
+// convertOnce converts another program's model to a backbone and returns the path of the
+// result. The result stays in garb's cache folder, named after the digest of the model, so
+// that later calls and runs find it.
 func convertOnce(ctx context.Context, path string, o convert.Options) (string, error) {
 	home, err := weights.Home()
 	if err != nil {
@@ -63,7 +64,7 @@ func convertOnce(ctx context.Context, path string, o convert.Options) (string, e
 	return to, in.Model.Save(to, tensor.Float32)
 }
 
-// hashFile is the SHA-256 of a file, in hexadecimal.
+// hashFile returns the SHA-256 of a file, in hexadecimal.
 func hashFile(path string) (string, error) {
 	f, err := os.Open(path)
 	if err != nil {

@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// TestForeignBackbone: another program's file is a backbone as it is, and is converted once.
+// TestForeignBackbone: another program's file can be used as a backbone directly, and is
+// converted once.
 func TestForeignBackbone(t *testing.T) {
 	folder := t.TempDir()
 	t.Setenv("GARB_HOME", filepath.Join(folder, "home"))
@@ -55,7 +56,7 @@ func TestForeignBackbone(t *testing.T) {
 		t.Errorf("with samples as they are %q, %v", other, files())
 	}
 	code, _, errOut := runGarb(t, nil, "embed", "--backbone", "efficientnet-lite0", "--preprocess", "none", yellow)
-	if code == exitDone || !strings.Contains(errOut, "--preprocess is for Keras and ONNX files") {
+	if code == exitDone || !strings.Contains(errOut, "--preprocess is only for Keras and ONNX files") {
 		t.Errorf("%d, %s", code, errOut)
 	}
 }

@@ -18,48 +18,32 @@ import (
 	"garb/serve"
 )
 
+const healthHelp = `Check whether a garb service is ready. The exit code is 0 if it is, and 1 if not. Use it as
+the health check of a container that holds nothing but garb. As for garb serve, the
+environment variable GARB_ADDR sets the address.`
+
+// healthCheck holds the flags of health.
+type healthCheck struct {
+	addr, url string
+	insecure  bool
+	timeout   time.Duration
+	base      *url.URL // of the service
+}
+
 func newHealthCommand() *cobra.Command {
-	addr, timeout := serve.Default().Addr, 2*time.Second
-	var address string
-	var insecure bool
-	var base *url.URL
+	h := &healthCheck{addr: serve.Default().Addr, timeout: 2 * time.Second}
 	command := &cobra.Command{
 		Use:   "health [flags]",
 		Short: "Check whether a garb service is ready",
-		Long: `Check whether a garb service is ready: the exit code is 0 if it is, 1 if not. Use it
-as the health check of a container that holds nothing but garb. GARB_ADDR is its
-address, as for serve.`,
+		Long:  healthHelp,
 		Example: `  garb health
   garb health --url https://localhost:8443 --insecure`,
-		Args: func(c *cobra.Command, args []string) error {
-			if err := refuseArguments(c, args); err != nil {
-				return err
-			}
-			// No other variable: GARB_TIMEOUT, for one, is how long requests may take.
-			err := readEnvironment(c.Flags(), func(name string) (string, bool) {
-				value, ok := os.LookupEnv(name)
-				return value, ok && name == "GARB_ADDR"
-			})
-			if err != nil {
-				return err
-			}
-			if address == "" {
-				address, err = makeURL(addr)
-			}
-			if err != nil {
-				return err
-			}
-			base, err = url.Parse(address)
-			if err != nil || base.Scheme != "http" && base.Scheme != "https" || base.Host == "" {
-				return fmt.Errorf("--url %q is not an http or https address", address)
-			}
-			return nil
-		},
+		Args: func(c *cobra.Command, args []string) error { return h.validate(c, args) },
 		RunE: func(c *cobra.Command, _ []string) error {
-			// No proxy, whatever the environment says: one would answer for the service.
-			client := &http.Client{Timeout: timeout,
-				Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: insecure}}}
-			text, err := checkReady(c.Context(), client, base)
+			// No proxy, even if the environment names one: it would answer for the service.
+			client := &http.Client{Timeout: h.timeout,
+				Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: h.insecure}}}
+			text, err := checkReady(c.Context(), client, h.base)
 			if err != nil {
 				return err
 			}
@@ -68,20 +52,46 @@ address, as for serve.`,
 		},
 	}
 	flags := command.Flags()
-	flags.StringVar(&addr, "addr", addr, "host and port that the service listens on, as --addr of serve")
-	flags.StringVar(&address, "url", "", "URL of the service, instead of --addr, such as https://garb.example.org")
-	flags.BoolVar(&insecure, "insecure", false,
-		"accept any certificate; that of the service is seldom valid for localhost")
-	flags.DurationVar(&timeout, "timeout", timeout, "how long to wait")
+	flags.StringVar(&h.addr, "addr", h.addr, "host and port of the service, as in garb serve --addr")
+	flags.StringVar(&h.url, "url", "", "URL of the service, instead of --addr, such as https://garb.example.org")
+	flags.BoolVar(&h.insecure, "insecure", false,
+		"accept any certificate; the service's certificate is rarely valid for localhost")
+	flags.DurationVar(&h.timeout, "timeout", h.timeout, "maximum time to wait")
 	return command
 }
 
-// makeURL is where to ask a service that listens on addr: one that listens everywhere is
-// asked on this machine.
+// validate reads GARB_ADDR and finds the URL of the service.
+func (h *healthCheck) validate(c *cobra.Command, args []string) error {
+	if err := refuseArguments(c, args); err != nil {
+		return err
+	}
+	// No other variable applies: GARB_TIMEOUT, for one, is the timeout of requests.
+	err := readEnvironment(c.Flags(), func(name string) (string, bool) {
+		value, ok := os.LookupEnv(name)
+		return value, ok && name == "GARB_ADDR"
+	})
+	if err != nil {
+		return err
+	}
+	address := h.url
+	if address == "" {
+		if address, err = makeURL(h.addr); err != nil {
+			return err
+		}
+	}
+	h.base, err = url.Parse(address)
+	if err != nil || h.base.Scheme != "http" && h.base.Scheme != "https" || h.base.Host == "" {
+		return fmt.Errorf("--url %q: it must be an http or https URL", address)
+	}
+	return nil
+}
+
+// makeURL returns the URL of a service that listens on addr. If it listens on all addresses,
+// the host is localhost.
 func makeURL(addr string) (string, error) {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
-		return "", fmt.Errorf("--addr %q: it is HOST:PORT, such as localhost:8080", addr)
+		return "", fmt.Errorf("--addr %q: it must be HOST:PORT, such as localhost:8080", addr)
 	}
 	if ip := net.ParseIP(host); host == "" || ip.IsUnspecified() {
 		host = "localhost"
@@ -89,7 +99,8 @@ func makeURL(addr string) (string, error) {
 	return "http://" + net.JoinHostPort(host, port), nil
 }
 
-// checkReady asks the service at an address, and returns what it says when it is ready.
+// checkReady sends a readiness request to a service, and returns a line about it if it is
+// ready.
 func checkReady(ctx context.Context, client *http.Client, base *url.URL) (string, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, base.JoinPath("readyz").String(), nil)
 	if err != nil {
@@ -98,25 +109,25 @@ func checkReady(ctx context.Context, client *http.Client, base *url.URL) (string
 	a, err := client.Do(r)
 	if err != nil {
 		var inner *url.Error
-		if errors.As(err, &inner) { // which repeats the address
+		if errors.As(err, &inner) { // it repeats the address
 			err = inner.Err
 		}
 		return "", fmt.Errorf("%s does not answer: %w", base.Host, err)
 	}
 	defer a.Body.Close()
-	var said struct {
+	var body struct {
 		Status string         `json:"status"`
 		Models map[string]int `json:"models"`
 		Detail string         `json:"detail"`
 	}
-	err = json.NewDecoder(io.LimitReader(a.Body, 1<<20)).Decode(&said)
+	err = json.NewDecoder(io.LimitReader(a.Body, 1<<20)).Decode(&body)
 	switch {
-	case a.StatusCode != http.StatusOK && said.Detail != "":
-		return "", fmt.Errorf("%s is not ready: %s", base.Host, said.Detail)
+	case a.StatusCode != http.StatusOK && body.Detail != "":
+		return "", fmt.Errorf("%s is not ready: %s", base.Host, body.Detail)
 	case a.StatusCode != http.StatusOK:
-		return "", fmt.Errorf("%s is not ready: it answers %s", base.Host, a.Status)
-	case err != nil || said.Status != "ready":
-		return "", fmt.Errorf("%s answers, but not as garb does", base.Host)
+		return "", fmt.Errorf("%s is not ready: it answered %s", base.Host, a.Status)
+	case err != nil || body.Status != "ready":
+		return "", fmt.Errorf("%s answers, but not like a garb service", base.Host)
 	}
-	return fmt.Sprintf("%s is ready, models: %d", base.Host, len(said.Models)), nil
+	return fmt.Sprintf("%s is ready, models: %d", base.Host, len(body.Models)), nil
 }

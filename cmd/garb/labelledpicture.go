@@ -10,16 +10,16 @@ import (
 	"garb/dataset"
 )
 
-// labelledPicture is a picture with what its place says of it.
+// labelledPicture is a picture with its class and split.
 type labelledPicture struct {
 	source
 	class string // "" if it has none
-	part  string // of a data set: train, validation, test; otherwise ""
+	part  string // train, validation or test; "" if it is not in a split
 }
 
-// labelledPictures lists the pictures of a data set, or of any tree of folders, and
-// returns the tally of what gave none. Finding no picture is an error.
-func labelledPictures(c *cobra.Command, d dataFlags, root string) ([]labelledPicture, *dataset.Tally, error) {
+// listLabelledPictures lists the pictures of a data set, or of any tree of folders, and returns
+// the tally of skipped files. It fails if there are no pictures.
+func listLabelledPictures(c *cobra.Command, d dataFlags, root string) ([]labelledPicture, *dataset.Tally, error) {
 	data, err := d.read(c, root)
 	if err != nil {
 		return nil, nil, err
@@ -30,20 +30,20 @@ func labelledPictures(c *cobra.Command, d dataFlags, root string) ([]labelledPic
 			all = append(all, labelledPicture{source{name: s.Path}, data.Classes[s.Label], part.Name})
 		}
 	}
-	switch err := data.Err(); {
+	switch err = data.Err(); {
 	case err == nil:
 		return all, &data.Tally, nil
 	case data.Layout != dataset.LayoutClasses || len(data.Labels) > 0:
-		return nil, nil, withDataHint(err)
+		return nil, nil, err
 	}
-	// Pictures without labels can be looked at as well.
+	// Pictures without labels will do too.
 	tally := &dataset.Tally{}
 	paths, err := dataset.Pictures(c.Context(), data.Folder, tally)
 	switch {
 	case err != nil:
 		return nil, nil, err
 	case len(paths) == 0:
-		return nil, nil, fmt.Errorf("%s: the folder holds no pictures; name one that does", root)
+		return nil, nil, fmt.Errorf("%s: the folder contains no pictures", root)
 	}
 	for _, path := range paths {
 		all = append(all, labelledPicture{source: source{name: path}})
@@ -51,9 +51,10 @@ func labelledPictures(c *cobra.Command, d dataFlags, root string) ([]labelledPic
 	return all, tally, nil
 }
 
-// trainingPictures lists the training pictures of a data set, and of another folder all.
-func trainingPictures(c *cobra.Command, d dataFlags, root string) ([]labelledPicture, *dataset.Tally, error) {
-	all, tally, err := labelledPictures(c, d, root)
+// listTrainingPictures lists the training pictures of a data set, or all pictures of another
+// folder.
+func listTrainingPictures(c *cobra.Command, d dataFlags, root string) ([]labelledPicture, *dataset.Tally, error) {
+	all, tally, err := listLabelledPictures(c, d, root)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -66,7 +67,7 @@ func trainingPictures(c *cobra.Command, d dataFlags, root string) ([]labelledPic
 	return some, tally, nil
 }
 
-// listSources are the pictures without what is known of them.
+// listSources returns the sources of pictures.
 func listSources(all []labelledPicture) []source {
 	sources := make([]source, len(all))
 	for i, p := range all {
@@ -75,8 +76,8 @@ func listSources(all []labelledPicture) []source {
 	return sources
 }
 
-// place is a picture's path as people read it in a folder.
-func place(root, path string) string {
+// shortenPath returns a picture's path relative to root if it is below it.
+func shortenPath(root, path string) string {
 	if relative, err := filepath.Rel(root, path); err == nil && !strings.HasPrefix(relative, "..") {
 		return filepath.ToSlash(relative)
 	}

@@ -10,6 +10,7 @@ import (
 	"image/png"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -38,7 +39,7 @@ func drawStripes(t testing.TB, upright bool, seed int) []byte {
 	return b.Bytes()
 }
 
-// makeMislabelled is a data set of two classes in two splits, with one picture in the wrong
+// makeMislabelled makes a data set of two classes in two splits, with one picture in the wrong
 // class folder.
 func makeMislabelled(t testing.TB) (root, wrong string) {
 	t.Helper()
@@ -71,8 +72,8 @@ func readRows(t testing.TB, path string) [][]string {
 	return rows
 }
 
-// The planted error comes first, in every form of the list; accepted, it is corrected; and
-// the correction is undone.
+// TestLabelsQualityAndRelabel: the wrong label comes first in every form of the list. Once
+// accepted it is corrected, and the correction can be undone.
 func TestLabelsQualityAndRelabel(t *testing.T) {
 	t.Setenv("GARB_HOME", t.TempDir())
 	root, wrong := makeMislabelled(t)
@@ -87,8 +88,7 @@ func TestLabelsQualityAndRelabel(t *testing.T) {
 		t.Errorf("%s", out)
 	}
 	rows := readRows(t, list)
-	if len(rows) != 26 || strings.Join(rows[0],
-		",") != "rank,picture,label,proposed,probability_label,probability_proposed,candidate,accepted" ||
+	if len(rows) != 26 || !slices.Equal(rows[0], labelsHeader) ||
 		rows[1][0] != "1" || rows[1][1] != wrong || rows[1][2] != "lying" || rows[1][3] != "upright" ||
 		rows[1][6] != "yes" || rows[1][7] != "" || rows[25][6] != "no" {
 		t.Errorf("%q", rows)
@@ -111,19 +111,24 @@ func TestLabelsQualityAndRelabel(t *testing.T) {
 		t.Errorf("%s", out)
 	}
 
-	// No row is accepted so far.
-	if code, out, _ := runGarb(t, nil, "data", "relabel", root, "--from", list); code != exitDone ||
-		!strings.Contains(out, "of 25 rows") {
+	code, out, _ = runGarb(t, nil, "data", "relabel", root, "--from", list)
+	if code != exitDone || !strings.Contains(out, "of 25 rows") { // no row is accepted so far
 		t.Errorf("%d %s", code, out)
 	}
 	rows[1][7] = "yes"
+	relabelAndUndo(t, root, wrong, list, rows)
+}
+
+// relabelAndUndo writes a list whose first row is accepted, corrects that label, and undoes it.
+func relabelAndUndo(t *testing.T, root, wrong, list string, rows [][]string) {
+	t.Helper()
 	var b bytes.Buffer
 	if err := csv.NewWriter(&b).WriteAll(rows); err != nil {
 		t.Fatal(err)
 	}
 	write(t, filepath.Dir(list), filepath.Base(list), b.Bytes())
-	from, to := filepath.Join(root, filepath.FromSlash(wrong)), filepath.Join(root,
-		filepath.FromSlash(strings.Replace(wrong, "lying", "upright", 1)))
+	from := filepath.Join(root, filepath.FromSlash(wrong))
+	to := filepath.Join(root, filepath.FromSlash(strings.Replace(wrong, "lying", "upright", 1)))
 	isAt := func(path, step string) {
 		t.Helper()
 		for _, p := range []string{from, to} {
@@ -132,13 +137,13 @@ func TestLabelsQualityAndRelabel(t *testing.T) {
 			}
 		}
 	}
-	code, out, _ = runGarb(t, nil, "data", "relabel", root, "--from", list, "--dry-run")
+	code, out, _ := runGarb(t, nil, "data", "relabel", root, "--from", list, "--dry-run")
 	if code != exitDone || !strings.Contains(out, "1 label would change") || !strings.Contains(out, from+" -> "+to) {
 		t.Errorf("%d %s", code, out)
 	}
 	isAt(from, "after --dry-run")
-	if code, out, errOut = runGarb(t, nil, "data", "relabel", root, "--from", list); code != exitDone ||
-		!strings.Contains(out, "1 label changed") || !strings.Contains(out, "--undo") {
+	code, out, errOut := runGarb(t, nil, "data", "relabel", root, "--from", list)
+	if code != exitDone || !strings.Contains(out, "1 label changed") || !strings.Contains(out, "--undo") {
 		t.Errorf("%d %s%s", code, out, errOut)
 	}
 	isAt(to, "after relabel")
@@ -179,8 +184,8 @@ func TestLabelsQualityRefuses(t *testing.T) {
 		{exitFailed, "no pretrained weights", []string{root, "--labels-quality", "--backbone", "small-cnn"}},
 		{exitFailed, "at least two", []string{one, "--labels-quality"}},
 	} {
-		if code, _, errOut := runGarb(t, nil, append([]string{"data", "check"},
-			c.args...)...); code != c.code || !strings.Contains(errOut, c.word) {
+		code, _, errOut := runGarb(t, nil, append([]string{"data", "check"}, c.args...)...)
+		if code != c.code || !strings.Contains(errOut, c.word) {
 			t.Errorf("%v: %d %s", c.args, code, errOut)
 		}
 	}
@@ -191,7 +196,8 @@ func TestLabelsQualityRefuses(t *testing.T) {
 	}
 }
 
-// All pictures of a class in one group: its labels cannot be judged, and the command says so.
+// TestLabelsQualityOfGroups: if all pictures of a class are in one group, the command says
+// that its labels cannot be judged.
 func TestLabelsQualityOfGroups(t *testing.T) {
 	t.Setenv("GARB_HOME", t.TempDir())
 	root := t.TempDir()
@@ -208,7 +214,7 @@ func TestLabelsQualityOfGroups(t *testing.T) {
 		t.Fatalf("%d %v\n%s", code, err, errOut)
 	}
 	if !found.Grouped || !found.Classes[0].OneGroup || found.Classes[1].OneGroup ||
-		!strings.Contains(errOut, "all pictures of lying are in one group") {
+		!strings.Contains(errOut, "the labels of lying cannot be judged") {
 		t.Errorf("%s%s", out, errOut)
 	}
 }

@@ -14,71 +14,80 @@ import (
 	"garb/train"
 )
 
+const lrFindHelp = `Run a learning rate range test: train for some steps while the learning rate grows, and
+record the loss. The loss falls slowly, then fast, then rises. garb proposes the learning
+rate at which it falls fastest. The flags are those of garb train; no model is kept.`
+
+// rateSearch holds the flags of lr-find.
+type rateSearch struct {
+	*trainFlags
+	search train.Search
+	asJSON bool
+	plot   string
+}
+
 func newLRFindCommand() *cobra.Command {
-	t := newTrainFlags()
-	search := train.DefaultSearch()
-	var asJSON bool
-	var plot string
+	r := rateSearch{trainFlags: newTrainFlags(), search: train.DefaultSearch()}
 	command := &cobra.Command{
 		Use:   "lr-find --data DATA [flags]",
-		Short: "Draw the loss against the learning rate, and propose one",
-		Long: `Train for some steps while the learning rate grows, and watch the loss: it falls
-slowly, then fast, then rises again. The rate at which it falls fastest is proposed.
-The flags are those of garb train; no model is kept.`,
+		Short: "Find a good learning rate",
+		Long:  lrFindHelp,
 		Example: `  garb lr-find --data pictures
   garb lr-find --data pictures --fine-tune all --optimizer adamw --plot rates.svg`,
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return fmt.Errorf("lr-find takes its data set by --data, not %q", args[0])
+				return fmt.Errorf("lr-find takes its data set as --data, not as the argument %q", args[0])
 			}
-			if err := search.Validate(); err != nil {
+			if err := r.search.Validate(); err != nil {
 				return err
 			}
-			return t.finish(c)
+			return r.finish(c)
 		},
-		RunE: func(c *cobra.Command, _ []string) error {
-			t.describe(c)
-			out := c.OutOrStdout()
-			display := newTrainDisplay(c, out)
-			curve, proposed, err := train.FindLearningRate(c.Context(), t.config, search, display.progress())
-			display.stop()
-			if err != nil {
-				return withDataHint(err)
-			}
-			defer display.close()
-			if plot != "" {
-				if err := writeRatePlot(plot, curve, proposed); err != nil {
-					return err
-				}
-			}
-			if asJSON {
-				return json.NewEncoder(out).Encode(struct {
-					Proposed float64      `json:"proposed"`
-					Curve    []train.Rate `json:"curve"`
-				}{proposed, curve})
-			}
-			printCurve(out, curve, proposed)
-			if proposed == 0 {
-				return errors.New("the loss never fell: try more --steps, or another range by --low and --high")
-			}
-			fmt.Fprintf(out, "\nproposed  --learning-rate %.1e\n", proposed)
-			return nil
-		},
+		RunE: func(c *cobra.Command, _ []string) error { return r.run(c) },
 	}
-	t.add(command)
+	r.add(command)
 	for _, name := range []string{"out", "learning-rate", "schedule", "epochs", "patience", "monitor", "warm-up",
 		"step-epochs", "step-factor", "tensorboard"} {
-		command.Flags().MarkHidden(name) // without meaning here
+		command.Flags().MarkHidden(name) // they have no effect here
 	}
-	command.Flags().Float64Var(&search.Low, "low", search.Low, "first learning rate")
-	command.Flags().Float64Var(&search.High, "high", search.High, "last learning rate")
-	command.Flags().IntVar(&search.Steps, "steps", search.Steps, "steps between them")
-	command.Flags().BoolVar(&asJSON, "json", false, "one JSON object")
-	command.Flags().StringVar(&plot, "plot", "", "write the curve to this .svg file")
+	command.Flags().Float64Var(&r.search.Low, "low", r.search.Low, "first learning rate")
+	command.Flags().Float64Var(&r.search.High, "high", r.search.High, "last learning rate")
+	command.Flags().IntVar(&r.search.Steps, "steps", r.search.Steps, "number of training steps")
+	command.Flags().BoolVar(&r.asJSON, "json", false, "print one JSON object")
+	command.Flags().StringVar(&r.plot, "plot", "", "write the curve to this .svg file")
 	return command
 }
 
-// printCurve draws the curve with characters: a row for each of some rates.
+func (r *rateSearch) run(c *cobra.Command) error {
+	r.describe(c)
+	out := c.OutOrStdout()
+	display := newTrainDisplay(c, out)
+	curve, proposed, err := train.FindLearningRate(c.Context(), r.config, r.search, display.progress())
+	display.stop()
+	if err != nil {
+		return err
+	}
+	defer display.close()
+	if r.plot != "" {
+		if err := writeRatePlot(r.plot, curve, proposed); err != nil {
+			return err
+		}
+	}
+	if r.asJSON {
+		return json.NewEncoder(out).Encode(struct {
+			Proposed float64      `json:"proposed"`
+			Curve    []train.Rate `json:"curve"`
+		}{proposed, curve})
+	}
+	printCurve(out, curve, proposed)
+	if proposed == 0 {
+		return errors.New("the loss never fell: try more --steps, or another range with --low and --high")
+	}
+	fmt.Fprintf(out, "\nproposed  --learning-rate %.1e\n", proposed)
+	return nil
+}
+
+// printCurve draws the curve as a bar chart, with a row for each of some learning rates.
 func printCurve(w io.Writer, curve []train.Rate, proposed float64) {
 	const rows, width = 24, 50
 	low, high := math.Inf(1), math.Inf(-1)
@@ -93,7 +102,7 @@ func printCurve(w io.Writer, curve []train.Rate, proposed float64) {
 		bar := strings.Repeat("▇", 1+int(float64(width-1)*(r.Loss-low)/max(high-low, 1e-12)))
 		mark := ""
 		if !marked && r.LearningRate >= proposed && proposed > 0 {
-			mark, marked = "  ← falls fastest", true
+			mark, marked = "  ← steepest descent", true
 		}
 		fmt.Fprintf(w, "%13.1e  %6.3f  %s%s\n", r.LearningRate, r.Loss, bar, mark)
 	}

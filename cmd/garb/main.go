@@ -1,5 +1,5 @@
-// Command garb tells which garment is in a picture, and is the workshop behind
-// that answer. `garb help` lists its commands.
+// Command garb classifies pictures of garments, and trains, evaluates and serves
+// classifiers. `garb help` lists its commands.
 package main
 
 import (
@@ -20,28 +20,28 @@ import (
 // Exit codes.
 const (
 	exitDone    = 0
-	exitFailed  = 1 // something could not be done
+	exitFailed  = 1 // the command failed
 	exitMisused = 2 // wrong flags or arguments
 	exitStopped = 130
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // the second signal ends garb at once
+	context.AfterFunc(ctx, stop) // the second signal kills garb
 	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
 }
 
-// errReported ends a command that has said what failed.
+// errReported ends a command that has already printed what failed.
 var errReported = errors.New("reported")
 
-// failure marks an error of a command that was used rightly.
+// failure marks an error that is not about flags or arguments.
 type failure struct{ error }
 
 func (f failure) Unwrap() error { return f.error }
 
-// run is garb: it runs the command that args name and returns the exit code.
+// run runs the command that args name and returns the exit code.
 func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) int {
 	if err := kernel.LevelError(); err != nil {
 		fmt.Fprintln(errOut, "garb:", err)
@@ -65,20 +65,22 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 		fmt.Fprintln(errOut, "garb: stopped")
 		return exitStopped
 	case errors.As(err, &failed):
-		fmt.Fprintln(escapingWriter{errOut}, "garb:", err)
+		fmt.Fprintln(escapingWriter{errOut}, "garb:", addHint(err))
 		return exitFailed
 	}
-	fmt.Fprintf(escapingWriter{errOut}, "garb: %v\nSee %s --help.\n", err, c.CommandPath())
+	fmt.Fprintf(escapingWriter{errOut}, "garb: %v\nSee %s --help.\n", addHint(err), c.CommandPath())
 	return exitMisused
 }
+
+const rootHelp = `garb classifies pictures of garments. The classifier is built in; nothing has to be
+downloaded. You can also train on your own folders of pictures, evaluate and explain
+models, serve them over HTTP, and convert them from and to Keras and ONNX.`
 
 func newRootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "garb",
 		Short: "Which garment is in the picture?",
-		Long: `garb tells which garment is in a picture. The classifier is inside the program:
-there is nothing to download. It is also the workshop behind the answer: train on
-your own folders of pictures, evaluate, look inside, convert from and to Keras and ONNX.`,
+		Long:  rootHelp,
 		Example: `  garb classify photo.jpg
   garb train --data pictures --out runs/mine
   garb evaluate --model runs/mine --data pictures/test`,
@@ -87,9 +89,9 @@ your own folders of pictures, evaluate, look inside, convert from and to Keras a
 		Args:          refuseArguments,
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	root.Version = readBuild().line()
+	root.Version = readBuild().String()
 	root.SetVersionTemplate("{{.Version}}\n")
-	root.Flags().Bool("version", false, "show version, commit and Go version in one line")
+	root.Flags().Bool("version", false, "print version, commit and Go version on one line")
 	root.SetFlagErrorFunc(explainFlagError)
 	addNoteFlags(root)
 	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error {
@@ -99,23 +101,25 @@ your own folders of pictures, evaluate, look inside, convert from and to Keras a
 		describeMachine(c)
 		return nil
 	}
-	root.AddCommand(newClassifyCommand(), newEmbedCommand(), newExplainCommand(), newMapCommand(),
-		newEvaluateCommand(), newCompareCommand(), newAverageCommand(), newTrainCommand(), newSweepCommand(),
-		newLRFindCommand(),
+	root.AddCommand(
+		newClassifyCommand(), newEmbedCommand(), newExplainCommand(), newMapCommand(),
+		newEvaluateCommand(), newCompareCommand(), newAverageCommand(),
+		newTrainCommand(), newSweepCommand(), newLRFindCommand(),
 		newServeCommand(), newHealthCommand(),
-		newDataCommand(), newConvertCommand(), newModelsCommand(), newVersionCommand())
+		newDataCommand(), newConvertCommand(), newModelsCommand(), newVersionCommand(),
+	)
 	checkHelpTopics(root)
 	addValues(root)
 	markFailures(root)
 	return root
 }
 
-// markFailures makes what a command's work returns a failure; what cobra says of
-// flags and arguments is not.
+// markFailures makes every error of a RunE a failure. Errors from Args and from parsing
+// flags stay as they are.
 func markFailures(c *cobra.Command) {
-	if work := c.RunE; work != nil {
+	if runE := c.RunE; runE != nil {
 		c.RunE = func(c *cobra.Command, args []string) error {
-			if err := work(c, args); err != nil {
+			if err := runE(c, args); err != nil {
 				return failure{err}
 			}
 			return nil

@@ -21,7 +21,7 @@ import (
 
 const example = "../../examples/t-shirt.jpg"
 
-// runGarb is the program with its arguments: exit code, standard output and error.
+// runGarb runs the program and returns its exit code, standard output and standard error.
 func runGarb(t testing.TB, in io.Reader, args ...string) (code int, out, errOut string) {
 	t.Helper()
 	if in == nil {
@@ -32,15 +32,15 @@ func runGarb(t testing.TB, in io.Reader, args ...string) (code int, out, errOut 
 	return code, o.String(), e.String()
 }
 
-// badPictures are what a classifier meets in the wild, with the kind of error and
-// a word of its message.
+// badPictures are broken or unusual files, with the kind of error and a word of its message.
 var badPictures = map[string]struct {
 	data       []byte
 	kind, word string
 }{
 	"empty.jpg": {nil, "not_a_picture", "empty"},
 	"text.jpg":  {[]byte("hello, this is no picture at all"), "not_a_picture", "JPEG, PNG"},
-	"huge.gif":  {[]byte("GIF89a\xff\xff\xff\xff\x80\x00\x00\x00\x00\x00\xff\xff\xff,\x00\x00\x00\x00\xff\xff\xff\xff\x00\x02"), "too_large", "65535"},
+	"huge.gif": {[]byte("GIF89a\xff\xff\xff\xff\x80\x00\x00\x00\x00\x00\xff\xff\xff," +
+		"\x00\x00\x00\x00\xff\xff\xff\xff\x00\x02"), "too_large", "65535"},
 	"huge.webp": {[]byte("RIFF\x1c\x00\x00\x00WEBPVP8L\x08\x00\x00\x00\x2f\xff\xff\xff\x0f\x00\x00\x00\x00\x00"),
 		"too_large", "16384"},
 	"bomb.png":   {claimPNG(60_000, 60_000), "too_large", "60000"},
@@ -48,7 +48,7 @@ var badPictures = map[string]struct {
 	"broken.jpg": {[]byte("\xff\xd8\xff\xe0\x00\x10JFIF\x00"), "corrupt", "cut off"},
 }
 
-// claimPNG is a PNG that claims a size and holds nothing.
+// claimPNG returns a PNG header that claims a size, without any content.
 func claimPNG(width, height uint32) []byte {
 	b := []byte("\x89PNG\r\n\x1a\n\x00\x00\x00\x0dIHDR")
 	b = binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(b, width), height)
@@ -239,16 +239,17 @@ func TestBadModels(t *testing.T) {
 	}
 	w := tensor.Map{"classifier/kernel": tensor.New(1280, 2), "classifier/bias": tensor.New(2)}
 	w["classifier/bias"].Data[0] = float32(math.NaN())
-	m := model.Model{Description: model.Description{Format: model.FormatVersion, Architecture: a.Name, Classes: []string{"a", "b"},
-		Preprocessing:  a.Spec,
-		BackboneDigest: "sha256:131b3dbc9e8d2a8cab25db21f6b41b3d3ddfac641a9c33ab098681635fed3291"}, Tensors: w}
+	m := model.Model{Description: model.Description{
+		Format: model.FormatVersion, Architecture: a.Name, Classes: []string{"a", "b"}, Preprocessing: a.Spec,
+		BackboneDigest: "sha256:131b3dbc9e8d2a8cab25db21f6b41b3d3ddfac641a9c33ab098681635fed3291",
+	}, Tensors: w}
 	m.Golden = []model.Golden{{Logits: make([]float32, 2)}}
 	nan := filepath.Join(folder, "nan.safetensors")
 	if err := m.Save(nan, tensor.Float32); err != nil {
 		t.Fatal(err)
 	}
 	for path, word := range map[string]string{
-		write(t, folder, "cut.safetensors", whole[:len(whole)/2]): "copy or download it again",
+		write(t, folder, "cut.safetensors", whole[:len(whole)/2]): "copy or download the file again",
 		write(t, folder, "flipped.safetensors", flipped):          "damaged",
 		nan:                          "not finite",
 		example:                      "not a valid safetensors file",
@@ -309,9 +310,8 @@ func TestTrainEvaluateClassify(t *testing.T) {
 	}
 	out := filepath.Join(t.TempDir(), "runs", "mine")
 	code, printed, errOut := runGarb(t, nil, "train", "--data", root, "--size", "64", "--epochs", "3",
-		"--learning-rate",
-		"0.01", "--out", out)
-	if code != exitDone || !strings.Contains(printed, "test      accuracy 1.000 of 2 pictures") {
+		"--learning-rate", "0.01", "--out", out)
+	if code != exitDone || !strings.Contains(printed, "test      accuracy 1.000 on 2 pictures") {
 		t.Fatalf("%d\n%s%s", code, printed, errOut)
 	}
 	code, printed, errOut = runGarb(t, nil, "evaluate", "--model", out, "--data", filepath.Join(root, "test"),
@@ -326,20 +326,21 @@ func TestTrainEvaluateClassify(t *testing.T) {
 		t.Errorf("%v", r)
 	}
 	code, printed, _ = runGarb(t, nil, "evaluate", "--model", out, "--data", filepath.Join(root, "test"))
-	if code != exitDone || !strings.Contains(printed, "accuracy  100.0 % of 2 pictures") || !strings.Contains(printed,
-		"[1]") {
+	if code != exitDone || !strings.Contains(printed, "accuracy  100.0 % on 2 pictures") ||
+		!strings.Contains(printed, "[1]") {
 		t.Errorf("%d\n%s", code, printed)
 	}
 	code, printed, _ = runGarb(t, nil, "classify", "--model", out, "--top", "1", example)
 	if code != exitDone || !strings.Contains(printed, "shirt") {
 		t.Errorf("%d\n%s", code, printed)
 	}
-	if code, _, errOut := runGarb(t, nil, "evaluate", "--data", filepath.Join(root, "test")); code != exitFailed ||
-		!strings.Contains(errOut, "dot") {
+	code, _, errOut = runGarb(t, nil, "evaluate", "--data", filepath.Join(root, "test"))
+	if code != exitFailed || !strings.Contains(errOut, "dot") {
 		t.Errorf("%d %s", code, errOut)
 	}
-	if code, _, errOut := runGarb(t, nil, "train", "--data", filepath.Join(root, "test"), "--out",
-		filepath.Join(t.TempDir(), "x")); code != exitFailed || !strings.Contains(errOut, "too few pictures") {
+	code, _, errOut = runGarb(t, nil, "train", "--data", filepath.Join(root, "test"),
+		"--out", filepath.Join(t.TempDir(), "x"))
+	if code != exitFailed || !strings.Contains(errOut, "too few pictures") {
 		t.Errorf("%d %s", code, errOut)
 	}
 }
@@ -363,7 +364,7 @@ func TestInterrupted(t *testing.T) {
 	}
 }
 
-// TestUnknownLevel needs a process of its own: the level is chosen at its start.
+// TestUnknownLevel needs a process of its own, because the level is chosen at the start.
 func TestUnknownLevel(t *testing.T) {
 	if os.Getenv("GARB_TEST_LEVEL") != "" {
 		os.Exit(run(context.Background(), []string{"version"}, nil, os.Stdout, os.Stderr))

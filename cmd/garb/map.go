@@ -18,7 +18,7 @@ import (
 	"garb/project"
 )
 
-// mapFlags say what to draw a map of, and how.
+// mapFlags holds the flags of map.
 type mapFlags struct {
 	dataFlags
 	model, data, out, method string
@@ -32,61 +32,62 @@ const (
 	methodPCA  = "pca"
 )
 
-// reducedTo is the number of principal components that t-SNE begins with: fewer
-// dimensions, less noise, and the distances hardly change.
-const reducedTo = 50
+// inputComponents is the number of principal components that t-SNE starts from. This reduces
+// noise and time, and hardly changes the distances.
+const inputComponents = 50
+
+const mapHelp = `Draw a map of the pictures of a data set or of any tree of folders, from their embeddings
+reduced to two dimensions. The map is one HTML file with a thumbnail of each picture:
+point at one, zoom in, and move from picture to picture with the arrow keys.
+
+t-SNE keeps neighbours together, but distances between far pictures mean nothing. PCA shows
+the two directions of the largest variance. The same seed gives the same map.`
 
 func newMapCommand() *cobra.Command {
 	f := mapFlags{dataFlags: newDataFlags(), layout: project.DefaultTSNE()}
 	command := &cobra.Command{
 		Use:   "map --data DATA [flags]",
-		Short: "Draw a map of pictures: what a network finds alike lies together",
-		Long: `Draw a map of the pictures of a data set or of any tree of folders: their
-embeddings, which are what the network computes before its head decides, reduced to two
-dimensions. The map is one HTML file with a thumbnail of each picture: point at one, zoom
-in, and go from picture to picture with the arrow keys.
-
-t-SNE keeps neighbours together, but distances between far pictures mean nothing; pca
-shows the two directions in which the embeddings differ most. The same seed gives the same map.`,
+		Short: "Draw a map of pictures in which similar ones are close together",
+		Long:  mapHelp,
 		Example: `  garb map --data pictures
   garb map --data pictures --model runs/mine --out mine.html
   garb map --data pictures --method pca --limit 500`,
 		Args: func(_ *cobra.Command, args []string) error {
 			switch {
 			case len(args) > 0:
-				return fmt.Errorf("map takes its pictures by --data, not %q", args[0])
+				return fmt.Errorf("map takes its pictures as --data, not as the argument %q", args[0])
 			case f.data == "":
-				return errors.New("map needs --data, a folder of pictures")
+				return errors.New("map needs --data: a data set, or a folder of pictures")
 			case f.method != methodTSNE && f.method != methodPCA:
-				return fmt.Errorf("--method is %s or %s, not %q", methodTSNE, methodPCA, f.method)
+				return fmt.Errorf("--method %q: it must be %s or %s", f.method, methodTSNE, methodPCA)
 			case f.limit < 0:
-				return fmt.Errorf("--limit %d: it is a number of pictures, or 0 for all", f.limit)
+				return fmt.Errorf("--limit %d: it must be a number of pictures, or 0 for all", f.limit)
 			}
 			return f.layout.Validate()
 		},
 		RunE: func(c *cobra.Command, _ []string) error { return runMap(c, f) },
 	}
 	flags := command.Flags()
-	flags.StringVar(&f.model, "model", model.Clothing, "model: a file, a run's folder, clothing, garments or imagenet")
+	addModelFlag(flags, &f.model)
 	flags.StringVar(&f.data, "data", "", "data set (a folder, a table or an archive), or any folder of pictures")
-	f.dataFlags.add(command)
-	flags.StringVar(&f.out, "out", "map.html", "page to write")
-	flags.StringVar(&f.method, "method", methodTSNE, "how to bring embeddings to two dimensions: tsne or pca")
-	flags.Uint64Var(&f.layout.Seed, "seed", f.layout.Seed, "seed of what is random")
+	f.add(command)
+	flags.StringVar(&f.out, "out", "map.html", "HTML file to write")
+	flags.StringVar(&f.method, "method", methodTSNE, "dimensionality reduction: tsne or pca")
+	flags.Uint64Var(&f.layout.Seed, "seed", f.layout.Seed, "random seed")
 	flags.IntVar(&f.limit, "limit", 5000,
-		"draw at most N pictures, chosen at random (0: all); t-SNE's time grows with the square of N")
+		"draw at most N pictures, chosen at random (0 for all); the time of t-SNE grows with the square of N")
 	flags.Float64Var(&f.layout.Perplexity, "perplexity", f.layout.Perplexity,
-		"about how many neighbours t-SNE holds a picture to")
+		"perplexity of t-SNE: roughly the number of neighbours of each picture")
 	return command
 }
 
 func runMap(c *cobra.Command, f mapFlags) error {
-	all, tally, err := labelledPictures(c, f.dataFlags, f.data)
+	all, tally, err := listLabelledPictures(c, f.dataFlags, f.data)
 	if err != nil {
 		return err
 	}
 	if f.limit > 0 && len(all) > f.limit {
-		say(c, "%d of %s, at random; --limit 0 takes all", f.limit, count(len(all), "picture"))
+		say(c, "chose %d of %s at random; --limit 0 uses all", f.limit, count(len(all), "picture"))
 		all = sample(all, f.limit, f.layout.Seed)
 	}
 	classifier, err := model.Open(f.model, model.Options{Threads: 1})
@@ -100,21 +101,21 @@ func runMap(c *cobra.Command, f mapFlags) error {
 		return err
 	}
 	if len(embeddings) == 0 {
-		return fmt.Errorf("%s: none of the pictures could be read, so there is nothing to draw", f.data)
+		return fmt.Errorf("%s: no picture could be read, so there is nothing to draw", f.data)
 	}
 	atlas.Judged = haveClasses(atlas.Points, classifier.Classes())
 	if err := f.place(c, embeddings, atlas); err != nil {
 		return err
 	}
 	if err := safefile.Write(f.out, atlas.WritePage); err != nil {
-		return fmt.Errorf("%s cannot be written: %w", f.out, err)
+		return fmt.Errorf("cannot write %s: %w", f.out, err)
 	}
 	fmt.Fprintf(openTextOut(c), "wrote %s: %s, by %s\n", f.out, count(len(atlas.Points), "picture"), atlas.Method)
 	printSkips(c, tally)
 	return f.close(c, len(embeddings), tally)
 }
 
-// sample takes some pictures at random, in the order in which they are.
+// sample chooses some pictures at random, and keeps their order.
 func sample(all []labelledPicture, count int, seed uint64) []labelledPicture {
 	chosen := rand.New(rand.NewPCG(seed, 0)).Perm(len(all))[:count]
 	slices.Sort(chosen)
@@ -125,15 +126,15 @@ func sample(all []labelledPicture, count int, seed uint64) []labelledPicture {
 	return some
 }
 
-// examined is what a network makes of a picture.
+// examined holds the embedding and the prediction for a picture.
 type examined struct {
 	embedding  []float32
 	prediction model.Prediction
 	thumbnail  *image.NRGBA
 }
 
-// embedAll fills an atlas, and gives the embedding of each of its pictures. What cannot be
-// read is counted and left out.
+// embedAll fills an atlas, and returns the embedding of each of its pictures. It skips and
+// counts pictures that cannot be read.
 func embedAll(c *cobra.Command, classifier *model.Classifier, all []labelledPicture, root string, atlas *explain.Atlas,
 	tally *dataset.Tally) ([][]float32, error) {
 	bar := newCounter(c, "pictures", len(all))
@@ -150,7 +151,7 @@ func embedAll(c *cobra.Command, classifier *model.Classifier, all []labelledPict
 				return nil
 			}
 			atlas.Add(explain.Point{
-				Class: all[i].class, Part: all[i].part, Path: place(root, a.source.name),
+				Class: all[i].class, Part: all[i].part, Path: shortenPath(root, a.source.name),
 				Answer: a.value.prediction.Class, Probability: a.value.prediction.Probability,
 			}, a.value.thumbnail)
 			embeddings = append(embeddings, a.value.embedding)
@@ -180,14 +181,14 @@ func examine(ctx context.Context, classifier *model.Classifier, data []byte) (ex
 	return s, nil
 }
 
-// haveClasses tells whether all pictures are in folders of the model's classes.
+// haveClasses reports whether all pictures are labelled with classes of the model.
 func haveClasses(points []explain.Point, classes []string) bool {
 	return !slices.ContainsFunc(points, func(p explain.Point) bool { return !slices.Contains(classes, p.Class) })
 }
 
-// place brings the embeddings to two dimensions.
+// place reduces the embeddings to two dimensions.
 func (f mapFlags) place(c *cobra.Command, embeddings [][]float32, atlas *explain.Atlas) error {
-	components := reducedTo
+	components := inputComponents
 	if f.method == methodPCA {
 		components = 2
 	}
@@ -197,7 +198,7 @@ func (f mapFlags) place(c *cobra.Command, embeddings [][]float32, atlas *explain
 	}
 	if f.method == methodPCA {
 		atlas.Method = "principal components"
-		atlas.Note = fmt.Sprintf("across %.0f %% of the variance, down %.0f %%", 100*shares[0], 100*shares[1])
+		atlas.Note = fmt.Sprintf("horizontal: %.0f %% of the variance, vertical: %.0f %%", 100*shares[0], 100*shares[1])
 		for i, row := range rows {
 			atlas.Points[i].X, atlas.Points[i].Y = row[0], row[1]
 		}

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// makeEmptyPicture is a picture of one pixel.
+// makeEmptyPicture returns a picture of one pixel.
 func makeEmptyPicture() image.Image { return image.NewNRGBA(image.Rect(0, 0, 1, 1)) }
 
 func TestMap(t *testing.T) {
@@ -37,8 +37,8 @@ func TestMap(t *testing.T) {
 	}
 }
 
-// TestMapOfATree: any folders will do, broken pictures are left out and named, and a limit
-// is kept to.
+// TestMapOfATree: any tree of folders can be mapped, broken pictures are skipped and listed,
+// and --limit is respected.
 func TestMapOfATree(t *testing.T) {
 	data := makeSplitPictures(t)
 	tree := filepath.Join(data, "train")

@@ -11,16 +11,17 @@ import (
 	"garb/model"
 )
 
-// unknownClasses is how evaluate and compare treat classes that a model does not know.
+// unknownClasses holds the flag that chooses how to treat classes that a model does not know.
 type unknownClasses struct{ ignore bool }
 
 func (u *unknownClasses) addFlags(command *cobra.Command) {
 	command.Flags().BoolVar(&u.ignore, "ignore-unknown-classes", false,
-		"leave out pictures of classes that the model does not know")
+		"ignore pictures of classes that the model does not know")
 }
 
-// mapClasses names a set's classes as each of the models does, and says what it mapped. The
-// sets hold the same pictures, in one order: those of classes that all models know.
+// mapClasses maps the classes of a set to those of each model, and prints the mapping. All
+// returned sets have the same pictures in the same order: those of classes that all models
+// know.
 func (u unknownClasses) mapClasses(c *cobra.Command, set *dataset.Set, models ...*model.Classifier) (
 	[]*dataset.Set, []*evaluate.Mapping, error) {
 	mappings := make([]*evaluate.Mapping, len(models))
@@ -34,9 +35,7 @@ func (u unknownClasses) mapClasses(c *cobra.Command, set *dataset.Set, models ..
 				unknown = append(unknown, class.Class)
 			}
 		case errors.As(err, &e):
-			return nil, nil,
-				fmt.Errorf("%s: %w; --exclude or --merge them, or give --ignore-unknown-classes to measure the rest",
-					classifier.Name(), err)
+			return nil, nil, fmt.Errorf("%s: %w", classifier.Name(), err)
 		case err != nil:
 			return nil, nil, err
 		}

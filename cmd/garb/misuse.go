@@ -10,8 +10,8 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// refuseArguments is for commands that take no arguments. Of a command that has others
-// below it, an argument is a command that does not exist.
+// refuseArguments returns an error if a command that takes no arguments has some. In a
+// command with subcommands, the argument is a subcommand that does not exist.
 func refuseArguments(c *cobra.Command, args []string) error {
 	switch {
 	case len(args) == 0:
@@ -25,19 +25,19 @@ func refuseArguments(c *cobra.Command, args []string) error {
 			names = append(names, sub.Name())
 		}
 	}
-	text := fmt.Sprintf("there is no command \"%s %s\"", c.CommandPath(), args[0])
+	text := fmt.Sprintf("unknown command \"%s %s\"", c.CommandPath(), args[0])
 	if name := findNearest(args[0], names); name != "" {
 		return fmt.Errorf("%s; did you mean \"%s %s\"?", text, c.CommandPath(), name)
 	}
 	return fmt.Errorf("%s; the commands of %s are %s", text, c.Name(), strings.Join(names, ", "))
 }
 
-// checkHelpTopics makes garb help refuse what is no command.
+// checkHelpTopics makes garb help refuse unknown commands.
 func checkHelpTopics(root *cobra.Command) {
 	root.InitDefaultHelpCmd()
 	for _, c := range root.Commands() {
 		if c.Name() == "help" {
-			c.Short, c.Long = "Explain a command", "Explain a command, as its --help does."
+			c.Short, c.Long = "Show the help of a command", "Show the help of a command, as its --help does."
 			c.Example = "  garb help train\n  garb help data check"
 			c.Args = func(_ *cobra.Command, args []string) error {
 				found, rest, err := root.Find(args)
@@ -50,7 +50,7 @@ func checkHelpTopics(root *cobra.Command) {
 	}
 }
 
-// explainFlagError says in garb's words what was wrong with a flag, and which one was
+// explainFlagError rewrites an error of package pflag, and suggests the flag that was
 // probably meant.
 func explainFlagError(c *cobra.Command, err error) error {
 	var missing *pflag.NotExistError
@@ -67,10 +67,10 @@ func explainFlagError(c *cobra.Command, err error) error {
 		if letters := missing.GetSpecifiedShortnames(); letters != "" { // such as -top for --top
 			word, dashes = letters, "-"
 		}
-		text := fmt.Sprintf("%s has no flag %s%s", strings.TrimPrefix(c.CommandPath(), c.Root().Name()+" "), dashes,
-			word)
-		if name := findNearest(word, names); name != "" {
-			text += fmt.Sprintf("; did you mean --%s?", name)
+		name := strings.TrimPrefix(c.CommandPath(), c.Root().Name()+" ")
+		text := fmt.Sprintf("%s has no flag %s%s", name, dashes, word)
+		if flag := findNearest(word, names); flag != "" {
+			text += fmt.Sprintf("; did you mean --%s?", flag)
 		}
 		return errors.New(text)
 	case errors.As(err, &value):
@@ -79,8 +79,8 @@ func explainFlagError(c *cobra.Command, err error) error {
 	return err
 }
 
-// explainValueError says what a flag's value should have been. Of the types of package
-// pflag it replaces messages about functions of package strconv.
+// explainValueError says what the value of a flag must be. For numbers, it replaces messages
+// about functions of package strconv.
 func explainValueError(e *pflag.InvalidValueError) error {
 	switch e.GetFlag().Value.Type() {
 	case "int", "int64":
@@ -92,12 +92,12 @@ func explainValueError(e *pflag.InvalidValueError) error {
 	case "bool":
 		return errors.New("it must be true or false")
 	case "duration":
-		return errors.New("it must be a time such as 500ms, 30s or 2m")
+		return errors.New("it must be a duration such as 500ms, 30s or 2m")
 	}
 	return e.Unwrap()
 }
 
-// suggest asks whether the nearest of some names was meant; if none is near, it
+// suggest returns a question whether the nearest of some names was meant. If none is near, it
 // lists them all after a phrase.
 func suggest(word string, names []string, phrase string) string {
 	if name := findNearest(word, names); name != "" {
@@ -106,34 +106,34 @@ func suggest(word string, names []string, phrase string) string {
 	return phrase + strings.Join(names, ", ")
 }
 
-// findNearest returns the name that a word was probably meant to be: the one at the
-// smallest distance, of at most a third of the word's letters, or else the only one
-// that the word begins. It returns "" if there is none.
+// findNearest returns the name that was probably meant by a word: the one with the smallest
+// edit distance, if that is at most a third of the word's length, or else the only name that
+// starts with the word. It returns "" if there is none.
 func findNearest(word string, names []string) string {
 	word = strings.ToLower(strings.ReplaceAll(word, "_", "-"))
 	best, least := "", max(1, len(word)/3)+1
-	var begun []string
+	var completions []string
 	for _, name := range names {
 		plain := strings.ToLower(strings.ReplaceAll(name, "_", "-"))
 		if d := countEdits(word, plain); d < least {
 			best, least = name, d
 		}
 		if len(word) > 1 && strings.HasPrefix(plain, word) {
-			begun = append(begun, name)
+			completions = append(completions, name)
 		}
 	}
-	if best == "" && len(begun) == 1 {
-		return begun[0]
+	if best == "" && len(completions) == 1 {
+		return completions[0]
 	}
 	return best
 }
 
-// maxWordLength bounds the work of distance, in letters: no name of garb's has more.
+// maxWordLength bounds the work of countEdits, in letters. All of garb's names are shorter.
 const maxWordLength = 64
 
-// countEdits is the number of letters to insert, delete, replace or swap with their
-// neighbour to turn a into b (optimal string alignment). A word that is longer than
-// longestWord counts as far from all others.
+// countEdits returns the number of letters to insert, delete, replace or swap with their
+// neighbour to turn a into b (optimal string alignment distance). A word longer than
+// maxWordLength counts as far from all others.
 func countEdits(a, b string) int {
 	x, y := []rune(a), []rune(b)
 	if len(x) > maxWordLength || len(y) > maxWordLength {

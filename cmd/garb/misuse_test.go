@@ -7,22 +7,21 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestDidYouMean: what was nearly right is answered with what was probably meant, at
-// every level.
+// TestDidYouMean: errors about unknown names suggest what was probably meant, at every level.
 func TestDidYouMean(t *testing.T) {
 	for _, c := range []struct {
 		args []string
 		want string // in the error; "" for no proposal
 	}{
 		{[]string{"clasify", example}, `did you mean "garb classify"?`},
-		{[]string{"clas"}, `did you mean "garb classify"?`},
+		{[]string{"classif"}, `did you mean "garb classify"?`},
 		{[]string{"data", "chek"}, `did you mean "garb data check"?`},
 		{[]string{"models", "shw"}, `did you mean "garb models show"?`},
 		{[]string{"train", "--lerning-rate", "3"}, "train has no flag --lerning-rate; did you mean --learning-rate?"},
 		{[]string{"train", "--learning_rate", "3"}, "did you mean --learning-rate?"},
 		{[]string{"data", "check", "--jsn"}, "data check has no flag --jsn; did you mean --json?"},
 		{[]string{"classify", "-top", "3"}, "classify has no flag -top; did you mean --top?"},
-		{[]string{"--versoin"}, "garb has no flag --versoin; did you mean --version?"},
+		{[]string{"--vesion"}, "garb has no flag --vesion; did you mean --version?"},
 		{[]string{"classify", "--quite", example}, "did you mean --quiet?"},
 		{[]string{"models", "pull", "xceptoin"}, "did you mean xception?"},
 		{[]string{"help", "clasify"}, `did you mean "garb classify"?`},
@@ -44,13 +43,13 @@ func TestDidYouMean(t *testing.T) {
 		"garb data check DATA") {
 		t.Errorf("help: %d %s", code, out)
 	}
-	if _, _, errOut := runGarb(t, nil, "data", "frobnicate"); !strings.Contains(errOut, "check, crops, preview, pull") ||
-		!strings.Contains(errOut, "garb data --help") {
+	_, _, errOut := runGarb(t, nil, "data", "frobnicate")
+	if !strings.Contains(errOut, "check, crops, preview, pull") || !strings.Contains(errOut, "garb data --help") {
 		t.Error(errOut)
 	}
 }
 
-// TestFlagValues: an error about a value names the flag and says what it should be.
+// TestFlagValues: an error about a value names the flag and says what the value must be.
 func TestFlagValues(t *testing.T) {
 	for _, c := range []struct {
 		args []string
@@ -64,7 +63,7 @@ func TestFlagValues(t *testing.T) {
 			`--accept "most": an acceptance threshold is a number from 0 to 1, or all`},
 		{[]string{"serve", "--accept", "NaN"}, `--accept "NaN": an acceptance threshold is a number`},
 		{[]string{"serve", "--accept", "1.5"}, `--accept "1.5": an acceptance threshold is a number`},
-		{[]string{"serve", "--timeout", "soon"}, `--timeout "soon": it must be a time such as`},
+		{[]string{"serve", "--timeout", "soon"}, `--timeout "soon": it must be a duration such as`},
 	} {
 		code, _, errOut := runGarb(t, nil, c.args...)
 		if code != exitMisused || !strings.Contains(errOut, c.want) {
@@ -86,7 +85,7 @@ func TestNearest(t *testing.T) {
 	}
 }
 
-// TestDistance: it is a metric of single edits, whatever the letters.
+// TestDistance: countEdits is a metric, and counts single edits as one.
 func TestDistance(t *testing.T) {
 	for _, c := range []struct {
 		a, b string
@@ -112,8 +111,8 @@ func TestDistance(t *testing.T) {
 	}
 }
 
-// TestBackboneMeant: a backbone that does not exist is answered with the one that was
-// probably meant, or with all there are.
+// TestBackboneMeant: the error about an unknown backbone suggests the one that was probably
+// meant, or lists all.
 func TestBackboneMeant(t *testing.T) {
 	for name, want := range map[string]string{
 		"efficientnet-lit0": "did you mean efficientnet-lite0?", "Xceptoin": "did you mean xception?",

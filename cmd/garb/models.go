@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -26,7 +25,7 @@ func newModelsCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:     "models",
 		Aliases: []string{"model"},
-		Short:   "List, get and describe pretrained weights",
+		Short:   "List, download and describe models and pretrained weights",
 		Example: `  garb models list
   garb models pull xception
   garb models show xception`,
@@ -41,28 +40,28 @@ func newModelsListCommand() *cobra.Command {
 	var asJSON bool
 	command := &cobra.Command{
 		Use:     "list",
-		Short:   "List the weights that garb knows",
+		Short:   "List models and pretrained weights",
 		Example: `  garb models list --json`,
 		Args:    refuseArguments,
 		RunE: func(command *cobra.Command, _ []string) error {
 			return listModels(command.OutOrStdout(), asJSON)
 		},
 	}
-	command.Flags().BoolVar(&asJSON, "json", false, "one JSON object a line")
+	command.Flags().BoolVar(&asJSON, "json", false, "print one JSON object per line")
 	return command
 }
 
 // modelState is a line of `models list`.
 type modelState struct {
 	weights.Source
-	Kind       string       `json:"kind"`  // "model", which classifies, or "weights", to train on
+	Kind       string       `json:"kind"`  // "model", or "weights" to train on
 	State      string       `json:"state"` // "built in", "pulled", "not pulled"
 	Path       string       `json:"path,omitempty"`
 	Input      picture.Spec `json:"input"`
 	Parameters int          `json:"parameters,omitempty"` // of weights
 }
 
-// describeSourceState describes the network of a source.
+// describeSourceState returns the line of `models list` for weights, as if they were built in.
 func describeSourceState(s weights.Source) (modelState, error) {
 	m := modelState{Source: s, Kind: "weights", State: "built in"}
 	if about := s.Application; about != nil {
@@ -83,7 +82,7 @@ func describeSourceState(s weights.Source) (modelState, error) {
 	return m, nil
 }
 
-// builtInModels are the models in the binary, as sources of their own.
+// builtInModels describes the models in the binary.
 var builtInModels = []weights.Source{
 	{Name: model.Clothing, Architecture: "efficientnet-lite0", BuiltIn: true, Licence: "Apache-2.0",
 		Description: "garments, 10 classes", Origin: "garb train"},
@@ -94,30 +93,9 @@ var builtInModels = []weights.Source{
 }
 
 func listModels(out io.Writer, asJSON bool) error {
-	var all []modelState
-	for _, s := range builtInModels {
-		m, err := model.Open(s.Name, model.Options{})
-		if err != nil {
-			return err
-		}
-		all = append(all, modelState{Source: s, Kind: "model", State: "built in", Input: m.Spec()})
-	}
-	for _, s := range weights.Sources() {
-		m, err := describeSourceState(s)
-		if err != nil {
-			return err
-		}
-		if !s.BuiltIn {
-			path, err := s.Path()
-			if err != nil {
-				return err
-			}
-			m.State = "not pulled"
-			if _, err := os.Stat(path); err == nil {
-				m.State, m.Path = "pulled", path
-			}
-		}
-		all = append(all, m)
+	all, err := listModelStates()
+	if err != nil {
+		return err
 	}
 	if asJSON {
 		for _, m := range all {
@@ -128,7 +106,7 @@ func listModels(out io.Writer, asJSON bool) error {
 		return nil
 	}
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "NAME\tKIND\tNETWORK\tSTATE\tLICENCE\tPARAMETERS\tINPUT\tWHAT")
+	fmt.Fprintln(table, "NAME\tKIND\tNETWORK\tSTATE\tLICENCE\tPARAMETERS\tINPUT\tDESCRIPTION")
 	for _, m := range all {
 		parameters := ""
 		if m.Parameters > 0 {
@@ -144,18 +122,50 @@ func listModels(out io.Writer, asJSON bool) error {
 	return table.Flush()
 }
 
+// listModelStates lists the built-in models and all weights.
+func listModelStates() ([]modelState, error) {
+	var all []modelState
+	for _, s := range builtInModels {
+		m, err := model.Open(s.Name, model.Options{})
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, modelState{Source: s, Kind: "model", State: "built in", Input: m.Spec()})
+	}
+	for _, s := range weights.Sources() {
+		m, err := describeSourceState(s)
+		if err != nil {
+			return nil, err
+		}
+		if !s.BuiltIn {
+			path, err := s.Path()
+			if err != nil {
+				return nil, err
+			}
+			m.State = "not pulled"
+			if exists(path) {
+				m.State, m.Path = "pulled", path
+			}
+		}
+		all = append(all, m)
+	}
+	return all, nil
+}
+
+const modelsPullHelp = `Download pretrained weights from their official source, verify their digest, and store
+them in garb's cache folder: GARB_HOME, or garb in the user's cache folder. The proxy
+variables HTTPS_PROXY and NO_PROXY are respected.
+
+Networks of keras.applications are named keras- and their Keras name in lower case, such as
+keras-mobilenetv2 and keras-efficientnetb0. They are backbones for garb train and embed.`
+
 func newModelsPullCommand() *cobra.Command {
 	var file, url string
 	var asJSON bool
 	command := &cobra.Command{
 		Use:   "pull NAME",
-		Short: "Get weights from their official source",
-		Long: `Get weights from their official source, check their digest, and keep them in
-garb's folder: GARB_HOME, or garb in the user's cache folder. The proxy variables
-HTTPS_PROXY and NO_PROXY are obeyed.
-
-Networks of keras.applications have Keras's name in lower case after keras-, such as
-keras-mobilenetv2 and keras-efficientnetb0. They are backbones for train and embed.`,
+		Short: "Download pretrained weights",
+		Long:  modelsPullHelp,
 		Example: `  garb models pull xception
   garb models pull keras-efficientnetb0
   garb models pull xception --from xception_weights_tf_dim_ordering_tf_kernels_notop.h5
@@ -165,8 +175,8 @@ keras-mobilenetv2 and keras-efficientnetb0. They are backbones for train and emb
 				return fmt.Errorf("pull needs the name of weights: %s", strings.Join(listPullable(), ", "))
 			}
 			if !slices.Contains(listPullable(), args[0]) {
-				return fmt.Errorf("no weights to pull are named %q; %s", args[0],
-					suggest(args[0], listPullable(), "there are: "))
+				return fmt.Errorf("unknown weights %q; %s", args[0],
+					suggest(args[0], listPullable(), "the names are "))
 			}
 			return nil
 		},
@@ -182,14 +192,15 @@ keras-mobilenetv2 and keras-efficientnetb0. They are backbones for train and emb
 			return showPulled(command.OutOrStdout(), s, path, asJSON)
 		},
 	}
-	command.Flags().StringVar(&file, "from", "", "take the official file from `FILE` instead of the network")
-	command.Flags().StringVar(&url, "url", "", "take the official file from another `URL`, such as a mirror")
+	command.Flags().StringVar(&file, "from", "", "read the official file from `FILE` instead of downloading it")
+	command.Flags().StringVar(&url, "url", "", "download the official file from `URL`, such as a mirror")
 	command.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON")
 	command.MarkFlagsMutuallyExclusive("from", "url")
 	return command
 }
 
-// pull gets the file of a source, from its address or a copy of it, and keeps what it holds.
+// pull downloads the file of a source, or reads a copy of it, and stores its weights. It
+// returns their path.
 func pull(command *cobra.Command, s weights.Source, file string) (path string, err error) {
 	var data []byte
 	origin := s.URL
@@ -197,7 +208,7 @@ func pull(command *cobra.Command, s weights.Source, file string) (path string, e
 		origin = file
 		data, err = weights.ReadCopy(s, file)
 	} else {
-		p := newDownloadProgress(progressTo(command), s.Name)
+		p := newDownloadProgress(openProgress(command), s.Name)
 		data, err = weights.Download(command.Context(), download.DefaultClient(), s, p.report)
 		p.finish()
 	}
@@ -205,8 +216,7 @@ func pull(command *cobra.Command, s weights.Source, file string) (path string, e
 		return "", err
 	}
 	if s.MD5 == "" && s.SHA256Prefix == "" {
-		fmt.Fprintf(command.ErrOrStderr(), "%s: its makers publish no digest to check it by; its SHA-256 is %x\n",
-			origin,
+		fmt.Fprintf(command.ErrOrStderr(), "%s: no digest is published to verify it; its SHA-256 is %x\n", origin,
 			sha256.Sum256(data))
 	}
 	if s.Application != nil {
@@ -215,7 +225,7 @@ func pull(command *cobra.Command, s weights.Source, file string) (path string, e
 	return weights.Keep(s, origin, data)
 }
 
-// listPullable returns the names of weights that are not built in.
+// listPullable lists the names of weights that are not built in.
 func listPullable() []string {
 	var names []string
 	for _, s := range weights.Sources() {
@@ -238,13 +248,13 @@ func showPulled(out io.Writer, s weights.Source, path string, asJSON bool) error
 	return nil
 }
 
-// downloadProgress shows how far a download is: a bar on a terminal, else a line
-// at every tenth.
+// downloadProgress shows the progress of a download: with a bar on a terminal, otherwise with
+// a line at every tenth.
 type downloadProgress struct {
 	out    io.Writer
 	name   string
-	bar    *bar  // nil where lines are written instead
-	tenths int64 // said so far
+	bar    *bar  // nil if lines are printed instead
+	tenths int64 // printed so far
 	began  time.Time
 
 	done, total atomic.Int64
@@ -252,7 +262,7 @@ type downloadProgress struct {
 
 func newDownloadProgress(out io.Writer, name string) *downloadProgress {
 	p := &downloadProgress{out: out, name: name, began: time.Now()}
-	p.bar = newBar(out, p.line)
+	p.bar = newBar(out, p.formatLine)
 	return p
 }
 
@@ -268,15 +278,16 @@ func (p *downloadProgress) report(done, total int64) {
 	}
 }
 
-// line is what a terminal shows.
-func (p *downloadProgress) line() string {
+// formatLine returns the line that a terminal shows.
+func (p *downloadProgress) formatLine() string {
 	done, total := p.done.Load(), p.total.Load()
 	text := fmt.Sprintf("%s %.1f MB", p.name, float64(done)/1e6)
 	if total <= 0 || done == 0 {
 		return text
 	}
 	share := float64(done) / float64(total)
-	return text + fmt.Sprintf(" / %.1f MB %s %v", float64(total)/1e6, drawBar(share, 48), estimateRemaining(p.began, share))
+	return fmt.Sprintf("%s / %.1f MB %s %v", text, float64(total)/1e6, drawBar(share, 48),
+		estimateRemaining(p.began, share))
 }
 
 // finish ends the bar, complete or not.

@@ -12,8 +12,8 @@ import (
 	"garb/tensor"
 )
 
-// makeLabellingModel saves a multi-label model: a picture is "red", "green" or "blue" if it has
-// more than a half of it.
+// makeLabellingModel saves a multi-label model: a picture is "red", "green" or "blue" if it
+// has more than one half of that colour.
 func makeLabellingModel(t *testing.T) string {
 	t.Helper()
 	spec := picture.Spec{Width: 8, Height: 8, Filter: picture.Nearest, Fit: picture.Stretch,
@@ -38,8 +38,8 @@ func makeLabellingModel(t *testing.T) string {
 	return path
 }
 
-// TestMultiLabel: answers list the labels above one half, and what needs one class of many
-// refuses such a model.
+// TestMultiLabel: answers list the labels above one half, and commands that need a single
+// class refuse such a model.
 func TestMultiLabel(t *testing.T) {
 	reference, folder := makeLabellingModel(t), t.TempDir()
 	yellow := drawPlainPicture(t, filepath.Join(folder, "yellow.png"), color.RGBA{255, 255, 0, 255})
@@ -48,7 +48,7 @@ func TestMultiLabel(t *testing.T) {
 		args  []string
 		wants []string
 	}{
-		{nil, []string{"  labels: red, green\n", "  none is above 50 %\n", "  red     98.9 %"}},
+		{nil, []string{"  labels: red, green\n", "  no label above 50 %\n", "  red     98.9 %"}},
 		{[]string{"--json"}, []string{`"labels":["red","green"]`, `"labels":[]`}},
 		{[]string{"--csv"}, []string{"picture,class,labels,", "yellow.png,red,red; green,", "black.png,blue,,"}},
 	} {

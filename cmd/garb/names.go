@@ -10,9 +10,9 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// escape returns a name as a terminal may show it: as it is, or, if it holds what
-// cannot be printed, quoted as in Go. A line break in a file's name would otherwise look
-// like another file's, and an escape sequence would be obeyed.
+// escape returns a name that is safe to print on a terminal: the name itself, or, if it has
+// unprintable characters, the name quoted as in Go. Otherwise a line break in a file name
+// would look like another file, and the terminal would obey escape sequences.
 func escape(name string) string {
 	unprintable := func(r rune) bool { return !unicode.IsPrint(r) }
 	if utf8.ValidString(name) && !strings.ContainsFunc(name, unprintable) {
@@ -21,8 +21,8 @@ func escape(name string) string {
 	return strconv.Quote(name)
 }
 
-// escapeLines returns text of several lines as a terminal may show it: what cannot be printed
-// is written as in a string of Go, but for tabs and line breaks.
+// escapeLines returns text that is safe to print on a terminal. Unprintable characters are
+// written as in a Go string, except tabs and line breaks.
 func escapeLines(text string) string {
 	var b strings.Builder
 	for len(text) > 0 {
@@ -39,8 +39,8 @@ func escapeLines(text string) string {
 	return b.String()
 }
 
-// escapingWriter makes all that is written through it visible. Each call of Write has
-// whole characters, as those of fmt.Fprintf have.
+// escapingWriter escapes the text that is written to it with escapeLines. Each call of Write
+// must have whole characters, as those of fmt.Fprintf do.
 type escapingWriter struct{ to io.Writer }
 
 func (w escapingWriter) Write(p []byte) (int, error) {
@@ -50,6 +50,6 @@ func (w escapingWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// openTextOut is where a command writes text that has names of files, classes or columns: its
-// standard output, made visible.
+// openTextOut returns a command's standard output for text with names of files, classes or
+// columns, which it escapes.
 func openTextOut(c *cobra.Command) io.Writer { return escapingWriter{c.OutOrStdout()} }

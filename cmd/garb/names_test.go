@@ -23,8 +23,8 @@ func TestVisible(t *testing.T) {
 	}
 }
 
-// TestNamesAreNotObeyed: no name of a file, a folder, a column or a class reaches the
-// terminal as it is.
+// TestNamesAreNotObeyed: names of files, folders, columns and classes reach the terminal only
+// escaped.
 func TestNamesAreNotObeyed(t *testing.T) {
 	const evil = "\x1b[31mred\x07"
 	data := string(readFile(t, example))

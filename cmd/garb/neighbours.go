@@ -11,14 +11,14 @@ import (
 	"garb/picture"
 )
 
-// Sizes of the sheet of neighbours.
+// Dimensions of the sheet of neighbours.
 const (
 	shownNeighbours  = 8
 	neighbourSide    = 140 // pixels
 	neighbourColumns = 5
 )
 
-// drawNeighbours compares the picture with all of a folder.
+// drawNeighbours draws the pictures of a folder with the most similar embeddings.
 func (l *explanation) drawNeighbours(ctx context.Context) error {
 	if len(l.all) == 0 {
 		return nil
@@ -29,23 +29,27 @@ func (l *explanation) drawNeighbours(ctx context.Context) error {
 	}
 	if len(near) == 0 {
 		l.found.LeftOut = append(l.found.LeftOut,
-			"Neighbours: "+l.neighbours+" has no other picture that can be read.")
+			"Neighbours: "+l.neighbours+" has no other readable picture.")
 		return nil
 	}
-	found := &explain.NeighboursFile{Folder: l.neighbours, Compared: len(near), Nearest: explain.Nearest(near,
-		shownNeighbours)}
-	tiles := []explain.Tile{{Picture: explain.Fit(l.picture, neighbourSide), Lines: []string{"this picture",
-		l.found.Predictions[0].Class + "?"}}}
+	found := &explain.NeighboursFile{
+		Folder: l.neighbours, Compared: len(near), Nearest: explain.Nearest(near, shownNeighbours),
+	}
+	tiles := []explain.Tile{{
+		Picture: explain.Fit(l.picture, neighbourSide),
+		Lines:   []string{"this picture", l.found.Predictions[0].Class + "?"},
+	}}
 	for _, n := range found.Nearest {
-		p, err := readPicture(ctx, n.Path, l.classifier.Limits())
-		if err != nil {
+		var p *picture.RGB
+		if p, err = readPicture(ctx, n.Path, l.classifier.Limits()); err != nil {
 			return err
 		}
-		tiles = append(tiles, explain.Tile{Picture: explain.Fit(p, neighbourSide), Lines: []string{n.Class,
-			fmt.Sprintf("%.3f", n.Similarity)}})
+		tiles = append(tiles, explain.Tile{
+			Picture: explain.Fit(p, neighbourSide), Lines: []string{n.Class, fmt.Sprintf("%.3f", n.Similarity)},
+		})
 	}
-	title := fmt.Sprintf("the nearest of %s, with their class and the cosine of the embeddings", count(len(near),
-		"picture"))
+	title := fmt.Sprintf("nearest of %s, with their class and the cosine similarity of the embeddings",
+		count(len(near), "picture"))
 	if found.File, err = l.folder.draw("neighbours", "", explain.DrawGrid(title, tiles, neighbourColumns)); err != nil {
 		return err
 	}
@@ -53,14 +57,14 @@ func (l *explanation) drawNeighbours(ctx context.Context) error {
 	return nil
 }
 
-// compare gives the similarity of every picture of the folder but the picture itself.
+// compare returns the similarity of all pictures of the folder, except the picture itself.
 func (l *explanation) compare(ctx context.Context) ([]explain.Neighbour, error) {
 	classifier, err := model.Open(l.model, model.Options{Threads: 1})
 	if err != nil {
 		return nil, err
 	}
 	own := make([]float32, classifier.FeatureCount())
-	if err := classifier.Features(ctx, l.input, own); err != nil {
+	if err = classifier.Features(ctx, l.input, own); err != nil {
 		return nil, err
 	}
 	self, _ := os.Stat(l.found.Picture)
@@ -76,13 +80,13 @@ func (l *explanation) compare(ctx context.Context) ([]explain.Neighbour, error) 
 				l.tally.Add(dataset.FindReason(a.err), a.source.name, explainError(a.err))
 				return nil
 			}
-			if info, err := os.Stat(a.source.name); err == nil && self != nil && os.SameFile(info, self) {
+			if info, statErr := os.Stat(a.source.name); statErr == nil && self != nil && os.SameFile(info, self) {
 				return nil
 			}
 			l.compared++
-			near = append(near, explain.Neighbour{Path: a.source.name, Class: l.all[i].class,
-				Similarity: explain.Similarity(own,
-					a.value)})
+			near = append(near, explain.Neighbour{
+				Path: a.source.name, Class: l.all[i].class, Similarity: explain.Similarity(own, a.value),
+			})
 			return nil
 		})
 	return near, err

@@ -13,15 +13,15 @@ import (
 	"garb/weights"
 )
 
-// A command answers on standard output. What it tells people beside the answer goes
-// to standard error, one line each, through one of these:
+// A command prints its result on standard output. Everything else goes to standard error,
+// one line each, through one of these:
 //
-//   - errors and warnings are always written: fmt.Fprintf to c.ErrOrStderr(), as complain does
-//   - say writes information, such as a closing line; --quiet silences it
-//   - detail writes what only --verbose shows: timings, cache folders, decisions
-//   - progressTo is where bars and counters draw; --quiet silences it
+//   - errors and warnings are always printed, by fmt.Fprintf to c.ErrOrStderr(), as in reportError
+//   - say prints information, such as a summary; --quiet silences it
+//   - detail prints what only --verbose shows: timings, cache folders, decisions
+//   - openProgress returns the writer for progress bars and counters; --quiet silences it
 
-// The flags that every command has for how much it says.
+// The flags of every command that choose how much it prints.
 const (
 	quietFlag   = "quiet"
 	verboseFlag = "verbose"
@@ -30,12 +30,12 @@ const (
 // addNoteFlags adds --quiet and --verbose to a command and all below it.
 func addNoteFlags(root *cobra.Command) {
 	flags := root.PersistentFlags()
-	flags.BoolP(quietFlag, "q", false, "show errors only: no progress, no closing lines")
-	flags.BoolP(verboseFlag, "v", false, "show more: timings, cache folders, what was decided")
+	flags.BoolP(quietFlag, "q", false, "print errors only, no progress and no summary")
+	flags.BoolP(verboseFlag, "v", false, "print more: timings, cache folders, decisions")
 }
 
-// errQuietAndVerbose is the error of a command that was given both flags.
-var errQuietAndVerbose = errors.New("--quiet and --verbose exclude each other; give one of them")
+// errQuietAndVerbose reports a command with both flags.
+var errQuietAndVerbose = errors.New("--quiet and --verbose exclude each other")
 
 // checkNoteFlags reports whether the flags contradict each other.
 func checkNoteFlags(c *cobra.Command) error {
@@ -45,29 +45,28 @@ func checkNoteFlags(c *cobra.Command) error {
 	return nil
 }
 
-// isSet reports whether a flag of yes or no, of c or inherited by it, is yes.
+// isSet reports whether a boolean flag of c, or inherited by it, is true.
 func isSet(c *cobra.Command, name string) bool {
 	f := c.Flag(name)
 	return f != nil && f.Value.String() == "true"
 }
 
-// say writes a line of information to standard error, unless --quiet was given. The
-// line break is added.
+// say prints a line of information to standard error, unless --quiet was given. It adds the
+// line break.
 func say(c *cobra.Command, format string, values ...any) {
-	fmt.Fprintf(escapingWriter{progressTo(c)}, format+"\n", values...)
+	fmt.Fprintf(escapingWriter{openProgress(c)}, format+"\n", values...)
 }
 
-// detail writes a line to standard error if --verbose was given. The line break is
-// added.
+// detail prints a line to standard error if --verbose was given. It adds the line break.
 func detail(c *cobra.Command, format string, values ...any) {
 	if isSet(c, verboseFlag) && !isSet(c, quietFlag) {
 		fmt.Fprintf(escapingWriter{c.ErrOrStderr()}, format+"\n", values...)
 	}
 }
 
-// describeMachine shows with --verbose what runs here, and where it keeps things.
+// describeMachine prints the version, the machine and the cache folder, with --verbose.
 func describeMachine(c *cobra.Command) {
-	detail(c, "program    %s", readBuild().line())
+	detail(c, "program    %s", readBuild())
 	threads := count(runtime.GOMAXPROCS(0), "thread")
 	detail(c, "machine    %s/%s, kernels %s, %s", runtime.GOOS, runtime.GOARCH, kernel.ActiveLevel(), threads)
 	home, err := weights.Home()
@@ -77,16 +76,15 @@ func describeMachine(c *cobra.Command) {
 	detail(c, "cache      %s", home)
 }
 
-// progressTo returns where c shows its progress: standard error, or nowhere with
-// --quiet.
-func progressTo(c *cobra.Command) io.Writer {
+// openProgress returns the writer for c's progress: standard error, or none with --quiet.
+func openProgress(c *cobra.Command) io.Writer {
 	if isSet(c, quietFlag) {
 		return io.Discard
 	}
 	return c.ErrOrStderr()
 }
 
-// count writes a number of things in the singular or the plural: "1 picture",
+// count formats a number with a noun in the singular or the plural: "1 picture",
 // "2 pictures", "0 classes". It knows the regular plurals of English.
 func count(n int, thing string) string {
 	if n == 1 {

@@ -17,9 +17,7 @@ func TestCount(t *testing.T) {
 		{0, "picture", "0 pictures"}, {1, "picture", "1 picture"}, {2, "picture", "2 pictures"},
 		{0, "class", "0 classes"}, {1, "class", "1 class"}, {2, "class", "2 classes"},
 		{2, "epoch", "2 epochs"}, {2, "batch", "2 batches"}, {2, "entry", "2 entries"}, {2, "day", "2 days"},
-		{2, "key",
-			"2 keys"},
-		{1, "box", "1 box"}, {2, "box", "2 boxes"},
+		{2, "key", "2 keys"}, {1, "box", "1 box"}, {2, "box", "2 boxes"},
 	} {
 		if got := count(c.n, c.thing); got != c.want {
 			t.Errorf("%d %s: %q, want %q", c.n, c.thing, got, c.want)
@@ -27,7 +25,8 @@ func TestCount(t *testing.T) {
 	}
 }
 
-// runCaptured is garb's root with one command, which says everything there is to say.
+// runCaptured runs a command that prints through all functions of notes.go, and returns its
+// standard error.
 func runCaptured(t *testing.T, args ...string) string {
 	t.Helper()
 	root := &cobra.Command{Use: "garb", SilenceUsage: true, SilenceErrors: true}
@@ -83,8 +82,8 @@ func TestQuietAndVerbose(t *testing.T) {
 	}
 }
 
-// TestTrainQuietAndVerbose: a quiet training says nothing beside its result, and a
-// verbose one what was decided.
+// TestTrainQuietAndVerbose: a quiet training prints only its result, and a verbose one its
+// settings too.
 func TestTrainQuietAndVerbose(t *testing.T) {
 	t.Setenv("GARB_HOME", t.TempDir())
 	data := drawDataSet(t)
@@ -100,7 +99,7 @@ func TestTrainQuietAndVerbose(t *testing.T) {
 		t.Errorf("--quiet: %s", errOut)
 	}
 	errOut := train("--verbose")
-	for _, want := range []string{"pictures: ", "to train: head and last 3 layers", "32 × 32",
+	for _, want := range []string{"pictures: ", "trains head and last 3 layers", "32 × 32",
 		"adamw, learning rate 0.0003, schedule cosine", "1 epoch, batches of 4, seed 7"} {
 		if !strings.Contains(errOut, want) {
 			t.Errorf("--verbose: no %q in %s", want, errOut)

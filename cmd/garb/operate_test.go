@@ -15,11 +15,12 @@ func readOperatePage(t *testing.T) string {
 	return string(readFile(t, "../../docs/operate.md"))
 }
 
-// TestOperateSettings: the table of settings in docs/operate.md has every flag of garb
-// serve, its variable and its default, and no other.
+// TestOperateSettings: the table of settings in docs/operate.md has every flag of garb serve
+// with its variable and its default, and no others.
 func TestOperateSettings(t *testing.T) {
 	rows := map[string][]string{}
-	for _, row := range regexp.MustCompile("(?m)^\\| `--([a-z-]+)` \\| `(\\w+)` \\| (.*?) \\|").FindAllStringSubmatch(readOperatePage(t), -1) {
+	pattern := regexp.MustCompile("(?m)^\\| `--([a-z-]+)` \\| `(\\w+)` \\| (.*?) \\|")
+	for _, row := range pattern.FindAllStringSubmatch(readOperatePage(t), -1) {
 		rows[row[1]] = row[2:]
 	}
 	newServeCommand().Flags().VisitAll(func(f *pflag.Flag) {
@@ -48,17 +49,17 @@ func TestOperateSettings(t *testing.T) {
 	}
 }
 
-// nameVariable is fromEnvironment's rule.
+// nameVariable returns the environment variable of a flag, by the rule of readEnvironment.
 func nameVariable(flag string) string {
 	return "GARB_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }
 
-// foreign are flags of docker, curl and systemctl that the files below use.
+// foreign lists flags of docker, curl and systemctl that the files below use.
 var foreign = map[string]bool{"data-binary": true, "rm": true, "read-only": true, "cap-drop": true,
 	"security-opt": true, "memory": true, "from": true, "now": true}
 
-// TestOperateFlags: flags and variables that docs/operate.md and the files of deploy/
-// name are those of garb serve and garb health.
+// TestOperateFlags: the flags and variables in docs/operate.md and in the files of deploy/ are
+// those of garb serve and garb health.
 func TestOperateFlags(t *testing.T) {
 	flags, variables := map[string]bool{}, map[string]bool{"GARB_CPU": true, "GARB_NAME": true}
 	add := func(f *pflag.Flag) { flags[f.Name], variables[nameVariable(f.Name)] = true, true }

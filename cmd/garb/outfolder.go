@@ -15,18 +15,19 @@ import (
 	"garb/internal/safefile"
 )
 
-// outFolder is the folder that explain writes to.
+// outFolder is the output folder of explain.
 type outFolder struct {
 	path     string
-	used     map[string]bool // names of files, in lower case, as some systems know no other
+	used     map[string]bool // file names in lower case, for case-insensitive file systems
 	pictures int
 }
 
-// ownFiles are what explain writes: what it may replace.
-var ownFiles = regexp.MustCompile(`^((cam|gradcam|occlusion|features)-.*\.png|filters\.png|neighbours\.png|explain\.json|index\.html)$`)
+// ownFiles matches the files that explain writes, and so may replace.
+var ownFiles = regexp.MustCompile(
+	`^((cam|gradcam|occlusion|features)-.*\.png|filters\.png|neighbours\.png|explain\.json|index\.html)$`)
 
-// openOutFolder makes the folder if need be. One that has files is refused without force;
-// with it, those of an earlier explain are removed.
+// openOutFolder creates the folder if it does not exist. It refuses a folder with files unless
+// force is set, and then removes those of an earlier explain.
 func openOutFolder(path string, force bool) (outFolder, error) {
 	f := outFolder{path: path, used: map[string]bool{}}
 	files, err := os.ReadDir(path)
@@ -37,9 +38,8 @@ func openOutFolder(path string, force bool) (outFolder, error) {
 		return f, fmt.Errorf("--out: %w", err)
 	}
 	if len(files) > 0 && !force {
-		return f,
-			fmt.Errorf("--out %s: the folder has files; name another, or give --force to replace what an earlier "+
-				"explain wrote", path)
+		return f, fmt.Errorf("--out %s: the folder is not empty; choose another, or use --force to replace the files "+
+			"of an earlier explain", path)
 	}
 	for _, file := range files {
 		if file.Type().IsRegular() && ownFiles.MatchString(file.Name()) {
@@ -51,10 +51,10 @@ func openOutFolder(path string, force bool) (outFolder, error) {
 	return f, nil
 }
 
-// maxFileLabel is the number of letters of a label that a file's name has.
+// maxFileLabel is the maximum number of letters of a label in a file name.
 const maxFileLabel = 60
 
-// draw writes a picture under a name of its kind and label, which it returns.
+// draw writes a picture to a file named after its kind and label, and returns the file name.
 func (f *outFolder) draw(kind, label string, m image.Image) (name string, err error) {
 	letters := []rune(strings.Map(func(r rune) rune {
 		if unicode.IsLetter(r) || unicode.IsDigit(r) || r == '.' || r == '_' {

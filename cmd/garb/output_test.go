@@ -9,12 +9,12 @@ import (
 	"testing"
 )
 
-// fullDisk is a writer that takes nothing.
+// fullDisk is a writer that fails like a full disk.
 type fullDisk struct{}
 
 func (fullDisk) Write([]byte) (int, error) { return 0, errors.New("no space left") }
 
-// A script must learn that its answers went nowhere.
+// TestOutputThatCannotBeWritten: the exit code tells a script that its output was lost.
 func TestOutputThatCannotBeWritten(t *testing.T) {
 	for _, args := range [][]string{
 		{"classify", example}, {"classify", "--json", example}, {"embed", example}, {"embed", "--json", example},
@@ -39,7 +39,8 @@ func TestEndlessInputIsTooLarge(t *testing.T) {
 	}
 }
 
-// Both a whole picture and its halves: what follows is answered in order.
+// TestPictureCutAnywhere reads a whole picture and cut ones: what follows them is answered in
+// order.
 func TestPictureCutAnywhere(t *testing.T) {
 	data := readFile(t, example)
 	folder := t.TempDir()

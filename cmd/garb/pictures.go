@@ -20,22 +20,22 @@ import (
 	"garb/picture"
 )
 
-// standardInput is the argument that stands for it.
+// standardInput is the argument for standard input.
 const standardInput = "-"
 
-// source is a picture to answer on, or what is wrong with an argument.
+// source is a picture to read, or the error of an argument.
 type source struct {
 	name string
 	err  error
 }
 
-// errNoMatch is what is wrong with a pattern such as pics/*.jpg that fits no file.
+// errNoMatch reports a pattern such as pics/*.jpg that matches no file.
 var errNoMatch = errors.New("no file matches this pattern; check the path")
 
-// expand replaces patterns, where the shell has not, by the files and folders that they
-// match, sorted: * and ? stand for letters of a name, [a-c] for one of a set. A name
-// that exists is not taken for a pattern, whatever letters it has. Hidden files match
-// only a pattern that begins with a dot too, as in shells.
+// expand replaces patterns that the shell has not expanded by the files and folders that they
+// match, sorted. * and ? stand for letters of a name, [a-c] for one of a set. The name of an
+// existing file is never a pattern. As in shells, only patterns that start with a dot match
+// hidden files.
 func expand(args []string) []source {
 	var all []source
 	for _, arg := range args {
@@ -45,10 +45,10 @@ func expand(args []string) []source {
 			continue
 		}
 		matches, err := filepath.Glob(arg)
-		matches = slices.DeleteFunc(matches, func(match string) bool { return hiddenFrom(arg, match) })
+		matches = slices.DeleteFunc(matches, func(match string) bool { return isHiddenFrom(arg, match) })
 		switch {
 		case err != nil:
-			all = append(all, source{arg, fmt.Errorf("it is neither a file nor a pattern: %w", err)})
+			all = append(all, source{arg, fmt.Errorf("it is neither a file nor a valid pattern: %w", err)})
 		case len(matches) == 0:
 			all = append(all, source{arg, errNoMatch})
 		}
@@ -60,9 +60,9 @@ func expand(args []string) []source {
 	return all
 }
 
-// hiddenFrom reports whether a path has a name with a leading dot where the pattern
+// isHiddenFrom reports whether a path has a name with a leading dot where the pattern
 // that it matches has none.
-func hiddenFrom(pattern, path string) bool {
+func isHiddenFrom(pattern, path string) bool {
 	parts := strings.Split(filepath.ToSlash(filepath.Clean(pattern)), "/")
 	for i, name := range strings.Split(filepath.ToSlash(filepath.Clean(path)), "/") {
 		if strings.HasPrefix(name, ".") && (i >= len(parts) || !strings.HasPrefix(parts[i], ".")) {
@@ -72,9 +72,9 @@ func hiddenFrom(pattern, path string) bool {
 	return false
 }
 
-// findSources lists the pictures that arguments name, in their order: files, standard
-// input, and by path the pictures of folders, archives and tables. The tally has what
-// of these gave no picture; a file that is named is always one.
+// findSources lists the pictures that arguments name, in their order: files, standard input,
+// and the pictures in folders, archives and tables, sorted by path. The tally lists the files
+// in these that are no pictures; a file that an argument names is always taken for one.
 func findSources(c *cobra.Command, args []string) ([]source, *dataset.Tally, error) {
 	tally := &dataset.Tally{}
 	options, err := addCacheFolder(dataset.Options{})
@@ -95,7 +95,7 @@ func findSources(c *cobra.Command, args []string) ([]source, *dataset.Tally, err
 		case err != nil:
 			all = append(all, source{arg, err})
 		case len(paths) == 0:
-			all = append(all, source{arg, errors.New("it holds no pictures; name one that does, or a picture")})
+			all = append(all, source{arg, errors.New("it contains no pictures")})
 		}
 		for _, path := range paths {
 			all = append(all, source{name: path})
@@ -104,7 +104,7 @@ func findSources(c *cobra.Command, args []string) ([]source, *dataset.Tally, err
 	return all, tally, nil
 }
 
-// strictFlag fails a command that skipped a picture.
+// strictFlag is the flag that makes a command fail if it skips a picture.
 const strictFlag = "strict"
 
 // addStrictFlag adds --strict to a command that ends with closeSources.
@@ -112,9 +112,9 @@ func addStrictFlag(c *cobra.Command) {
 	c.Flags().Bool(strictFlag, false, "fail if any file in a folder, table or archive has to be skipped")
 }
 
-// closeSources ends a command that answered on pictures: with their number, and with what
-// gave none, unless it was one picture. Its error is that of failures, and of files that
-// are missing or cannot be read; with --strict, of all that was skipped.
+// closeSources ends a command that has read pictures. Unless it was a single picture, it prints
+// how many were read and skipped. It fails if there were failures or unreadable files, and
+// with --strict if any file was skipped.
 func closeSources(c *cobra.Command, all []source, failures int, tally *dataset.Tally) error {
 	if len(all) > 1 || len(tally.Skips()) > failures {
 		say(c, "%s", tally.Summary(len(all)-failures))
@@ -128,8 +128,8 @@ func closeSources(c *cobra.Command, all []source, failures int, tally *dataset.T
 	return nil
 }
 
-// readUntil is read that does not wait beyond ctx: nothing else ends a read that waits for
-// what somebody types, or for the writer of a pipe. That read is left behind.
+// readUntil reads like read, but returns when ctx ends, even if the read still waits for a
+// terminal or a pipe. That read is then abandoned.
 func (s source) readUntil(ctx context.Context, in io.Reader, l picture.Limits) ([]byte, error) {
 	type result struct {
 		data []byte
@@ -164,71 +164,68 @@ func (s source) read(in io.Reader, l picture.Limits) ([]byte, error) {
 	return picture.Read(f, l)
 }
 
-// outcome is a source with what a function made of it.
+// outcome is the result of a function for a source.
 type outcome[T any] struct {
 	source  source
 	value   T
 	err     error
-	reading time.Duration // that its bytes took
+	reading time.Duration // time to read the bytes
 }
 
-// each calls answer for every source, several at a time, and hands the results on
-// in order. Few are under way or waiting at a time, so memory is bounded.
+// job is a source, and the channel for its outcome.
+type job[T any] struct {
+	source source
+	done   chan outcome[T]
+}
+
+// run reads the source and answers it.
+func (j job[T]) run(ctx context.Context, in io.Reader, l picture.Limits,
+	answer func(context.Context, []byte) (T, error)) {
+	o := outcome[T]{source: j.source}
+	began := time.Now()
+	data, err := j.source.readUntil(ctx, in, l)
+	o.reading = time.Since(began)
+	if err == nil {
+		o.value, err = answer(ctx, data)
+	}
+	o.err = err
+	j.done <- o
+}
+
+// each calls answer for every source, several at a time, and passes the results to use in
+// order. The number of pending results is bounded, and with it the memory.
 func each[T any](ctx context.Context, all []source, in io.Reader, l picture.Limits,
 	answer func(context.Context, []byte) (T, error), use func(outcome[T]) error) error {
 	workers := min(runtime.GOMAXPROCS(0), len(all))
 	ctx, cancel := context.WithCancel(ctx)
-	type job struct {
-		source source
-		result chan outcome[T]
-	}
-	jobs, order := make(chan job), make(chan job, 4*workers)
+	jobs, order := make(chan job[T]), make(chan job[T], 4*workers)
 	var wait sync.WaitGroup
 	defer wait.Wait()
 	defer cancel()
 	for range workers {
-		wait.Add(1)
-		go func() {
-			defer wait.Done()
+		wait.Go(func() {
 			for j := range jobs {
-				a := outcome[T]{source: j.source}
-				began := time.Now()
-				data, err := j.source.readUntil(ctx, in, l)
-				a.reading = time.Since(began)
-				if err == nil {
-					a.value, err = answer(ctx, data)
-				}
-				a.err = err
-				j.result <- a
+				j.run(ctx, in, l, answer)
 			}
-		}()
+		})
 	}
-	wait.Add(1)
-	go func() {
-		defer wait.Done()
+	wait.Go(func() {
 		defer close(order)
 		defer close(jobs)
 		for _, s := range all {
-			j := job{s, make(chan outcome[T], 1)}
-			select {
-			case order <- j:
-			case <-ctx.Done():
-				return
-			}
-			select {
-			case jobs <- j:
-			case <-ctx.Done():
+			j := job[T]{s, make(chan outcome[T], 1)}
+			if !send(ctx, order, j) || !send(ctx, jobs, j) {
 				return
 			}
 		}
-	}()
+	})
 	for j := range order {
 		select {
-		case a := <-j.result:
-			if a.err != nil && ctx.Err() != nil {
+		case o := <-j.done:
+			if o.err != nil && ctx.Err() != nil {
 				return ctx.Err()
 			}
-			if err := use(a); err != nil {
+			if err := use(o); err != nil {
 				return err
 			}
 		case <-ctx.Done():
@@ -238,14 +235,24 @@ func each[T any](ctx context.Context, all []source, in io.Reader, l picture.Limi
 	return ctx.Err()
 }
 
-// pictureFailure is an error as scripts see it.
+// send sends a value, and reports whether it did so before ctx ended.
+func send[T any](ctx context.Context, to chan<- T, value T) bool {
+	select {
+	case to <- value:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// pictureFailure is the JSON of an error about a picture.
 type pictureFailure struct {
 	Kind    string `json:"kind"`
 	Message string `json:"message"`
 }
 
-// describeFailure gives an error its kind: that of package picture, or not_found,
-// unreadable, timeout.
+// describeFailure returns an error with its kind: one of package picture, or not_found,
+// unreadable or timeout.
 func describeFailure(err error) pictureFailure {
 	kind := picture.KindOf(err)
 	switch {
@@ -260,29 +267,29 @@ func describeFailure(err error) pictureFailure {
 	return pictureFailure{kind, explainError(err)}
 }
 
-// explainError is an error's text without the path that the sentence around it names.
+// explainError returns an error's text without the path, which the sentence around it names.
 func explainError(err error) string {
 	var path *fs.PathError
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return "there is no such file; check the path"
+		return "no such file; check the path"
 	case errors.Is(err, fs.ErrPermission):
-		return "it may not be read; check its permissions"
+		return "permission denied; check its permissions"
 	case errors.As(err, &path):
 		return path.Err.Error()
 	case errors.Is(err, context.DeadlineExceeded):
-		return "it took too long to decode; scale the picture down"
+		return "decoding took too long; scale the picture down"
 	}
 	return err.Error()
 }
 
-// reportError tells a person about a picture that could not be answered.
+// reportError prints the error of a picture without an answer.
 func reportError(errOut io.Writer, name string, err error) {
 	fmt.Fprintf(errOut, "garb: %s: %s\n", escape(name), explainError(err))
 }
 
-// chooseThreads is the number of cores that one answer may use: all for a single
-// picture, one where several are answered at a time.
+// chooseThreads returns the number of threads for one answer: 0, which means all, for a single
+// picture, and 1 for several pictures, which are answered concurrently.
 func chooseThreads(all []source) int {
 	if len(all) == 1 {
 		return 0

@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// TestPatterns: patterns are expanded where the shell did not, names that exist are not.
+// TestPatterns: patterns are expanded if the shell did not, but names of existing files are
+// not.
 func TestPatterns(t *testing.T) {
 	root := t.TempDir()
 	t.Chdir(root)
@@ -37,7 +38,7 @@ func TestPatterns(t *testing.T) {
 		{"-", []string{"-"}, ""},
 		{"pics/*.gif", nil, "no file matches"},
 		{"nix/*", nil, "no file matches"},
-		{"pics/[a", nil, "neither a file nor a pattern"},
+		{"pics/[a", nil, "neither a file nor a valid pattern"},
 	} {
 		var got []string
 		for _, s := range expand([]string{c.arg}) {

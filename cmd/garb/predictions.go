@@ -12,17 +12,16 @@ import (
 	"garb/model"
 )
 
-// predictionTable writes answers as CSV (RFC 4180): columns of the command's own, the
-// first class's probability, a column for each class of the model with its probability,
-// in the model's order, and at last what is wrong with a picture without an answer.
-// Names are written as they are, to the byte.
+// predictionTable writes answers as CSV (RFC 4180). The columns are the command's own, the
+// probability of the predicted class, the probabilities of all classes in the model's order,
+// and the error of a picture without an answer. Names are written byte for byte.
 type predictionTable struct {
 	rows   *csv.Writer
-	own    int      // columns before the probability
-	values []string // of a row
+	own    int      // number of the command's own columns, which come first
+	values []string // of the current row
 }
 
-// newPredictionTable writes the header of a table of a model's answers.
+// newPredictionTable starts a table of a model's answers with its header.
 func newPredictionTable(w io.Writer, classifier *model.Classifier, own ...string) (*predictionTable, error) {
 	t := &predictionTable{rows: csv.NewWriter(w), own: len(own)}
 	header := slices.Concat(own, []string{"probability"}, classifier.DistinctClasses(), []string{"error"})
@@ -35,7 +34,7 @@ func (t *predictionTable) writeAnswer(predictions []model.Prediction, own ...str
 	return t.write("", predictions, own)
 }
 
-// writeUnsorted writes the row of a picture with an answer that could not be put into its
+// writeUnsorted writes the row of a picture with an answer that could not be sorted into its
 // class's folder.
 func (t *predictionTable) writeUnsorted(err error, predictions []model.Prediction, own ...string) error {
 	return t.write("not sorted: "+err.Error(), predictions, own)
@@ -65,11 +64,11 @@ func (t *predictionTable) flush() error {
 	return t.rows.Error()
 }
 
-// formatProbability is a probability in as many digits as tell it from all others.
+// formatProbability formats a probability with as many digits as it takes to parse it exactly.
 func formatProbability(p float64) string { return strconv.FormatFloat(p, 'g', -1, 64) }
 
-// writePredictions writes the answers of a report as a table: a row for each picture of
-// the set, in its order.
+// writePredictions writes the answers of a report as a table, with a row for each picture of
+// the set, in order.
 func writePredictions(w io.Writer, classifier *model.Classifier, r *evaluate.Report, set *dataset.Set) error {
 	t, err := newPredictionTable(w, classifier, "picture", "label", "predicted")
 	if err != nil {

@@ -23,7 +23,7 @@ import (
 	"garb/picture"
 )
 
-// preview is a contact sheet to make.
+// preview holds the flags of data preview, and draws the contact sheet.
 type preview struct {
 	dataFlags
 	data          string
@@ -36,24 +36,24 @@ type preview struct {
 }
 
 const (
-	sheetGap       = 4          // pixels round each picture
-	maxSheetSide   = 65_535     // of a JPEG
+	sheetGap       = 4          // pixels around each picture
+	maxSheetSide   = 65_535     // limit of JPEG
 	maxSheetPixels = 32_000_000 // 128 MB in memory
 )
 
+const previewHelp = `Draw a contact sheet of training pictures of DATA, at the network's input size. With
+augmentation flags, each row shows one picture: first the original, then its augmented
+views as in the first epochs of a training with the same flags and seed. Mixup and CutMix
+use other pictures of the sheet. Without augmentation flags, every cell shows a different
+picture.`
+
 func newPreviewCommand() *cobra.Command {
-	var (
-		p       = preview{dataFlags: newDataFlags(), rule: dataset.DefaultSplitRule()}
-		network backboneFlags
-	)
+	p := preview{dataFlags: newDataFlags(), rule: dataset.DefaultSplitRule()}
+	var network backboneFlags
 	command := &cobra.Command{
 		Use:   "preview DATA [flags]",
-		Short: "Draw a contact sheet of training pictures, and of what augmentation makes of them",
-		Long: `Draw a contact sheet of pictures of DATA's training split, at the size that the
-network gets. With augmentation flags each row shows one picture: first as it is,
-then as the first epochs of a training with the same flags and seed would see it
-(but mixtures are made with other pictures of the sheet). Without these flags the sheet
-shows a different picture in each place.`,
+		Short: "Draw a contact sheet of training pictures and their augmentation",
+		Long:  previewHelp,
 		Example: `  garb data preview pictures --rotation-range 30 --zoom 0.1 --horizontal-flip
   garb data preview pictures --crop-min 0.65 --crop-aspect 1.33 --brightness 0.2 --erasing 0.25 --out sheet.jpg
   garb data preview pictures --backbone xception --size 150`,
@@ -71,17 +71,14 @@ shows a different picture in each place.`,
 		RunE: func(c *cobra.Command, _ []string) error { return p.run(c) },
 	}
 	flags := command.Flags()
-	flags.StringVar(&network.backbone, "backbone", "efficientnet-lite0", "backbone whose preprocessing is shown")
-	flags.IntVar(&network.size, "size", 0, "side of the input, in pixels (default the backbone's)")
-	flags.IntVar(&network.channels, "channels", 0,
-		"channels of the input: 3, or 1 for grey pictures (default the backbone's)")
-	flags.StringVar(&network.resize, "resize", "", "resize filter: nearest, bilinear or bicubic (default the backbone's)")
-	flags.StringVar(&p.out, "out", "preview.png", "file to write, a .png or .jpg")
-	flags.IntVar(&p.rows, "rows", 6, "rows of the sheet")
-	flags.IntVar(&p.columns, "columns", 8, "pictures in a row")
-	flags.Uint64Var(&p.seed, "seed", 1, "seed of the choice of pictures and of their changes")
-	p.dataFlags.add(command)
-	p.dataFlags.addGroups(command)
+	flags.StringVar(&network.backbone, "backbone", "efficientnet-lite0", "backbone whose preprocessing to use")
+	network.addInput(command)
+	flags.StringVar(&p.out, "out", "preview.png", "file to write, ending in .png or .jpg")
+	flags.IntVar(&p.rows, "rows", 6, "number of rows")
+	flags.IntVar(&p.columns, "columns", 8, "number of columns")
+	flags.Uint64Var(&p.seed, "seed", 1, "random seed for choosing and augmenting pictures")
+	p.add(command)
+	p.addGroups(command)
 	addSplitFlags(command, &p.rule)
 	addFoldFlags(command, &p.rule)
 	addAugmentFlags(command, &p.config)
@@ -91,18 +88,18 @@ shows a different picture in each place.`,
 func (p *preview) validate() error {
 	least := 1
 	if p.config.Enabled() {
-		least = 2 // the picture as it is, and a view of it
+		least = 2 // the original and one view
 	}
 	if p.rows < 1 || p.columns < least {
-		return fmt.Errorf("--rows %d --columns %d: a sheet has at least 1 row and %d columns", p.rows, p.columns,
+		return fmt.Errorf("--rows %d --columns %d: a sheet needs at least 1 row and %d columns", p.rows, p.columns,
 			least)
 	}
 	if p.rows > maxSheetSide || p.columns > maxSheetSide {
-		return p.tooLarge()
+		return p.newSizeError()
 	}
 	width, height := p.size(p.rows)
 	if width > maxSheetSide || height > maxSheetSide || width > maxSheetPixels/height {
-		return p.tooLarge()
+		return p.newSizeError()
 	}
 	if p.encoder() == nil {
 		return fmt.Errorf("--out %s: the name must end in .png, .jpg or .jpeg", p.out)
@@ -110,18 +107,18 @@ func (p *preview) validate() error {
 	return p.config.Validate()
 }
 
-func (p *preview) tooLarge() error {
-	return fmt.Errorf("--rows %d --columns %d: with pictures of %d × %d pixels the sheet is too large; it may have "+
-		"%d megapixels and sides of %d",
+func (p *preview) newSizeError() error {
+	return fmt.Errorf("--rows %d --columns %d: the sheet is too large for pictures of %d × %d pixels; the limits are "+
+		"%d megapixels and %d pixels per side",
 		p.rows, p.columns, p.spec.Width, p.spec.Height, maxSheetPixels/1_000_000, maxSheetSide)
 }
 
-// size is the size of a sheet with the given rows, in pixels.
+// size returns the size of a sheet with the given number of rows, in pixels.
 func (p *preview) size(rows int) (width, height int) {
 	return p.columns*(p.spec.Width+sheetGap) + sheetGap, rows*(p.spec.Height+sheetGap) + sheetGap
 }
 
-// encoder encodes as the ending of out says; it is nil for endings unknown.
+// encoder returns the encoder for the extension of out, or nil if it is unknown.
 func (p *preview) encoder() func(io.Writer, image.Image) error {
 	switch strings.ToLower(filepath.Ext(p.out)) {
 	case ".png":
@@ -139,7 +136,7 @@ func (p *preview) run(c *cobra.Command) error {
 	}
 	splits, err := data.Split(p.rule)
 	if err != nil {
-		return withDataHint(err)
+		return err
 	}
 	train := splits.Train
 	plain, err := augment.New(augment.Config{}, p.spec, train, p.seed, picture.DefaultLimits())
@@ -151,7 +148,7 @@ func (p *preview) run(c *cobra.Command) error {
 		return err
 	}
 
-	// One place for each picture: a row's first if the others are views of it.
+	// With augmentation, a row has one picture, and the other cells are its views.
 	perRow := p.columns
 	if p.config.Enabled() {
 		perRow = 1
@@ -192,16 +189,16 @@ func (p *preview) run(c *cobra.Command) error {
 	return p.close(c, len(chosen), &data.Tally)
 }
 
-// sheetPicture is a sample of the sheet, by its index, and its picture's values.
+// sheetPicture is a sample of the sheet, with the values of its picture.
 type sheetPicture struct {
 	index  int
 	values []float32
 }
 
-// choose chooses and reads count samples, one at random from each of as many
-// equal stretches of the set, which is sorted by class: so every class has its
-// share. A picture that cannot be read is counted, and the next of its
-// stretch taken; a stretch without any is left out.
+// choose chooses and reads count samples: one at random from each of as many equal stretches
+// of the set. The set is sorted by class, so every class gets its share. If a picture cannot
+// be read, choose counts it and takes the next one of the stretch. It leaves out stretches
+// without a readable picture.
 func (p *preview) choose(c *cobra.Command, train dataset.Training, plain *augment.Views, count int,
 	tally *dataset.Tally) ([]sheetPicture, error) {
 	type place struct {
@@ -210,7 +207,7 @@ func (p *preview) choose(c *cobra.Command, train dataset.Training, plain *augmen
 		errs   []error
 	}
 	places := make([]place, count)
-	err := inParallel(c.Context(), count, func(i int) error {
+	err := runParallel(c.Context(), count, func(i int) error {
 		at, n := &places[i], len(train.Samples)
 		first, length := i*n/count, (i+1)*n/count-i*n/count
 		start := rand.New(rand.NewPCG(p.seed, uint64(i))).IntN(length)
@@ -242,22 +239,23 @@ func (p *preview) choose(c *cobra.Command, train dataset.Training, plain *augmen
 		}
 	}
 	if len(all) == 0 {
-		return nil, fmt.Errorf("%s: none of the pictures could be read, so there is nothing to show", p.data)
+		return nil, fmt.Errorf("%s: no picture could be read, so there is nothing to show", p.data)
 	}
 	return all, nil
 }
 
-// load writes the views of an epoch to inputs, one after another.
-func (p *preview) load(ctx context.Context, views *augment.Views, epoch int, chosen []sheetPicture, inputs []float32) error {
+// load reads the views of an epoch into inputs, one after another.
+func (p *preview) load(ctx context.Context, views *augment.Views, epoch int, chosen []sheetPicture,
+	inputs []float32) error {
 	size := p.spec.ValueCount()
-	return inParallel(ctx, len(chosen), func(i int) error {
+	return runParallel(ctx, len(chosen), func(i int) error {
 		return views.Load(ctx, epoch, chosen[i].index, inputs[i*size:][:size])
 	})
 }
 
-// inParallel calls do for 0 to count−1 on all cores, and returns the first error
-// in their order.
-func inParallel(ctx context.Context, count int, do func(i int) error) error {
+// runParallel calls do for 0 to count−1 on all cores, and returns the first error in this
+// order.
+func runParallel(ctx context.Context, count int, do func(i int) error) error {
 	errs := make([]error, count)
 	if err := dataset.Each(ctx, count, func(i int) { errs[i] = do(i) }); err != nil {
 		return err
@@ -270,7 +268,7 @@ func inParallel(ctx context.Context, count int, do func(i int) error) error {
 	return nil
 }
 
-// draw draws an input's values at a place of the sheet, as levels again.
+// draw draws an input in a cell of the sheet. It undoes the normalization.
 func (p *preview) draw(sheet *image.NRGBA, row, column int, values []float32) {
 	left, top := sheetGap+column*(p.spec.Width+sheetGap), sheetGap+row*(p.spec.Height+sheetGap)
 	channels := p.spec.Channels()
@@ -279,7 +277,7 @@ func (p *preview) draw(sheet *image.NRGBA, row, column int, values []float32) {
 		return uint8(math.Round(min(max(v, 0), 255)))
 	}
 	for i := range p.spec.Width * p.spec.Height {
-		sheet.SetNRGBA(left+i%p.spec.Width, top+i/p.spec.Width, color.NRGBA{level(i, 0), level(i, 1), level(i, 2),
-			255})
+		sheet.SetNRGBA(left+i%p.spec.Width, top+i/p.spec.Width,
+			color.NRGBA{level(i, 0), level(i, 1), level(i, 2), 255})
 	}
 }

@@ -14,8 +14,8 @@ import (
 	_ "image/jpeg"
 )
 
-// makeSplitPictures is a folder for training with two classes of four pictures, each
-// of one colour: red levels of 20 and more for hats, green ones for shoes.
+// makeSplitPictures makes a data set for training with two classes of four pictures, each of
+// one colour: red levels of 20 and more for hats, green ones for shoes.
 func makeSplitPictures(t testing.TB) string {
 	t.Helper()
 	root := t.TempDir()
@@ -43,7 +43,7 @@ func makeSplitPictures(t testing.TB) string {
 	return root
 }
 
-// runPreview is the command by itself, with the exit codes of run.
+// runPreview runs the command by itself, with the exit codes of run.
 func runPreview(t testing.TB, args ...string) (code int, out, errOut string) {
 	t.Helper()
 	var o, e bytes.Buffer
@@ -150,7 +150,7 @@ func TestPreviewLeavesOutWhatCannotBeRead(t *testing.T) {
 			write(t, filepath.Join(data, "train", class), name, []byte("no picture"))
 		}
 	}
-	if code, text, errOut := preview(); code != exitFailed || !strings.Contains(errOut, "none of the pictures") {
+	if code, text, errOut := preview(); code != exitFailed || !strings.Contains(errOut, "no picture could be read") {
 		t.Errorf("%d\n%s%s", code, text, errOut)
 	}
 }
@@ -184,8 +184,8 @@ func TestPreviewWrongUse(t *testing.T) {
 	}
 }
 
-// TestPreviewKeepsGroups: the sheet shows the training pictures of the division that
-// train makes with the same flags, in which groups are kept together.
+// TestPreviewKeepsGroups: the sheet shows the training pictures that train would use with the
+// same flags, with groups kept together.
 func TestPreviewKeepsGroups(t *testing.T) {
 	data := filepath.Join(makeSplitPictures(t), "train") // hats and shoes a to d
 	shown := func(flags ...string) map[string]string {

@@ -14,30 +14,32 @@ import (
 	"garb/relabel"
 )
 
-// relabelFlags are the flags of data relabel.
+// relabelFlags holds the flags of data relabel.
 type relabelFlags struct {
 	from                     string
 	dryRun, undo, newClasses bool
 	options                  dataset.Options
 }
 
+const relabelHelp = `Correct the labels of a data set. FILE.csv has the columns picture (the path relative to
+the data set, or absolute), label (the current label) and proposed or new (the corrected
+label); garb data check --labels-quality --labels-csv FILE.csv writes such a file. If there
+is a column accepted, only rows with yes, true, 1 or x in it apply. Use the labels as they
+are on disk, not as --merge renames them.
+
+In a data set of class folders, pictures are moved to the folder of the new class, in the
+same split; for a symbolic link, the link is moved. In a table, the label is replaced in
+every row of the picture, and all other bytes stay the same. Nothing is ever overwritten.
+All rows are checked first: if some cannot be applied, garb lists them and changes
+nothing. A hidden log in the data set's folder (.garb-relabel-TIME.csv) makes it possible
+to undo the last relabel, even if it was interrupted.`
+
 func newRelabelCommand() *cobra.Command {
 	var f relabelFlags
 	command := &cobra.Command{
 		Use:   "relabel DATA --from FILE.csv",
-		Short: "Correct labels, and undo it",
-		Long: `Correct the labels of a data set. FILE.csv has the columns picture (the path relative
-to the data set, or absolute), label (the one that the picture has now) and proposed or
-new; such as garb data check --labels-quality --labels-csv FILE.csv writes. If it has a
-column accepted, only the rows count that say yes, true, 1 or x there; other rows are
-left alone. The names of labels are those on disk, not those that --merge makes.
-
-In a data set of class folders the pictures move to the other class's folder, in the
-same split; a symbolic link moves itself. In a table the label of every row of the
-picture is rewritten; all other bytes stay. Nothing is ever overwritten. All rows are
-checked first: if one cannot be applied, all that cannot are listed, and nothing
-changes. A hidden log in the data set's folder (.garb-relabel-TIME.csv) makes it
-possible to undo the last relabel, also one that was interrupted.`,
+		Short: "Correct labels, or undo a correction",
+		Long:  relabelHelp,
 		Example: `  garb data check pictures --labels-quality --labels-csv labels.csv
   garb data relabel pictures --from labels.csv --dry-run
   garb data relabel pictures --from labels.csv
@@ -49,7 +51,7 @@ possible to undo the last relabel, also one that was interrupted.`,
 			case (f.from == "") != f.undo:
 				return errors.New("relabel needs either --from FILE.csv or --undo")
 			case f.undo && (f.dryRun || f.newClasses):
-				return errors.New("--dry-run and --new-classes go with --from")
+				return errors.New("--dry-run and --new-classes require --from")
 			}
 			return f.options.Validate()
 		},
@@ -61,15 +63,15 @@ possible to undo the last relabel, also one that was interrupted.`,
 		},
 	}
 	flags := command.Flags()
-	flags.StringVar(&f.from, "from", "", "table of corrections: `FILE`")
-	flags.BoolVar(&f.dryRun, "dry-run", false, "say what would change, and change nothing")
+	flags.StringVar(&f.from, "from", "", "`FILE` with the corrections")
+	flags.BoolVar(&f.dryRun, "dry-run", false, "print the changes without making them")
 	flags.BoolVar(&f.undo, "undo", false, "undo the last relabel of this data set")
-	flags.BoolVar(&f.newClasses, "new-classes", false, "allow labels that no picture has so far")
+	flags.BoolVar(&f.newClasses, "new-classes", false, "allow labels that no picture has yet")
 	flags.StringVar(&f.options.Labels, "labels", "",
-		"table with the labels: `FILE` (default images.csv, labels.csv or the only one in the folder)")
-	flags.StringVar(&f.options.Images, "images", "", "folder that the names in the table are relative to: `DIR`")
-	flags.StringVar(&f.options.ImageColumn, "image-column", "", "column of the table with the pictures' names")
-	flags.StringVar(&f.options.LabelColumn, "label-column", "", "column of the table with the labels")
+		"table `FILE` with the labels (default images.csv, labels.csv or the only one in the folder)")
+	flags.StringVar(&f.options.Images, "images", "", "folder `DIR` that the table's file names are relative to")
+	flags.StringVar(&f.options.ImageColumn, "image-column", "", "`COLUMN` of the table with the file names")
+	flags.StringVar(&f.options.LabelColumn, "label-column", "", "`COLUMN` of the table with the labels")
 	return command
 }
 
@@ -80,7 +82,7 @@ func (f *relabelFlags) run(c *cobra.Command, path string) error {
 		return err
 	}
 	if len(corrections) == 0 {
-		fmt.Fprintf(openTextOut(c), "nothing to change: of %s in %s none is accepted\n", count(rows, "row"), f.from)
+		fmt.Fprintf(openTextOut(c), "nothing to change: none of %s in %s is accepted\n", count(rows, "row"), f.from)
 		return nil
 	}
 	options, err := addCacheFolder(f.options)
@@ -89,19 +91,19 @@ func (f *relabelFlags) run(c *cobra.Command, path string) error {
 	}
 	data, err := dataset.Read(c.Context(), path, options)
 	if err != nil {
-		return withDataHint(err)
+		return err
 	}
 	sayNotes(c, data)
 	plan, err := relabel.Prepare(c.Context(), data, corrections, relabel.Options{NewClasses: f.newClasses})
 	if err != nil {
-		return withRelabelHint(err, f)
+		return err
 	}
 	out := openTextOut(c)
 	for _, s := range plan.Steps {
 		fmt.Fprintln(out, escapeLine(s.String()))
 	}
 	if f.dryRun {
-		fmt.Fprintf(out, "%s would change, %d already right; nothing was changed (--dry-run)\n",
+		fmt.Fprintf(out, "%s would change, %d already correct; nothing was changed (--dry-run)\n",
 			count(len(plan.Steps), "label"), plan.Unchanged)
 		return nil
 	}
@@ -117,28 +119,11 @@ func (f *relabelFlags) run(c *cobra.Command, path string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "%s changed, %d already right\n", count(len(plan.Steps), "label"), plan.Unchanged)
+	fmt.Fprintf(out, "%s changed, %d already correct\n", count(len(plan.Steps), "label"), plan.Unchanged)
 	if log != "" {
 		fmt.Fprintf(out, "log %s; undo with  garb data relabel %s --undo\n", log, path)
 	}
 	return nil
-}
-
-// withRelabelHint adds the flag that allows what was refused.
-func withRelabelHint(err error, f *relabelFlags) error {
-	var problems *relabel.ProblemsError
-	if !errors.As(err, &problems) {
-		return withDataHint(err)
-	}
-	if f.newClasses {
-		return err
-	}
-	for _, p := range problems.Problems {
-		if p.NewClass {
-			return fmt.Errorf("%w\n--new-classes allows labels that no picture has so far", err)
-		}
-	}
-	return err
 }
 
 // runUndo undoes the last relabel.
@@ -155,7 +140,7 @@ func (f *relabelFlags) runUndo(c *cobra.Command, path string) error {
 	u, err := relabel.Undo(c.Context(), folder)
 	if err != nil {
 		if u != nil {
-			say(c, "%d changes were undone; run it again for the others", u.Moved+u.Rows)
+			say(c, "%d changes were undone; run the command again for the others", u.Moved+u.Rows)
 		}
 		return err
 	}
@@ -165,8 +150,8 @@ func (f *relabelFlags) runUndo(c *cobra.Command, path string) error {
 		text = fmt.Sprintf("%s of a table restored", count(u.Rows, "label"))
 	}
 	if u.Already > 0 {
-		text += fmt.Sprintf(", %d needed no undoing", u.Already)
+		text += fmt.Sprintf(", %d did not need undoing", u.Already)
 	}
-	fmt.Fprintf(out, "undone: %s; the log %s is removed\n", text, u.Log)
+	fmt.Fprintf(out, "undone: %s; the log %s was removed\n", text, u.Log)
 	return nil
 }

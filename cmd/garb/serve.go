@@ -17,131 +17,162 @@ import (
 	"garb/serve"
 )
 
+const serveHelp = `Serve models over HTTP. Without flags, the built-in classifier is served on localhost:8080:
+open http://localhost:8080 and drop a picture. The APIs for programs are documented at
+/docs: garb's own API, the Open Inference Protocol (KServe v2, REST and gRPC on the same
+port) and the REST API of TensorFlow Serving.
+
+Most models refuse pictures that show none of their classes ("accepted": false). --accept
+sets the acceptance threshold, and ?accept=0.3 sets it for one request; "all" accepts every
+picture.
+
+Every flag can also be set by an environment variable: --max-batch is GARB_MAX_BATCH.
+SIGTERM or Ctrl-C stops the service; pending requests are finished within --grace.`
+
+// service holds the flags of serve.
+type service struct {
+	config serve.Config
+	models []string
+	accept acceptFlag
+}
+
 func newServeCommand() *cobra.Command {
-	config := serve.Default()
-	var models []string
-	var accept acceptFlag
+	s := &service{config: serve.Default()}
 	command := &cobra.Command{
 		Use:   "serve [flags]",
-		Short: "Answer over HTTP: a page for people, APIs for programs",
-		Long: `Answer over HTTP. Without flags the built-in classifier answers on localhost:8080:
-open http://localhost:8080 and drop a picture. Programs find what they can ask at
-/docs: garb's own API, the Open Inference Protocol (KServe v2, REST and gRPC on the
-same port) and TensorFlow Serving's REST API.
-
-A model that judges whether a picture shows any of its classes refuses other pictures:
-"accepted": false. --accept sets the acceptance from which a picture is accepted, and
-?accept=0.3 that of one request; "all" accepts every picture.
-
-Every flag can be set as an environment variable too: --max-batch is GARB_MAX_BATCH.
-SIGTERM or Ctrl-C stops: what is under way is finished within --grace.`,
+		Short: "Serve models over HTTP, with a web page and APIs",
+		Long:  serveHelp,
 		Example: `  garb serve
   garb serve --model clothing=runs/mine --model imagenet=imagenet
   garb serve --models /srv/models --addr :8080 --api-key-file keys.txt
   garb serve --accept 0.3
   curl --data-binary @photo.jpg 'http://localhost:8080/v1/classify?top=3'`,
-		Args: func(c *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return fmt.Errorf("serve takes its models by --model, not %q", args[0])
-			}
-			if err := readEnvironment(c.Flags(), os.LookupEnv); err != nil {
-				return err
-			}
-			if len(models) == 0 && config.ModelsFolder == "" {
-				models = []string{model.Clothing}
-			}
-			for _, m := range models {
-				name, path, ok := strings.Cut(m, "=")
-				if !ok && !slices.Contains(model.BuiltInNames(), m) {
-					return fmt.Errorf("--model %s: it is NAME=PATH, such as clothing=runs/mine", m)
-				}
-				if !ok {
-					path = name
-				}
-				config.Models = append(config.Models, serve.NamedModel{Name: name, Path: path})
-			}
-			return config.Validate()
-		},
-		RunE: func(c *cobra.Command, _ []string) error {
-			// A thread that computes keeps its core for milliseconds, and Go would let those that
-			// read and write wait for so long; the system does not, if there is one thread more.
-			// Each picture is computed by one thread: two that share one wait for each other, and
-			// under load for a core.
-			cores := runtime.GOMAXPROCS(0)
-			runtime.GOMAXPROCS(cores + 1)
-			for _, n := range []*int{&config.Workers, &config.Decoders} {
-				if *n == 0 {
-					*n = cores
-				}
-			}
-			log := slog.New(slog.NewJSONHandler(c.ErrOrStderr(), &slog.HandlerOptions{Level: chooseLogLevel(c)}))
-			listener, err := net.Listen("tcp", config.Addr)
-			if err != nil {
-				return fmt.Errorf("cannot listen on %s: %w; choose another address with --addr", config.Addr,
-					errors.Unwrap(err))
-			}
-			s, err := serve.New(config, func(path string) (serve.Classifier, error) {
-				return model.Open(path, model.Options{Threads: 1, Accept: accept.threshold})
-			}, log)
-			if errors.Is(err, model.ErrNoAcceptance) {
-				err = fmt.Errorf("%w; omit --accept: requests can set a threshold each, by ?accept=", err)
-			}
-			if err != nil {
-				return errors.Join(err, listener.Close())
-			}
-			scheme := "http"
-			if config.TLSCert != "" {
-				scheme = "https"
-			}
-			fmt.Fprintf(c.OutOrStdout(), "garb answers on %s://%s (Ctrl-C stops)\n", scheme, listener.Addr())
-			if s.OpenToAll(listener) {
-				fmt.Fprintln(c.ErrOrStderr(),
-					"garb: anybody who reaches this port may use it; --api-key-file asks for keys, --addr "+
-						"localhost:8080 keeps it to this machine")
-			}
-			return s.Serve(c.Context(), listener)
-		},
+		Args: func(c *cobra.Command, args []string) error { return s.validate(c, args) },
+		RunE: func(c *cobra.Command, _ []string) error { return s.run(c) },
 	}
-	flags := command.Flags()
-	flags.StringVar(&config.Addr, "addr", config.Addr, "host and port to listen on")
-	flags.StringArrayVar(&models, "model", nil,
-		"NAME=PATH of a model to answer with: a file, a run's folder, clothing, garments or imagenet; "+
-			"the first answers by default (default clothing)")
-	flags.StringVar(&config.ModelsFolder, "models", "",
-		"folder with NAME/VERSION/ folders of models, watched: the highest good version answers")
-	addAcceptFlag(flags, &accept)
-	flags.DurationVar(&config.ModelsInterval, "models-interval", config.ModelsInterval,
-		"time between looks at --models")
-	flags.IntVar(&config.Queue, "queue", config.Queue, "pictures under way at most; one more is refused with 429")
-	flags.IntVar(&config.MaxBatch, "max-batch", config.MaxBatch, "waiting pictures computed together at most")
-	flags.IntVar(&config.Workers, "workers", config.Workers,
-		"batches that a model computes at a time, each on one core (0: one for each core)")
-	flags.IntVar(&config.Decoders, "decoders", config.Decoders, "pictures decoded at a time (0: one for each core)")
-	flags.Int64Var(&config.MaxBodyBytes, "max-body", config.MaxBodyBytes, "bytes of a request's body at most")
-	flags.Int64Var(&config.BodyBudgetBytes, "max-bodies", config.BodyBudgetBytes,
-		"bytes of all bodies together at most")
-	flags.IntVar(&config.MaxPictures, "max-pictures", config.MaxPictures, "pictures of a request at most")
-	flags.IntVar(&config.MaxHeaderBytes, "max-header", config.MaxHeaderBytes, "bytes of a request's header at most")
-	flags.IntVar(&config.MaxConnections, "max-connections", config.MaxConnections, "connections at a time")
-	flags.IntVar(&config.Limits.MaxPixels, "max-pixels", config.Limits.MaxPixels, "pixels of a picture at most")
-	flags.DurationVar(&config.RequestTimeout, "timeout", config.RequestTimeout,
-		"time of a request at most; clients may ask for less by X-Request-Timeout")
-	flags.DurationVar(&config.HeaderTimeout, "header-timeout", config.HeaderTimeout, "time for a request's header")
-	flags.DurationVar(&config.IdleTimeout, "idle-timeout", config.IdleTimeout,
-		"time that a connection may stay without a request")
-	flags.DurationVar(&config.Grace, "grace", config.Grace, "time that requests under way get when the service stops")
-	flags.StringVar(&config.APIKeyFile, "api-key-file", "",
-		"file of keys that are let in, one a line; read again when it changes")
-	flags.StringVar(&config.TLSCert, "tls-cert", "", "certificate file (PEM); read again when it changes")
-	flags.StringVar(&config.TLSKey, "tls-key", "", "the certificate's key file (PEM)")
-	flags.StringArrayVar(&config.URLPrefixes, "allow-url-prefix", nil,
-		"prefix of addresses that pictures may be fetched from (default none)")
-	flags.StringVar(&config.TraceEndpoint, "trace-endpoint", "", "OTLP/HTTP collector that traces are sent to")
+	s.addModelFlags(command.Flags())
+	s.addLimitFlags(command.Flags())
+	s.addAccessFlags(command.Flags())
 	return command
 }
 
-// chooseLogLevel is the least level of what is logged: with --quiet warnings and errors only,
-// with --verbose what clients did wrong too.
+// addModelFlags adds the flags for the models and for how they compute.
+func (s *service) addModelFlags(flags *pflag.FlagSet) {
+	config := &s.config
+	flags.StringVar(&config.Addr, "addr", config.Addr, "host and port to listen on")
+	flags.StringArrayVar(&s.models, "model", nil,
+		"model to serve as NAME=PATH, where PATH is a file, a run's folder, clothing, garments or imagenet; "+
+			"repeatable; the first is the default model (default clothing)")
+	flags.StringVar(&config.ModelsFolder, "models", "",
+		"folder of NAME/VERSION/ folders with models; it is watched, and the highest valid version is served")
+	addAcceptFlag(flags, &s.accept)
+	flags.DurationVar(&config.ModelsInterval, "models-interval", config.ModelsInterval,
+		"interval between checks of --models")
+	flags.IntVar(&config.Queue, "queue", config.Queue,
+		"maximum number of pending pictures; further ones are refused with status 429")
+	flags.IntVar(&config.MaxBatch, "max-batch", config.MaxBatch, "maximum batch size")
+	flags.IntVar(&config.Workers, "workers", config.Workers,
+		"number of batches that a model computes concurrently, each on one core (0 for one per core)")
+	flags.IntVar(&config.Decoders, "decoders", config.Decoders,
+		"number of pictures decoded concurrently (0 for one per core)")
+}
+
+// addLimitFlags adds the flags for limits and timeouts.
+func (s *service) addLimitFlags(flags *pflag.FlagSet) {
+	config := &s.config
+	flags.Int64Var(&config.MaxBodyBytes, "max-body", config.MaxBodyBytes, "maximum size of a request body, in bytes")
+	flags.Int64Var(&config.BodyBudgetBytes, "max-bodies", config.BodyBudgetBytes,
+		"maximum total size of all request bodies in memory, in bytes")
+	flags.IntVar(&config.MaxPictures, "max-pictures", config.MaxPictures, "maximum number of pictures per request")
+	flags.IntVar(&config.MaxHeaderBytes, "max-header", config.MaxHeaderBytes,
+		"maximum size of a request header, in bytes")
+	flags.IntVar(&config.MaxConnections, "max-connections", config.MaxConnections,
+		"maximum number of open connections")
+	flags.IntVar(&config.Limits.MaxPixels, "max-pixels", config.Limits.MaxPixels,
+		"maximum number of pixels per picture")
+	flags.DurationVar(&config.RequestTimeout, "timeout", config.RequestTimeout,
+		"request timeout; clients may shorten it with X-Request-Timeout")
+	flags.DurationVar(&config.HeaderTimeout, "header-timeout", config.HeaderTimeout,
+		"timeout for reading a request header")
+	flags.DurationVar(&config.IdleTimeout, "idle-timeout", config.IdleTimeout, "timeout for idle connections")
+	flags.DurationVar(&config.Grace, "grace", config.Grace,
+		"time that pending requests get when the service stops")
+}
+
+// addAccessFlags adds the flags for access, TLS and tracing.
+func (s *service) addAccessFlags(flags *pflag.FlagSet) {
+	config := &s.config
+	flags.StringVar(&config.APIKeyFile, "api-key-file", "",
+		"file of valid API keys, one per line; reloaded when it changes")
+	flags.StringVar(&config.TLSCert, "tls-cert", "", "TLS certificate file (PEM); reloaded when it changes")
+	flags.StringVar(&config.TLSKey, "tls-key", "", "TLS private key file (PEM)")
+	flags.StringArrayVar(&config.URLPrefixes, "allow-url-prefix", nil,
+		"prefix of URLs from which pictures may be fetched; repeatable (default none)")
+	flags.StringVar(&config.TraceEndpoint, "trace-endpoint", "", "OTLP/HTTP collector to send traces to")
+}
+
+// validate reads the environment, and checks the models and the settings.
+func (s *service) validate(c *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("serve takes its models as --model, not as the argument %q", args[0])
+	}
+	if err := readEnvironment(c.Flags(), os.LookupEnv); err != nil {
+		return err
+	}
+	if len(s.models) == 0 && s.config.ModelsFolder == "" {
+		s.models = []string{model.Clothing}
+	}
+	for _, m := range s.models {
+		name, path, ok := strings.Cut(m, "=")
+		if !ok && !slices.Contains(model.BuiltInNames(), m) {
+			return fmt.Errorf("--model %s: it must be NAME=PATH, such as clothing=runs/mine", m)
+		}
+		if !ok {
+			path = name
+		}
+		s.config.Models = append(s.config.Models, serve.NamedModel{Name: name, Path: path})
+	}
+	return s.config.Validate()
+}
+
+func (s *service) run(c *cobra.Command) error {
+	// A computing thread keeps its core for milliseconds, and the Go scheduler would let threads
+	// that read and write wait that long. With one more thread, the operating system schedules
+	// them. Each picture is computed by one thread: two threads would wait for each other, and
+	// under load for a core.
+	cores := runtime.GOMAXPROCS(0)
+	runtime.GOMAXPROCS(cores + 1)
+	for _, n := range []*int{&s.config.Workers, &s.config.Decoders} {
+		if *n == 0 {
+			*n = cores
+		}
+	}
+	log := slog.New(slog.NewJSONHandler(c.ErrOrStderr(), &slog.HandlerOptions{Level: chooseLogLevel(c)}))
+	listener, err := net.Listen("tcp", s.config.Addr)
+	if err != nil {
+		return fmt.Errorf("cannot listen on %s: %w; choose another address with --addr", s.config.Addr,
+			errors.Unwrap(err))
+	}
+	server, err := serve.New(s.config, func(path string) (serve.Classifier, error) {
+		return model.Open(path, model.Options{Threads: 1, Accept: s.accept.threshold})
+	}, log)
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	scheme := "http"
+	if s.config.TLSCert != "" {
+		scheme = "https"
+	}
+	fmt.Fprintf(c.OutOrStdout(), "garb is serving on %s://%s (stop with Ctrl-C)\n", scheme, listener.Addr())
+	if server.OpenToAll(listener) {
+		fmt.Fprintln(c.ErrOrStderr(), "garb: warning: anyone who can reach this port can use the service; "+
+			"use --api-key-file to require keys, or --addr localhost:8080 to serve only this machine")
+	}
+	return server.Serve(c.Context(), listener)
+}
+
+// chooseLogLevel returns the minimum log level: --quiet logs only warnings and errors,
+// --verbose also logs clients' errors.
 func chooseLogLevel(c *cobra.Command) slog.Level {
 	switch {
 	case isSet(c, quietFlag):
@@ -152,8 +183,8 @@ func chooseLogLevel(c *cobra.Command) slog.Level {
 	return slog.LevelInfo
 }
 
-// readEnvironment sets the flags that were not given from variables: --max-batch from
-// GARB_MAX_BATCH. The values of a flag that can be repeated are separated by commas.
+// readEnvironment sets flags that were not given from environment variables: --max-batch from
+// GARB_MAX_BATCH. The values of repeatable flags are comma-separated.
 func readEnvironment(flags *pflag.FlagSet, lookup func(string) (string, bool)) error {
 	var errs []error
 	flags.VisitAll(func(f *pflag.Flag) {

@@ -10,6 +10,7 @@ import (
 	"math"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -26,17 +27,19 @@ import (
 	"garb/weights"
 )
 
+const modelsShowHelp = `Describe a model or weights: network, input, number of parameters, digest and licence. A
+table lists the layers: output shape (height × width × channels), parameters, multiply-adds
+per picture, receptive field (side of the square, in pixels), and the time on one core of
+this machine. Batch-norm and activation layers without a time are fused into the layer
+before.`
+
 func newModelsShowCommand() *cobra.Command {
 	var asJSON bool
 	var svg string
 	command := &cobra.Command{
 		Use:   "show NAME|FILE|RUN",
-		Short: "Describe a model or weights: network, input, parameters, and each layer with its time",
-		Long: `Describe a model or weights: network, input, parameters, digest, licence, and its
-layers in a table: what each gives (height × width × channels), its parameters, the
-multiply-adds for one picture, the side of the square of pixels that one of its
-values sees, and the time that it takes here, on one core. A batch-norm or activation
-that has no time is computed as a part of the layer before it.`,
+		Short: "Describe a model or weights, with the time of each layer",
+		Long:  modelsShowHelp,
 		Example: `  garb models show clothing
   garb models show clothing --svg network.svg
   garb models show efficientnet-lite0
@@ -68,37 +71,36 @@ that has no time is computed as a part of the layer before it.`,
 			return d.print(openTextOut(command))
 		},
 	}
-	command.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	command.Flags().StringVar(&svg, "svg", "", "draw the network into a `FILE` instead")
+	command.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
+	command.Flags().StringVar(&svg, "svg", "", "draw the network as SVG to `FILE` instead")
 	command.MarkFlagsMutuallyExclusive("json", "svg")
 	return command
 }
 
-// description is what `models show` tells.
+// description holds what `models show` prints, and is its JSON.
 type description struct {
 	Name         string            `json:"name"`
-	Architecture string            `json:"architecture,omitempty"` // "" if the tensors are no backbone's
-	WithTop      bool              `json:"with_top"`               // of weights: with the network's own top
+	Architecture string            `json:"architecture,omitempty"` // "" if the tensors belong to no known network
+	WithTop      bool              `json:"with_top"`               // for weights: with the network's own classifier
 	Input        *picture.Spec     `json:"input,omitempty"`
 	Parameters   int               `json:"parameters"`
 	Digest       string            `json:"digest"`
 	Licence      string            `json:"licence,omitempty"`
 	Origin       string            `json:"origin,omitempty"`
-	Classes      []string          `json:"classes,omitempty"` // of a model
+	Classes      []string          `json:"classes,omitempty"` // for a model
 	Training     *model.Training   `json:"training,omitempty"`
 	Acceptance   *model.Acceptance `json:"acceptance,omitempty"`
-	Tensors      int               `json:"tensors,omitempty"` // of a file of weights
+	Tensors      int               `json:"tensors,omitempty"` // for weights
 	Stored       []string          `json:"stored,omitempty"`  // float32, float16
 	Bytes        int               `json:"bytes,omitempty"`
 	Metadata     map[string]string `json:"metadata,omitempty"`
 	Layers       []layerRow        `json:"layers,omitempty"`
 
-	network *nn.Graph // nil if the tensors are no network's
+	network *nn.Graph // nil if the tensors belong to no known network
 	weights nn.Weights
 }
 
-// describe describes weights or a model. Names of weights are not those of
-// models; a file or folder is a model if it says so.
+// describe describes weights or a model. Names of weights and models are distinct.
 func describe(reference string) (*description, error) {
 	if s, ok := weights.Lookup(reference); ok {
 		d, err := describeSource(s)
@@ -113,7 +115,7 @@ func describe(reference string) (*description, error) {
 	return describeModel(reference)
 }
 
-// describeSource describes weights that have a name.
+// describeSource describes weights with a known name.
 func describeSource(s weights.Source) (*description, error) {
 	if s.Application == nil {
 		return describeWeights(s.Name)
@@ -152,7 +154,7 @@ func describeModel(reference string) (*description, error) {
 		return nil, err
 	}
 	if d.Architecture == "" {
-		d.Architecture = fmt.Sprintf("of its own, %s", count(len(n.Layers)-1, "layer"))
+		d.Architecture = fmt.Sprintf("custom, %s", count(len(n.Layers)-1, "layer"))
 	}
 	d.Parameters = d.network.ParamCount()
 	for _, s := range builtInModels {
@@ -191,9 +193,8 @@ func describeWeights(reference string) (*description, error) {
 	return d, nil
 }
 
-// listLabelChoices says how a training changed and chose the labels of its data set, and
-// grouped the pictures: pairs of a word and names. A model whose record does not say has
-// none.
+// listLabelChoices returns rows that say how a training merged and chose labels, and grouped
+// pictures. It returns none for a model without such a record.
 func listLabelChoices(t *model.Training) (choices [][2]string) {
 	var record dataRecord
 	if json.Unmarshal(t.Settings, &record) != nil {
@@ -212,7 +213,7 @@ func listLabelChoices(t *model.Training) (choices [][2]string) {
 	return choices
 }
 
-// describePreprocessing says in a line what a network's preprocessing is.
+// describePreprocessing describes the preprocessing of a network on one line.
 func describePreprocessing(s picture.Spec) string {
 	colours := "RGB"
 	if s.Grey {
@@ -221,7 +222,7 @@ func describePreprocessing(s picture.Spec) string {
 	text := fmt.Sprintf("%d×%d %s, %v, ", s.Width, s.Height, colours, s.Filter)
 	switch {
 	case s.Fit == picture.Crop && s.CropRatio != 0:
-		text += fmt.Sprintf("the middle %.3g %%, ", 100*s.CropRatio)
+		text += fmt.Sprintf("centre crop %.3g %%, ", 100*s.CropRatio)
 	case s.Fit != picture.Stretch:
 		text += string(s.Fit) + ", "
 	}
@@ -229,15 +230,15 @@ func describePreprocessing(s picture.Spec) string {
 		return text + fmt.Sprintf("(x − %.4g %.4g %.4g) / %.4g %.4g %.4g", m[0], m[1], m[2], d[0], d[1], d[2])
 	}
 	if s.Mean[0] == 0 && s.Std[0] == 1 {
-		return text + "samples as they are"
+		return text + "no normalization"
 	}
 	return text + fmt.Sprintf("(x − %v) / %v", s.Mean[0], s.Std[0])
 }
 
 func (d *description) print(out io.Writer) error {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	row := func(what, format string, args ...any) {
-		fmt.Fprintf(table, "%s\t%s\n", what, fmt.Sprintf(format, args...))
+	row := func(name, format string, args ...any) {
+		fmt.Fprintf(table, "%s\t%s\n", name, fmt.Sprintf(format, args...))
 	}
 	row("name", "%s", d.Name)
 	switch {
@@ -256,17 +257,7 @@ func (d *description) print(out io.Writer) error {
 	case n > 0:
 		row("classes", "%s", strings.Join(d.Classes, ", "))
 	}
-	if t := d.Training; t != nil {
-		if len(t.Averaged) > 0 {
-			row("trained", "on %s; the mean of %s", count(t.Pictures[0], "picture"), count(len(t.Averaged), "model"))
-		} else {
-			row("trained", "by garb %s on %s, epoch %d", t.Garb, count(t.Pictures[0], "picture"), t.Epoch)
-			row("accuracy", "%.3f on %s", t.Validation, count(t.Pictures[1], "validation picture"))
-		}
-		for _, choice := range listLabelChoices(t) {
-			row(choice[0], "%s", escape(choice[1]))
-		}
-	}
+	d.printTraining(row)
 	if d.Acceptance != nil {
 		for _, r := range formatAcceptance(d.Acceptance) {
 			row(r[0], "%s", r[1])
@@ -290,7 +281,24 @@ func (d *description) print(out io.Writer) error {
 	return printLayers(out, d.Layers)
 }
 
-// profile measures the network's layers on one core; both results are nil without one.
+// printTraining prints the rows about the training of a model.
+func (d *description) printTraining(row func(name, format string, args ...any)) {
+	t := d.Training
+	if t == nil {
+		return
+	}
+	if len(t.Averaged) > 0 {
+		row("trained", "on %s; average of %s", count(t.Pictures[0], "picture"), count(len(t.Averaged), "model"))
+	} else {
+		row("trained", "by garb %s on %s, epoch %d", t.Garb, count(t.Pictures[0], "picture"), t.Epoch)
+		row("accuracy", "%.3f on %s", t.Validation, count(t.Pictures[1], "validation picture"))
+	}
+	for _, choice := range listLabelChoices(t) {
+		row(choice[0], "%s", escape(choice[1]))
+	}
+}
+
+// profile measures the time of each layer on one core. Both results are nil without a network.
 func (d *description) profile(ctx context.Context) (*nn.Graph, []time.Duration, error) {
 	if d.network == nil {
 		return nil, nil, nil
@@ -299,23 +307,23 @@ func (d *description) profile(ctx context.Context) (*nn.Graph, []time.Duration, 
 	if err != nil {
 		return nil, nil, err
 	}
-	const rounds = 9 // the fastest of them is the layer's own time, without what else runs here
+	const rounds = 9 // the fastest one excludes time taken by other processes
 	input := make([]float32, tensor.Len(plan.InputShape()))
 	for i := range input {
-		input[i] = float32(i%17)/8 - 1 // a network of zeros would be another's work: ReLUs let nothing through
+		input[i] = float32(i%17)/8 - 1 // zeros would be unrealistic: ReLUs would block everything
 	}
 	times, err := plan.Profile(ctx, input, rounds)
 	return d.network, times, err
 }
 
-// layerRow is a line of the table of layers.
+// layerRow is a row of the table of layers.
 type layerRow struct {
 	Name           string  `json:"name,omitempty"`
 	Does           string  `json:"does"`
 	Shape          []int   `json:"shape"`
 	Parameters     int     `json:"parameters"`
 	MultiplyAdds   int     `json:"multiply_adds"`
-	ReceptiveField int     `json:"receptive_field,omitempty"` // pixels; 0: the whole picture
+	ReceptiveField int     `json:"receptive_field,omitempty"` // pixels; 0 for the whole picture
 	Milliseconds   float64 `json:"milliseconds"`
 }
 
@@ -332,7 +340,7 @@ func makeLayerRows(g *nn.Graph, times []time.Duration) []layerRow {
 
 func printLayers(out io.Writer, rows []layerRow) error {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "\nLAYER\tDOES\tGIVES\tPARAMETERS\tMULTIPLY-ADDS\tSEES\tMILLISECONDS")
+	fmt.Fprintln(table, "\nLAYER\tOPERATION\tOUTPUT\tPARAMETERS\tMULTIPLY-ADDS\tRECEPTIVE FIELD\tMILLISECONDS")
 	var params, work int
 	var total float64
 	for _, r := range rows {
@@ -345,28 +353,28 @@ func printLayers(out io.Writer, rows []layerRow) error {
 		return groupDigits(n)
 	}
 	for _, r := range rows {
-		sees, took := "all", "·"
+		field, took := "all", "·"
 		if r.ReceptiveField > 0 {
-			sees = fmt.Sprintf("%d", r.ReceptiveField)
+			field = strconv.Itoa(r.ReceptiveField)
 		}
 		if r.Milliseconds > 0 {
 			took = fmt.Sprintf("%.3f %s", r.Milliseconds,
 				strings.Repeat("▪", int(math.Round(60*r.Milliseconds/total))))
 		}
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Name, r.Does, tensor.ShapeString(r.Shape),
-			orDot(r.Parameters),
-			orDot(r.MultiplyAdds), sees, took)
+			orDot(r.Parameters), orDot(r.MultiplyAdds), field, took)
 	}
-	fmt.Fprintf(table, "together\t%s\t\t%s\t%s\t\t%.3f\n", count(len(rows)-1, "layer"), groupDigits(params), groupDigits(work),
-		total)
+	fmt.Fprintf(table, "total\t%s\t\t%s\t%s\t\t%.3f\n", count(len(rows)-1, "layer"), groupDigits(params),
+		groupDigits(work), total)
 	return table.Flush()
 }
 
 func drawNetwork(out io.Writer, path, title string, g *nn.Graph, times []time.Duration) error {
 	if g == nil {
-		return errors.New("these weights belong to no network that garb has, so there is nothing to draw")
+		return errors.New("these weights belong to no known network, so there is nothing to draw")
 	}
-	if err := safefile.Write(path, func(w io.Writer) error { return diagram.WriteSVG(w, g, title, times) }); err != nil {
+	err := safefile.Write(path, func(w io.Writer) error { return diagram.WriteSVG(w, g, title, times) })
+	if err != nil {
 		return err
 	}
 	fmt.Fprintf(out, "wrote %s: %s\n", path, count(len(g.Layers())-1, "layer"))

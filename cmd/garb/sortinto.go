@@ -19,26 +19,26 @@ import (
 	"garb/weights"
 )
 
-// sorter puts pictures into a folder for each class, and writes down what it does. It
-// replaces no file: every step fails if the name is taken.
+// sorter sorts pictures into a folder for each class, and logs what it does. It never
+// overwrites a file: every step fails if the name is taken.
 type sorter struct {
 	action  sortAction
-	into    string // as it was named
-	root    string // the same, absolute and without links
+	into    string // the folder as given by the user
+	root    string // the same folder, absolute and without links
 	classes []string
-	folders map[int]string // of the classes, by their places, and of refused
-	refusal string         // the model's words for pictures that it refuses; "": it refuses none
+	folders map[int]string // names of the class folders by class index, and by refused
+	refusal string         // the model's label for refused pictures, "" if it never refuses
 	log     *sortLog
-	run     string // begins the identifiers of this run
-	begun   int
-	next    map[string]int // the number to try for a name, by its place in lower case
+	id      string         // prefix of the picture IDs of this command
+	started int            // number of pictures started
+	next    map[string]int // the next number to try for a name, by folder and lower-case name
 	sorted  int
 }
 
-// refused stands for the class of pictures that the model refuses.
+// refused is the class index of refused pictures.
 const refused = -1
 
-// findRefusal returns what a model says of pictures that it refuses, "" if it does not judge.
+// findRefusal returns a model's label for refused pictures, "" if it never refuses.
 func findRefusal(classifier *model.Classifier) string {
 	if !classifier.Judges() {
 		return ""
@@ -46,13 +46,16 @@ func findRefusal(classifier *model.Classifier) string {
 	return classifier.Description().Acceptance.Refusal
 }
 
-// openSorter makes the folder if need be, and opens its log. Pictures that the model
-// refuses go to a folder named after the refusal; "" means that there are none.
+// openSorter creates the folder if it does not exist, and opens its log. Refused pictures go to
+// a folder named after the refusal; an empty refusal means that there are none.
 func openSorter(into string, action sortAction, classes []string, refusal string) (*sorter, error) {
-	s := &sorter{action: action, into: into, refusal: refusal, classes: classes, folders: map[int]string{}, next: map[string]int{}}
+	s := &sorter{
+		action: action, into: into, refusal: refusal, classes: classes,
+		folders: map[int]string{}, next: map[string]int{},
+	}
 	_, err := os.Lstat(into)
 	isNew := errors.Is(err, fs.ErrNotExist)
-	if err := os.MkdirAll(into, 0o777); err != nil {
+	if err = os.MkdirAll(into, 0o777); err != nil {
 		return nil, err
 	}
 	if s.root, err = resolvePath(into); err != nil {
@@ -60,7 +63,7 @@ func openSorter(into string, action sortAction, classes []string, refusal string
 	}
 	names := slices.Clone(classes)
 	if refusal != "" {
-		names = append(names, refusal) // last, so that the classes' folders are what they are without
+		names = append(names, refusal) // last, so that it does not change the names of the class folders
 	}
 	for i, folder := range nameClassFolders(names) {
 		if i == len(classes) {
@@ -69,22 +72,22 @@ func openSorter(into string, action sortAction, classes []string, refusal string
 		s.folders[i] = folder
 	}
 	var id [6]byte
-	if _, err := rand.Read(id[:]); err != nil {
+	if _, err = rand.Read(id[:]); err != nil {
 		return nil, err
 	}
-	s.run = hex.EncodeToString(id[:])
+	s.id = hex.EncodeToString(id[:])
 	if s.log, err = openSortLog(filepath.Join(s.root, sortLogName)); err != nil {
 		return nil, err
 	}
 	if isNew {
-		if err := s.log.append(sortRecord{Op: "folder", To: "."}, false); err != nil {
+		if err = s.log.append(sortRecord{Op: "folder", To: "."}, false); err != nil {
 			return nil, errors.Join(err, s.log.close())
 		}
 	}
 	return s, nil
 }
 
-// resolvePath returns a path that is absolute and has no links.
+// resolvePath returns the absolute path without links.
 func resolvePath(path string) (string, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -93,35 +96,35 @@ func resolvePath(path string) (string, error) {
 	return filepath.EvalSymlinks(path)
 }
 
-// dropSorted leaves out sources that lie in the folders of classes already: those that were
-// sorted before are no input.
-func (s *sorter) dropSorted(all []source) (rest []source, leftOut int) {
+// dropSorted drops the sources that are in class folders already, because they were sorted
+// before.
+func (s *sorter) dropSorted(all []source) (rest []source, dropped int) {
 	own := map[string]bool{}
 	for _, folder := range s.folders {
 		own[foldCase(folder)] = true
 	}
-	resolved := map[string]string{} // folders of pictures
+	resolved := map[string]string{} // by folder
 	for _, source := range all {
 		folder := filepath.Dir(source.name)
 		if _, ok := resolved[folder]; !ok {
-			resolved[folder], _ = resolvePath(folder) // what cannot be resolved is not there
+			resolved[folder], _ = resolvePath(folder) // a folder that cannot be resolved does not exist
 		}
 		relative, err := filepath.Rel(s.root, resolved[folder])
 		first, _, _ := strings.Cut(filepath.ToSlash(relative), "/")
 		if source.err == nil && err == nil && own[foldCase(first)] {
-			leftOut++
+			dropped++
 			continue
 		}
 		rest = append(rest, source)
 	}
-	return rest, leftOut
+	return rest, dropped
 }
 
-// errKept is why a picture in garb's own folder is not moved or linked: garb needs it
-// again, and may remove it.
-var errKept = errors.New("it lies in garb's own folder, as what is unpacked of an archive does, and can only be copied")
+// errCached reports a picture in garb's cache folder that was to be moved or linked. garb needs
+// it again, or may remove it.
+var errCached = errors.New("it is in garb's cache folder, where archives are unpacked, and can only be copied")
 
-// checkSortable returns an error about the first picture that cannot be sorted so.
+// checkSortable returns an error for the first picture that the action cannot sort.
 func checkSortable(action sortAction, all []source) error {
 	if action == sortCopy {
 		return nil
@@ -131,22 +134,22 @@ func checkSortable(action sortAction, all []source) error {
 		home, err = resolvePath(home)
 	}
 	if err != nil {
-		return nil // there is no such folder, so no picture is in it
+		return nil // no cache folder, so no picture is in it
 	}
 	for _, source := range all {
 		folder, err := resolvePath(filepath.Dir(source.name))
 		if err != nil {
 			continue
 		}
-		if relative, err := filepath.Rel(home, folder); err == nil && filepath.IsLocal(relative) {
-			return fmt.Errorf("%s: %w", source.name, errKept)
+		if isInside(home, folder) {
+			return fmt.Errorf("%s: %w", source.name, errCached)
 		}
 	}
 	return nil
 }
 
-// put puts a picture into a class's folder, and returns its new path. A *sortLogError is
-// the end of it; with any other error the picture is where it was, and nowhere else.
+// put sorts a picture into a class's folder, and returns its new path. After a *sortLogError,
+// sorting must stop. After any other error the picture is where it was.
 func (s *sorter) put(from string, class int) (string, error) {
 	from, err := filepath.Abs(from)
 	if err != nil {
@@ -154,7 +157,7 @@ func (s *sorter) put(from string, class int) (string, error) {
 	}
 	info, err := os.Lstat(from)
 	if errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("it is no longer there (%w)", fs.ErrNotExist)
+		return "", fmt.Errorf("it no longer exists (%w)", fs.ErrNotExist)
 	}
 	if err != nil {
 		return "", err
@@ -174,23 +177,12 @@ func (s *sorter) put(from string, class int) (string, error) {
 	if class != refused {
 		record.Class = s.classes[class]
 	}
-	switch {
-	case s.action == sortLink:
-		record.Link = filePath(s.linkText(folder, from))
-	case s.action == sortMove && isLink:
-		was, err := os.Readlink(from)
-		if err != nil {
-			return "", err
-		}
-		record.Was = filePath(was)
-		if !filepath.IsAbs(was) {
-			was = s.linkText(folder, filepath.Join(filepath.Dir(from), was))
-		}
-		record.Link = filePath(was)
+	if err := s.addLink(&record, folder, isLink); err != nil {
+		return "", err
 	}
-	const tries = 1000 // of names that somebody else takes at the same time
+	const tries = 1000 // for names that another process takes at the same time
 	for range tries {
-		to := filepath.Join(s.root, folder, s.freeName(folder, filepath.Base(from)))
+		to := filepath.Join(s.root, folder, s.findFreeName(folder, filepath.Base(from)))
 		err := s.attempt(record, to)
 		if err == nil {
 			s.sorted++
@@ -201,16 +193,37 @@ func (s *sorter) put(from string, class int) (string, error) {
 			return "", err
 		}
 	}
-	return "", fmt.Errorf("each of %d names was taken", tries)
+	return "", fmt.Errorf("all of %d names were taken", tries)
 }
 
-// makeFolder makes a class's folder, and writes down first that it does.
+// addLink adds to a record the link to make in a class's folder, if the picture is to be linked,
+// or if it is a link to be moved.
+func (s *sorter) addLink(record *sortRecord, folder string, isLink bool) error {
+	from := string(record.From)
+	switch {
+	case s.action == sortLink:
+		record.Link = filePath(s.makeLinkText(folder, from))
+	case s.action == sortMove && isLink:
+		target, err := os.Readlink(from)
+		if err != nil {
+			return err
+		}
+		record.Was = filePath(target)
+		if !filepath.IsAbs(target) {
+			target = s.makeLinkText(folder, filepath.Join(filepath.Dir(from), target))
+		}
+		record.Link = filePath(target)
+	}
+	return nil
+}
+
+// makeFolder creates a class's folder, after it has logged that.
 func (s *sorter) makeFolder(name string) error {
 	path := filepath.Join(s.root, name)
 	info, err := os.Stat(path)
 	switch {
 	case err == nil && !info.IsDir():
-		return fmt.Errorf("%s is a file; the pictures of a class need a folder of that name", path)
+		return fmt.Errorf("%s is a file, but garb needs a folder of that name for a class", path)
 	case err == nil:
 		return nil
 	case !errors.Is(err, fs.ErrNotExist):
@@ -222,13 +235,13 @@ func (s *sorter) makeFolder(name string) error {
 	if err := os.Mkdir(path, 0o777); !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	return nil // somebody else has just made it
+	return nil // another process has just created it
 }
 
-// linkText returns what a link in a class's folder says to lead to a file: where that lies
-// from there, if it lies beside the sorted folder and so will be moved with it; otherwise
-// its path.
-func (s *sorter) linkText(folder, file string) string {
+// makeLinkText returns the text of a link to a file in a class's folder. The link is relative if
+// the file is below the parent of the sorted folder, because they will be moved together.
+// Otherwise it is absolute.
+func (s *sorter) makeLinkText(folder, file string) string {
 	parent, err := resolvePath(filepath.Dir(file))
 	if err != nil {
 		return file
@@ -239,11 +252,7 @@ func (s *sorter) linkText(folder, file string) string {
 		return file
 	}
 	above := filepath.Dir(s.root)
-	inside := func(path string) bool {
-		relative, err := filepath.Rel(above, path)
-		return err == nil && filepath.IsLocal(relative)
-	}
-	if above == filepath.Dir(above) || !inside(file) || !inside(link) {
+	if above == filepath.Dir(above) || !isInside(above, file) || !isInside(above, link) {
 		return file
 	}
 	relative, err := filepath.Rel(link, file)
@@ -253,16 +262,22 @@ func (s *sorter) linkText(folder, file string) string {
 	return relative
 }
 
-// maxNameBytes is the longest name that file systems take.
+// isInside reports whether a path is a folder or inside it.
+func isInside(folder, path string) bool {
+	relative, err := filepath.Rel(folder, path)
+	return err == nil && filepath.IsLocal(relative)
+}
+
+// maxNameBytes is the maximum length of a file name.
 const maxNameBytes = 255
 
-// freeName returns a name that nothing in a class's folder has: the picture's own, or
-// with -2, -3 and so on before its ending. Names that differ in letter case alone count as
-// one, so that the folder can be copied to where they are.
-func (s *sorter) freeName(folder, name string) string {
+// findFreeName returns an unused name in a class's folder: the picture's own, or one with -2, -3
+// and so on before its extension. Names that differ only in letter case count as equal, so
+// that the folder can be copied to a case-insensitive file system.
+func (s *sorter) findFreeName(folder, name string) string {
 	extension := filepath.Ext(name)
 	stem := strings.TrimSuffix(name, extension)
-	if stem == "" { // a hidden file without an ending
+	if stem == "" { // a hidden file without an extension
 		stem, extension = name, ""
 	}
 	key := filepath.Join(folder, foldCase(name))
@@ -284,17 +299,17 @@ func (s *sorter) freeName(folder, name string) string {
 	}
 }
 
-// attempt puts a picture to a place, between two lines of the log. An fs.ErrExist says
-// that the place was taken.
+// attempt copies, links or moves a picture, and logs that before and after. It returns
+// fs.ErrExist if the name was taken.
 func (s *sorter) attempt(record sortRecord, to string) error {
-	s.begun++
-	record.Op, record.ID = "begin", fmt.Sprintf("%s-%d", s.run, s.begun)
+	s.started++
+	record.Op, record.ID = "begin", fmt.Sprintf("%s-%d", s.id, s.started)
 	relative, err := filepath.Rel(s.root, to)
 	if err != nil {
 		return err
 	}
 	record.To = filePath(filepath.ToSlash(relative))
-	if err := s.log.append(record, record.Action == sortMove); err != nil {
+	if err = s.log.append(record, record.Action == sortMove); err != nil {
 		return err
 	}
 	after := sortRecord{Op: "done", ID: record.ID}
@@ -317,10 +332,10 @@ func (s *sorter) attempt(record sortRecord, to string) error {
 
 func (s *sorter) close() error { return s.log.close() }
 
-// copyFile copies a file, with its times and permissions, to a name that must be free,
-// and returns the SHA-256 of what it copied, in hexadecimal. If it fails, there is no copy.
+// copyFile copies a file, with its time and permissions, to a name that must be free. It returns
+// the SHA-256 of the content, in hexadecimal. If it fails, there is no copy.
 func copyFile(from, to string, sync bool) (digest string, err error) {
-	info, err := os.Stat(from) // before it is opened: to open a pipe can take forever
+	info, err := os.Stat(from) // before opening it: opening a pipe may block forever
 	if err != nil {
 		return "", err
 	}
@@ -353,7 +368,7 @@ func copyFile(from, to string, sync bool) (digest string, err error) {
 	return hex.EncodeToString(hash.Sum(nil)), err
 }
 
-// linkTo makes a symbolic link with this text, which must lead to a file.
+// linkTo creates a symbolic link with a text, which must lead to a file.
 func linkTo(text, file, to string) error {
 	if err := os.Symlink(text, to); err != nil {
 		return err
@@ -371,14 +386,14 @@ func linkTo(text, file, to string) error {
 	return nil
 }
 
-// moveFile gives a file another name, which must be free. A rename would replace what has
-// that name; a second name does not, and then the first is removed.
+// moveFile moves a file to a name that must be free. It does not rename, which would overwrite a
+// file of that name, but makes a hard link and removes the old name.
 func moveFile(from, to string) error {
 	err := os.Link(from, to)
 	if errors.Is(err, fs.ErrExist) || errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if err != nil { // another device, or a file system where a file has one name
+	if err != nil { // another device, or a file system without hard links
 		return moveCopy(from, to)
 	}
 	if err := os.Remove(from); err != nil {
@@ -393,12 +408,12 @@ func moveCopy(from, to string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := copyFile(from, to, true); err != nil {
+	if _, err = copyFile(from, to, true); err != nil {
 		return err
 	}
 	after, err := os.Stat(from)
 	if err == nil && (after.Size() != before.Size() || !after.ModTime().Equal(before.ModTime())) {
-		err = errors.New("it changed while it was moved")
+		err = errors.New("it was changed during the move")
 	}
 	if err == nil {
 		err = os.Remove(from)
@@ -409,7 +424,7 @@ func moveCopy(from, to string) error {
 	return nil
 }
 
-// moveLink moves a symbolic link to a name that must be free, where it has this text.
+// moveLink moves a symbolic link to a name that must be free, and gives it a new text.
 func moveLink(text, from, to string) error {
 	if err := os.Symlink(text, to); err != nil {
 		return err

@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// A move that ends half way, since the picture may not be removed, leaves it where it was,
-// under one name. A test that runs as root does this as a user without rights.
+// TestMoveThatFails: if the picture cannot be removed after it was linked or copied, the move
+// is undone. If it runs as root, the test does this as an unprivileged user.
 func TestMoveThatFails(t *testing.T) {
 	root := t.TempDir()    // which is removed after the user is root again
 	runtime.LockOSThread() // Linux keeps the user for each thread

@@ -17,8 +17,8 @@ import (
 	"testing"
 )
 
-// listTree is what is in a folder: of each file its content, of each link its text, of each
-// folder "/".
+// listTree returns the entries of a folder: the content of each file, the text of each link,
+// and "/" for each folder.
 func listTree(t *testing.T, root string) map[string]string {
 	t.Helper()
 	all := map[string]string{}
@@ -52,8 +52,8 @@ func checkTree(t *testing.T, what, root string, want map[string]string) {
 	}
 }
 
-// copyShirts makes a folder with pictures that the classifier takes for t-shirts, each with a
-// content of its own, and one that cannot be read.
+// copyShirts makes a folder with pictures that are classified as t-shirts, each with a
+// different content, and one that cannot be read.
 func copyShirts(t *testing.T, root string) string {
 	t.Helper()
 	shirt := readFile(t, example)
@@ -64,17 +64,48 @@ func copyShirts(t *testing.T, root string) string {
 	return filepath.Join(writeClassFolders(t, root, files), "in")
 }
 
-func needLinks(t *testing.T) {
+func requireLinks(t *testing.T) {
 	t.Helper()
 	if err := os.Symlink("x", filepath.Join(t.TempDir(), "link")); err != nil {
 		t.Skip(err)
 	}
 }
 
-// Each way to sort puts each picture into its class's folder under a name of its own, and
-// can be undone to what was there before.
+// readSorted reads the answers of classify --json, except that of the bad picture.
+func readSorted(t *testing.T, out string) []pictureAnswer {
+	t.Helper()
+	var all []pictureAnswer
+	for line := range strings.Lines(out) {
+		var a pictureAnswer
+		if err := json.Unmarshal([]byte(line), &a); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.HasSuffix(a.Picture, "bad.jpg") {
+			all = append(all, a)
+		}
+	}
+	return all
+}
+
+// checkSorted checks the file of a picture that was sorted.
+func checkSorted(t *testing.T, a pictureAnswer, content, action string) {
+	t.Helper()
+	if string(readFile(t, a.Sorted)) != content {
+		t.Errorf("%s has another content than %s", a.Sorted, a.Picture)
+	}
+	info, err := os.Lstat(a.Sorted)
+	if isLink := err == nil && info.Mode()&fs.ModeSymlink != 0; isLink != (action == "--link") {
+		t.Errorf("%s: %v, %v", a.Sorted, info.Mode(), err)
+	}
+	if exists(a.Picture) == (action == "--move") {
+		t.Errorf("%s is there: %v", a.Picture, exists(a.Picture))
+	}
+}
+
+// TestSortAndUndo: every way to sort gives each picture a unique name in its class's folder,
+// and undo restores the original state.
 func TestSortAndUndo(t *testing.T) {
-	needLinks(t)
+	requireLinks(t)
 	for _, action := range []string{"", "--copy", "--link", "--move"} {
 		t.Run(action, func(t *testing.T) {
 			root := t.TempDir()
@@ -89,30 +120,16 @@ func TestSortAndUndo(t *testing.T) {
 				t.Fatalf("%d\n%s%s", code, out, errOut)
 			}
 			names := map[string]bool{}
-			for _, line := range strings.Split(strings.TrimSpace(out), "\n") {
-				var a pictureAnswer
-				if err := json.Unmarshal([]byte(line), &a); err != nil {
-					t.Fatal(err)
-				}
-				if strings.HasSuffix(a.Picture, "bad.jpg") {
-					continue
-				}
+			for _, a := range readSorted(t, out) {
 				relative, _ := filepath.Rel(root, a.Picture)
-				if string(readFile(t, a.Sorted)) != before[relative] ||
-					filepath.Dir(a.Sorted) != filepath.Join(into, "t-shirt") {
+				if filepath.Dir(a.Sorted) != filepath.Join(into, "t-shirt") {
 					t.Errorf("%s was sorted to %s", a.Picture, a.Sorted)
 				}
-				info, err := os.Lstat(a.Sorted)
-				if isLink := err == nil && info.Mode()&fs.ModeSymlink != 0; isLink != (action == "--link") {
-					t.Errorf("%s: %v, %v", a.Sorted, info.Mode(), err)
-				}
-				if exists(a.Picture) == (action == "--move") {
-					t.Errorf("%s is there: %v", a.Picture, exists(a.Picture))
-				}
+				checkSorted(t, a, before[relative], action)
 				names[strings.ToLower(filepath.Base(a.Sorted))] = true
 			}
-			if want := map[string]bool{"a.jpg": true, "a-2.jpg": true, "a-3.jpg": true, "b.jpg": true}; !maps.Equal(names,
-				want) {
+			want := map[string]bool{"a.jpg": true, "a-2.jpg": true, "a-3.jpg": true, "b.jpg": true}
+			if !maps.Equal(names, want) {
 				t.Errorf("%v", names)
 			}
 			code, out, errOut = runGarb(t, nil, "classify", "--undo-sort", into)
@@ -124,10 +141,10 @@ func TestSortAndUndo(t *testing.T) {
 	}
 }
 
-// A link leads to its picture after the folder that has both was moved; one to a picture
-// elsewhere has its whole path. A folder that is reached by a link is no trap.
+// TestSortedLinks: a relative link still leads to its picture after their common folder was
+// moved; a link to a picture elsewhere is absolute. Links to folders do no harm.
 func TestSortedLinks(t *testing.T) {
-	needLinks(t)
+	requireLinks(t)
 	root := t.TempDir()
 	near, far := filepath.Join(root, "near"), t.TempDir()
 	in := copyShirts(t, near)
@@ -152,7 +169,8 @@ func TestSortedLinks(t *testing.T) {
 			filepath.Join(in, "a.jpg"), false},
 		{filepath.Join(near, "classes"), filepath.Join(in, "deep", "b.jpg"), false},
 	} {
-		if code, _, errOut := runGarb(t, nil, "classify", "--sort-into", c.into, "--link", c.picture); code != exitDone {
+		code, _, errOut := runGarb(t, nil, "classify", "--sort-into", c.into, "--link", c.picture)
+		if code != exitDone {
 			t.Fatalf("%d %s", code, errOut)
 		}
 		link := filepath.Join(c.into, "t-shirt", filepath.Base(c.picture))
@@ -169,9 +187,9 @@ func TestSortedLinks(t *testing.T) {
 	readFile(t, filepath.Join(moved, "out", "t-shirt", "a.jpg"))
 }
 
-// What has a picture's name already stays, whatever it is.
+// TestSortReplacesNothing: whatever has the name of a picture is not overwritten.
 func TestSortReplacesNothing(t *testing.T) {
-	needLinks(t)
+	requireLinks(t)
 	for _, action := range []string{"--copy", "--link", "--move"} {
 		root := t.TempDir()
 		in, into := copyShirts(t, root), filepath.Join(root, "out")
@@ -190,7 +208,8 @@ func TestSortReplacesNothing(t *testing.T) {
 		}
 		after := listTree(t, into)
 		for name, content := range before {
-			if relative, ok := strings.CutPrefix(name, "out"+string(filepath.Separator)); ok && after[relative] != content {
+			relative, ok := strings.CutPrefix(name, "out"+string(filepath.Separator))
+			if ok && after[relative] != content {
 				t.Errorf("%s: %s became %q", action, name, after[relative])
 			}
 		}
@@ -206,25 +225,25 @@ func TestSortReplacesNothing(t *testing.T) {
 	}
 }
 
-// A picture that is named twice can be moved once.
+// TestMoveTwice: a picture that is named twice is moved once.
 func TestMoveTwice(t *testing.T) {
 	root := t.TempDir()
 	in, into := copyShirts(t, root), filepath.Join(root, "out")
 	before := listTree(t, root)
 	a := filepath.Join(in, "a.jpg")
-	code, _, errOut := runGarb(t, nil, "classify", "--sort-into", into, "--move", a, a, filepath.Join(in, "deep",
-		"b.jpg"))
+	code, _, errOut := runGarb(t, nil, "classify", "--sort-into", into, "--move", a, a,
+		filepath.Join(in, "deep", "b.jpg"))
 	if code != exitFailed || strings.Count(errOut, "garb: "+a) != 1 || !strings.Contains(errOut, "moved 2 pictures") {
 		t.Errorf("%d %s", code, errOut)
 	}
-	if code, out, errOut := runGarb(t, nil, "classify", "--undo-sort", filepath.Join(into,
-		sortLogName)); code != exitDone || out != "2 pictures moved back\n" {
+	code, out, errOut := runGarb(t, nil, "classify", "--undo-sort", filepath.Join(into, sortLogName))
+	if code != exitDone || out != "2 pictures moved back\n" {
 		t.Errorf("%d %s%s", code, out, errOut)
 	}
 	checkTree(t, "undone", root, before)
 }
 
-// Sorted pictures are no input, also where the folder is the one that is sorted.
+// TestSortInPlace: sorted pictures are ignored, even if the folder is sorted into itself.
 func TestSortInPlace(t *testing.T) {
 	for _, action := range []string{"--copy", "--move"} {
 		root := t.TempDir()
@@ -233,7 +252,7 @@ func TestSortInPlace(t *testing.T) {
 		runGarb(t, nil, "classify", "--sort-into", in, action, in)
 		once := listTree(t, in)
 		code, _, errOut := runGarb(t, nil, "classify", "--sort-into", in, "--move", in)
-		if !strings.Contains(errOut, "4 pictures in folders of classes in "+in+" ignored") {
+		if !strings.Contains(errOut, "ignored 4 pictures already sorted into the class folders of "+in) {
 			t.Errorf("%s: %d %s", action, code, errOut)
 		}
 		if action == "--move" { // only the bad one was left
@@ -250,18 +269,18 @@ func TestSortInPlace(t *testing.T) {
 		checkTree(t, action, root, before)
 	}
 	root := t.TempDir()
-	only := filepath.Join(writeClassFolders(t, root, map[string][]byte{"t-shirt/a.jpg": readFile(t, example)}), "t-shirt",
-		"a.jpg")
+	folder := writeClassFolders(t, root, map[string][]byte{"t-shirt/a.jpg": readFile(t, example)})
+	only := filepath.Join(folder, "t-shirt", "a.jpg")
 	if code, _, errOut := runGarb(t, nil, "classify", "--sort-into", root, only); code != exitFailed ||
 		!strings.Contains(errOut, "already") {
 		t.Errorf("%d %s", code, errOut)
 	}
 }
 
-// An undo takes nothing away that somebody has made since, names it, and goes on when it
-// is gone.
+// TestUndoLeavesWhatChanged: undo removes nothing that somebody has changed since. It lists
+// such files, and continues once they are gone.
 func TestUndoLeavesWhatChanged(t *testing.T) {
-	needLinks(t)
+	requireLinks(t)
 	root := t.TempDir()
 	in, into := copyShirts(t, root), filepath.Join(root, "out")
 	before := listTree(t, root)
@@ -302,7 +321,8 @@ func TestUndoLeavesWhatChanged(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, action := range []string{"--copy", "--link", "--move"} {
-		if code, _, errOut := runGarb(t, nil, "classify", "--undo-sort", filepath.Join(into, action)); code != exitDone {
+		code, _, errOut := runGarb(t, nil, "classify", "--undo-sort", filepath.Join(into, action))
+		if code != exitDone {
 			t.Errorf("%s: %d %s", action, code, errOut)
 		}
 	}
@@ -316,8 +336,8 @@ func TestUndoLeavesWhatChanged(t *testing.T) {
 	}
 }
 
-// What garb keeps for itself, such as the pictures of an archive, is neither moved nor
-// linked.
+// TestSortLeavesTheCacheAlone: files in garb's cache folder, such as those of an archive, are
+// neither moved nor linked.
 func TestSortLeavesTheCacheAlone(t *testing.T) {
 	home, root := t.TempDir(), t.TempDir()
 	t.Setenv("GARB_HOME", home)
@@ -341,7 +361,7 @@ func TestSortLeavesTheCacheAlone(t *testing.T) {
 	}
 }
 
-// openTestSorter is a sorter with classes of these names.
+// openTestSorter opens a sorter for classes.
 func openTestSorter(t *testing.T, into string, action sortAction, classes ...string) *sorter {
 	t.Helper()
 	s, err := openSorter(into, action, classes, "")
@@ -352,7 +372,7 @@ func openTestSorter(t *testing.T, into string, action sortAction, classes ...str
 	return s
 }
 
-// undoQuietly undoes what the log in a folder has; it returns what could not be undone.
+// undoQuietly undoes what the log in a folder lists, and returns the errors of pictures.
 func undoQuietly(t *testing.T, into string) []error {
 	t.Helper()
 	path := filepath.Join(into, sortLogName)
@@ -377,8 +397,8 @@ func undoQuietly(t *testing.T, into string) []error {
 	return problems
 }
 
-// Classes of any name stay inside the folder and apart, and names of files are kept and
-// restored to the byte.
+// TestSortStrangeNames: folders of classes with any name stay inside the folder and distinct,
+// and file names are kept and restored byte for byte.
 func TestSortStrangeNames(t *testing.T) {
 	classes := []string{"../x", "..", ".", "/etc", "a/b", "CON", "Hat", "hat", "x.", "new\nline", "\xff", "50 %"}
 	for _, action := range []sortAction{sortCopy, sortMove, sortLink} {
@@ -413,7 +433,8 @@ func TestSortStrangeNames(t *testing.T) {
 	}
 }
 
-// Long names keep their ending when they get a number, and letters are not cut in two.
+// TestFreeName: long names keep their extension when they get a number, and no character is
+// cut in half.
 func TestFreeName(t *testing.T) {
 	into := t.TempDir()
 	s := openTestSorter(t, into, sortCopy, "c")
@@ -425,17 +446,18 @@ func TestFreeName(t *testing.T) {
 		{strings.Repeat("é", 125) + ".jpg", strings.Repeat("é", 124) + "-2.jpg"},
 		{strings.Repeat("x", 251) + ".jpg", strings.Repeat("x", 249) + "-2.jpg"},
 	} {
-		if got := s.freeName("c", c.name); got != c.name {
+		if got := s.findFreeName("c", c.name); got != c.name {
 			t.Errorf("%q: %q", c.name, got)
 		}
 		write(t, filepath.Join(into, "c"), c.name, nil)
-		if got := s.freeName("c", c.name); got != c.second || len(got) > maxNameBytes {
+		if got := s.findFreeName("c", c.name); got != c.second || len(got) > maxNameBytes {
 			t.Errorf("%q: %q, want %q", c.name, got, c.second)
 		}
 	}
 }
 
-// Many who want one name: one gets it, and every other has its file where it was.
+// TestNoRaceReplacesAFile: if several files are moved to one name at the same time, one gets
+// it and the others stay where they were.
 func TestNoRaceReplacesAFile(t *testing.T) {
 	for name, do := range map[string]func(from, to string) error{
 		"copy": func(from, to string) error { _, err := copyFile(from, to, false); return err },
@@ -444,7 +466,7 @@ func TestNoRaceReplacesAFile(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			if name == "link" {
-				needLinks(t)
+				requireLinks(t)
 			}
 			folder := t.TempDir()
 			const many = 16
@@ -481,7 +503,7 @@ func TestNoRaceReplacesAFile(t *testing.T) {
 	}
 }
 
-// A sorter whose names are taken under its hands goes on to the next.
+// TestSortGoesOnToTheNextName: a sorter tries the next name if another process takes one.
 func TestSortGoesOnToTheNextName(t *testing.T) {
 	root := t.TempDir()
 	into := filepath.Join(root, "out")
@@ -507,84 +529,98 @@ func TestSortGoesOnToTheNextName(t *testing.T) {
 	}
 }
 
-// Stopped anywhere, the log has what may have been done, and undoing restores it: here
-// garb ended after it wrote the beginning, or did part of the work.
+// writeTree writes files to the folders in and out/c, in the form of listTree; "= NAME" is a
+// second name of a file.
+func writeTree(t *testing.T, root string, files map[string]string) {
+	t.Helper()
+	for _, folder := range []string{"in", "out/c"} {
+		if err := os.MkdirAll(filepath.Join(root, folder), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, file := range slices.Sorted(maps.Keys(files)) {
+		path, content := filepath.Join(root, file), files[file]
+		var err error
+		if text, ok := strings.CutPrefix(content, "-> "); ok {
+			err = os.Symlink(text, path)
+		} else if other, ok := strings.CutPrefix(content, "= "); ok {
+			err = os.Link(filepath.Join(root, other), path)
+		} else {
+			err = os.WriteFile(path, []byte(content), 0o644)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// crash is the state of a log and of a picture after garb was stopped.
+type crash struct {
+	record        sortRecord
+	before, after crashFiles // before and after undoing
+	problems      int
+}
+
+// crashFiles are the contents of a picture at its old and at its new path, "" if it is not there.
+type crashFiles struct{ old, new string }
+
+// tree returns the files in the form of listTree.
+func (f crashFiles) tree() map[string]string {
+	files := map[string]string{crashOld: f.old, crashNew: f.new}
+	maps.DeleteFunc(files, func(_, content string) bool { return content == "" })
+	return files
+}
+
+// The paths of the picture, and the text of a link from the new one to the old one.
+const (
+	crashOld  = "in/a.jpg"
+	crashNew  = "out/c/a.jpg"
+	crashLink = "../../in/a.jpg"
+)
+
+var (
+	crashedCopy     = sortRecord{Action: sortCopy}
+	crashedLink     = sortRecord{Action: sortLink, Link: crashLink}
+	crashedMove     = sortRecord{Action: sortMove}
+	crashedLinkMove = sortRecord{Action: sortMove, Link: "../../in/x", Was: "x"}
+)
+
+var crashes = map[string]crash{
+	"copy, not begun":      {crashedCopy, crashFiles{"picture", ""}, crashFiles{"picture", ""}, 0},
+	"copy, cut off":        {crashedCopy, crashFiles{"picture", "pic"}, crashFiles{"picture", ""}, 0},
+	"copy, whole":          {crashedCopy, crashFiles{"picture", "picture"}, crashFiles{"picture", ""}, 0},
+	"copy, somebody's":     {crashedCopy, crashFiles{"picture", "other"}, crashFiles{"picture", "other"}, 1},
+	"copy, longer":         {crashedCopy, crashFiles{"pic", "picture"}, crashFiles{"pic", "picture"}, 1},
+	"copy, original gone":  {crashedCopy, crashFiles{"", "picture"}, crashFiles{"", "picture"}, 1},
+	"link, not begun":      {crashedLink, crashFiles{"picture", ""}, crashFiles{"picture", ""}, 0},
+	"link, made":           {crashedLink, crashFiles{"picture", "-> " + crashLink}, crashFiles{"picture", ""}, 0},
+	"link, another":        {crashedLink, crashFiles{"picture", "-> x"}, crashFiles{"picture", "-> x"}, 1},
+	"move, not begun":      {crashedMove, crashFiles{"picture", ""}, crashFiles{"picture", ""}, 0},
+	"move, both names":     {crashedMove, crashFiles{"picture", "= " + crashOld}, crashFiles{"picture", ""}, 0},
+	"move, cut off copy":   {crashedMove, crashFiles{"picture", "pi"}, crashFiles{"picture", ""}, 0},
+	"move, done":           {crashedMove, crashFiles{"", "picture"}, crashFiles{"picture", ""}, 0},
+	"move, somebody's":     {crashedMove, crashFiles{"picture", "other"}, crashFiles{"picture", "other"}, 1},
+	"move, both gone":      {crashedMove, crashFiles{}, crashFiles{}, 1},
+	"moved link, both":     {crashedLinkMove, crashFiles{"-> x", "-> ../../in/x"}, crashFiles{"-> x", ""}, 0},
+	"moved link, done":     {crashedLinkMove, crashFiles{"", "-> ../../in/x"}, crashFiles{"-> x", ""}, 0},
+	"moved link, replaced": {crashedLinkMove, crashFiles{"", "other"}, crashFiles{"", "other"}, 1},
+}
+
+// TestUndoAfterACrash: wherever garb is stopped, the log lists what may have happened, and
+// undo restores the original state.
 func TestUndoAfterACrash(t *testing.T) {
-	needLinks(t)
-	const from, to = "in/a.jpg", "out/c/a.jpg"
-	link := "-> " + filepath.Join("..", "..", "in", "a.jpg")
-	for name, c := range map[string]struct {
-		record   sortRecord
-		before   map[string]string // the files
-		after    map[string]string
-		problems int
-	}{
-		"copy, not begun": {sortRecord{Action: sortCopy}, map[string]string{from: "picture"},
-			map[string]string{from: "picture"}, 0},
-		"copy, cut off": {sortRecord{Action: sortCopy}, map[string]string{from: "picture", to: "pic"},
-			map[string]string{from: "picture"}, 0},
-		"copy, whole": {sortRecord{Action: sortCopy}, map[string]string{from: "picture", to: "picture"},
-			map[string]string{from: "picture"}, 0},
-		"copy, somebody's": {sortRecord{Action: sortCopy}, map[string]string{from: "picture", to: "other"},
-			map[string]string{from: "picture", to: "other"}, 1},
-		"copy, longer": {sortRecord{Action: sortCopy}, map[string]string{from: "pic", to: "picture"},
-			map[string]string{from: "pic", to: "picture"}, 1},
-		"copy, original gone": {sortRecord{Action: sortCopy}, map[string]string{to: "picture"},
-			map[string]string{to: "picture"}, 1},
-		"link, not begun": {sortRecord{Action: sortLink, Link: filePath(link[3:])}, map[string]string{from: "picture"},
-			map[string]string{from: "picture"}, 0},
-		"link, made": {sortRecord{Action: sortLink, Link: filePath(link[3:])}, map[string]string{from: "picture",
-			to: link}, map[string]string{from: "picture"}, 0},
-		"link, another": {sortRecord{Action: sortLink, Link: "x"}, map[string]string{from: "picture", to: link},
-			map[string]string{from: "picture", to: link}, 1},
-		"move, not begun": {sortRecord{Action: sortMove}, map[string]string{from: "picture"},
-			map[string]string{from: "picture"}, 0},
-		"move, both names": {sortRecord{Action: sortMove}, map[string]string{from: "picture", to: "= " + from},
-			map[string]string{from: "picture"}, 0},
-		"move, cut off copy": {sortRecord{Action: sortMove}, map[string]string{from: "picture", to: "pi"},
-			map[string]string{from: "picture"}, 0},
-		"move, done": {sortRecord{Action: sortMove}, map[string]string{to: "picture"},
-			map[string]string{from: "picture"}, 0},
-		"move, somebody's": {sortRecord{Action: sortMove}, map[string]string{from: "picture", to: "other"},
-			map[string]string{from: "picture", to: "other"}, 1},
-		"move, both gone": {sortRecord{Action: sortMove}, map[string]string{}, map[string]string{}, 1},
-		"moved link, both": {sortRecord{Action: sortMove, Link: "../../in/x", Was: "x"},
-			map[string]string{from: "-> x",
-				to: "-> ../../in/x"}, map[string]string{from: "-> x"}, 0},
-		"moved link, done": {sortRecord{Action: sortMove, Link: "../../in/x", Was: "x"},
-			map[string]string{to: "-> ../../in/x"}, map[string]string{from: "-> x"}, 0},
-		"moved link, replaced": {sortRecord{Action: sortMove, Link: "../../in/x", Was: "x"},
-			map[string]string{to: "other"},
-			map[string]string{to: "other"}, 1},
-	} {
+	requireLinks(t)
+	for name, c := range crashes {
 		t.Run(name, func(t *testing.T) {
 			root := t.TempDir()
-			for _, folder := range []string{"in", "out/c"} {
-				if err := os.MkdirAll(filepath.Join(root, folder), 0o755); err != nil {
-					t.Fatal(err)
-				}
-			}
-			for _, file := range slices.Sorted(maps.Keys(c.before)) {
-				path, content := filepath.Join(root, file), c.before[file]
-				var err error
-				if text, ok := strings.CutPrefix(content, "-> "); ok {
-					err = os.Symlink(text, path)
-				} else if other, ok := strings.CutPrefix(content, "= "); ok {
-					err = os.Link(filepath.Join(root, other), path)
-				} else {
-					err = os.WriteFile(path, []byte(content), 0o644)
-				}
-				if err != nil {
-					t.Fatal(err)
-				}
-			}
+			writeTree(t, root, c.before.tree())
 			log, err := openSortLog(filepath.Join(root, "out", sortLogName))
 			if err != nil {
 				t.Fatal(err)
 			}
 			c.record.Op, c.record.ID, c.record.To, c.record.From = "begin", "1", "c/a.jpg",
-				filePath(filepath.Join(root, from))
-			if err := errors.Join(log.append(c.record, false), log.close()); err != nil {
+				filePath(filepath.Join(root, crashOld))
+			if err = errors.Join(log.append(c.record, false), log.close()); err != nil {
 				t.Fatal(err)
 			}
 			if problems := undoQuietly(t, filepath.Join(root, "out")); len(problems) != c.problems {
@@ -592,11 +628,10 @@ func TestUndoAfterACrash(t *testing.T) {
 			}
 			got := listTree(t, root)
 			maps.DeleteFunc(got, func(name, content string) bool {
-				return content == "/" ||
-					strings.HasSuffix(name, sortLogName)
+				return content == "/" || strings.HasSuffix(name, sortLogName)
 			})
-			if !maps.Equal(got, c.after) {
-				t.Errorf("%q, want %q", got, c.after)
+			if !maps.Equal(got, c.after.tree()) {
+				t.Errorf("%q, want %q", got, c.after.tree())
 			}
 			if again := undoQuietly(t, filepath.Join(root, "out")); len(again) != c.problems {
 				t.Errorf("the second time: %v", again)
@@ -605,7 +640,7 @@ func TestUndoAfterACrash(t *testing.T) {
 	}
 }
 
-// stopAfter is a writer that cancels after some lines: Ctrl-C in the middle.
+// stopAfter is a writer that cancels after some lines, like Ctrl-C.
 type stopAfter struct {
 	lines  int
 	cancel context.CancelFunc
@@ -644,8 +679,8 @@ func TestSortInterrupted(t *testing.T) {
 	checkTree(t, "undone", root, before)
 }
 
-// A log that cannot be written to ends the sorting before anything is done that it would
-// lack.
+// TestSortWithoutALog: if the log cannot be written, sorting stops before the change that it
+// would lack.
 func TestSortWithoutALog(t *testing.T) {
 	root := t.TempDir()
 	into := filepath.Join(root, "out")
@@ -674,7 +709,8 @@ func TestSortWithoutALog(t *testing.T) {
 	}
 }
 
-// A class's folder that is a file stops only the pictures of that class.
+// TestSortWhereAClassIsAFile: a file with the name of a class's folder stops only the pictures
+// of that class.
 func TestSortWhereAClassIsAFile(t *testing.T) {
 	root := t.TempDir()
 	into := filepath.Join(root, "out")
@@ -692,7 +728,7 @@ func TestSortWhereAClassIsAFile(t *testing.T) {
 	}
 }
 
-// A log that somebody else wrote cannot lead out of its folder, and a damaged one undoes
+// TestBadLogs: a manipulated log cannot lead out of its folder, and a damaged one undoes
 // nothing.
 func TestBadLogs(t *testing.T) {
 	root := t.TempDir()
@@ -749,9 +785,9 @@ func TestBadLogs(t *testing.T) {
 	}
 }
 
-// A picture that is a link is moved as a link, which still leads to its file.
+// TestMoveALink: a picture that is a link is moved as a link, which still leads to its file.
 func TestMoveALink(t *testing.T) {
-	needLinks(t)
+	requireLinks(t)
 	root := t.TempDir()
 	in, into := copyShirts(t, root), filepath.Join(root, "out")
 	for name, text := range map[string]string{"relative.jpg": filepath.Join("deep", "b.jpg"),
@@ -781,7 +817,7 @@ func TestMoveALink(t *testing.T) {
 	checkTree(t, "undone", root, before)
 }
 
-// Times and permissions are the picture's.
+// TestCopyFileKeepsTimes: a copy has the time and permissions of the original.
 func TestCopyFileKeepsTimes(t *testing.T) {
 	folder := t.TempDir()
 	from := write(t, folder, "from", []byte("x"))
@@ -789,7 +825,7 @@ func TestCopyFileKeepsTimes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(os.Chtimes(from, info.ModTime(), info.ModTime()), os.Chmod(from, 0o400)); err != nil {
+	if err = errors.Join(os.Chtimes(from, info.ModTime(), info.ModTime()), os.Chmod(from, 0o400)); err != nil {
 		t.Fatal(err)
 	}
 	to := filepath.Join(folder, "to")

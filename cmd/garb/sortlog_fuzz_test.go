@@ -1,13 +1,13 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
 )
 
-// FuzzSortLog: whatever is in a log, what it tells to undo lies in its folder, and it can
-// be appended to.
+// FuzzSortLog: whatever a log holds, undo stays inside its folder, and lines can be appended.
 func FuzzSortLog(f *testing.F) {
 	f.Add([]byte(`{"op":"folder","to":"."}` + "\n" +
 		`{"op":"begin","id":"1","action":"move","from":"/a","to":"c/a","was":"x","link":"y"}` + "\n"))
@@ -37,13 +37,10 @@ func FuzzSortLog(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		record := sortRecord{Op: "begin", ID: "one that no log has: \xff", Action: sortCopy,
-			From: filePath(path + "\xff"),
-			To:   "c/a"}
-		if err := log.append(record, false); err != nil {
-			t.Fatal(err)
+		record := sortRecord{
+			Op: "begin", ID: "one that no log has: \xff", Action: sortCopy, From: filePath(path + "\xff"), To: "c/a",
 		}
-		if err := log.close(); err != nil {
+		if err = errors.Join(log.append(record, false), log.close()); err != nil {
 			t.Fatal(err)
 		}
 		again, err := readSortLog(path)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -9,11 +10,11 @@ import (
 	"garb/train"
 )
 
-// parseSource reads PATH or PATH:WEIGHT. A path that exists as it is written has no weight,
-// whatever follows a colon in it.
+// parseSource parses PATH or PATH:WEIGHT. If the whole text is an existing path, it has no
+// weight, even if it has a colon.
 func parseSource(text string) (train.Source, error) {
 	if text == "" {
-		return train.Source{}, fmt.Errorf("a data set without a path")
+		return train.Source{}, errors.New("the path is empty")
 	}
 	at := strings.LastIndexByte(text, ':')
 	if at <= 0 {
@@ -24,13 +25,13 @@ func parseSource(text string) (train.Source, error) {
 		return train.Source{Path: text, Weight: 1}, nil
 	}
 	if !(weight > 0) {
-		return train.Source{}, fmt.Errorf("%s: the weight after the colon is how often an epoch shows each picture: "+
-			"above 0, such as 0.5 or 2", text)
+		return train.Source{}, fmt.Errorf("%s: the weight after the colon, which is how often an epoch shows each "+
+			"picture, must be above 0, such as 0.5 or 2", text)
 	}
 	return train.Source{Path: text[:at], Weight: weight}, nil
 }
 
-// formatSource is what sourceText reads a source from.
+// formatSource formats a source for parseSource.
 func formatSource(s train.Source) string {
 	if s.Weight == 1 {
 		return s.Path
@@ -38,12 +39,12 @@ func formatSource(s train.Source) string {
 	return s.Path + ":" + strconv.FormatFloat(s.Weight, 'g', -1, 64)
 }
 
-// sourcesFlag is a flag that names a source each time it is given.
+// sourcesFlag is the value of a repeatable flag that names sources.
 type sourcesFlag struct {
-	kind  string // of what it names, for the help
+	kind  string // placeholder in the help
 	get   func() []train.Source
 	set   func([]train.Source)
-	given bool // the sources that were there before are replaced
+	given bool // false until the first Set, which replaces the defaults
 }
 
 // Set implements pflag.Value.
@@ -96,8 +97,8 @@ func (f *sourcesFlag) String() string {
 	return strings.Join(f.GetSlice(), ",")
 }
 
-// newDataSourcesFlag is the flag --data of training: the first data set is Config.Data, and those
-// of further flags are Config.Sources.
+// newDataSourcesFlag returns the value of --data: the first data set is Config.Data, further
+// ones are in Config.Sources.
 func newDataSourcesFlag(c *train.Config) *sourcesFlag {
 	return &sourcesFlag{
 		kind: "DATA[:WEIGHT]",
@@ -127,7 +128,7 @@ func newDataSourcesFlag(c *train.Config) *sourcesFlag {
 	}
 }
 
-// newTrainSourcesFlag is the flag --train-data: sources that are for training only.
+// newTrainSourcesFlag returns the value of --train-data: sources for training only.
 func newTrainSourcesFlag(c *train.Config) *sourcesFlag {
 	return &sourcesFlag{
 		kind: "DATA[:WEIGHT]",
@@ -141,7 +142,7 @@ func newTrainSourcesFlag(c *train.Config) *sourcesFlag {
 	}
 }
 
-// newOtherSourcesFlag is the flag --other: pictures of none of the classes.
+// newOtherSourcesFlag returns the value of --other: pictures that show none of the classes.
 func newOtherSourcesFlag(c *train.Config) *sourcesFlag {
 	return &sourcesFlag{
 		kind: "DIR[:WEIGHT]",
@@ -150,7 +151,7 @@ func newOtherSourcesFlag(c *train.Config) *sourcesFlag {
 	}
 }
 
-// filterTrainOnly returns the sources that are for training only, or those that are not.
+// filterTrainOnly returns the sources that are for training only, or the others.
 func filterTrainOnly(all []train.Source, only bool) []train.Source {
 	var kept []train.Source
 	for _, s := range all {

@@ -38,7 +38,8 @@ func TestSourceText(t *testing.T) {
 	}
 }
 
-// Flags that name data sets replace those of a settings file, each kind its own.
+// TestSourcesOfFlagsAndFile: flags that name data sets replace those of a settings file,
+// separately for each flag.
 func TestSourcesOfFlagsAndFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "run.yaml")
 	err := os.WriteFile(file, []byte(`data: first

@@ -18,19 +18,20 @@ func exists(path string) bool {
 	return !errors.Is(err, os.ErrNotExist)
 }
 
-// stepBar shows how an epoch goes: a bar on a terminal, else a line now and then.
+// stepBar shows the progress of an epoch: with a bar on a terminal, otherwise with a line
+// now and then.
 type stepBar struct {
 	out  io.Writer
-	bar  *bar // nil where lines are written instead
+	bar  *bar // nil if lines are printed instead
 	last atomic.Pointer[train.Step]
 	next time.Time
 }
 
-// lineInterval is the time between two lines where there is no terminal.
+// lineInterval is the time between two lines without a terminal.
 const lineInterval = 20 * time.Second
 
 func newStepBar(command *cobra.Command, first train.Step) *stepBar {
-	b := &stepBar{out: progressTo(command), next: time.Now().Add(lineInterval)}
+	b := &stepBar{out: openProgress(command), next: time.Now().Add(lineInterval)}
 	b.last.Store(&first)
 	b.bar = newBar(b.out, func() string {
 		s := b.last.Load()

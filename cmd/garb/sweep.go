@@ -17,19 +17,19 @@ import (
 	"garb/train"
 )
 
-// sweptFlags are the flags of train of which sweep takes several values.
+// sweptFlags are the flags of train for which sweep takes several values.
 var sweptFlags = []string{
 	"backbone", "size", "learning-rate", "inner", "dropout", "weight-decay", "batch", "optimizer",
 }
 
-// listValue is a flag that takes values separated by commas. One is given to the flag
-// whose place it takes, several make an axis.
+// listValue is a flag value that takes comma-separated values. A single value is set on the
+// flag that it replaces; several values make an axis of the sweep.
 type listValue struct {
 	pflag.Value
 	several []string
 }
 
-// String implements pflag.Value: it is what Set was given.
+// String implements pflag.Value. It returns the text that Set was given.
 func (l *listValue) String() string {
 	if l.several != nil {
 		return strings.Join(l.several, ",")
@@ -41,7 +41,7 @@ func (l *listValue) String() string {
 func (l *listValue) Set(text string) error {
 	values := strings.Split(text, ",")
 	for _, v := range values {
-		if err := l.Value.Set(strings.TrimSpace(v)); err != nil { // of several too, to say which is wrong
+		if err := l.Value.Set(strings.TrimSpace(v)); err != nil { // also for several, to report the wrong one
 			return err
 		}
 	}
@@ -53,139 +53,152 @@ func (l *listValue) Set(text string) error {
 	return nil
 }
 
-func newSweepCommand() *cobra.Command {
-	t := newTrainFlags()
-	sweep := train.Sweep{Seeds: 1}
-	command := &cobra.Command{
-		Use:   "sweep --data DATA [flags]",
-		Short: "Try several settings, and say which are better",
-		Long: `Train with every combination of settings, or with --random N of them, and rank them
-by validation accuracy. ` + strings.Join(sweptFlags, ", ") + ` take several
-values, separated by commas; all other flags are those of garb train.
+const sweepHelp = `Train with every combination of settings, or with --random N of them, and rank them by
+validation accuracy. These flags take several comma-separated values:
+%s.
+All other flags are those of garb train.
 
-Each run has a folder below --out. A sweep that was stopped goes on when the same
-command is given again; values and seeds may be added. sweep.json and report.html have
-the ranking.
+Each run has a folder below --out. To continue a sweep that was stopped, repeat the
+command; you may add values and seeds. sweep.json and report.html contain the ranking.
 
-A point is called worse than the best only at a level of 5 % for the whole sweep: of
-sweeps whose points are all equally good, at most 5 % call any of them worse. All other
-differences are called noise: then choose the cheapest point, or use more --seeds.
+A point is called worse than the best one only if the difference is significant at the 5 %%
+level for the whole sweep: if all points of a sweep were equally good, the chance of
+calling any of them worse would be at most 5 %%. All other differences are called noise.
+Then choose the cheapest point, or use more --seeds.
 
-With one seed, the test is McNemar's exact test on the same validation pictures. It
-cannot see how much the accuracy varies between seeds, and assumes a standard deviation
-of one point. With --seeds 3 or more the variation is measured, and counts beside that
-of the pictures (sign-flip test; Student's t test with crossed random effects, Cameron,
-Gelbach & Miller 2011). All p-values are adjusted for the number of pairs (Holm 1979).
-The 95 % interval is Wilson's; with several seeds, for an effective number of pictures.
+With one seed, the test is McNemar's exact test on the same validation pictures. It cannot
+see the variance between seeds, and assumes a standard deviation of one percentage point.
+With --seeds 3 or more, this variance is measured and added to that between pictures
+(sign-flip test; Student's t test with crossed random effects, Cameron, Gelbach & Miller
+2011). All p-values are adjusted for multiple comparisons (Holm 1979). The 95 %% interval
+is Wilson's; with several seeds, it uses an effective number of pictures.
 
-With --folds K and without --fold, each combination is trained for every fold of a
-cross-validation. Mean and spread are those over the folds, and the second test is
-Student's on the differences of the folds (corrected by Nadeau & Bengio 2003).`,
-		Example: `  garb sweep --data pictures --learning-rate 1e-4,1e-3,1e-2,1e-1
+With --folds K and without --fold, each combination is trained on every fold of a K-fold
+cross-validation. Mean and spread are over the folds, and the second test is Student's t
+test on the differences between folds (corrected by Nadeau & Bengio 2003).`
+
+const sweepExamples = `  garb sweep --data pictures --learning-rate 1e-4,1e-3,1e-2,1e-1
   garb sweep --data pictures --inner 10,100,1000 --dropout 0,.2,.5,.8 --random 6 --seeds 3
   garb sweep --data pictures --learning-rate 1e-3,1e-2 --folds 5
   garb sweep --data pictures --backbone efficientnet-lite0,xception --size 150,224 --out runs/sizes
-  garb sweep --data pictures --backbone efficientnet-lite0,my-network.keras,keras-mobilenetv2`,
+  garb sweep --data pictures --backbone efficientnet-lite0,my-network.keras,keras-mobilenetv2`
+
+// sweepFlags holds the flags of sweep.
+type sweepFlags struct {
+	*trainFlags
+	sweep train.Sweep
+}
+
+func newSweepCommand() *cobra.Command {
+	s := &sweepFlags{newTrainFlags(), train.Sweep{Seeds: 1}}
+	command := &cobra.Command{
+		Use:     "sweep --data DATA [flags]",
+		Short:   "Compare hyperparameters by training with each combination",
+		Long:    fmt.Sprintf(sweepHelp, strings.Join(sweptFlags, ", ")),
+		Example: sweepExamples,
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return fmt.Errorf("sweep takes its data set by --data, not %q", args[0])
+				return fmt.Errorf("sweep takes its data set as --data, not as the argument %q", args[0])
 			}
-			named := t.config.Out != ""
-			if split := &t.config.Split; split.Folds > 0 && !c.Flags().Changed("fold") {
-				sweep.Folds, split.Folds = split.Folds, 0 // all of them
-			}
-			several := c.Flags().Lookup("backbone").Value.(*listValue).several
-			asGiven := t.network
-			switch {
-			case several != nil && asGiven.weights != "":
-				return errors.New("--weights goes with one --backbone; of several each has its own")
-			case several != nil && asGiven.featuresAt != "":
-				return errors.New("--features-at goes with one --backbone")
-			}
-			if i := slices.IndexFunc(several, isForeign); i >= 0 {
-				t.network.backbone = several[i] // which --preprocess may be for
-			}
-			if err := t.finish(c); err != nil {
-				return err
-			}
-			var err error
-			if sweep.Backbones, err = sweepBackbones(asGiven, several); err != nil {
-				return err
-			}
-			if !named {
-				t.config.Out = filepath.Join("runs", "sweep-"+time.Now().Format("20060102-150405"))
-			}
-			sweep.Base = t.config
-			for _, name := range sweptFlags {
-				if l := c.Flags().Lookup(name).Value.(*listValue); l.several != nil {
-					sweep.Axes = append(sweep.Axes, train.Axis{Name: name, Values: l.several})
-				}
-			}
-			if len(sweep.Axes) == 0 && sweep.Seeds < 2 && sweep.Folds == 0 {
-				return errors.New("sweep needs a setting with several values, such as " +
-					"--learning-rate 1e-4,1e-3,1e-2, or --seeds 2, or --folds 5")
-			}
-			_, err = sweep.Points()
-			return err
+			return s.finish(c)
 		},
-		RunE: func(c *cobra.Command, _ []string) error {
-			t.describe(c)
-			out := c.OutOrStdout()
-			var display *trainDisplay
-			points, err := sweep.Run(c.Context(), func(p *train.Point, n, runs int) train.Progress {
-				if display != nil {
-					display.stop()
-				}
-				say(c, "run %d of %d: %s", n, runs, p.Name)
-				before := display
-				display = newTrainDisplay(c, io.Discard)
-				display.briefly = before != nil
-				return display.progress()
-			})
-			if display != nil {
-				display.stop()
-			}
-			if err != nil {
-				if errors.Is(err, context.Canceled) {
-					say(c, "garb: finished runs are kept; to go on, give the same command with --out %s",
-						sweep.Base.Out)
-				}
-				if mixed := (*train.MixedError)(nil); errors.As(err, &mixed) {
-					return fmt.Errorf("%w; choose another folder with --out", err)
-				}
-				return withDataHint(err)
-			}
-			printRanking(out, points, sweep.Seeds == 1 && sweep.Folds == 0)
-			fmt.Fprintf(out, "\nreport    %s\n", filepath.Join(sweep.Base.Out, "report.html"))
-			if display != nil {
-				display.close()
-			}
-			return nil
-		},
+		RunE: func(c *cobra.Command, _ []string) error { return s.run(c) },
 	}
-	t.add(command)
+	s.add(command)
+	flags := command.Flags()
 	for _, name := range sweptFlags {
-		f := command.Flags().Lookup(name)
+		f := flags.Lookup(name)
 		f.Value = &listValue{Value: f.Value}
-		f.Usage += "; several separated by commas"
+		f.Usage += "; several values, comma-separated"
 	}
-	command.Flags().Lookup("folds").Usage = "cross-validation: divide into `K` folds, each of which is validation in turn"
-	command.Flags().Lookup("fold").Usage = "of the folds only this one, from 1 to K"
-	command.Flags().Lookup("out").Usage = "folder of the sweep (default runs/sweep-TIME)"
-	command.Flags().IntVar(&sweep.Random, "random", 0, "try N combinations, chosen at random; 0: all")
-	command.Flags().IntVar(&sweep.Seeds, "seeds", sweep.Seeds, "seeds to train each combination with, from --seed on")
+	flags.Lookup("folds").Usage = "cross-validation: split into `K` folds and train on each"
+	flags.Lookup("fold").Usage = "train on only one of the folds, `I` from 1 to K"
+	flags.Lookup("out").Usage = "folder for the sweep (default runs/sweep-TIME)"
+	flags.IntVar(&s.sweep.Random, "random", 0, "try only N combinations, chosen at random (0 for all)")
+	flags.IntVar(&s.sweep.Seeds, "seeds", s.sweep.Seeds, "number of seeds per combination, starting at --seed")
 	return command
 }
 
-// sweepBackbones finds the networks of a sweep over several, and applies to each the flags that
-// change how its pictures are prepared.
+// finish completes and validates the settings after flags are parsed.
+func (s *sweepFlags) finish(c *cobra.Command) error {
+	named := s.config.Out != ""
+	if split := &s.config.Split; split.Folds > 0 && !c.Flags().Changed("fold") {
+		s.sweep.Folds, split.Folds = split.Folds, 0 // all of them
+	}
+	several := c.Flags().Lookup("backbone").Value.(*listValue).several
+	network := s.network
+	switch {
+	case several != nil && network.weights != "":
+		return errors.New("--weights requires a single --backbone: with several, each uses its own weights")
+	case several != nil && network.featuresAt != "":
+		return errors.New("--features-at requires a single --backbone")
+	}
+	if i := slices.IndexFunc(several, isForeign); i >= 0 {
+		s.network.backbone = several[i] // --preprocess may be for this one
+	}
+	if err := s.trainFlags.finish(c); err != nil {
+		return err
+	}
+	var err error
+	if s.sweep.Backbones, err = sweepBackbones(network, several); err != nil {
+		return err
+	}
+	if !named {
+		s.config.Out = filepath.Join("runs", "sweep-"+time.Now().Format("20060102-150405"))
+	}
+	s.sweep.Base = s.config
+	for _, name := range sweptFlags {
+		if l := c.Flags().Lookup(name).Value.(*listValue); l.several != nil {
+			s.sweep.Axes = append(s.sweep.Axes, train.Axis{Name: name, Values: l.several})
+		}
+	}
+	if len(s.sweep.Axes) == 0 && s.sweep.Seeds < 2 && s.sweep.Folds == 0 {
+		return errors.New("sweep needs a setting with several values, such as " +
+			"--learning-rate 1e-4,1e-3,1e-2, or --seeds 2, or --folds 5")
+	}
+	_, err = s.sweep.Points()
+	return err
+}
+
+func (s *sweepFlags) run(c *cobra.Command) error {
+	s.describe(c)
+	out := c.OutOrStdout()
+	var display *trainDisplay
+	points, err := s.sweep.Run(c.Context(), func(p *train.Point, n, runs int) train.Progress {
+		if display != nil {
+			display.stop()
+		}
+		say(c, "run %d of %d: %s", n, runs, p.Name)
+		before := display
+		display = newTrainDisplay(c, io.Discard)
+		display.dataPrinted = before != nil
+		return display.progress()
+	})
+	if display != nil {
+		display.stop()
+	}
+	if err != nil {
+		if errors.Is(err, context.Canceled) {
+			say(c, "garb: finished runs are kept; to continue, repeat the command with --out %s", s.sweep.Base.Out)
+		}
+		return err
+	}
+	printRanking(out, points, s.sweep.Seeds == 1 && s.sweep.Folds == 0)
+	fmt.Fprintf(out, "\nreport    %s\n", filepath.Join(s.sweep.Base.Out, "report.html"))
+	if display != nil {
+		display.close()
+	}
+	return nil
+}
+
+// sweepBackbones resolves the backbones of a sweep, and applies the flags of the input to each.
 func sweepBackbones(flags backboneFlags, names []string) (map[string]train.SweptBackbone, error) {
 	all := map[string]train.SweptBackbone{}
 	for _, name := range names {
 		b := flags
 		b.backbone = name
 		if !isForeign(name) {
-			b.preprocess = "" // which is for files that do not say it
+			b.preprocess = "" // it is only for Keras and ONNX files
 		}
 		_, spec, err := b.resolve()
 		if err != nil {
@@ -196,7 +209,7 @@ func sweepBackbones(flags backboneFlags, names []string) (map[string]train.Swept
 	return all, nil
 }
 
-// printRanking writes the points, the best first; once says that each was trained once.
+// printRanking prints the points, best first. once says that each was trained once.
 func printRanking(w io.Writer, points []*train.Point, once bool) {
 	names, epochs := len("settings"), len("best epoch")
 	bestEpochs := func(p *train.Point) string {
@@ -230,7 +243,7 @@ func printRanking(w io.Writer, points []*train.Point, once bool) {
 	if conclusion := train.Conclusion(points); conclusion != "" {
 		fmt.Fprintf(w, "\n%s\n", conclusion)
 		if once {
-			fmt.Fprintln(w, "Trained with 1 seed: the variation between seeds is assumed, not measured. "+
+			fmt.Fprintln(w, "Trained with 1 seed: the variance between seeds is assumed, not measured. "+
 				"--seeds 3 measures it.")
 		}
 	}

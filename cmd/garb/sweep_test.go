@@ -13,8 +13,8 @@ import (
 	"garb/train"
 )
 
-// TestSweepSaysWhatItKnows: the ranking's words for one seed and for several, and the way
-// out when the folder holds another sweep.
+// TestSweepSaysWhatItKnows: the text of the ranking for one seed and for several, and the hint
+// if the folder holds another sweep.
 func TestSweepSaysWhatItKnows(t *testing.T) {
 	data := drawDataSet(t)
 	t.Setenv("GARB_HOME", t.TempDir())
@@ -50,15 +50,15 @@ func TestSweepSaysWhatItKnows(t *testing.T) {
 }
 
 func TestPrintRanking(t *testing.T) {
-	run := func(epoch int) train.RunOf { return train.RunOf{Best: train.Epoch{Epoch: epoch}} }
+	run := func(epoch int) train.SweepRun { return train.SweepRun{Best: train.Epoch{Epoch: epoch}} }
 	var b strings.Builder
 	printRanking(&b, []*train.Point{
 		{
-			Name: "dropout=0", Runs: []train.RunOf{run(3), run(12)}, Mean: 0.9, Spread: 0.01,
+			Name: "dropout=0", Runs: []train.SweepRun{run(3), run(12)}, Mean: 0.9, Spread: 0.01,
 			Interval: [2]float64{0.85, 0.94}, PValue: 1, Noise: true,
 		},
 		{
-			Name: "dropout=0.5", Runs: []train.RunOf{run(9)}, Mean: 0.8,
+			Name: "dropout=0.5", Runs: []train.SweepRun{run(9)}, Mean: 0.8,
 			Interval: [2]float64{0.74, 0.86}, Difference: -0.1, PValue: 0.004,
 		},
 		{Name: "dropout=0.9", Failed: "seed 1: the loss is not a number", Noise: true},
@@ -76,8 +76,8 @@ The best is significantly better than the other point.
 	}
 }
 
-// TestSweepOfBackbones: networks in files stand beside those that have names, each with its own
-// preprocessing, which flags change in all of them.
+// TestSweepOfBackbones sweeps over networks in files and networks with names. Each has its own
+// preprocessing, and flags change all of them.
 func TestSweepOfBackbones(t *testing.T) {
 	folder := t.TempDir()
 	t.Setenv("GARB_HOME", filepath.Join(folder, "home"))
@@ -86,9 +86,8 @@ func TestSweepOfBackbones(t *testing.T) {
 		t.Fatal(errOut)
 	}
 	out := filepath.Join(folder, "sweep")
-	args := []string{"--data", data, "--out", out, "--backbone", network + ",efficientnet-lite0", "--resize",
-		"nearest",
-		"--preprocess", "none", "--epochs", "1", "--batch", "4"}
+	args := []string{"--data", data, "--out", out, "--backbone", network + ",efficientnet-lite0",
+		"--resize", "nearest", "--preprocess", "none", "--epochs", "1", "--batch", "4"}
 	text, _, err := runCommand(t, newSweepCommand(), args...)
 	if err != nil || !strings.Contains(text, "backbone=colours.onnx ") ||
 		!strings.Contains(text, "backbone=efficientnet-lite0") {
@@ -96,8 +95,8 @@ func TestSweepOfBackbones(t *testing.T) {
 	}
 	for name, mean := range map[string][3]float32{"colours.onnx": {}, "efficientnet-lite0": {127, 127, 127}} {
 		var c train.Config
-		text := readFile(t, filepath.Join(out, "backbone="+name, "seed1", "config.json"))
-		if err := json.Unmarshal(text, &c); err != nil {
+		config := readFile(t, filepath.Join(out, "backbone="+name, "seed1", "config.json"))
+		if err = json.Unmarshal(config, &c); err != nil {
 			t.Fatal(err)
 		}
 		if c.Preprocessing.Filter != picture.Nearest || c.Preprocessing.Mean != mean {
@@ -107,12 +106,13 @@ func TestSweepOfBackbones(t *testing.T) {
 			t.Errorf("%s: backbone %q, weights %q", name, c.Backbone, c.Weights)
 		}
 	}
-	if again, _, err := runCommand(t, newSweepCommand(), args...); err != nil || again != text {
+	again, _, err := runCommand(t, newSweepCommand(), args...)
+	if err != nil || again != text {
 		t.Errorf("done again: %v: %s", err, again)
 	}
 	// Another network takes the first one's place.
 	more := filepath.Join(folder, "more.onnx")
-	if err := os.WriteFile(more, readFile(t, network), 0o644); err != nil {
+	if err = os.WriteFile(more, readFile(t, network), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	text, _, err = runCommand(t, newSweepCommand(),
@@ -127,10 +127,11 @@ func TestSweepOfBackbones(t *testing.T) {
 		t.Fatal(err)
 	}
 	for said, bad := range map[string][]string{
-		"--weights goes with one":     {"--weights", network},
-		"--features-at goes with one": {"--features-at", "x"},
-		"two files of the same name":  {"--backbone", network + "," + filepath.Join(folder, "other", "colours.onnx")},
-		"no backbone is named":        {"--backbone", "efficientnet-lite0,missing.onnx"},
+		"--weights requires a single":     {"--weights", network},
+		"--features-at requires a single": {"--features-at", "x"},
+		"two files of the same name": {"--backbone",
+			network + "," + filepath.Join(folder, "other", "colours.onnx")},
+		"no backbone is named": {"--backbone", "efficientnet-lite0,missing.onnx"},
 	} {
 		_, _, err := runCommand(t, newSweepCommand(), append(slices.Clone(args), bad...)...)
 		if err == nil || !strings.Contains(err.Error(), said) {

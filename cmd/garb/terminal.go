@@ -7,17 +7,15 @@ import (
 	"golang.org/x/term"
 )
 
-// terminal is what a writer can show. Every bar and every colour asks terminalOf, and
-// nothing else decides.
+// terminal says what a writer can display. All bars and colours rely on detectTerminal.
 type terminal struct {
 	file    *os.File
-	redraws bool // lines can be drawn over, by carriage returns and escape sequences
-	colours bool // and have colours and weights
+	redraws bool // lines can be redrawn with carriage returns and escape sequences
+	colours bool // text can have colours and weights
 }
 
-// detectTerminal tells what w can show. A file, a pipe, a terminal of TERM=dumb and a
-// Windows console without escape sequences get plain lines; NO_COLOR turns colours off
-// (no-color.org).
+// detectTerminal returns what w can display. Files, pipes, terminals with TERM=dumb and Windows
+// consoles without escape sequences get plain lines. NO_COLOR disables colours (no-color.org).
 func detectTerminal(w io.Writer) terminal {
 	f, ok := w.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) || os.Getenv("TERM") == "dumb" || !enableEscapes(f) {
@@ -26,7 +24,7 @@ func detectTerminal(w io.Writer) terminal {
 	return terminal{file: f, redraws: true, colours: os.Getenv("NO_COLOR") == ""}
 }
 
-// columns is the terminal's width in characters, 0 if it is unknown.
+// columns returns the terminal's width in characters, or 0 if it is unknown.
 func (t terminal) columns() int {
 	columns, _, err := term.GetSize(int(t.file.Fd()))
 	if err != nil {

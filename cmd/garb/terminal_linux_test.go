@@ -16,7 +16,7 @@ import (
 	"garb/train"
 )
 
-// runOnTerminal runs f with a terminal to write to, and returns what it wrote.
+// runOnTerminal runs f with a terminal to write to, and returns what f wrote.
 func runOnTerminal(t *testing.T, f func(screen *os.File)) string {
 	t.Helper()
 	keeper, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
@@ -24,7 +24,7 @@ func runOnTerminal(t *testing.T, f func(screen *os.File)) string {
 		t.Skipf("no pseudo-terminal: %v", err)
 	}
 	defer keeper.Close()
-	if err := unix.IoctlSetPointerInt(int(keeper.Fd()), unix.TIOCSPTLCK, 0); err != nil {
+	if err = unix.IoctlSetPointerInt(int(keeper.Fd()), unix.TIOCSPTLCK, 0); err != nil {
 		t.Skipf("no pseudo-terminal: %v", err)
 	}
 	n, err := unix.IoctlGetInt(int(keeper.Fd()), unix.TIOCGPTN)
@@ -47,8 +47,28 @@ func runOnTerminal(t *testing.T, f func(screen *os.File)) string {
 	return strings.ReplaceAll(string(<-shown), "\r\n", "\n")
 }
 
-// TestTerminals: bars are redrawn on terminals that can, and nowhere else; colours need
-// a terminal that has them and no NO_COLOR; --quiet silences everything.
+// showProgress shows each kind of progress on a screen.
+func showProgress(screen *os.File, quiet bool) {
+	command := &cobra.Command{}
+	addNoteFlags(command)
+	command.SetErr(screen)
+	if quiet {
+		command.PersistentFlags().Set(quietFlag, "true")
+	}
+	bar := newCounter(command, "pictures", 8)
+	bar.add(3)
+	bar.add(5)
+	bar.finish()
+	epochs := newStepBar(command, train.Step{Epoch: 1, Epochs: 2, Step: 1, Steps: 9})
+	epochs.show(train.Step{Epoch: 1, Epochs: 2, Step: 2, Steps: 9})
+	epochs.finish()
+	download := newDownloadProgress(openProgress(command), "weights")
+	download.report(5e6, 10e6)
+	download.finish()
+}
+
+// TestTerminals: bars are redrawn only on terminals that can do so. Colours need a terminal
+// that supports them, and no NO_COLOR. --quiet silences everything.
 func TestTerminals(t *testing.T) {
 	for _, c := range []struct {
 		term, noColour  string
@@ -64,24 +84,7 @@ func TestTerminals(t *testing.T) {
 		t.Setenv("NO_COLOR", c.noColour)
 		name := fmt.Sprintf("TERM=%s NO_COLOR=%s", c.term, c.noColour)
 		for _, quiet := range []bool{false, true} {
-			shown := runOnTerminal(t, func(screen *os.File) {
-				command := &cobra.Command{}
-				addNoteFlags(command)
-				command.SetErr(screen)
-				if quiet {
-					command.PersistentFlags().Set(quietFlag, "true")
-				}
-				bar := newCounter(command, "pictures", 8)
-				bar.add(3)
-				bar.add(5)
-				bar.finish()
-				epochs := newStepBar(command, train.Step{Epoch: 1, Epochs: 2, Step: 1, Steps: 9})
-				epochs.show(train.Step{Epoch: 1, Epochs: 2, Step: 2, Steps: 9})
-				epochs.finish()
-				download := newDownloadProgress(progressTo(command), "weights")
-				download.report(5e6, 10e6)
-				download.finish()
-			})
+			shown := runOnTerminal(t, func(screen *os.File) { showProgress(screen, quiet) })
 			redrawn := strings.ContainsAny(shown, "\r\x1b")
 			switch {
 			case quiet && shown != "":
@@ -95,8 +98,8 @@ func TestTerminals(t *testing.T) {
 			}
 		}
 		shown := runOnTerminal(t, func(screen *os.File) {
-			if code := run(context.Background(), []string{"classify", example}, strings.NewReader(""), screen,
-				screen); code != exitDone {
+			code := run(context.Background(), []string{"classify", example}, strings.NewReader(""), screen, screen)
+			if code != exitDone {
 				t.Errorf("%s: exit code %d", name, code)
 			}
 		})

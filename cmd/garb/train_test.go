@@ -21,7 +21,7 @@ import (
 	"garb/tensor"
 )
 
-// TestMain lets the test's own program be garb, for tests that end its process.
+// TestMain runs garb itself for tests that need a process of their own.
 func TestMain(m *testing.M) {
 	if os.Getenv("GARB_TEST_IS_GARB") != "" {
 		main()
@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// newGarbProcess is garb as another process.
+// newGarbProcess returns a command that runs garb as another process.
 func newGarbProcess(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	program, err := os.Executable()
@@ -71,18 +71,17 @@ func drawDataSet(t *testing.T) string {
 	return root
 }
 
-// makeQuickArgs are the flags of a run of about a second.
+// makeQuickArgs returns the arguments of a training that takes about a second.
 func makeQuickArgs(data, out string) []string {
-	return []string{"train", "--data", data, "--out", out, "--size", "32", "--fine-tune", "3", "--epochs", "6",
-		"--batch",
-		"4",
+	return []string{
+		"train", "--data", data, "--out", out, "--size", "32", "--fine-tune", "3", "--epochs", "6", "--batch", "4",
 		"--horizontal-flip", "--zoom", "0.1", "--average", "0.9", "--optimizer", "adamw", "--schedule", "cosine",
-		"--seed",
-		"7"}
+		"--seed", "7",
+	}
 }
 
-// TestKilled kills garb train at random moments, again and again, and takes the run up
-// each time: it comes to the model of the run that was left alone, to the bit.
+// TestKilled kills garb train at random moments, again and again, and resumes the run each
+// time. Its model is that of a run that was not killed, to the bit.
 func TestKilled(t *testing.T) {
 	if testing.Short() {
 		t.Skip("left out with -short: it runs garb a dozen times")
@@ -107,35 +106,10 @@ func TestKilled(t *testing.T) {
 	// On a machine that became idle, a run can end before its first kill.
 	for round := 0; round < rounds || kills == 0 && round < 20; round++ {
 		out := filepath.Join(t.TempDir(), "run")
-		for attempt := 0; ; attempt++ {
-			args := makeQuickArgs(data, out)
-			if _, err := os.Stat(filepath.Join(out, "config.json")); err == nil {
-				args = []string{"train", "--resume", out}
-			}
-			c := newGarbProcess(t, args...)
-			var said bytes.Buffer
-			c.Stdout, c.Stderr = &said, &said
-			if err := c.Start(); err != nil {
-				t.Fatal(err)
-			}
-			if attempt < 6 { // then it is left alone
-				time.Sleep(time.Duration(random.Int64N(int64(took))))
-				c.Process.Kill()
-			}
-			err := c.Wait()
-			if err == nil {
-				break
-			}
-			kills++
-			if attempt >= 6 && strings.Contains(said.String(), "has done its 6 epochs") { // killed at the very end
-				break
-			}
-			if attempt >= 6 {
-				t.Fatalf("after %d kills: %v: %s", attempt, err, said.String())
-			}
-		}
+		kills += trainWithKills(t, data, out, func() time.Duration { return time.Duration(random.Int64N(int64(took))) })
 		for _, path := range want {
-			if got := readFile(t, filepath.Join(out, "checkpoints", filepath.Base(path))); !bytes.Equal(got, readFile(t, path)) {
+			got := readFile(t, filepath.Join(out, "checkpoints", filepath.Base(path)))
+			if !bytes.Equal(got, readFile(t, path)) {
 				t.Errorf("%s is another model after kills", filepath.Base(path))
 			}
 		}
@@ -146,7 +120,40 @@ func TestKilled(t *testing.T) {
 	}
 }
 
-// TestTrainInterrupted: Ctrl-C saves, says how to go on, and exits 130.
+// trainWithKills starts a run, kills it up to six times after a random time each, and resumes it
+// until it is done. It returns the number of kills.
+func trainWithKills(t *testing.T, data, out string, wait func() time.Duration) int {
+	t.Helper()
+	const most = 6
+	for kills := 0; ; kills++ {
+		args := makeQuickArgs(data, out)
+		if exists(filepath.Join(out, "config.json")) {
+			args = []string{"train", "--resume", out}
+		}
+		c := newGarbProcess(t, args...)
+		var said bytes.Buffer
+		c.Stdout, c.Stderr = &said, &said
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if kills < most {
+			time.Sleep(wait())
+			c.Process.Kill()
+		}
+		err := c.Wait()
+		switch {
+		case err == nil:
+			return kills
+		case kills < most:
+		case strings.Contains(said.String(), "has finished its 6 epochs"): // killed at the very end
+			return kills
+		default:
+			t.Fatalf("after %d kills: %v: %s", kills, err, said.String())
+		}
+	}
+}
+
+// TestTrainInterrupted: Ctrl-C saves the run, prints how to resume it, and exits with 130.
 func TestTrainInterrupted(t *testing.T) {
 	data, out := drawDataSet(t), filepath.Join(t.TempDir(), "run")
 	c := newGarbProcess(t, append(makeQuickArgs(data, out), "--epochs", "100000")...)
@@ -193,15 +200,15 @@ func TestTrainCommand(t *testing.T) {
 		"taken folder":     {makeQuickArgs(data, out)[1:], "holds another run"},
 		"no data":          {[]string{"--out", "x"}, "needs --data"},
 		"no such data":     {[]string{"--data", filepath.Join(data, "nix"), "--out", "x"}, "nix"},
-		"argument":         {[]string{data}, "takes its data set by --data"},
-		"unknown word":     {[]string{"--data", data, "--optimizer", "adagrad"}, "there are adam, adamw, sgd"},
-		"out of range":     {[]string{"--data", data, "--dropout", "1"}, "from 0 to below 1"},
+		"argument":         {[]string{data}, "takes its data set as --data"},
+		"unknown word":     {[]string{"--data", data, "--optimizer", "adagrad"}, "must be one of adam, adamw, sgd"},
+		"out of range":     {[]string{"--data", data, "--dropout", "1"}, "at least 0 and below 1"},
 		"a small picture":  {[]string{"--data", data, "--size", "8"}, "at least 32"},
 		"views of nothing": {[]string{"--data", data, "--cached-views", "2"}, "cached views"},
 	} {
-		if _, _, err := runCommand(t, newTrainCommand(), c.args...); err == nil ||
-			!strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: %v, want %q", name, err, c.want)
+		_, _, refusal := runCommand(t, newTrainCommand(), c.args...)
+		if refusal == nil || !strings.Contains(refusal.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", name, refusal, c.want)
 		}
 	}
 	if text, _, err = runCommand(t, newTrainCommand(), "--resume", out, "--epochs", "7", "--seed", "7"); err != nil ||
@@ -210,7 +217,7 @@ func TestTrainCommand(t *testing.T) {
 	}
 }
 
-// TestTrainOnAFile: the backbone of a run, trained further, is the one of the next.
+// TestTrainOnAFile: the backbone of a run can be trained further in the next run.
 func TestTrainOnAFile(t *testing.T) {
 	data := drawDataSet(t)
 	t.Setenv("GARB_HOME", t.TempDir())
@@ -218,8 +225,8 @@ func TestTrainOnAFile(t *testing.T) {
 	if _, _, err := runCommand(t, newTrainCommand(), makeQuickArgs(data, first)[1:]...); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := runCommand(t, newTrainCommand(), "--data", data, "--out", second, "--backbone", first, "--size", "32",
-		"--epochs", "2"); err != nil {
+	if _, _, err := runCommand(t, newTrainCommand(), "--data", data, "--out", second, "--backbone", first,
+		"--size", "32", "--epochs", "2"); err != nil {
 		t.Fatal(err)
 	}
 	tensors := func(run string) *tensor.File {
@@ -257,8 +264,8 @@ func TestTrainOnAFile(t *testing.T) {
 	}
 }
 
-// TestTrainDiskFull: a full disk ends the run with an error that says so, and what was
-// there can still be used.
+// TestTrainDiskFull: a full disk ends the run with an error that says so, and files from
+// before can still be used.
 func TestTrainDiskFull(t *testing.T) {
 	data, folder := drawDataSet(t), t.TempDir()
 	t.Setenv("GARB_HOME", t.TempDir())
@@ -291,7 +298,7 @@ type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
-// TestSweepCommand: a grid of two by two, stopped and gone on with.
+// TestSweepCommand runs a grid of two by two, stops it and continues it.
 func TestSweepCommand(t *testing.T) {
 	data := drawDataSet(t)
 	t.Setenv("GARB_HOME", t.TempDir())

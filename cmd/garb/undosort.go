@@ -3,8 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -17,9 +15,9 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// undoSort undoes what classify --sort-into did, by the log in path or of that name, the
-// last first. It replaces nothing and removes nothing that has changed since; what it
-// leaves for that reason it names, and keeps in the log.
+// undoSort undoes what classify --sort-into did, last change first. path is the log or its
+// folder. It overwrites nothing, and removes nothing that has changed since. It reports the
+// pictures that it could not undo, and keeps them in the log.
 func undoSort(c *cobra.Command, path string) error {
 	logPath, folder, err := findSortLog(path)
 	if err != nil {
@@ -46,29 +44,17 @@ func undoSort(c *cobra.Command, path string) error {
 	if err = errors.Join(err, log.close()); err != nil {
 		return err
 	}
-	for _, made := range slices.Backward(history.folders) {
-		if made != "." {
-			removeIfEmpty(filepath.Join(folder, made))
+	for _, created := range slices.Backward(history.folders) {
+		if created != "." {
+			removeIfEmpty(filepath.Join(folder, created))
 		}
 	}
-	var done []string
-	for _, kind := range []struct {
-		action      sortAction
-		thing, what string
-	}{{sortMove, "picture", "moved back"}, {sortCopy, "copy", "removed"}, {sortLink, "link", "removed"}} {
-		if n := undone[kind.action]; n > 0 {
-			done = append(done, count(n, kind.thing)+" "+kind.what)
-		}
-	}
-	if len(done) == 0 {
-		done = []string{"nothing was left to undo"}
-	}
-	if _, err := fmt.Fprintln(openTextOut(c), strings.Join(done, ", ")); err != nil {
+	if _, err := fmt.Fprintln(openTextOut(c), formatUndone(undone)); err != nil {
 		return err
 	}
 	if problems > 0 {
-		fmt.Fprintf(c.ErrOrStderr(), "garb: %s could not be undone; once what is in the way is gone, "+
-			"run the same command again\n", count(problems, "picture"))
+		fmt.Fprintf(c.ErrOrStderr(), "garb: %s could not be undone; fix the problems and run the command again\n",
+			count(problems, "picture"))
 		return errReported
 	}
 	if err := os.Remove(logPath); err != nil {
@@ -80,23 +66,40 @@ func undoSort(c *cobra.Command, path string) error {
 	return nil
 }
 
-// removeIfEmpty removes a folder, not a link to one, unless something is in it.
+// formatUndone says how many changes of each kind were undone.
+func formatUndone(undone map[sortAction]int) string {
+	var parts []string
+	for _, kind := range []struct {
+		action      sortAction
+		thing, what string
+	}{{sortMove, "picture", "moved back"}, {sortCopy, "copy", "removed"}, {sortLink, "link", "removed"}} {
+		if n := undone[kind.action]; n > 0 {
+			parts = append(parts, count(n, kind.thing)+" "+kind.what)
+		}
+	}
+	if len(parts) == 0 {
+		return "nothing was left to undo"
+	}
+	return strings.Join(parts, ", ")
+}
+
+// removeIfEmpty removes a folder if it is empty. It does not remove links to folders.
 func removeIfEmpty(path string) {
 	if info, err := os.Lstat(path); err == nil && info.IsDir() {
-		os.Remove(path) // which fails if something is in it, and that is meant
+		os.Remove(path) // fails if it is not empty
 	}
 }
 
-// undoPictures undoes each picture of a history and writes that to the log. Its error is
-// ctx's or the log's; what became of a picture it tells.
+// undoPictures undoes each picture of a history, logs that, and reports the result of each
+// picture. It returns only errors of ctx and of the log.
 func undoPictures(ctx context.Context, h sortHistory, folder string, log *sortLog,
-	tell func(sortedPicture, error)) error {
+	report func(sortedPicture, error)) error {
 	for _, p := range slices.Backward(h.pictures) {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		err := p.undo(filepath.Join(folder, filepath.FromSlash(string(p.To))))
-		tell(p, err)
+		report(p, err)
 		if err != nil {
 			continue
 		}
@@ -107,21 +110,24 @@ func undoPictures(ctx context.Context, h sortHistory, folder string, log *sortLo
 	return nil
 }
 
-// errChanged is why a copy or link is not removed.
-var errChanged = errors.New("it has been changed since it was sorted, so it is not removed")
+// errChanged reports a copy or link that was changed, and so is not removed.
+var errChanged = errors.New("it was changed since it was sorted, so it is not removed")
 
-// undo undoes what was done, or begun, to make a file of the picture.
+// errChangedMove reports a file that was changed, and so is not moved back.
+var errChangedMove = errors.New("it was changed since it was sorted, so it is not moved back")
+
+// undo undoes what was done, or only started, for the file of a picture.
 func (p sortedPicture) undo(file string) error {
 	info, err := os.Lstat(file)
-	there := err == nil
+	exists := err == nil
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	switch {
 	case p.Action == sortMove:
-		return p.moveBack(file, there)
-	case !there:
-		return nil // removed by somebody else
+		return p.moveBack(file, exists)
+	case !exists:
+		return nil // somebody else removed it
 	case p.Action == sortLink:
 		if text, err := os.Readlink(file); err != nil || text != string(p.Link) {
 			return errChanged
@@ -130,7 +136,7 @@ func (p sortedPicture) undo(file string) error {
 	case !info.Mode().IsRegular():
 		return errChanged
 	case p.done:
-		if digest, err := digestOfFile(file); err != nil || digest != p.SHA256 {
+		if digest, err := hashFile(file); err != nil || digest != p.SHA256 {
 			return errors.Join(errChanged, err)
 		}
 		return os.Remove(file)
@@ -138,45 +144,27 @@ func (p sortedPicture) undo(file string) error {
 	return removeBeginning(file, string(p.From))
 }
 
-// moveBack moves a picture to where it was. there says whether it is where it was moved
-// to.
-func (p sortedPicture) moveBack(file string, there bool) error {
+// moveBack moves a picture back to its old path. exists says whether its new file exists.
+func (p sortedPicture) moveBack(file string, exists bool) error {
 	from := string(p.From)
 	fromInfo, err := os.Lstat(from)
 	isBack := err == nil
 	switch {
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return err
-	case !there && isBack:
-		return nil // it never went, or somebody moved it back
-	case !there:
-		return fmt.Errorf("it is no longer there, nor at %q, where it came from", from)
-	case isBack && p.Was != "": // a link, which has no name of its own to move
-		text, _ := os.Readlink(from)
-		if now, err := os.Readlink(file); err != nil || now != string(p.Link) || text != string(p.Was) {
-			return fmt.Errorf("there is another file at %q now, where it came from", from)
-		}
-		return os.Remove(file)
+	case !exists && isBack:
+		return nil // it was never moved, or somebody moved it back
+	case !exists:
+		return fmt.Errorf("it no longer exists, neither here nor at its old path %q", from)
 	case isBack:
-		info, err := os.Lstat(file)
-		if err != nil {
-			return err
-		}
-		if os.SameFile(info, fromInfo) {
-			return os.Remove(file) // its second name
-		}
-		err = removeBeginning(file, from) // stopped while it was copied
-		if errors.Is(err, errChanged) {
-			return fmt.Errorf("there is another file at %q now, where it came from", from)
-		}
-		return err
+		return p.removeSecond(file, fromInfo)
 	}
-	if err := os.MkdirAll(filepath.Dir(from), 0o777); err != nil {
+	if err = os.MkdirAll(filepath.Dir(from), 0o777); err != nil {
 		return err
 	}
 	if p.Was != "" {
-		if now, err := os.Readlink(file); err != nil || now != string(p.Link) {
-			return errors.New("it has been changed since it was sorted, so it is not moved back")
+		if text, linkErr := os.Readlink(file); linkErr != nil || text != string(p.Link) {
+			return errChangedMove
 		}
 		return moveLink(string(p.Was), file, from)
 	}
@@ -185,13 +173,39 @@ func (p sortedPicture) moveBack(file string, there bool) error {
 		return err
 	}
 	if !info.Mode().IsRegular() {
-		return errors.New("it has been changed since it was sorted, so it is not moved back")
+		return errChangedMove
 	}
 	return moveFile(file, from)
 }
 
-// removeBeginning removes a file that is the beginning of another, or all of it: a copy
-// that may have been cut off.
+// removeSecond removes the new file of a picture whose old path exists too, because garb was
+// stopped during the move. fromInfo describes the old path.
+func (p sortedPicture) removeSecond(file string, fromInfo fs.FileInfo) error {
+	from := string(p.From)
+	errOther := fmt.Errorf("another file is now at its old path %q", from)
+	if p.Was != "" { // links cannot have two names
+		oldText, _ := os.Readlink(from)
+		if text, err := os.Readlink(file); err != nil || text != string(p.Link) || oldText != string(p.Was) {
+			return errOther
+		}
+		return os.Remove(file)
+	}
+	info, err := os.Lstat(file)
+	if err != nil {
+		return err
+	}
+	if os.SameFile(info, fromInfo) {
+		return os.Remove(file) // its second name
+	}
+	err = removeBeginning(file, from) // stopped while it was copied
+	if errors.Is(err, errChanged) {
+		return errOther
+	}
+	return err
+}
+
+// removeBeginning removes a file that is a copy of another, or the beginning of one that was
+// cut off.
 func removeBeginning(file, whole string) error {
 	same, err := isBeginning(file, whole)
 	if err != nil {
@@ -206,7 +220,7 @@ func removeBeginning(file, whole string) error {
 func isBeginning(file, whole string) (bool, error) {
 	info, err := os.Stat(whole)
 	if err != nil || !info.Mode().IsRegular() {
-		return false, nil // then the copy may be all that is left
+		return false, nil // the copy may be the only one left
 	}
 	a, err := os.Open(file)
 	if err != nil {
@@ -231,17 +245,4 @@ func isBeginning(file, whole string) (bool, error) {
 			return false, err
 		}
 	}
-}
-
-func digestOfFile(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	hash := sha256.New()
-	if _, err := io.Copy(hash, f); err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(hash.Sum(nil)), nil
 }

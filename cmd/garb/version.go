@@ -13,28 +13,28 @@ import (
 	"garb/model"
 )
 
-// unknown stands for what the go command did not record: it records the commit when it
-// builds in a repository, and not for go run or with -buildvcs=false.
+// unknown replaces what the go command did not record. It records the commit when it builds
+// in a repository, but not for go run or with -buildvcs=false.
 const unknown = "unknown"
 
-// build is where this program comes from.
+// build describes how this program was built.
 type build struct {
 	Version    string `json:"version"`
-	Commit     string `json:"commit"`      // its hash, or "unknown"
+	Commit     string `json:"commit"`      // hash, or "unknown"
 	CommitDate string `json:"commit_date"` // RFC 3339, or "unknown"
-	Dirty      *bool  `json:"dirty"`       // whether files differed from the commit; null: unknown
+	Dirty      *bool  `json:"dirty"`       // whether files differed from the commit; null if unknown
 	Go         string `json:"go"`
 	OS         string `json:"os"`
 	Arch       string `json:"arch"`
 }
 
-// readBuild describes the running program.
+// readBuild returns the build of the running program.
 func readBuild() build {
 	info, _ := debug.ReadBuildInfo()
 	return describeBuild(info)
 }
 
-// describeBuild describes a program by what the go command recorded in it; info may be nil.
+// describeBuild returns the build that the go command recorded in a program; info may be nil.
 func describeBuild(info *debug.BuildInfo) build {
 	b := build{
 		Version: model.Version, Commit: unknown, CommitDate: unknown,
@@ -57,7 +57,7 @@ func describeBuild(info *debug.BuildInfo) build {
 	return b
 }
 
-// shortCommit is the commit as people read it: twelve digits, and whether files differed.
+// shortCommit returns twelve digits of the commit, and whether files differed from it.
 func (b build) shortCommit() string {
 	if b.Commit == unknown {
 		return unknown
@@ -69,15 +69,15 @@ func (b build) shortCommit() string {
 	return text
 }
 
-// day is the date of the commit, without the time.
+// day returns the date of the commit, without the time.
 func (b build) day() string { return b.CommitDate[:min(len(b.CommitDate), len("2006-01-02"))] }
 
-// line is what garb --version prints.
-func (b build) line() string {
+// String returns what garb --version prints.
+func (b build) String() string {
 	return fmt.Sprintf("garb %s (commit %s, date %s, %s)", b.Version, b.shortCommit(), b.day(), b.Go)
 }
 
-// versionReport is what garb version --json prints.
+// versionReport holds what garb version prints, and its JSON.
 type versionReport struct {
 	build
 	Kernels string         `json:"kernels"` // avx512, avx2 or generic
@@ -95,10 +95,10 @@ func newVersionCommand() *cobra.Command {
 	var asJSON bool
 	command := &cobra.Command{
 		Use:   "version",
-		Short: "Show the version, the commit, and the models and kernels of this garb",
-		Long: `Show which garb this is: its version, the commit that it was built from, the Go
-version and platform, the kernels that this machine uses, and the digests of the
-built-in models. A build outside a repository does not know its commit.`,
+		Short: "Print the version, the commit, the kernels and the built-in models",
+		Long: `Print the version of garb, the commit it was built from, the Go version and platform,
+the kernels that this machine uses, and the digests of the built-in models. The commit is
+unknown if garb was not built in its repository.`,
 		Example: `  garb version
   garb version --json | jq -r .commit
   garb --version`,
@@ -119,7 +119,7 @@ built-in models. A build outside a repository does not know its commit.`,
 			return v.print(c.OutOrStdout())
 		},
 	}
-	command.Flags().BoolVar(&asJSON, "json", false, "one JSON object")
+	command.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
 	return command
 }
 
@@ -129,7 +129,8 @@ func (v versionReport) print(out io.Writer) error {
 	fmt.Fprintf(out, "built by  %s for %s/%s\n", v.Go, v.OS, v.Arch)
 	fmt.Fprintf(out, "kernels   %s, %s\n", v.Kernels, count(v.Threads, "thread"))
 	for _, m := range v.Models {
-		if _, err := fmt.Fprintf(out, "model     %s, %s, %s\n", m.Name, count(m.Classes, "class"), m.Digest); err != nil {
+		_, err := fmt.Fprintf(out, "model     %s, %s, %s\n", m.Name, count(m.Classes, "class"), m.Digest)
+		if err != nil {
 			return err
 		}
 	}

@@ -35,7 +35,7 @@ func TestBuildOf(t *testing.T) {
 			"2026")}}, "(commit 1, date 2026, " + runtime.Version() + ")", `"dirty":null`},
 	} {
 		b := describeBuild(c.info)
-		if got, want := b.line(), "garb "+model.Version+" "+c.want; got != want {
+		if got, want := b.String(), "garb "+model.Version+" "+c.want; got != want {
 			t.Errorf("%s: %q, want %q", name, got, want)
 		}
 		text, err := json.Marshal(b)
@@ -52,7 +52,7 @@ func TestVersion(t *testing.T) {
 		t.Errorf("%d\n%s", code, out)
 	}
 	code, out, errOut := runGarb(t, nil, "--version")
-	if code != exitDone || out != readBuild().line()+"\n" || errOut != "" {
+	if code != exitDone || out != readBuild().String()+"\n" || errOut != "" {
 		t.Errorf("%d %q %q", code, out, errOut)
 	}
 	code, out, _ = runGarb(t, nil, "version", "--json")

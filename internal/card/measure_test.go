@@ -46,7 +46,7 @@ func (f fake) Outputs(_ context.Context, inputs, rows []float32) error {
 func (f fake) Answer(row []float32) model.Answer {
 	a := model.Answer{Judged: f.judges, Accepted: true, Acceptance: 1}
 	probabilities := model.Softmax(row[:len(f.classes)])
-	for _, c := range model.Ranking(row[:len(f.classes)]) {
+	for _, c := range model.Rank(row[:len(f.classes)]) {
 		a.Predictions = append(a.Predictions, model.Prediction{Class: f.classes[c], Probability: probabilities[c]})
 	}
 	if f.judges {

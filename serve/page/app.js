@@ -1,53 +1,53 @@
-// The page of garb serve. Pictures go to the service a few at a time; each has a card at
-// once, which says how it stands. Nothing but the service that the page is from is contacted.
+// The page of garb serve. It sends pictures to the service a few at a time, and shows the state of
+// each on a card. It contacts no other host.
 
-const atATime = 2; // requests under way, so that one page does not fill the service's queue
-const attempts = 6; // for a picture that the service has no room for
-const spoken = 20; // lines that are kept for screen readers
+const maxParallel = 2; // requests, so that one page does not fill the service's queue
+const maxAttempts = 6; // for a picture while the service is busy
+const maxLogLines = 20; // for screen readers
 
 const maxBytes = Number(document.body.dataset.maxBytes);
 const part = (name) => document.getElementById(name);
 const [results, list, log, models] = ['results', 'cards', 'log', 'model'].map(part);
 
-// What is said of each kind of error; see serve/problem.go.
-const sentences = {
-  not_a_picture: 'This file is not a picture that garb can read. Send JPEG, PNG, WebP, GIF, BMP, AVIF or HEIC.',
-  too_large: 'This picture is larger than the service takes. Send a smaller one.',
-  unsupported: 'This is a kind of picture that garb cannot read. Save it as JPEG or PNG, and send that.',
+// Messages for each kind of error; see serve/problem.go.
+const messages = {
+  not_a_picture: 'This file is not a supported picture. Use JPEG, PNG, WebP, GIF, BMP, AVIF or HEIC.',
+  too_large: 'This picture is too large for the service. Try a smaller one.',
+  unsupported: 'This picture uses a feature that is not supported. Save it as a plain JPEG or PNG and try again.',
   corrupt: 'This picture is damaged or incomplete.',
   full: 'The service is busy. Try again in a moment.',
-  stopping: 'The service is about to stop. Try again in a moment.',
-  late: 'The answer took too long. Try again in a moment.',
-  no_such_model: 'The service no longer has this model. Choose another one, and try again.',
-  network: 'The service cannot be reached. Check the connection, and try again.',
-  unreadable: 'This file cannot be opened. If it is a folder, send the pictures in it.',
-  unexplained: 'The model cannot show where it looked.',
-  internal: 'Something went wrong in the service. Try again in a moment.',
+  stopping: 'The service is shutting down. Try again in a moment.',
+  late: 'The service took too long to answer. Try again in a moment.',
+  no_such_model: 'This model is no longer available. Choose another one and try again.',
+  network: 'Cannot reach the service. Check your connection and try again.',
+  unreadable: 'This file cannot be opened. If it is a folder, add the pictures in it instead.',
+  unexplained: 'No heat map is available for this picture.',
+  internal: 'Something went wrong. Try again in a moment.',
 };
 
-// Of these, the same picture may come to an answer next time.
-const passing = ['full', 'stopping', 'late', 'no_such_model', 'network', 'internal'];
+// Kinds of errors after which the same picture can be tried again.
+const retryable = ['full', 'stopping', 'late', 'no_such_model', 'network', 'internal'];
 
-// What statuses mean that come from something between the page and the service.
+// Kinds of errors for statuses from a proxy between the page and the service.
 const kinds = { 401: 'unauthorized', 413: 'too_large', 429: 'full', 503: 'stopping', 504: 'late' };
 
 class Failure extends Error {
   constructor(kind, id) {
-    super(sentences[kind] ?? sentences.internal);
-    this.kind = kind in sentences ? kind : 'internal';
-    if (this.kind === 'internal' && id) this.message += ` Its log has this as ${id}.`;
+    super(messages[kind] ?? messages.internal);
+    this.kind = kind in messages ? kind : 'internal';
+    if (this.kind === 'internal' && id) this.message += ` Request ID: ${id}`;
   }
 }
 
-// say tells those who do not see the page.
-function say(text) {
+// announce reads a text out in screen readers.
+function announce(text) {
   const line = document.createElement('p');
   line.textContent = text;
   log.append(line);
-  while (log.children.length > spoken) log.firstChild.remove();
+  while (log.children.length > maxLogLines) log.firstChild.remove();
 }
 
-// pause waits, unless signal ends it.
+// pause waits until the time is over or the signal aborts.
 function pause(milliseconds, signal) {
   return new Promise((done, ended) => {
     const timer = setTimeout(done, milliseconds);
@@ -55,11 +55,11 @@ function pause(milliseconds, signal) {
   });
 }
 
-// The key, if the service asks for one. It lives as long as the tab.
+// The API key, if the service requires one. It is kept until the tab is closed.
 const keyForm = part('key-form');
 const keyStore = { get: () => sessionStorage.getItem('garb-key') ?? '', set: (key) => sessionStorage.setItem('garb-key', key) };
 let key = '';
-try { key = keyStore.get(); } catch { /* the browser stores nothing: it lives as long as the page */ }
+try { key = keyStore.get(); } catch { /* the browser does not allow storage: keep the key in the page only */ }
 
 keyForm.addEventListener('submit', (event) => {
   event.preventDefault();
@@ -70,8 +70,8 @@ keyForm.addEventListener('submit', (event) => {
   part('choose').focus();
 });
 
-// otherKey waits until the person has given another key than the one that was refused.
-function otherKey(refused, signal) {
+// waitForKey waits until the user has entered another key than the refused one.
+function waitForKey(refused, signal) {
   if (key !== refused) return undefined;
   part('key-wrong').hidden = refused === '';
   if (keyForm.hidden) {
@@ -84,12 +84,13 @@ function otherKey(refused, signal) {
   });
 }
 
-// ask sends a picture and returns the answer. What passes by itself is waited for, and told.
-async function ask(file, query, signal, tell) {
+// classify sends a picture and returns the answer. While the service is busy or needs a key, it waits
+// and reports why.
+async function classify(file, query, signal, report) {
   if (file.size > maxBytes) throw new Failure('too_large');
   for (let attempt = 1; ; attempt++) {
     const sent = key;
-    // A file's own type may be none of a picture, and garb looks at the bytes alone.
+    // The service detects the format from the content; the file's own type may be wrong.
     const headers = { 'Content-Type': 'application/octet-stream' };
     if (sent) headers.Authorization = `Bearer ${sent}`;
     let response;
@@ -105,77 +106,77 @@ async function ask(file, query, signal, tell) {
     signal.throwIfAborted();
     const kind = problem.kind ?? kinds[response.status];
     if (kind === 'unauthorized') {
-      tell('Waiting for a key');
-      await otherKey(sent, signal);
-    } else if ((kind === 'full' || kind === 'stopping') && attempt < attempts) {
-      tell('The service is busy; trying again');
+      report('Waiting for an API key…');
+      await waitForKey(sent, signal);
+    } else if ((kind === 'full' || kind === 'stopping') && attempt < maxAttempts) {
+      report('Service busy, trying again…');
       const seconds = Number(response.headers.get('Retry-After')) || 1;
-      await pause(1000 * (seconds + Math.random()), signal); // not all pages at the same moment
+      await pause(1000 * (seconds + Math.random()), signal); // so that pages do not retry all at once
     } else {
       throw new Failure(kind, problem.request_id);
     }
   }
 }
 
-// percent writes a probability so that only certainty is 100%.
+// percent formats a probability; only 1 becomes 100%.
 function percent(p) {
   if (p > 0.9995 && p < 1) return '> 99.9%';
   if (p < 0.0005 && p > 0) return '< 0.1%';
   return `${(100 * p).toFixed(1)}%`;
 }
 
-// verdictOf is the class of an answer, or of a multi-label model all labels above one half.
-function verdictOf(answer) {
-  if (answer.labels) return answer.labels.join(', ') || 'none of the labels';
+// describe returns the class of an answer or, for a multi-label model, all labels above one half.
+function describe(answer) {
+  if (answer.labels) return answer.labels.join(', ') || 'No label';
   const best = answer.predictions[0];
-  return best.probability < 0.5 ? `${best.class}, perhaps` : best.class;
+  return best.probability < 0.5 ? `Possibly ${best.class}` : best.class;
 }
 
-// refusalText says in words what a model says of a picture that shows none of its classes,
-// "not clothing" or "none of these", and what the picture is closest to.
-function refusalText(refusal, closest) {
+// describeRefusal returns the texts for a picture that shows none of the model's classes. refusal is
+// the model's text for it, such as "not clothing" or "none of these".
+function describeRefusal(refusal, closest) {
   const kind = refusal.startsWith('not ') ? refusal.slice(4) : '';
   return {
     verdict: kind ? `This does not look like ${kind}` : `This looks like ${refusal}`,
-    closest: `If it ${kind ? 'is' : 'is one'}, it is closest to: ${closest}`,
+    closest: `Most similar class: ${closest}`,
   };
 }
 
 const milliseconds = (t) => `${t < 10 ? t.toFixed(1) : Math.round(t)} ms`;
 
-// Card is a picture on the page, from the moment that it is given.
+// Card shows a picture and its answer.
 class Card {
   constructor(file, name) {
     this.file = file;
     this.name = name;
-    this.leaving = new AbortController();
+    this.aborter = new AbortController();
     this.element = part('card').content.firstElementChild.cloneNode(true);
     this.address = URL.createObjectURL(file);
     const { thumbnail, look, again, remove } = this.parts('thumbnail', 'look', 'again', 'remove');
     thumbnail.alt = name;
-    thumbnail.addEventListener('error', () => this.noThumbnail());
+    thumbnail.addEventListener('error', () => this.hideThumbnail());
     thumbnail.src = this.address;
     this.part('file').textContent = name;
     look.addEventListener('click', () => this.look());
     again.addEventListener('click', () => { remove.focus(); enqueue(this); });
     remove.setAttribute('aria-label', `Remove ${name}`);
     remove.addEventListener('click', () => removeCard(this));
-    this.state('waiting', 'Waiting');
+    this.state('waiting', 'Waiting…');
   }
 
   part(name) { return this.element.querySelector(`.${name}`); }
 
   parts(...names) { return Object.fromEntries(names.map((n) => [n, this.part(n)])); }
 
-  // state shows how the picture stands: waiting, asking, done or failed.
+  // state shows the state of the picture: waiting, asking, done or failed.
   state(state, verdict) {
     this.element.dataset.state = state;
     this.element.setAttribute('aria-busy', state === 'waiting' || state === 'asking');
     this.part('verdict').textContent = verdict;
   }
 
-  // noThumbnail is for what the browser cannot show. A heat map would lie over nothing.
-  noThumbnail() {
+  // hideThumbnail hides a picture that the browser cannot show, and with it the heat map.
+  hideThumbnail() {
     this.element.dataset.thumbnail = 'none';
     this.part('thumbnail').hidden = true;
     this.part('look').hidden = true;
@@ -187,21 +188,21 @@ class Card {
     p.textContent = text;
   }
 
-  // classify asks for the picture's classes and shows them, or why there are none.
+  // classify shows the picture's classes, or an error.
   async classify() {
     this.model = models.value;
     const began = performance.now();
-    const tell = (text) => this.state('asking', text);
-    tell('Looking at it');
+    const report = (text) => this.state('asking', text);
+    report('Classifying…');
     try {
-      this.show(await ask(this.file, { top: 5, model: this.model }, this.leaving.signal, tell), performance.now() - began);
+      this.show(await classify(this.file, { top: 5, model: this.model }, this.aborter.signal, report), performance.now() - began);
     } catch (error) {
-      if (this.leaving.signal.aborted) return;
+      if (this.aborter.signal.aborted) return;
       const failure = error instanceof Failure ? error : new Failure('internal');
-      this.state('failed', 'No answer');
+      this.state('failed', 'Failed');
       this.problem(failure.message);
-      this.part('again').hidden = !passing.includes(failure.kind);
-      say(`${this.name}: ${failure.message}`);
+      this.part('again').hidden = !retryable.includes(failure.kind);
+      announce(`${this.name}: ${failure.message}`);
       if (failure.kind === 'no_such_model') listModels().catch(() => {});
     }
   }
@@ -209,7 +210,7 @@ class Card {
   show(answer, took) {
     const best = answer.predictions[0];
     const refused = answer.accepted === false;
-    const text = refused ? refusalText(answer.refusal, best.class) : { verdict: verdictOf(answer) };
+    const text = refused ? describeRefusal(answer.refusal, best.class) : { verdict: describe(answer) };
     this.state('done', text.verdict);
     this.element.toggleAttribute('data-refused', refused);
     const closest = this.part('closest');
@@ -224,17 +225,17 @@ class Card {
     }));
     this.part('classes').hidden = false;
     const { decode, queue, inference } = answer.milliseconds;
-    const stages = [`${milliseconds(decode)} reading`, `${milliseconds(inference)} thinking`];
-    if (queue >= 1) stages.splice(1, 0, `${milliseconds(queue)} waiting`);
+    const stages = [`decoding ${milliseconds(decode)}`, `model ${milliseconds(inference)}`];
+    if (queue >= 1) stages.splice(1, 0, `queue ${milliseconds(queue)}`);
     const time = this.part('time');
     time.hidden = false;
-    time.textContent = `${milliseconds(took)} in all: ${stages.join(', ')}`;
-    if (models.options.length > 1) time.textContent += `. Model ${answer.model.name}`;
+    time.textContent = `${milliseconds(took)} in total (${stages.join(', ')})`;
+    if (models.options.length > 1) time.textContent += ` · model ${answer.model.name}`;
     this.part('look').hidden = this.element.dataset.thumbnail === 'none';
-    say(`${this.name}: ${refused ? `${text.verdict}. ${text.closest}` : text.verdict}, ${percent(best.probability)}`);
+    announce(`${this.name}: ${refused ? `${text.verdict}. ${text.closest}` : text.verdict}, ${percent(best.probability)}`);
   }
 
-  // look shows or hides where the model looked, which is asked for the first time only.
+  // look shows or hides the heat map, which is requested the first time only.
   async look() {
     const { look, heat, legend } = this.parts('look', 'heat', 'legend');
     if (look.getAttribute('aria-busy') === 'true') return;
@@ -243,16 +244,16 @@ class Card {
       this.problem('');
       look.setAttribute('aria-busy', 'true');
       try {
-        const answer = await ask(this.file, { top: 1, model: this.model, explain: true }, this.leaving.signal, () => {});
+        const answer = await classify(this.file, { top: 1, model: this.model, explain: true }, this.aborter.signal, () => {});
         if (!answer.explanation) throw new Failure('unexplained');
         heat.src = answer.explanation;
-        heat.alt = `Heat map over the picture: what spoke for ${answer.class}`;
-        legend.textContent = `Red spoke most for ${answer.class}`;
+        heat.alt = `Heat map: the areas that support ${answer.class}`;
+        legend.textContent = `Red areas support ${answer.class} most`;
       } catch (error) {
-        if (this.leaving.signal.aborted) return;
+        if (this.aborter.signal.aborted) return;
         const failure = error instanceof Failure ? error : new Failure('internal');
         this.problem(failure.message);
-        say(failure.message);
+        announce(failure.message);
         return;
       } finally {
         look.removeAttribute('aria-busy');
@@ -262,9 +263,9 @@ class Card {
     heat.hidden = legend.hidden = !on;
   }
 
-  // leave ends what is under way and lets go of the picture.
+  // leave aborts the card's requests and removes it.
   leave() {
-    this.leaving.abort();
+    this.aborter.abort();
     URL.revokeObjectURL(this.address);
     this.element.remove();
   }
@@ -272,10 +273,10 @@ class Card {
 
 const cards = new Set();
 let waiting = [];
-let underWay = 0;
+let inFlight = 0;
 
 function enqueue(card) {
-  card.state('waiting', 'Waiting');
+  card.state('waiting', 'Waiting…');
   card.problem('');
   card.part('again').hidden = true;
   waiting.push(card);
@@ -283,13 +284,13 @@ function enqueue(card) {
 }
 
 function next() {
-  while (underWay < atATime && waiting.length > 0) {
-    underWay++;
-    waiting.shift().classify().finally(() => { underWay--; next(); });
+  while (inFlight < maxParallel && waiting.length > 0) {
+    inFlight++;
+    waiting.shift().classify().finally(() => { inFlight--; next(); });
   }
 }
 
-// add takes files, the newest above.
+// add adds a card for each file, the newest first.
 function add(files, nameOf = (file) => file.name || 'Picture') {
   const all = Array.from(files, (file) => new Card(file, nameOf(file)));
   list.prepend(...all.map((card) => card.element));
@@ -306,13 +307,13 @@ function removeCard(card) {
   cards.delete(card);
   card.leave();
   count();
-  (beside?.querySelector('.remove') ?? part('choose')).focus(); // not lost with its button
+  (beside?.querySelector('.remove') ?? part('choose')).focus(); // the removed button had the focus
 }
 
 function count() {
   results.hidden = cards.size === 0;
   part('results-title').textContent = cards.size === 1 ? '1 picture' : `${cards.size} pictures`;
-  if (cards.size === 0) keyForm.hidden = true; // nobody waits for it
+  if (cards.size === 0) keyForm.hidden = true; // no card waits for a key
 }
 
 part('clear').addEventListener('click', () => {
@@ -327,7 +328,7 @@ for (const [button, input] of [['choose', 'files'], ['photograph', 'camera']]) {
   part(button).addEventListener('click', () => part(input).click());
   part(input).addEventListener('change', (event) => {
     add(event.target.files);
-    event.target.value = ''; // the same file may be chosen again
+    event.target.value = ''; // so that the same file can be chosen again
   });
 }
 
@@ -335,7 +336,7 @@ document.addEventListener('paste', (event) => {
   const files = event.clipboardData?.files ?? [];
   if (files.length === 0) return;
   event.preventDefault();
-  // Browsers call every picture of the clipboard image.png.
+  // Browsers name every picture of the clipboard image.png.
   add(files, (file) => (file.name === 'image.png' ? 'Pasted picture' : file.name || 'Pasted picture'));
 });
 
@@ -349,7 +350,7 @@ for (const kind of ['dragenter', 'dragover']) {
   });
 }
 document.addEventListener('dragleave', (event) => {
-  if (!event.relatedTarget) document.body.classList.remove('dragging'); // it left the window
+  if (!event.relatedTarget) document.body.classList.remove('dragging'); // the pointer left the window
 });
 document.addEventListener('drop', (event) => {
   document.body.classList.remove('dragging');
@@ -358,7 +359,7 @@ document.addEventListener('drop', (event) => {
   add(event.dataTransfer.files);
 });
 
-// Models to choose from, if there are several. Without the list, the first answers.
+// listModels fills the list of models, and shows it if there are several.
 async function listModels() {
   const { models: versions } = await (await fetch('readyz')).json();
   const names = Object.keys(versions);

@@ -14,26 +14,27 @@ import (
 	"garb/picture"
 )
 
-// source gives the network's inputs, of the training pictures or of those to judge
-// by: pictures, or the features that a frozen backbone makes of them.
-type source interface {
-	// length is the number of values of an input.
+// loader loads inputs of the network: pictures, or the features that a frozen backbone extracts
+// from them.
+type loader interface {
+	// length returns the number of values of an input.
 	length() int
-	// load writes the inputs of samples, as an epoch shows them, one after another,
-	// and their targets, which it may mix.
+	// load writes the inputs of samples, as an epoch shows them, one after another. It may mix
+	// them, and then mixes their targets likewise.
 	load(ctx context.Context, epoch, step int, samples []int, inputs, targets []float32) error
 }
 
-// scan is what is found out of the pictures of a set before they are used.
-type scan struct {
-	digests []string // of the pictures that can be read
-	kept    []int    // their places in the set that was read
+// scanResult describes the pictures of a set that can be read.
+type scanResult struct {
+	digests []string
+	kept    []int // their indices in the set that was scanned
 }
 
-// scanned reads every picture of a set with look, on all cores, and drops those that
-// cannot be read, which tally counts. done is called for each picture.
-func scanned(ctx context.Context, set *dataset.Set, l picture.Limits, tally *dataset.Tally, done func(),
-	look func(data []byte, digest string) error) (*dataset.Set, scan, error) {
+// scanPictures reads every picture of a set on all cores, calls look with it and drops the pictures
+// that cannot be read or for which look returns an error; tally counts them. done is called for
+// each picture.
+func scanPictures(ctx context.Context, set *dataset.Set, l picture.Limits, tally *dataset.Tally, done func(),
+	look func(data []byte, digest string) error) (*dataset.Set, scanResult, error) {
 	type result struct {
 		digest string
 		err    error
@@ -51,10 +52,10 @@ func scanned(ctx context.Context, set *dataset.Set, l picture.Limits, tally *dat
 		results[i].err = err
 	})
 	if err != nil {
-		return nil, scan{}, err
+		return nil, scanResult{}, err
 	}
 	kept := &dataset.Set{Folder: set.Folder, Classes: set.Classes}
-	var s scan
+	var s scanResult
 	var first error
 	for i, r := range results {
 		if r.err != nil {
@@ -67,13 +68,21 @@ func scanned(ctx context.Context, set *dataset.Set, l picture.Limits, tally *dat
 		s.kept = append(s.kept, i)
 	}
 	if len(kept.Samples) == 0 {
-		return nil, scan{}, fmt.Errorf("%s: %w; the first: %w", set.Folder, errNoPictures, first)
+		return nil, scanResult{}, fmt.Errorf("%s: %w; the first: %w", set.Folder, errNoPictures, first)
 	}
 	return kept, s, nil
 }
 
-// inParallel calls do for [0,n) on all cores, and returns their errors in this order.
-func inParallel(ctx context.Context, n int, do func(i int) error) error {
+// tryDecode returns a function for scanPictures that decodes pictures and drops the result.
+func tryDecode(ctx context.Context, limits picture.Limits) func(data []byte, digest string) error {
+	return func(data []byte, _ string) error {
+		_, err := picture.Decode(ctx, data, limits)
+		return err
+	}
+}
+
+// forEach calls do with each number below n, on all cores, and returns their errors in order.
+func forEach(ctx context.Context, n int, do func(i int) error) error {
 	errs := make([]error, n)
 	if err := dataset.Each(ctx, n, func(i int) { errs[i] = do(i) }); err != nil {
 		return err
@@ -81,7 +90,7 @@ func inParallel(ctx context.Context, n int, do func(i int) error) error {
 	return errors.Join(errs...)
 }
 
-// views are training pictures, changed or as they are.
+// views loads training pictures, augmented if that is enabled.
 type views struct {
 	*augment.Views
 	values, classes int
@@ -90,7 +99,7 @@ type views struct {
 func (v views) length() int { return v.values }
 
 func (v views) load(ctx context.Context, epoch, step int, samples []int, inputs, targets []float32) error {
-	err := inParallel(ctx, len(samples), func(i int) error {
+	err := forEach(ctx, len(samples), func(i int) error {
 		return v.Load(ctx, epoch, samples[i], inputs[i*v.values:][:v.values])
 	})
 	if err == nil {
@@ -99,7 +108,7 @@ func (v views) load(ctx context.Context, epoch, step int, samples []int, inputs,
 	return err
 }
 
-// pictures are pictures to judge by: never changed.
+// pictures loads pictures without augmentation.
 type pictures struct {
 	set    *dataset.Set
 	spec   picture.Spec
@@ -109,7 +118,7 @@ type pictures struct {
 func (p pictures) length() int { return p.spec.ValueCount() }
 
 func (p pictures) load(ctx context.Context, _, _ int, samples []int, inputs, _ []float32) error {
-	return inParallel(ctx, len(samples), func(i int) error {
+	return forEach(ctx, len(samples), func(i int) error {
 		s := p.set.Samples[samples[i]]
 		data, err := s.Read(p.limits)
 		if err != nil {
@@ -122,25 +131,25 @@ func (p pictures) load(ctx context.Context, _, _ int, samples []int, inputs, _ [
 	})
 }
 
-// vectors are features that are known.
+// vectors loads features that are computed already.
 type vectors [][]float32
 
 func (v vectors) length() int { return len(v[0]) }
 
 func (v vectors) load(_ context.Context, _, _ int, samples []int, inputs, _ []float32) error {
-	at := 0
+	offset := 0
 	for _, s := range samples {
-		at += copy(inputs[at:], v[s%len(v)])
+		offset += copy(inputs[offset:], v[s%len(v)])
 	}
 	return nil
 }
 
-// viewFeatures are the features of views: computed for each batch, or of so many
-// views of each picture kept and taken in turn.
+// viewFeatures loads the features of views. It extracts them for each batch, or keeps those of a
+// number of views of each picture, which epochs show in turn.
 type viewFeatures struct {
-	views
+	views     views
 	extractor *model.Extractor
-	kept      [][][]float32 // view, sample; nil where it is not computed so far
+	kept      [][][]float32 // by view and sample; nil until it is computed
 	inputs    []float32
 }
 

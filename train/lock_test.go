@@ -1,0 +1,126 @@
+package train
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// lockVariable is the environment variable that makes TestLockFolderInChild lock a folder.
+const lockVariable = "GARB_TEST_LOCK_FOLDER"
+
+// TestLockFolderInChild is the body of the other process: it locks a folder, says so, and waits
+// until its standard input ends.
+func TestLockFolderInChild(t *testing.T) {
+	folder := os.Getenv(lockVariable)
+	if folder == "" {
+		t.Skip("it runs as a child of other tests")
+	}
+	if _, err := lockFolder(folder); err != nil {
+		t.Fatal(err)
+	}
+	fmt.Println("locked")
+	_, _ = io.Copy(io.Discard, os.Stdin)
+}
+
+// lockInChild locks a folder in another process, and returns a function that kills the process.
+func lockInChild(t *testing.T, folder string) (kill func()) {
+	t.Helper()
+	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestLockFolderInChild$")
+	child.Env = append(os.Environ(), lockVariable+"="+folder)
+	stdin, stdinErr := child.StdinPipe()
+	stdout, stdoutErr := child.StdoutPipe()
+	if err := errors.Join(stdinErr, stdoutErr, child.Start()); err != nil {
+		t.Fatal(err)
+	}
+	if line, err := bufio.NewReader(stdout).ReadString('\n'); line != "locked\n" {
+		t.Fatalf("the child says %q, %v", line, err)
+	}
+	return func() {
+		_ = child.Process.Kill()
+		_ = stdin.Close()
+		_ = child.Wait()
+	}
+}
+
+// TestLock: while another process trains in a folder, Run, Resume and a sweep are refused there and
+// change nothing; once that process is killed, they go on.
+func TestLock(t *testing.T) {
+	c := tiny(t, drawn(t))
+	ran(t, c)
+	c.Epochs++
+	fresh := c
+	fresh.Out = filepath.Join(t.TempDir(), "fresh")
+	sweep := Sweep{Base: c, Axes: []Axis{{"dropout", []string{"0"}}}, Seeds: 1}
+	sweep.Base.Out = filepath.Join(t.TempDir(), "sweep")
+	attempts := map[string]struct {
+		folder string
+		try    func() error
+	}{
+		"resume": {c.Out, func() error { _, err := Resume(t.Context(), c, Progress{}); return err }},
+		"run":    {fresh.Out, func() error { _, err := Run(t.Context(), fresh, Progress{}); return err }},
+		"sweep": {sweep.Base.Out, func() error {
+			_, err := sweep.Run(t.Context(), func(*Point, int, int) Progress { return Progress{} })
+			return err
+		}},
+	}
+	for name, a := range attempts {
+		if err := os.MkdirAll(a.folder, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		before := listFolder(t, a.folder)
+		kill := lockInChild(t, a.folder)
+		err := a.try()
+		var locked *LockedError
+		if !errors.As(err, &locked) || locked.Folder != a.folder {
+			t.Errorf("%s beside another process: %v", name, err)
+		}
+		if after := listFolder(t, a.folder); len(after) > len(before)+1 { // the lock file
+			t.Errorf("%s beside another process left %v, before %v", name, after, before)
+		}
+		kill()
+		if err := a.try(); err != nil {
+			t.Errorf("%s after the other process: %v", name, err)
+		}
+	}
+}
+
+func listFolder(t *testing.T, folder string) []string {
+	t.Helper()
+	var names []string
+	err := filepath.WalkDir(folder, func(path string, _ os.DirEntry, err error) error {
+		names = append(names, path)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
+}
+
+// TestCacheOfTwo: two processes that open the cache of features, and each save a vector, lose none.
+func TestCacheOfTwo(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "features.safetensors")
+	open := func() *cache {
+		c := &cache{path: path, count: 2, vectors: map[string][]float32{}}
+		c.addStored()
+		return c
+	}
+	first, second := open(), open()
+	first.put("a", []float32{1, 2})
+	second.put("b", []float32{3, 4})
+	if err := errors.Join(first.save(), second.save()); err != nil {
+		t.Fatal(err)
+	}
+	both := open()
+	a, _ := both.get("a")
+	b, _ := both.get("b")
+	if len(both.vectors) != 2 || a[0] != 1 || b[1] != 4 {
+		t.Errorf("the cache has %v", both.vectors)
+	}
+}
