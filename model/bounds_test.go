@@ -356,6 +356,8 @@ func TestHeadNames(t *testing.T) {
 
 // TestRebuildOn: a network of a known backbone and dense layers becomes a model on that
 // backbone, and no other network does.
+//
+//nolint:gocognit,funlen // networks are built and compared in one place
 func TestRebuildOn(t *testing.T) {
 	a, err := backbone.Lookup("efficientnet-lite0")
 	if err != nil {
@@ -426,11 +428,11 @@ func TestRebuildOn(t *testing.T) {
 			layers[slices.IndexFunc(layers, last(nn.OpDense))+1].Op = nn.OpTanh
 		}, false},
 	} {
-		m := network(test.change)
-		for name := range base {
-			base[name] = m.Tensors[name]
+		changed := network(test.change)
+		for parameter := range base {
+			base[parameter] = changed.Tensors[parameter]
 		}
-		if _, ok := m.RebuildOn(t.Context(), "efficientnet-lite0", base); ok != test.ok {
+		if _, ok := changed.RebuildOn(t.Context(), "efficientnet-lite0", base); ok != test.ok {
 			t.Errorf("%s: ok %v", name, ok)
 		}
 	}
