@@ -78,8 +78,8 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"docs/lab", "internal/safefile model report evaluate train", ""},
 	{"bench/frozen", "dataset", ""},
 	{"bench/soak", "", ""},
-	{"bench/reduction", "picture model dataset", "golang.org/x/image"},
-	{"bench", "internal/kernel tensor picture nn backbone weights keras onnx model", "golang.org/x/sys"},
+	{"bench/reduction", "picture model dataset", "golang.org/x/image golang.org/x/sync"},
+	{"bench", "internal/kernel tensor picture nn backbone weights keras onnx model", "golang.org/x/sync golang.org/x/sys"},
 }
 
 // testModules are the modules that only tests import.

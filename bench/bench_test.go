@@ -18,7 +18,7 @@ func TestMedian(t *testing.T) {
 		figures []float64
 		want    float64
 	}{{[]float64{3}, 3}, {[]float64{5, 1, 3}, 3}, {[]float64{4, 1, 3, 2}, 2.5}} {
-		if got := median(test.figures); got != test.want {
+		if got := computeMedian(test.figures); got != test.want {
 			t.Errorf("median of %v is %v, want %v", test.figures, got, test.want)
 		}
 	}
@@ -40,7 +40,7 @@ func TestDifference(t *testing.T) {
 		{got: []float32{nan}, want: []float32{1}, fails: true},
 		{got: []float32{1}, want: []float32{nan}, fails: true},
 	} {
-		d, err := difference(test.got, test.want, test.relative)
+		d, err := computeDifference(test.got, test.want, test.relative)
 		if (err != nil) != test.fails || d != test.difference {
 			t.Errorf("difference of %v and %v is %v, %v", test.got, test.want, d, err)
 		}
@@ -108,7 +108,7 @@ func TestReport(t *testing.T) {
 	}
 }
 
-// TestWorker speaks to a worker as the coordinator does.
+// TestWorker checks a worker's replies to requests.
 func TestWorker(t *testing.T) {
 	folder := t.TempDir()
 	var requests, replies bytes.Buffer
@@ -125,7 +125,7 @@ func TestWorker(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := work(&requests, &replies); err != nil {
+	if err := runWorker(&requests, &replies); err != nil {
 		t.Fatal(err)
 	}
 	var got []reply
@@ -164,7 +164,7 @@ func TestWorker(t *testing.T) {
 	}
 }
 
-// TestTableIsComplete holds the rows that the targets name.
+// TestTableIsComplete checks that there is a row for each target, and no row twice.
 func TestTableIsComplete(t *testing.T) {
 	seen := map[string]bool{}
 	for _, row := range table {
@@ -176,20 +176,19 @@ func TestTableIsComplete(t *testing.T) {
 	for _, name := range []string{
 		"cold/time", "cold/memory", "picture/12-megapixel", "picture/400x533",
 		"lite0/batch=1/threads=1", "lite0/batch=32/threads=2", "xception/batch=1/threads=2",
-		"xception/batch=32/threads=1",
-		"xception-keras/batch=1/threads=1",
+		"xception/batch=32/threads=1", "xception-keras/batch=1/threads=1",
 	} {
 		if !seen[name] {
 			t.Errorf("there is no row %s", name)
 		}
 	}
-	if _, err := parse([]string{"-rows", "("}); err == nil {
-		t.Error("a broken expression is taken")
+	if _, err := parseFlags([]string{"-rows", "("}); err == nil {
+		t.Error("a broken expression is accepted")
 	}
 }
 
-// TestConvertedRows: each network is measured beside both peers, and the mean takes the faster
-// one of each.
+// TestConvertedRows checks that each network is compared with both peers, and that the mean is of the
+// ratios to the faster one.
 func TestConvertedRows(t *testing.T) {
 	count := 0
 	for _, row := range table {
@@ -200,12 +199,12 @@ func TestConvertedRows(t *testing.T) {
 	if count != 8*2*2*2 {
 		t.Errorf("%d rows of converted networks", count)
 	}
-	of := func(name string, ratio float64) result {
+	newResult := func(name string, ratio float64) result {
 		return result{Row: convertedRow + name, Ratio: ratio, Same: true}
 	}
-	mean, count := meanRatio([]result{
-		of("a/batch=1/threads=1/onnxruntime", 0.5), of("a/batch=1/threads=1/openvino", 2),
-		of("b/batch=1/threads=1/onnxruntime", 0.5),
+	mean, count := computeMeanRatio([]result{
+		newResult("a/batch=1/threads=1/onnxruntime", 0.5), newResult("a/batch=1/threads=1/openvino", 2),
+		newResult("b/batch=1/threads=1/onnxruntime", 0.5),
 		{Row: convertedRow + "c/batch=1/threads=1/onnxruntime", Ratio: 9}, // not the same work
 		{Row: convertedRow + "d/batch=1/threads=1/onnxruntime", Skipped: "no peer"},
 		{Row: "other", Ratio: 9, Same: true},

@@ -2,31 +2,31 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"time"
 )
 
-// coldTime measures the time from starting garb to its end, with one picture to
-// classify. The files are in the page cache: one unmeasured run comes first.
-func coldTime(ctx context.Context, b *bench) (result, error) {
-	return b.cold(ctx, milliseconds, func(elapsed time.Duration, _ int64) float64 {
+// measureColdTime measures the time from the start of garb to its end, with one picture to classify.
+// A run before them, which is not measured, brings the files into the page cache.
+func measureColdTime(ctx context.Context, b *bench) (result, error) {
+	return b.measureCold(ctx, milliseconds, func(elapsed time.Duration, _ int64) float64 {
 		return float64(elapsed.Nanoseconds()) / 1e6
 	})
 }
 
-// coldMemory measures the peak resident memory of such a process.
-func coldMemory(ctx context.Context, b *bench) (result, error) {
-	return b.cold(ctx, megabytes, func(_ time.Duration, peak int64) float64 { return float64(peak) / 1e6 })
+// measureColdMemory measures the peak resident memory of such a process.
+func measureColdMemory(ctx context.Context, b *bench) (result, error) {
+	return b.measureCold(ctx, megabytes, func(_ time.Duration, peak int64) float64 { return float64(peak) / 1e6 })
 }
 
-func (b *bench) cold(ctx context.Context, unit string, figure func(time.Duration, int64) float64) (result, error) {
+// measureCold starts garb as often as was chosen. Of each run's time and peak memory, pick takes one.
+func (b *bench) measureCold(ctx context.Context, unit string, pick func(time.Duration, int64) float64) (result, error) {
 	if _, err := os.Stat(b.garb); err != nil {
 		return result{Skipped: fmt.Sprintf("there is no %s: run make build, or name garb with -garb", b.garb)}, nil
 	}
-	photo, err := b.picture(ctx, smallPicture)
+	photo, err := b.findPicture(ctx, smallPicture)
 	if err != nil {
 		return result{}, err
 	}
@@ -39,12 +39,12 @@ func (b *bench) cold(ctx context.Context, unit string, figure func(time.Duration
 		if err != nil {
 			return result{}, fmt.Errorf("garb classify: %w\n%s", err, answer)
 		}
-		peak, err := peakBytes(command.ProcessState)
-		if absent := (*absentError)(nil); errors.As(err, &absent) && unit == megabytes {
-			return result{Skipped: absent.reason}, nil
+		peak, err := readPeak(command.ProcessState)
+		if err != nil && unit == megabytes {
+			return skipRow(err)
 		}
 		if i > 0 {
-			figures = append(figures, figure(elapsed, peak))
+			figures = append(figures, pick(elapsed, peak))
 		}
 	}
 	r := result{Unit: unit, Same: true}

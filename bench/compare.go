@@ -6,7 +6,6 @@ import (
 	"context"
 	"embed"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -23,23 +22,22 @@ const (
 	workerArgument = "worker"
 	// warmUps is how often each side runs before its first timed run.
 	warmUps = 2
-	// rest lets threads that wait by spinning fall asleep before the other side's
-	// turn. ONNX Runtime's give up within a few milliseconds.
+	// rest is the pause before each turn, in which the other side's threads stop waiting in a
+	// busy loop. ONNX Runtime's do so within a few milliseconds.
 	rest = 20 * time.Millisecond
 )
 
-// The largest difference of two outputs that are the same work. Networks: part of
-// the largest value, for sums in another order; pictures: one level of 255.
+// The largest differences of two outputs that still count as the same work.
 const (
-	networkTolerance = 1e-3
-	pictureTolerance = 1.0
+	networkTolerance = 1e-3 // as a part of the largest value: sums may be in another order
+	pictureTolerance = 1.0  // one level of 255
 )
 
-// bench is one run of the program.
+// bench is one run of the program, with what it needs to measure a row.
 type bench struct {
 	config
 	self   string // this program, to start as a worker
-	folder string // temporary: the peers' scripts, weights, inputs, pictures
+	folder string // a temporary folder for the peers' scripts, weights, inputs and pictures
 }
 
 func newBench(c config) (*bench, error) {
@@ -61,123 +59,147 @@ func newBench(c config) (*bench, error) {
 
 func (b *bench) close() { os.RemoveAll(b.folder) }
 
-// compare measures a subject on garb and on its peer.
+// compare measures a subject on garb and on its peer, a few runs of each in turn, after it has checked
+// that both do the same work.
 func (b *bench) compare(ctx context.Context, s subject) (result, error) {
-	r, err := b.turns(ctx, s)
-	var absent *absentError
-	if errors.As(err, &absent) {
-		return result{Skipped: absent.reason}, nil
-	}
-	return r, err
-}
-
-// turns prepares both sides, checks that they do the same work, and lets them
-// work in turn.
-func (b *bench) turns(ctx context.Context, s subject) (result, error) {
 	r := result{Unit: milliseconds}
-	tolerance := pictureTolerance
-	cores := 1
-	var err error
+	if err := b.makeFiles(ctx, &s); err != nil {
+		return skipRow(err)
+	}
+	cores := s.Threads
 	if s.Picture != "" {
-		if s.Picture, err = b.picture(ctx, s.Picture); err != nil {
-			return r, err
-		}
-	} else {
-		tolerance, cores = networkTolerance, s.Threads
-		if s.Network != "" {
-			s.File, err = b.network(ctx, s)
-		} else {
-			s.Weights, err = b.weights(ctx, s.Architecture)
-		}
-		if err != nil {
-			return r, err
-		}
-		if s.Input, err = b.input(s); err != nil {
-			return r, err
-		}
+		cores = 1
 	}
 	garb, err := startWorker(ctx, cores, b.self, workerArgument)
 	if err != nil {
-		return r, err
+		return skipRow(err)
 	}
 	defer garb.stop()
-	peer, err := startWorker(ctx, cores, b.pythonOf(s.Peer), filepath.Join(b.folder, "peers", "worker.py"))
+	peer, err := startWorker(ctx, cores, b.findPython(s.Peer), filepath.Join(b.folder, "peers", "worker.py"))
 	if err != nil {
-		return r, err
+		return skipRow(err)
 	}
 	defer peer.stop()
+	if err := compareOutputs(garb, peer, s, &r); err != nil {
+		return skipRow(err)
+	}
+	if s.Trainable {
+		answer, err := garb.ask(request{Op: "train", Subject: &s})
+		if err != nil {
+			fmt.Fprintf(os.Stderr, "%s cannot be trained: %v\n", s.Network, err)
+		}
+		r.Trains, r.Parameters = err == nil, answer.Parameters
+	}
+	err = b.timeWorkers(garb, peer, &r)
+	return r, err
+}
 
-	sides := []*process{garb, peer}
+// makeFiles makes the files that both sides read, and enters their paths into the subject.
+func (b *bench) makeFiles(ctx context.Context, s *subject) (err error) {
+	if s.Picture != "" {
+		s.Picture, err = b.findPicture(ctx, s.Picture)
+		return err
+	}
+	if s.Network != "" {
+		s.File, err = b.makeNetwork(ctx, *s)
+	} else {
+		s.Weights, err = b.exportWeights(ctx, s.Architecture)
+	}
+	if err != nil {
+		return err
+	}
+	s.Input, err = b.writeInput(*s)
+	return err
+}
+
+// compareOutputs lets both workers load the subject and run it once, and enters the difference of
+// their outputs into the result.
+func compareOutputs(garb, peer *process, s subject, r *result) error {
 	var outputs [2][]float32
-	for i, side := range sides {
+	for i, side := range []*process{garb, peer} {
 		answer, err := side.ask(request{Op: "prepare", Subject: &s})
 		if err != nil && side == garb && s.Trainable {
-			return result{Skipped: "refused: " + err.Error()}, nil
+			return &skipError{"refused: " + err.Error()}
 		}
 		if err != nil {
-			return r, err
+			return err
 		}
 		if side == peer {
 			r.Peer.Name = answer.Name
 		}
 		if answer, err = side.ask(request{Op: "output"}); err != nil {
-			return r, err
+			return err
 		}
 		outputs[i] = answer.Output
 	}
-	if r.Difference, err = difference(outputs[0], outputs[1], s.Picture == ""); err != nil {
-		return r, err
+	tolerance := networkTolerance
+	if s.Picture != "" {
+		tolerance = pictureTolerance
 	}
-	r.Same = r.Difference <= tolerance
-	if s.Trainable {
-		answer, err := garb.ask(request{Op: "train", Subject: &s})
-		if err != nil {
-			fmt.Fprintln(os.Stderr, "no training:", err)
-		}
-		r.Trains, r.Parameters = err == nil, answer.Parameters
-	}
+	var err error
+	r.Difference, err = computeDifference(outputs[0], outputs[1], s.Picture == "")
+	r.Same = err == nil && r.Difference <= tolerance
+	return err
+}
 
+// timeWorkers times the runs of two workers in turn, and enters the times into the result.
+func (b *bench) timeWorkers(garb, peer *process, r *result) error {
 	repeats := 1
-	for _, side := range sides {
+	for _, side := range []*process{garb, peer} {
 		answer, err := side.ask(request{Op: "time", Repeats: warmUps})
 		if err != nil {
-			return r, err
+			return err
 		}
 		repeats = max(repeats, int(b.turn.Seconds()/slices.Min(answer.Seconds)))
 	}
-	var times [2][]float64
+	measure := func(side *process) func() ([]float64, error) {
+		return func() ([]float64, error) {
+			time.Sleep(rest)
+			answer, err := side.ask(request{Op: "time", Repeats: repeats})
+			times := answer.Seconds
+			for i := range times {
+				times[i] *= 1000
+			}
+			return times, err
+		}
+	}
+	return b.alternate(measure(garb), measure(peer), r)
+}
+
+// alternate measures garb and its peer in turn, in as many rounds as were chosen. Which one comes
+// first changes from round to round.
+func (b *bench) alternate(garb, peer func() ([]float64, error), r *result) error {
+	var figures [2][]float64
 	var ratios []float64
 	for round := range b.rounds {
 		var medians [2]float64
-		for i := range sides {
-			i = (i + round) % 2 // so that neither side always comes after the other
-			time.Sleep(rest)
-			answer, err := sides[i].ask(request{Op: "time", Repeats: repeats})
+		for i := range 2 {
+			i = (i + round) % 2
+			measured, err := []func() ([]float64, error){garb, peer}[i]()
 			if err != nil {
-				return r, err
+				return err
 			}
-			medians[i] = median(answer.Seconds)
-			for _, seconds := range answer.Seconds {
-				times[i] = append(times[i], 1000*seconds)
-			}
+			medians[i] = computeMedian(measured)
+			figures[i] = append(figures[i], measured...)
 		}
 		ratios = append(ratios, medians[0]/medians[1])
 	}
-	r.Garb.summarize(times[0])
-	r.Peer.summarize(times[1])
-	r.Ratio = median(ratios)
-	return r, nil
+	r.Garb.summarize(figures[0])
+	r.Peer.summarize(figures[1])
+	r.Ratio = computeMedian(ratios)
+	return nil
 }
 
-// pythonOf is the Python that has a peer: those of PyTorch and Keras may be others.
-func (b *bench) pythonOf(peer string) string {
+// findPython returns the command of the Python in which a peer is installed. PyTorch and Keras may
+// have a Python of their own.
+func (b *bench) findPython(peer string) string {
 	variable := map[string]string{"pytorch": "GARB_TORCH_PYTHON", "keras": "GARB_KERAS_PYTHON"}[peer]
 	return cmp.Or(os.Getenv(variable), b.python)
 }
 
-// helper runs one request in a worker of its own, so that its memory never
-// counts as this process's peak.
-func (b *bench) helper(ctx context.Context, r request) error {
+// runRequest runs one request in a worker of its own, whose memory then does not count towards this
+// process's peak.
+func (b *bench) runRequest(ctx context.Context, r request) error {
 	p, err := startWorker(ctx, 0, b.self, workerArgument)
 	if err != nil {
 		return err
@@ -187,27 +209,28 @@ func (b *bench) helper(ctx context.Context, r request) error {
 	return err
 }
 
-// weights returns the file that holds a network's weights for both sides.
-func (b *bench) weights(ctx context.Context, architecture string) (string, error) {
+// exportWeights writes a network's weights for both sides, unless they are there, and returns the
+// file.
+func (b *bench) exportWeights(ctx context.Context, architecture string) (string, error) {
 	path := filepath.Join(b.folder, architecture+".safetensors")
 	if _, err := os.Stat(path); err == nil {
 		return path, nil
 	}
-	return path, b.helper(ctx, request{Op: "export", Architecture: architecture, File: path})
+	return path, b.runRequest(ctx, request{Op: "export", Architecture: architecture, File: path})
 }
 
-// picture returns the file of one of the two pictures.
-func (b *bench) picture(ctx context.Context, name string) (string, error) {
+// findPicture returns the file of one of the two pictures, which it draws first if need be.
+func (b *bench) findPicture(ctx context.Context, name string) (string, error) {
 	path := filepath.Join(b.folder, name)
 	if _, err := os.Stat(path); err == nil {
 		return path, nil
 	}
-	return path, b.helper(ctx, request{Op: "draw", File: b.folder})
+	return path, b.runRequest(ctx, request{Op: "draw", File: b.folder})
 }
 
-// input writes a batch of uniform noise in [-1,1), the range of both networks'
-// inputs, and returns its file.
-func (b *bench) input(s subject) (string, error) {
+// writeInput writes a batch of uniform noise in [-1,1), the range of both networks' inputs, and
+// returns its file.
+func (b *bench) writeInput(s subject) (string, error) {
 	path := filepath.Join(b.folder, fmt.Sprintf("input-%d-%d", s.Side, s.Batch))
 	f, err := os.Create(path)
 	if err != nil {
@@ -227,11 +250,11 @@ func (b *bench) input(s subject) (string, error) {
 	return path, f.Close()
 }
 
-// difference returns the largest difference of two outputs, as a part of the
-// largest absolute value if relative.
-func difference(got, want []float32, relative bool) (float64, error) {
+// computeDifference returns the largest difference of two outputs; if relative, as a part of the
+// largest absolute value.
+func computeDifference(got, want []float32, relative bool) (float64, error) {
 	if len(got) != len(want) || len(got) == 0 {
-		return 0, fmt.Errorf("garb gives %d values, the peer %d", len(got), len(want))
+		return 0, fmt.Errorf("garb returns %d values, the peer %d", len(got), len(want))
 	}
 	var worst, largest float64
 	for i := range got {

@@ -19,15 +19,15 @@ import (
 	"garb/tensor"
 )
 
-// convertedRow begins the names of the rows of networks that are read from files of others.
+// convertedRow begins the names of the rows of networks that other libraries made.
 const convertedRow = "converted/"
 
-// convertedSide is the side of their pictures.
+// convertedSide is the height and width of their pictures.
 const convertedSide = 224
 
-// convertedRows are networks of torchvision and keras.applications with random weights, in
-// ONNX files that garb and its peers read: each at most 1.1 times the faster peer's time.
-func convertedRows() []row {
+// newConvertedRows returns the rows of networks of torchvision and keras.applications with random
+// weights, in ONNX files that garb and its peers read. The target is 1.1 times the faster peer's time.
+func newConvertedRows() []row {
 	var all []row
 	for _, network := range []struct{ library, name string }{
 		{"torchvision", "mobilenet_v2"},
@@ -45,7 +45,7 @@ func convertedRows() []row {
 					all = append(all, row{
 						fmt.Sprintf("%s%s/batch=%d/threads=%d/%s", convertedRow, network.name, batch, threads, peer),
 						1.1,
-						pair(subject{
+						measurePair(subject{
 							Peer: peer, Library: network.library, Network: network.name,
 							Side: convertedSide, Batch: batch, Threads: threads,
 						}),
@@ -55,16 +55,16 @@ func convertedRows() []row {
 		}
 	}
 	for _, name := range []string{"MobileNetV2", "ResNet50", "EfficientNetB0"} {
-		all = append(all, row{"train/" + name, 0.6, pair(subject{
+		all = append(all, row{"train/" + name, 0.6, measurePair(subject{
 			Peer: "keras", Train: true, Library: "keras", Network: name, Side: convertedSide, Batch: 32, Threads: 2,
 		})})
 	}
 	return all
 }
 
-// meanRatio returns the geometric mean, over networks, batches and threads, of garb's time
-// divided by the faster peer's, and of how many; 0 if none was measured.
-func meanRatio(rows []result) (mean float64, count int) {
+// computeMeanRatio returns the geometric mean, over networks, batches and threads, of garb's time
+// divided by the faster peer's, and the number of ratios in it; 0 if none was measured.
+func computeMeanRatio(rows []result) (mean float64, count int) {
 	worst := map[string]float64{}
 	for _, r := range rows {
 		if strings.HasPrefix(r.Row, convertedRow) && r.Skipped == "" && r.Same {
@@ -85,8 +85,9 @@ func meanRatio(rows []result) (mean float64, count int) {
 // modelRow begins the names of the rows of docs/convert.md's table.
 const modelRow = "models/"
 
-// modelRows are networks of others, each by the programs that write its file.
-func modelRows() []row {
+// newModelRows returns the rows of docs/convert.md's table: networks of other libraries, each in the
+// files of the programs that export it.
+func newModelRows() []row {
 	var all []row
 	add := func(library, exporter string, side int, names ...string) {
 		for _, name := range names {
@@ -94,26 +95,26 @@ func modelRows() []row {
 				Peer: "onnxruntime", Library: library, Exporter: exporter, Network: name, Side: side, Batch: 1,
 				Threads: 1, Trainable: true,
 			}
-			all = append(all, row{modelRow + library + exporter + "/" + name, 0, pair(s)})
+			all = append(all, row{modelRow + library + exporter + "/" + name, 0, measurePair(s)})
 		}
 	}
 	for _, exporter := range []string{"", "dynamo"} {
-		add("torchvision", exporter, 224, "mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large",
-			"efficientnet_b0", "efficientnet_v2_s",
-			"resnet18", "resnet50", "resnext50_32x4d", "wide_resnet50_2", "densenet121", "regnet_y_400mf",
-			"regnet_x_400mf", "mnasnet1_0",
-			"shufflenet_v2_x1_0", "squeezenet1_1", "googlenet", "vgg11_bn", "alexnet", "convnext_tiny")
+		add("torchvision", exporter, 224,
+			"mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large", "efficientnet_b0", "efficientnet_v2_s",
+			"resnet18", "resnet50", "resnext50_32x4d", "wide_resnet50_2", "densenet121",
+			"regnet_y_400mf", "regnet_x_400mf", "mnasnet1_0", "shufflenet_v2_x1_0", "squeezenet1_1",
+			"googlenet", "vgg11_bn", "alexnet", "convnext_tiny")
 		add("torchvision", exporter, 299, "inception_v3")
 	}
-	add("keras", "", 224, "MobileNet", "MobileNetV2", "MobileNetV3Small", "MobileNetV3Large", "EfficientNetB0",
-		"EfficientNetV2B0",
+	add("keras", "", 224,
+		"MobileNet", "MobileNetV2", "MobileNetV3Small", "MobileNetV3Large", "EfficientNetB0", "EfficientNetV2B0",
 		"ResNet50", "ResNet50V2", "DenseNet121", "VGG16", "NASNetMobile")
 	add("keras", "", 299, "Xception", "InceptionV3", "InceptionResNetV2")
 	return all
 }
 
-// writeModels writes the rows of models as a table into a file, in place of what is between
-// its two marks.
+// writeModels writes the rows of models into a file as a table that replaces what is between the
+// file's two marks.
 func writeModels(path string, r *report) error {
 	const begin, end = "<!-- measured models -->\n", "<!-- end -->"
 	data, err := os.ReadFile(path)
@@ -151,10 +152,10 @@ func writeModels(path string, r *report) error {
 	return os.WriteFile(path, []byte(before+b.String()+end+after), 0o644)
 }
 
-// train takes a step with a network, and returns how many parameters it has; an error says
-// why it cannot be trained.
-func train(s subject) (parameters int, err error) {
-	g, w, err := graphOf(s)
+// trainStep trains a network for a step, and returns the number of its parameters. An error says why
+// the network cannot be trained.
+func trainStep(s subject) (parameters int, err error) {
+	g, w, err := buildGraph(s)
 	if err != nil {
 		return 0, err
 	}
@@ -173,23 +174,23 @@ func train(s subject) (parameters int, err error) {
 	targets[0] = 1
 	loss, err := trainer.Step(context.Background(), input, targets, make([]float32, len(targets)))
 	if err == nil && math.IsNaN(loss) {
-		err = errors.New("its loss is no number")
+		err = errors.New("the loss is not a number")
 	}
 	for _, v := range trainer.Variables() {
 		if v.Trainable && !slices.ContainsFunc(v.Gradient, func(g float32) bool { return g != 0 }) {
-			return parameters, fmt.Errorf("nothing reaches %s", v.Name)
+			return parameters, fmt.Errorf("the gradient does not reach %s", v.Name)
 		}
 	}
 	return parameters, err
 }
 
-// network returns the file of a subject's network: as ONNX to be run, as Keras's own to be
-// trained. It is made when it is first asked for.
-func (b *bench) network(ctx context.Context, s subject) (string, error) {
-	made := filepath.Join(b.folder,
-		s.Network+s.Exporter+map[string]string{"torchvision": ".onnx", "keras": ".keras"}[s.Library])
+// makeNetwork returns the file of a subject's network, which it makes first if need be: an ONNX file to
+// run, or Keras's own to train.
+func (b *bench) makeNetwork(ctx context.Context, s subject) (string, error) {
+	extension := map[string]string{"torchvision": ".onnx", "keras": ".keras"}[s.Library]
+	made := filepath.Join(b.folder, s.Network+s.Exporter+extension)
 	if _, err := os.Stat(made); err != nil {
-		if err := b.make(ctx, s, made); err != nil {
+		if err := b.runLibrary(ctx, s, made); err != nil {
 			return "", err
 		}
 	}
@@ -200,15 +201,15 @@ func (b *bench) network(ctx context.Context, s subject) (string, error) {
 	if _, err := os.Stat(path); err == nil {
 		return path, nil
 	}
-	return path, b.helper(ctx, request{Op: "convert", From: made, File: path})
+	return path, b.runRequest(ctx, request{Op: "convert", From: made, File: path})
 }
 
-// make has a library make a network.
-func (b *bench) make(ctx context.Context, s subject, path string) error {
-	python, install := b.pythonOf("pytorch"),
+// runLibrary lets the subject's library write the network to a file.
+func (b *bench) runLibrary(ctx context.Context, s subject, path string) error {
+	python, install := b.findPython("pytorch"),
 		"pip install torch torchvision onnx, and GARB_TORCH_PYTHON names a Python that has them"
 	if s.Library == "keras" {
-		python, install = b.pythonOf("keras"),
+		python, install = b.findPython("keras"),
 			"pip install keras tensorflow-cpu, and GARB_KERAS_PYTHON names a Python that has them"
 	}
 	arguments := []string{filepath.Join(b.folder, "peers", "networks.py"), s.Library, s.Network, path,
@@ -225,12 +226,12 @@ func (b *bench) make(ctx context.Context, s subject, path string) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &exit) && exit.ExitCode() == 3:
-		return &absentError{strings.TrimSpace(log.String()) + ": " + install}
+		return &skipError{strings.TrimSpace(log.String()) + ": " + install}
 	}
 	return fmt.Errorf("%s of %s: %w\n%s", s.Network, s.Library, err, &log)
 }
 
-// readNetwork reads the file of a network, as bench.network returns it.
+// readNetwork reads the file of a network that makeNetwork made.
 func readNetwork(path string) (*nn.Network, error) {
 	if filepath.Ext(path) == ".onnx" {
 		n, _, err := onnx.ReadFile(path, onnx.DefaultLimits())
@@ -256,8 +257,8 @@ func convertNetwork(from, to string) error {
 	return os.WriteFile(to, b.Bytes(), 0o644)
 }
 
-// graphOf returns the subject's graph and weights.
-func graphOf(s subject) (*nn.Graph, nn.Weights, error) {
+// buildGraph returns the subject's graph and weights.
+func buildGraph(s subject) (*nn.Graph, nn.Weights, error) {
 	if s.Network != "" {
 		n, err := readNetwork(s.File)
 		if err != nil {
@@ -266,9 +267,9 @@ func graphOf(s subject) (*nn.Graph, nn.Weights, error) {
 		g, err := nn.NewGraph(n.Layers)
 		return g, n.Tensors, err
 	}
-	build := network
+	build := buildNetwork
 	if s.Train {
-		build = trainedNetwork
+		build = buildTrainedNetwork
 	}
 	graph, err := build(s.Architecture, s.Side)
 	if err != nil {

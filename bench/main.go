@@ -1,11 +1,10 @@
-// Bench measures garb beside its peers, in turn and in one run: ONNX Runtime and
-// Keras on the same networks with the same weights, Pillow on the same pictures,
-// and a cold process of garb itself.
+// Bench measures garb and its peers in turn, in one run: ONNX Runtime, OpenVINO, Keras and PyTorch on
+// the same networks with the same weights, Pillow on the same pictures, FastAPI as a service, and a cold
+// process of garb itself.
 //
-// It prints a table and can write it as JSON. Each side of a comparison is a
-// worker process that waits on its standard input while the other works; both are
-// confined to the same cores, and their outputs are compared before any time is
-// taken. README.md says what each row holds.
+// It prints a table, and writes it as JSON with -json. Each side of a comparison is a worker process
+// that waits for its standard input while the other works. Both are confined to the same cores, and
+// their outputs are compared before anything is timed.
 package main
 
 import (
@@ -18,7 +17,7 @@ import (
 	"time"
 )
 
-// config is what the command line says.
+// config has the options of the command line.
 type config struct {
 	rows   *regexp.Regexp
 	rounds int           // turns of each side in a comparison
@@ -26,19 +25,19 @@ type config struct {
 	starts int           // cold processes, for each cold row
 	garb   string        // the garb command to start cold
 	python string        // the Python that has the peers
-	models string        // file whose table of models is written anew; empty: none
-	json   string        // file to write the results to; empty: none
+	models string        // the file whose table of models is replaced; empty: none
+	json   string        // the file to write the results to; empty: none
 }
 
 func main() {
 	if len(os.Args) == 2 && os.Args[1] == workerArgument {
-		if err := work(os.Stdin, os.Stdout); err != nil {
+		if err := runWorker(os.Stdin, os.Stdout); err != nil {
 			fmt.Fprintln(os.Stderr, "bench worker:", err)
 			os.Exit(1)
 		}
 		return
 	}
-	c, err := parse(os.Args[1:])
+	c, err := parseFlags(os.Args[1:])
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(2)
@@ -51,7 +50,7 @@ func main() {
 	}
 }
 
-func parse(args []string) (config, error) {
+func parseFlags(args []string) (config, error) {
 	var c config
 	flags := flag.NewFlagSet("bench", flag.ExitOnError)
 	rows := flags.String("rows", "", "measure only rows whose name matches this regular `expression`")
@@ -70,7 +69,7 @@ func parse(args []string) (config, error) {
 		return c, fmt.Errorf("-rows: %w", err)
 	}
 	if c.rounds < 1 || c.starts < 1 || c.turn <= 0 || flags.NArg() > 0 {
-		return c, fmt.Errorf("-rounds, -starts and -turn must be positive, and there are no arguments beside flags")
+		return c, fmt.Errorf("-rounds, -starts and -turn must be positive, and there are no arguments besides flags")
 	}
 	return c, nil
 }
@@ -95,13 +94,13 @@ func run(ctx context.Context, c config) error {
 			continue
 		}
 		fmt.Fprintln(os.Stderr, "measuring", row.name)
-		result, err := row.measure(ctx, b)
+		r, err := row.measure(ctx, b)
 		if err != nil {
 			return fmt.Errorf("%s: %w", row.name, err)
 		}
-		result.Row = row.name
-		result.judge(row.target)
-		report.Rows = append(report.Rows, result)
+		r.Row = row.name
+		r.judge(row.target)
+		report.Rows = append(report.Rows, r)
 	}
 	if len(report.Rows) == 0 {
 		return fmt.Errorf("no row matches %q", c.rows)

@@ -18,10 +18,9 @@ const (
 	smallPicture = "400x533.jpg"
 )
 
-// drawPictures writes both pictures into a folder, as 4:2:0 baseline JPEGs. What
-// takes a decoder's time is the number of coefficients, so noise and quality give
-// them the size of what they stand for: 3.4 MB as a phone's photo, and 22 KB, near
-// the median of the data set's.
+// drawPictures writes both pictures into a folder, as 4:2:0 baseline JPEGs. A decoder's time depends on
+// the number of coefficients. Noise and quality are therefore such that the files have a usual size:
+// 3.4 MB, as a phone's photo, and 22 KB, near the median of the data set's.
 func drawPictures(folder string) error {
 	for _, p := range []struct {
 		name          string
@@ -32,15 +31,15 @@ func drawPictures(folder string) error {
 		{largePicture, 4000, 3000, 6, 90},
 		{smallPicture, 400, 533, 3, 75},
 	} {
-		if err := writeJPEG(filepath.Join(folder, p.name), draw(p.width, p.height, p.noise), p.quality); err != nil {
+		if err := writeJPEG(filepath.Join(folder, p.name), drawDisc(p.width, p.height, p.noise), p.quality); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// draw returns a picture of a striped disc on a shaded ground, under noise.
-func draw(width, height int, noise float64) image.Image {
+// drawDisc returns a picture of a striped disc on a shaded ground, under noise.
+func drawDisc(width, height int, noise float64) image.Image {
 	picture := image.NewRGBA(image.Rect(0, 0, width, height))
 	random := rand.New(rand.NewPCG(3, 4))
 	for y := range height {

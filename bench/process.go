@@ -19,10 +19,19 @@ type process struct {
 	stdout  *bufio.Reader
 }
 
-// absentError says that a row cannot be measured here, and what is missing.
-type absentError struct{ reason string }
+// skipError says why a row cannot be measured here.
+type skipError struct{ reason string }
 
-func (e *absentError) Error() string { return e.reason }
+func (e *skipError) Error() string { return e.reason }
+
+// skipRow returns the result of a row that is skipped because of a *skipError, or any other error.
+func skipRow(err error) (result, error) {
+	var skip *skipError
+	if errors.As(err, &skip) {
+		return result{Skipped: skip.reason}, nil
+	}
+	return result{}, err
+}
 
 // startWorker starts a worker on the given number of cores.
 func startWorker(ctx context.Context, cores int, name string, args ...string) (*process, error) {
@@ -36,10 +45,10 @@ func startWorker(ctx context.Context, cores int, name string, args ...string) (*
 	if err != nil {
 		return nil, err
 	}
-	if err := startOn(command, cores); err != nil {
+	if err := startOnCores(command, cores); err != nil {
 		if errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
-			return nil,
-				&absentError{fmt.Sprintf("there is no %s; GARB_PYTHON or -python names a Python with the peers", name)}
+			return nil, &skipError{
+				fmt.Sprintf("there is no %s; GARB_PYTHON or -python names a Python with the peers", name)}
 		}
 		return nil, err
 	}
@@ -50,7 +59,7 @@ func startWorker(ctx context.Context, cores int, name string, args ...string) (*
 func (p *process) ask(r request) (reply, error) {
 	var answer reply
 	if err := json.NewEncoder(p.stdin).Encode(r); err != nil {
-		return answer, fmt.Errorf("%s does not listen: %w", p.command.Path, err)
+		return answer, fmt.Errorf("%s takes no request: %w", p.command.Path, err)
 	}
 	line, err := p.stdout.ReadBytes('\n')
 	if err != nil {
@@ -60,7 +69,7 @@ func (p *process) ask(r request) (reply, error) {
 		return answer, fmt.Errorf("%s answered %q: %w", p.command.Path, r.Op, err)
 	}
 	if answer.Absent != "" {
-		return answer, &absentError{answer.Absent}
+		return answer, &skipError{answer.Absent}
 	}
 	if answer.Error != "" {
 		return answer, errors.New(answer.Error)

@@ -10,9 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// startOn starts a command confined to the first cores of those that this
-// process may use; with 0 it may use all.
-func startOn(command *exec.Cmd, cores int) error {
+// startOnCores starts a command that may use the first cores of those that this process may use; with
+// 0, all of them.
+func startOnCores(command *exec.Cmd, cores int) error {
 	if cores == 0 {
 		return command.Start()
 	}
@@ -21,7 +21,7 @@ func startOn(command *exec.Cmd, cores int) error {
 		return err
 	}
 	if all.Count() < cores {
-		return &absentError{fmt.Sprintf("%d cores are needed, there are %d", cores, all.Count())}
+		return &skipError{fmt.Sprintf("%d cores are needed, there are %d", cores, all.Count())}
 	}
 	for core := 0; some.Count() < cores; core++ {
 		if all.IsSet(core) {
@@ -38,11 +38,11 @@ func startOn(command *exec.Cmd, cores int) error {
 	return command.Start()
 }
 
-// peakBytes returns the peak resident memory of a process that has ended.
-func peakBytes(state *os.ProcessState) (int64, error) {
+// readPeak returns the peak resident memory of a process that has ended.
+func readPeak(state *os.ProcessState) (int64, error) {
 	usage, ok := state.SysUsage().(*syscall.Rusage)
 	if !ok {
-		return 0, &absentError{"this system does not tell a process's peak memory"}
+		return 0, &skipError{"this system does not tell a process's peak memory"}
 	}
-	return usage.Maxrss * 1024, nil // Linux tells it in KiB
+	return usage.Maxrss * 1024, nil // in KiB on Linux
 }

@@ -7,15 +7,15 @@ import (
 	"os/exec"
 )
 
-// startOn would confine a command to some cores, which only Linux can.
-func startOn(command *exec.Cmd, cores int) error {
+// startOnCores starts a command. Only Linux can confine it to some cores.
+func startOnCores(command *exec.Cmd, cores int) error {
 	if cores == 0 {
 		return command.Start()
 	}
-	return &absentError{"processes are confined to cores on Linux only"}
+	return &skipError{"processes are confined to cores on Linux only"}
 }
 
-// peakBytes would tell a process's peak memory; its unit differs by system.
-func peakBytes(*os.ProcessState) (int64, error) {
-	return 0, &absentError{"peak memory is measured on Linux only"}
+// readPeak returns an error: the unit of peak memory differs from system to system.
+func readPeak(*os.ProcessState) (int64, error) {
+	return 0, &skipError{"peak memory is measured on Linux only"}
 }

@@ -1,16 +1,15 @@
 package main
 
-// A worker obeys one request a line of its standard input, and answers each with
-// one line on its standard output, both JSON. Between requests it waits and uses
-// no core.
+// request is a line of JSON on a worker's standard input. The worker answers it with a line of JSON on
+// its standard output, and uses no core until the next one.
 type request struct {
-	// Op is what to do:
+	// Op says what to do:
 	//   prepare  load the subject, and answer with the worker's name and version
-	//   output   run the subject once, and answer with what came out
+	//   output   run the subject once, and answer with its output
 	//   time     run the subject Repeats times, and answer with each run's time
 	//   convert  write the network of the Keras file From to File as ONNX
 	//   export   write the weights of Architecture to File as float32 safetensors
-	//   train    take a step of training with the subject, and answer with its Parameters
+	//   train    train the subject for a step, and answer with the number of its Parameters
 	//   draw     draw the two pictures into the folder File
 	Op           string   `json:"op"`
 	Subject      *subject `json:"subject,omitempty"`
@@ -20,39 +19,39 @@ type request struct {
 	File         string   `json:"file,omitempty"`
 }
 
-// subject is what two workers do the same way: run a network on a batch, train it by a
-// step, or make a network's input of an encoded picture.
+// subject is work that two workers do in the same way: to run a network on a batch, to train it for a
+// step, or to make a network's input from an encoded picture.
 type subject struct {
-	Peer string `json:"peer"` // whom garb is compared with: onnxruntime, openvino, keras, pytorch, pillow
+	Peer string `json:"peer"` // what garb is compared with: onnxruntime, openvino, keras, pytorch or pillow
 
-	// Train is a training step of all layers, as peers/training.py says; its output is
-	// the loss before it.
+	// Train asks for a training step of all layers, as in peers/training.py. Its output is the loss
+	// before the step.
 	Train bool `json:"train,omitempty"`
 
-	// Of a network that peers/networks.py makes, by Library, and its file.
+	// The library whose network peers/networks.py writes, and the network's name.
 	Library string `json:"library,omitempty"`
 	Network string `json:"network,omitempty"`
-	// Exporter is empty, or which of several wrote the file; Trainable asks whether garb can
-	// train it, too.
+	// Exporter is the one that writes the file, where the library has several. Trainable asks also
+	// whether garb can train the network.
 	Exporter  string `json:"exporter,omitempty"`
 	Trainable bool   `json:"trainable,omitempty"`
 	File      string `json:"file,omitempty"`
 
-	// Of a network. Threads is the number of cores that it may use.
+	// For networks. Threads is the number of cores that they may use.
 	Architecture string `json:"architecture,omitempty"`
-	Weights      string `json:"weights,omitempty"` // safetensors file
-	Input        string `json:"input,omitempty"`   // file of little-endian float32 [n h w c]
+	Weights      string `json:"weights,omitempty"` // a safetensors file
+	Input        string `json:"input,omitempty"`   // a file of little-endian float32 [n h w c]
 	Batch        int    `json:"batch,omitempty"`
 	Threads      int    `json:"threads,omitempty"`
 
-	// Of a picture: its file. It is resized, stretched by a bicubic filter, to
-	// Side × Side pixels.
+	// Picture is the file of a picture, which is resized to Side × Side pixels with a bicubic filter,
+	// without regard to its proportions.
 	Picture string `json:"picture,omitempty"`
 
 	Side int `json:"side"`
 }
 
-// reply has the fields that the request asked for, or says why there are none.
+// reply has the fields that were requested, or the reason why there are none.
 type reply struct {
 	Name    string    `json:"name,omitempty"`
 	Output  []float32 `json:"output,omitempty"` // a network's output, or levels in 0..255

@@ -15,10 +15,10 @@ import (
 	"garb/internal/kernel"
 )
 
-// report is everything that one run found.
+// report has the results of a run.
 type report struct {
 	Date    time.Time `json:"date"`
-	Commit  string    `json:"commit,omitempty"` // of the source; "+" after it: with changes
+	Commit  string    `json:"commit,omitempty"` // the source's; with "+" if there are changes
 	Machine machine   `json:"machine"`
 	Rows    []result  `json:"rows"`
 }
@@ -28,34 +28,33 @@ type machine struct {
 	Cores  int    `json:"cores"`
 	Kernel string `json:"kernel"` // garb's choice of assembly
 	Go     string `json:"go"`
-	// Load is the number of threads that other work kept running in the minute
-	// before the first row; figures mean little when it is not near 0.
+	// Load is the load average of the minute before the first row. Figures mean little if it is not
+	// near 0.
 	Load string `json:"load,omitempty"`
 }
 
-// result is what one row found.
+// result is the result of a row.
 type result struct {
 	Row  string `json:"row"`
-	Unit string `json:"unit,omitempty"` // of the series
+	Unit string `json:"unit,omitempty"` // the series'
 	Garb series `json:"garb,omitzero"`
 	Peer series `json:"peer,omitzero"`
-	// Ratio is the median, over the rounds, of garb's median time in a round
-	// divided by the peer's in the same round; 0 without a peer.
+	// Ratio is the median, over the rounds, of garb's median time in a round divided by the peer's in
+	// the same round; 0 without a peer.
 	Ratio  float64 `json:"ratio,omitempty"`
-	Target float64 `json:"target,omitempty"` // of the ratio, or of garb's figure without a peer
+	Target float64 `json:"target,omitempty"` // for the ratio, or without a peer for garb's figure
 	Met    *bool   `json:"met,omitempty"`
-	// Difference is the largest difference of the two outputs: of networks as a
-	// part of the largest value, of pictures in levels. Same says that it is
-	// within tolerance.
+	// Difference is the largest difference of the two outputs: for networks as a part of the largest
+	// value, for pictures in levels. Same says that it is within the tolerance.
 	Difference float64 `json:"difference,omitempty"`
 	Same       bool    `json:"same"`
-	// Trains says that garb took a step of training with the network, of so many Parameters.
+	// Trains says that garb trained the network, which has so many Parameters, for a step.
 	Trains     bool   `json:"trains,omitempty"`
 	Parameters int    `json:"parameters,omitempty"`
 	Skipped    string `json:"skipped,omitempty"` // why nothing was measured
 }
 
-// series sums up one side's runs.
+// series summarizes the runs of garb or of its peer.
 type series struct {
 	Name   string  `json:"name,omitempty"`
 	Min    float64 `json:"min"`
@@ -65,20 +64,19 @@ type series struct {
 }
 
 func (s *series) summarize(figures []float64) {
-	s.Min, s.Median, s.Max, s.Runs = slices.Min(figures), median(figures), slices.Max(figures), len(figures)
+	s.Min, s.Median, s.Max, s.Runs = slices.Min(figures), computeMedian(figures), slices.Max(figures), len(figures)
 }
 
-// median returns the middle of some figures, of an even number the mean of the
-// middle two.
-func median(figures []float64) float64 {
+// computeMedian returns the median of some figures.
+func computeMedian(figures []float64) float64 {
 	sorted := slices.Sorted(slices.Values(figures))
 	n := len(sorted)
 	return (sorted[(n-1)/2] + sorted[n/2]) / 2
 }
 
-// figure is what a target is set for: the ratio; without a peer the median time,
-// or the largest peak of memory.
-func (r *result) figure() float64 {
+// selectFigure returns the figure to compare with the target: the ratio, or without a peer the median
+// time or the largest peak of memory.
+func (r *result) selectFigure() float64 {
 	switch {
 	case r.Ratio != 0:
 		return r.Ratio
@@ -88,21 +86,22 @@ func (r *result) figure() float64 {
 	return r.Garb.Median
 }
 
+// judge says whether the result meets a target.
 func (r *result) judge(target float64) {
 	if target == 0 || r.Skipped != "" {
 		return
 	}
-	met := r.Same && r.figure() <= target
+	met := r.Same && r.selectFigure() <= target
 	r.Target, r.Met = target, &met
 }
 
 func newReport() *report {
 	return &report{
 		Date:   time.Now().UTC().Truncate(time.Second),
-		Commit: commit(),
+		Commit: findCommit(),
 		Machine: machine{
-			CPU: cpuName(), Cores: runtime.NumCPU(),
-			Kernel: kernel.ActiveLevel().String(), Go: runtime.Version(), Load: load(),
+			CPU: findCPU(), Cores: runtime.NumCPU(),
+			Kernel: kernel.ActiveLevel().String(), Go: runtime.Version(), Load: readLoad(),
 		},
 	}
 }
@@ -120,15 +119,15 @@ func (r *report) print(w io.Writer) error {
 			fmt.Fprintf(t, "| %s\t| \t| \t| \t| \t| \t| \t| skipped\t| \t| %s\t|\n", row.Row, row.Skipped)
 			continue
 		}
-		cells := []string{row.Row, row.amount(row.Garb.Min), row.amount(row.Garb.Median), "", "", "", "", "", "", ""}
+		cells := []string{row.Row, row.format(row.Garb.Min), row.format(row.Garb.Median), "", "", "", "", "", "", ""}
 		if row.Ratio != 0 {
-			cells[3], cells[4] = row.amount(row.Peer.Min), row.amount(row.Peer.Median)
+			cells[3], cells[4] = row.format(row.Peer.Min), row.format(row.Peer.Median)
 			cells[5] = fmt.Sprintf("%.2f", row.Ratio)
 			cells[8] = fmt.Sprintf("%.1e", row.Difference)
 			cells[9] = row.Peer.Name
 		}
 		if row.Met != nil {
-			cells[6] = "≤ " + row.amount(row.Target)
+			cells[6] = "≤ " + row.format(row.Target)
 			if row.Ratio != 0 {
 				cells[6] = fmt.Sprintf("≤ %.2f", row.Target)
 			}
@@ -145,15 +144,15 @@ func (r *report) print(w io.Writer) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	if mean, count := meanRatio(r.Rows); count > 0 {
+	if mean, count := computeMeanRatio(r.Rows); count > 0 {
 		fmt.Fprintf(w, "\nGeometric mean of the ratios to the faster peer, of %d converted networks, batches and "+
 			"threads: %.2f\n", count, mean)
 	}
 	return nil
 }
 
-// amount formats a figure of the row's series with its unit.
-func (r *result) amount(v float64) string {
+// format returns a figure of the row's series with its unit.
+func (r *result) format(v float64) string {
 	if v < 10 {
 		return fmt.Sprintf("%.2f %s", v, r.Unit)
 	}
@@ -171,21 +170,22 @@ func (r *report) writeJSON(path string) error {
 	return os.WriteFile(path, append(data, '\n'), 0o644)
 }
 
-// commit asks git for the source's commit; empty where there is none.
-func commit() string {
+// findCommit returns the source's commit, or nothing where git has none.
+func findCommit() string {
 	head, err := exec.Command("git", "rev-parse", "--short", "HEAD").Output()
 	if err != nil {
 		return ""
 	}
 	name := strings.TrimSpace(string(head))
-	if changes, err := exec.Command("git", "status", "--porcelain", "--untracked-files=no").Output(); err == nil && len(changes) > 0 {
+	changes, err := exec.Command("git", "status", "--porcelain", "--untracked-files=no").Output()
+	if err == nil && len(changes) > 0 {
 		name += "+"
 	}
 	return name
 }
 
-// cpuName returns the processor's name as Linux tells it, or its architecture.
-func cpuName() string {
+// findCPU returns the processor's name, or its architecture where the system does not tell the name.
+func findCPU() string {
 	info, err := os.ReadFile("/proc/cpuinfo")
 	if err == nil {
 		for line := range strings.Lines(string(info)) {
@@ -197,8 +197,8 @@ func cpuName() string {
 	return runtime.GOARCH
 }
 
-// load returns the load average of the last minute, empty where it is not told.
-func load() string {
+// readLoad returns the load average of the last minute, or nothing where the system does not tell it.
+func readLoad() string {
 	averages, err := os.ReadFile("/proc/loadavg")
 	if err != nil {
 		return ""

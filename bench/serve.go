@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -17,60 +16,65 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"garb/model"
 )
 
 const (
-	// clients ask at the same time in a closed loop: enough that one always waits, and
-	// few enough for one connection each.
+	// clients is the number of clients that ask at the same time: enough for one request always to
+	// wait, and few enough for a connection each.
 	clients = 16
-	// saturated is the length of one side's turn at saturation.
-	saturated = 3 * time.Second
-	// loneRequests are asked one after another, to know what one takes without others.
-	loneRequests = 300
-	// arrivals is how long requests arrive at random times.
+	// saturationTime is the length of one side's turn at saturation.
+	saturationTime = 3 * time.Second
+	// singleRequests is the number of requests that are sent one after another, to measure what one
+	// takes without others.
+	singleRequests = 300
+	// arrivals is for how long requests arrive at times of their own.
 	arrivals = 20 * time.Second
-	// share of the throughput at saturation that arrives then.
+	// share is the part of the throughput at saturation that arrives then.
 	share = 0.7
 )
 
 // service is a server under measurement.
 type service struct {
 	command *exec.Cmd
-	address string // of what classifies
-	body    []byte
+	address string // to which pictures are posted
+	body    []byte // the picture
 	client  *http.Client
+	turn    time.Duration // of requests at saturation
 }
 
-// startGarb starts garb serve with the ImageNet network, and returns the time that it
-// took to be ready.
+// startGarb starts garb serve with the ImageNet network, and returns the time until it was ready.
 func (b *bench) startGarb(ctx context.Context) (*service, time.Duration, error) {
 	if _, err := os.Stat(b.garb); err != nil {
-		return nil, 0, &absentError{fmt.Sprintf("there is no %s: run make build, or name garb with -garb", b.garb)}
+		return nil, 0, &skipError{fmt.Sprintf("there is no %s: run make build, or name garb with -garb", b.garb)}
 	}
-	port, err := freePort()
+	port, err := findPort()
 	if err != nil {
 		return nil, 0, err
 	}
 	root := fmt.Sprintf("http://127.0.0.1:%d", port)
-	command := exec.CommandContext(ctx, b.garb, "serve", "--addr", fmt.Sprintf("127.0.0.1:%d", port), "--model",
-		"imagenet")
+	command := exec.CommandContext(ctx, b.garb, "serve",
+		"--addr", fmt.Sprintf("127.0.0.1:%d", port), "--model", "imagenet")
 	return b.startService(ctx, command, root+"/readyz", root+"/v1/classify?top=5", time.Millisecond)
 }
 
-// startPeer starts FastAPI with ONNX Runtime, with further arguments of service.py.
+// startPeer starts FastAPI with ONNX Runtime; arguments are further ones of service.py.
 func (b *bench) startPeer(ctx context.Context, arguments ...string) (*service, error) {
-	if err := exec.CommandContext(ctx, b.python, "-c", "import fastapi, uvicorn, onnxruntime, onnx, PIL").Run(); err != nil {
-		return nil,
-			&absentError{"pip install fastapi uvicorn onnx onnxruntime pillow, for the Python that GARB_PYTHON names"}
+	imports := exec.CommandContext(ctx, b.python, "-c", "import fastapi, uvicorn, onnxruntime, onnx, PIL")
+	if err := imports.Run(); err != nil {
+		return nil, &skipError{
+			"pip install fastapi uvicorn onnx onnxruntime pillow, for the Python that GARB_PYTHON names"}
 	}
-	weights, err := b.weights(ctx, "efficientnet-lite0")
+	weights, err := b.exportWeights(ctx, "efficientnet-lite0")
 	if err != nil {
 		return nil, err
 	}
-	port, err := freePort()
+	port, err := findPort()
 	if err != nil {
 		return nil, err
 	}
@@ -82,10 +86,10 @@ func (b *bench) startPeer(ctx context.Context, arguments ...string) (*service, e
 	return s, err
 }
 
-// startService starts a server and waits until it is ready, looking every so often.
+// startService starts a server and waits until it is ready. It asks for that at the interval every.
 func (b *bench) startService(ctx context.Context, command *exec.Cmd, ready, address string,
 	every time.Duration) (*service, time.Duration, error) {
-	photo, err := b.picture(ctx, smallPicture)
+	photo, err := b.findPicture(ctx, smallPicture)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -93,16 +97,16 @@ func (b *bench) startService(ctx context.Context, command *exec.Cmd, ready, addr
 	if err != nil {
 		return nil, 0, err
 	}
-	var said bytes.Buffer
-	command.Stderr = &said
+	var log bytes.Buffer
+	command.Stderr = &log
 	command.Cancel = func() error { return command.Process.Signal(os.Interrupt) }
 	command.WaitDelay = 10 * time.Second
 	began := time.Now()
 	if err := command.Start(); err != nil {
 		return nil, 0, err
 	}
-	s := &service{command, address, body,
-		&http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 4 * clients}, Timeout: 30 * time.Second}}
+	s := &service{command: command, address: address, body: body, turn: saturationTime}
+	s.client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 4 * clients}, Timeout: 30 * time.Second}
 	for {
 		answer, err := s.client.Get(ready)
 		if err == nil {
@@ -113,7 +117,7 @@ func (b *bench) startService(ctx context.Context, command *exec.Cmd, ready, addr
 		}
 		if time.Since(began) > time.Minute || ctx.Err() != nil {
 			s.stop()
-			return nil, 0, fmt.Errorf("%s is not ready after a minute:\n%s", command.Path, said.String())
+			return nil, 0, fmt.Errorf("%s is not ready after a minute:\n%s", command.Path, log.String())
 		}
 		time.Sleep(every)
 	}
@@ -121,11 +125,11 @@ func (b *bench) startService(ctx context.Context, command *exec.Cmd, ready, addr
 
 func (s *service) stop() {
 	s.client.CloseIdleConnections()
-	_ = s.command.Process.Signal(os.Interrupt) // it may have ended
+	_ = s.command.Process.Signal(os.Interrupt) // the server may have ended already
 	_ = s.command.Wait()
 }
 
-func freePort() (int, error) {
+func findPort() (int, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return 0, err
@@ -133,7 +137,7 @@ func freePort() (int, error) {
 	return l.Addr().(*net.TCPAddr).Port, l.Close()
 }
 
-// ask sends one picture and returns the answer.
+// ask posts the picture and returns the answer.
 func (s *service) ask(ctx context.Context) ([]byte, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, s.address, bytes.NewReader(s.body))
 	if err != nil {
@@ -152,8 +156,8 @@ func (s *service) ask(ctx context.Context) ([]byte, error) {
 	return text, err
 }
 
-// best is the probability of the most probable class, to know that two do the same.
-func (s *service) best(ctx context.Context) (float64, error) {
+// findProbability asks, and returns the probability of the most probable class.
+func (s *service) findProbability(ctx context.Context) (float64, error) {
 	text, err := s.ask(ctx)
 	if err != nil {
 		return 0, err
@@ -166,48 +170,41 @@ func (s *service) best(ctx context.Context) (float64, error) {
 	return one.Probability, json.Unmarshal(text, &one)
 }
 
-// closedLoop lets n clients ask one after another for a while, and returns the time for
-// each answer, all together: the length over their number, in ms.
-func closedLoop(ctx context.Context, n int, length time.Duration, ask func(context.Context) error) (float64, error) {
-	var mu sync.Mutex
-	var failed error
-	done := 0
+// askInTurn lets n clients ask for a while, each one request after another, and returns the length of
+// that while divided by the number of answers to all of them, in ms.
+func askInTurn(ctx context.Context, n int, length time.Duration, ask func(context.Context) error) (float64, error) {
+	var count atomic.Int64
 	began := time.Now()
-	var wait sync.WaitGroup
+	group, ctx := errgroup.WithContext(ctx)
 	for range n {
-		wait.Go(func() {
+		group.Go(func() error {
 			for time.Since(began) < length {
-				err := ask(ctx)
-				mu.Lock()
-				if err != nil {
-					failed = errors.Join(failed, err)
+				if err := ask(ctx); err != nil {
+					return err
 				}
-				done++
-				stop := failed != nil
-				mu.Unlock()
-				if stop {
-					return
-				}
+				count.Add(1)
 			}
+			return nil
 		})
 	}
-	wait.Wait()
-	return float64(time.Since(began).Microseconds()) / 1000 / float64(done), failed
+	err := group.Wait()
+	return toMilliseconds(time.Since(began)) / float64(count.Load()), err
 }
 
+// saturate measures the time for each answer when there are always requests that wait.
 func (s *service) saturate(ctx context.Context) (float64, error) {
-	return closedLoop(ctx, clients, saturated, func(ctx context.Context) error {
+	return askInTurn(ctx, clients, s.turn, func(ctx context.Context) error {
 		_, err := s.ask(ctx)
 		return err
 	})
 }
 
-// serveThroughput compares the time for each picture at saturation with that of decoding
-// and inference alone: as many goroutines as cores, each with a picture of its own.
-func serveThroughput(ctx context.Context, b *bench) (result, error) {
+// compareThroughput compares the time for each picture at saturation with that of decoding and
+// inference alone, in as many goroutines as there are cores.
+func compareThroughput(ctx context.Context, b *bench) (result, error) {
 	s, _, err := b.startGarb(ctx)
 	if err != nil {
-		return skipped(err)
+		return skipRow(err)
 	}
 	defer s.stop()
 	classifier, err := model.Open(model.ImageNet, model.Options{Threads: 1})
@@ -218,163 +215,155 @@ func serveThroughput(ctx context.Context, b *bench) (result, error) {
 	if err != nil {
 		return result{}, err
 	}
-	return b.alternate(ctx, s, "decode and inference, without HTTP", func(ctx context.Context) (float64, error) {
-		return closedLoop(ctx, runtime.GOMAXPROCS(0), saturated, func(ctx context.Context) error {
+	alone := func(ctx context.Context) (float64, error) {
+		return askInTurn(ctx, runtime.GOMAXPROCS(0), s.turn, func(ctx context.Context) error {
 			_, err := classifier.Classify(ctx, s.body)
 			return err
 		})
-	}, predictions[0].Probability)
+	}
+	return b.compareSaturated(ctx, s, "decode and inference, without HTTP", alone, predictions[0].Probability)
 }
 
-// servePeer returns a row that compares the same with FastAPI and ONNX Runtime.
-func servePeer(name string, arguments ...string) func(context.Context, *bench) (result, error) {
+// comparePeer returns a measurement that compares the same with FastAPI and ONNX Runtime.
+func comparePeer(name string, arguments ...string) func(context.Context, *bench) (result, error) {
 	return func(ctx context.Context, b *bench) (result, error) {
 		peer, err := b.startPeer(ctx, arguments...)
 		if err != nil {
-			return skipped(err)
+			return skipRow(err)
 		}
 		defer peer.stop()
 		s, _, err := b.startGarb(ctx)
 		if err != nil {
-			return skipped(err)
+			return skipRow(err)
 		}
 		defer s.stop()
-		expected, err := peer.best(ctx)
+		probability, err := peer.findProbability(ctx)
 		if err != nil {
 			return result{}, err
 		}
-		return b.alternate(ctx, s, name, peer.saturate, expected)
+		return b.compareSaturated(ctx, s, name, peer.saturate, probability)
 	}
 }
 
-// skipped is the result of a row whose peer is absent.
-func skipped(err error) (result, error) {
-	var absent *absentError
-	if errors.As(err, &absent) {
-		return result{Skipped: absent.reason}, nil
-	}
-	return result{}, err
-}
-
-// alternate measures a service and its peer in turn, at saturation.
-func (b *bench) alternate(ctx context.Context, s *service, name string, peer func(context.Context) (float64, error),
-	expected float64) (result, error) {
+// compareSaturated measures a service and its peer in turn, at saturation. The class's probability,
+// which the service must return too, tells that both do the same work.
+func (b *bench) compareSaturated(ctx context.Context, s *service, name string,
+	peer func(context.Context) (float64, error), probability float64) (result, error) {
 	r := result{Unit: milliseconds}
 	r.Peer.Name = name
-	got, err := s.best(ctx)
+	got, err := s.findProbability(ctx)
 	if err != nil {
 		return r, err
 	}
-	r.Difference = math.Abs(got - expected)
+	r.Difference = math.Abs(got - probability)
 	r.Same = r.Difference <= networkTolerance
-	sides := []func(context.Context) (float64, error){s.saturate, peer}
-	for _, side := range sides { // warm
-		if _, err := side(ctx); err != nil {
+	measure := func(side func(context.Context) (float64, error)) func() ([]float64, error) {
+		return func() ([]float64, error) {
+			each, err := side(ctx)
+			return []float64{each}, err
+		}
+	}
+	for _, warmUp := range []func(context.Context) (float64, error){s.saturate, peer} {
+		if _, err := warmUp(ctx); err != nil {
 			return r, err
 		}
 	}
-	var figures [2][]float64
-	var ratios []float64
-	for round := range b.rounds {
-		var now [2]float64
-		for i := range sides {
-			i = (i + round) % 2
-			if now[i], err = sides[i](ctx); err != nil {
-				return r, err
-			}
-			figures[i] = append(figures[i], now[i])
-		}
-		ratios = append(ratios, now[0]/now[1])
-	}
-	r.Garb.summarize(figures[0])
-	r.Peer.summarize(figures[1])
-	r.Ratio = median(ratios)
-	return r, nil
+	err = b.alternate(measure(s.saturate), measure(peer), &r)
+	return r, err
 }
 
-// serveLatency returns a row that compares the time which 99 of 100 requests stay below,
-// at 70 % of saturation, with that of a request on its own. Arrivals are at random times,
-// as MLPerf's Server scenario has them, or evenly spaced.
-func serveLatency(random bool) func(context.Context, *bench) (result, error) {
+// compareLatency returns a measurement that compares the 99th percentile of the time for a request, at
+// 70 % of the throughput at saturation, with the time for a request on its own. Requests arrive at
+// random times, as in MLPerf's Server scenario, or evenly spaced.
+func compareLatency(random bool) func(context.Context, *bench) (result, error) {
 	return func(ctx context.Context, b *bench) (result, error) {
 		s, _, err := b.startGarb(ctx)
 		if err != nil {
-			return skipped(err)
+			return skipRow(err)
 		}
 		defer s.stop()
 		r := result{Unit: milliseconds, Same: true}
 		r.Peer.Name = "a request on its own"
-		var p99s, lones, ratios []float64
+		var p99s, singles, ratios []float64
 		for range max(1, b.rounds/3) {
-			var lone []float64
-			for range loneRequests {
-				began := time.Now()
-				if _, err := s.ask(ctx); err != nil {
-					return r, err
-				}
-				lone = append(lone, inMilliseconds(time.Since(began)))
+			single, err := s.timeSingles(ctx)
+			if err != nil {
+				return r, err
 			}
 			each, err := s.saturate(ctx)
 			if err != nil {
 				return r, err
 			}
-			latencies, err := s.arrive(ctx, each/share, random)
+			latencies, err := s.sendArrivals(ctx, arrivals, each/share, random)
 			if err != nil {
 				return r, err
 			}
 			slices.Sort(latencies)
-			p99, one := latencies[len(latencies)*99/100], median(lone)
-			p99s, lones, ratios = append(p99s, p99), append(lones, one), append(ratios, p99/one)
+			p99 := latencies[len(latencies)*99/100]
+			p99s, singles, ratios = append(p99s, p99), append(singles, single), append(ratios, p99/single)
 		}
 		r.Garb.summarize(p99s)
-		r.Peer.summarize(lones)
-		r.Ratio = median(ratios)
+		r.Peer.summarize(singles)
+		r.Ratio = computeMedian(ratios)
 		return r, nil
 	}
 }
 
-// arrive sends requests whose arrivals are interval milliseconds apart, on average if at
-// random, and returns how long after its arrival each had its answer.
-func (s *service) arrive(ctx context.Context, interval float64, random bool) ([]float64, error) {
-	source := rand.New(rand.NewPCG(5, 6))
+// timeSingles returns the median time of requests that are sent one after another.
+func (s *service) timeSingles(ctx context.Context) (float64, error) {
+	var times []float64
+	for range singleRequests {
+		began := time.Now()
+		if _, err := s.ask(ctx); err != nil {
+			return 0, err
+		}
+		times = append(times, toMilliseconds(time.Since(began)))
+	}
+	return computeMedian(times), nil
+}
+
+// sendArrivals sends requests for a while. They arrive interval milliseconds apart, or at random times
+// with that interval as their mean. It returns how long after its arrival each had its answer.
+func (s *service) sendArrivals(ctx context.Context, length time.Duration, interval float64,
+	random bool) ([]float64, error) {
+	generator := rand.New(rand.NewPCG(5, 6))
 	var mu sync.Mutex
 	var latencies []float64
-	var failed error
-	var wait sync.WaitGroup
+	group, ctx := errgroup.WithContext(ctx)
 	began, due := time.Now(), time.Duration(0)
-	for due < arrivals {
+	for due < length && ctx.Err() == nil {
 		gap := interval
 		if random {
-			gap *= source.ExpFloat64()
+			gap *= generator.ExpFloat64()
 		}
 		due += time.Duration(gap * float64(time.Millisecond))
-		time.Sleep(time.Until(began.Add(due)))
-		at := began.Add(due)
-		wait.Go(func() {
+		arrival := began.Add(due)
+		time.Sleep(time.Until(arrival))
+		group.Go(func() error {
 			_, err := s.ask(ctx)
 			mu.Lock()
 			defer mu.Unlock()
-			failed = errors.Join(failed, err)
-			latencies = append(latencies, inMilliseconds(time.Since(at)))
+			latencies = append(latencies, toMilliseconds(time.Since(arrival)))
+			return err
 		})
 	}
-	wait.Wait()
-	return latencies, failed
+	err := group.Wait()
+	return latencies, err
 }
 
-func inMilliseconds(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e6 }
+func toMilliseconds(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e6 }
 
-// serveReady measures the time from starting the service to its being ready.
-func serveReady(ctx context.Context, b *bench) (result, error) {
+// measureReady measures the time from the start of the service until it is ready.
+func measureReady(ctx context.Context, b *bench) (result, error) {
 	r := result{Unit: milliseconds, Same: true}
 	var figures []float64
 	for range b.starts {
 		s, took, err := b.startGarb(ctx)
 		if err != nil {
-			return skipped(err)
+			return skipRow(err)
 		}
 		s.stop()
-		figures = append(figures, inMilliseconds(took))
+		figures = append(figures, toMilliseconds(took))
 	}
 	r.Garb.summarize(figures)
 	return r, nil

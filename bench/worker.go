@@ -19,16 +19,16 @@ import (
 	"garb/weights"
 )
 
-// answerer is a subject that is loaded: run does the work that is timed, output
-// tells what the last run gave, in values that the peer can compare.
-type answerer struct {
+// answerer is a subject that is loaded. run does the work that is timed; output returns the output of the
+// last run, in values that can be compared with the peer's.
+type workload struct {
 	run    func() error
 	output func() []float32
 }
 
-// work is garb's worker: it obeys requests until its input ends.
-func work(in io.Reader, out io.Writer) error {
-	var loaded answerer
+// runWorker handles requests until its input ends.
+func runWorker(in io.Reader, out io.Writer) error {
+	var loaded workload
 	lines := bufio.NewScanner(in)
 	replies := json.NewEncoder(out)
 	for lines.Scan() {
@@ -36,8 +36,8 @@ func work(in io.Reader, out io.Writer) error {
 		if err := json.Unmarshal(lines.Bytes(), &r); err != nil {
 			return err
 		}
-		answer, err := obey(r, &loaded)
-		if absent := (*absentError)(nil); errors.As(err, &absent) {
+		answer, err := handle(r, &loaded)
+		if absent := (*skipError)(nil); errors.As(err, &absent) {
 			answer.Absent = absent.reason
 		} else if err != nil {
 			answer.Error = "garb: " + err.Error()
@@ -49,7 +49,7 @@ func work(in io.Reader, out io.Writer) error {
 	return lines.Err()
 }
 
-func obey(r request, loaded *answerer) (reply, error) {
+func handle(r request, loaded *workload) (reply, error) {
 	switch r.Op {
 	case "prepare":
 		var err error
@@ -79,7 +79,7 @@ func obey(r request, loaded *answerer) (reply, error) {
 	case "convert":
 		return reply{}, convertNetwork(r.From, r.File)
 	case "train":
-		parameters, err := train(*r.Subject)
+		parameters, err := trainStep(*r.Subject)
 		return reply{Parameters: parameters}, err
 	case "export":
 		return reply{}, export(r.Architecture, r.File)
@@ -89,9 +89,9 @@ func obey(r request, loaded *answerer) (reply, error) {
 	return reply{}, fmt.Errorf("unknown request %q", r.Op)
 }
 
-// network returns the graph that is measured: EfficientNet-Lite0 with its
-// ImageNet top, Xception without, since that is how each is used and weighed.
-func network(architecture string, side int) (*nn.Graph, error) {
+// buildNetwork returns the graph that is measured: of EfficientNet-Lite0 with its ImageNet top, of
+// Xception without, as each is used and as its weights are published.
+func buildNetwork(architecture string, side int) (*nn.Graph, error) {
 	a, err := backbone.Lookup(architecture)
 	if err != nil {
 		return nil, err
@@ -102,8 +102,9 @@ func network(architecture string, side int) (*nn.Graph, error) {
 	return a.WithTop(side, side), nil
 }
 
-// trainedNetwork is an architecture as it is trained: without dropout, which is each side's own.
-func trainedNetwork(architecture string, side int) (*nn.Graph, error) {
+// buildTrainedNetwork returns the graph of an architecture for training. It has no dropout, which
+// differs from side to side.
+func buildTrainedNetwork(architecture string, side int) (*nn.Graph, error) {
 	a, err := backbone.Lookup(architecture)
 	if err != nil {
 		return nil, err
@@ -113,41 +114,41 @@ func trainedNetwork(architecture string, side int) (*nn.Graph, error) {
 	}), nil
 }
 
-func loadNetwork(s subject) (answerer, error) {
-	graph, weights, err := graphOf(s)
+func loadNetwork(s subject) (workload, error) {
+	graph, weights, err := buildGraph(s)
 	if err != nil {
-		return answerer{}, err
+		return workload{}, err
 	}
 	plan, err := nn.Compile(graph, weights, nn.Options{Threads: s.Threads})
 	if err != nil {
-		return answerer{}, err
+		return workload{}, err
 	}
 	input, err := readFloats(s.Input)
 	if err != nil {
-		return answerer{}, err
+		return workload{}, err
 	}
 	output := make([]float32, s.Batch*tensor.Len(plan.OutputShape()))
-	return answerer{
+	return workload{
 		run:    func() error { return plan.Run(context.Background(), input, output) },
 		output: func() []float32 { return output },
 	}, nil
 }
 
 // loadTraining prepares training steps with the settings of peers/training.py.
-func loadTraining(s subject) (answerer, error) {
+func loadTraining(s subject) (workload, error) {
 	const learningRate, weightDecay = 1e-4, 0.01
-	graph, weights, err := graphOf(s)
+	graph, weights, err := buildGraph(s)
 	if err != nil {
-		return answerer{}, err
+		return workload{}, err
 	}
 	trainer, err := nn.NewTrainer(graph, weights,
 		nn.TrainerOptions{Threads: s.Threads, Loss: nn.SoftmaxCrossEntropy{}})
 	if err != nil {
-		return answerer{}, err
+		return workload{}, err
 	}
 	input, err := readFloats(s.Input)
 	if err != nil {
-		return answerer{}, err
+		return workload{}, err
 	}
 	classes := tensor.Len(graph.OutputShape())
 	targets, logits := make([]float32, s.Batch*classes), make([]float32, s.Batch*classes)
@@ -157,7 +158,7 @@ func loadTraining(s subject) (answerer, error) {
 	optimizer := &nn.Adam{WeightDecay: weightDecay}
 	variables := trainer.Variables()
 	loss := make([]float32, 1)
-	return answerer{
+	return workload{
 		run: func() error {
 			l, err := trainer.Step(context.Background(), input, targets, logits)
 			loss[0] = float32(l)
@@ -168,21 +169,21 @@ func loadTraining(s subject) (answerer, error) {
 	}, nil
 }
 
-// loadPicture makes Lite0's input of the picture: the same pixels as the peer,
-// and their scaling to float32 in addition.
-func loadPicture(s subject) (answerer, error) {
+// loadPicture makes Lite0's input from the picture: the same pixels as the peer, and in addition their
+// scaling to float32.
+func loadPicture(s subject) (workload, error) {
 	data, err := os.ReadFile(s.Picture)
 	if err != nil {
-		return answerer{}, err
+		return workload{}, err
 	}
 	lite, err := backbone.Lookup("efficientnet-lite0")
 	if err != nil {
-		return answerer{}, err
+		return workload{}, err
 	}
 	spec := lite.Spec
 	spec.Width, spec.Height = s.Side, s.Side
 	values := make([]float32, s.Side*s.Side*3)
-	return answerer{
+	return workload{
 		run: func() error {
 			_, err := spec.Load(context.Background(), data, picture.DefaultLimits(), values)
 			return err
@@ -209,19 +210,19 @@ func readFloats(path string) ([]float32, error) {
 	return values, nil
 }
 
-// export writes a network's weights as the float32 values that both sides use.
+// export writes a network's weights, as float32 values, for both sides.
 func export(architecture, path string) error {
 	a, err := backbone.Lookup(architecture)
 	if err != nil {
 		return err
 	}
-	graph, err := network(architecture, a.Spec.Height)
+	graph, err := buildNetwork(architecture, a.Spec.Height)
 	if err != nil {
 		return err
 	}
 	source, err := openWeights(architecture)
 	if err != nil {
-		return &absentError{err.Error()}
+		return &skipError{err.Error()}
 	}
 	tensors := tensor.Map{}
 	for _, p := range graph.Params() {
@@ -232,8 +233,8 @@ func export(architecture, path string) error {
 	return tensor.WriteFile(path, nil, tensors, tensor.Float32)
 }
 
-// openWeights takes Xception's weights from the Keras file that GARB_KERAS_FILE
-// names, and all others from where garb takes them.
+// openWeights opens Xception's weights in the Keras file that GARB_KERAS_FILE names, if it is set, and
+// all others as garb does.
 func openWeights(architecture string) (nn.Weights, error) {
 	path := os.Getenv("GARB_KERAS_FILE")
 	if path == "" || architecture != "xception" {

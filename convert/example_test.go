@@ -15,8 +15,8 @@ import (
 	"garb/tensor"
 )
 
-// The built-in model becomes an ONNX file for other programs. Read back, it has the same classes
-// and gives the same answer.
+// Write exports the built-in model as an ONNX file. What Read returns for that file has the same
+// classes and gives the same answer.
 func ExampleWrite() {
 	folder, err := os.MkdirTemp("", "convert")
 	if err != nil {
@@ -30,12 +30,12 @@ func ExampleWrite() {
 		return
 	}
 	path := filepath.Join(folder, "clothing.onnx")
-	written, err := convert.Write(path, classifier, convert.WriteOptions{Preprocessing: true})
+	export, err := convert.Write(path, classifier, convert.WriteOptions{Preprocessing: true})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	fmt.Println("with the acceptance:", written.Acceptance)
+	fmt.Println("with the acceptance:", export.Acceptance)
 
 	imported, err := convert.Read(context.Background(), path, convert.Options{})
 	if err != nil {
@@ -68,8 +68,8 @@ func ExampleWrite() {
 	// 10 classes: longsleeve
 }
 
-// writeKeras writes a .keras archive of a network that tells two classes by the mean colour of a
-// picture.
+// writeKeras writes a .keras archive of a network that distinguishes two classes by the mean colour
+// of a picture.
 func writeKeras(path string) error {
 	f, err := os.Create(path)
 	if err != nil {
@@ -86,7 +86,7 @@ func writeKeras(path string) error {
 	}, keras.WriteOptions{})
 }
 
-// A file of Keras holds neither the classes nor how pictures are prepared: Options say both.
+// A Keras file has neither the names of the classes nor the preprocessing. Options supply both.
 func ExampleRead() {
 	folder, err := os.MkdirTemp("", "convert")
 	if err != nil {
@@ -111,7 +111,7 @@ func ExampleRead() {
 	// Output: [red blue] 16 × 16 bilinear 127.5 127.5
 }
 
-// Without the classes' names the error says how many there are.
+// If the names of the classes are missing, the error says how many there are.
 func ExampleClassesError() {
 	folder, err := os.MkdirTemp("", "convert")
 	if err != nil {
@@ -132,7 +132,7 @@ func ExampleClassesError() {
 	// Output: 2 names are needed
 }
 
-// Of a network that nobody knows, the preprocessing has to be named.
+// For a network that garb does not know, Options must name the preprocessing.
 func ExamplePreprocessError() {
 	folder, err := os.MkdirTemp("", "convert")
 	if err != nil {
@@ -163,12 +163,12 @@ func ExampleFormatError() {
 	_, err = convert.Write("clothing.pb", classifier, convert.WriteOptions{})
 	var format *convert.FormatError
 	if errors.As(err, &format) {
-		fmt.Println("no format is known by the name of", format.Path)
+		fmt.Println("no known format:", format.Path)
 	}
-	// Output: no format is known by the name of clothing.pb
+	// Output: no known format: clothing.pb
 }
 
-// Weights as int8 make an ONNX file about a quarter as large.
+// With int8 weights an ONNX file takes less than a third of the space.
 func ExampleWriteOptions() {
 	folder, err := os.MkdirTemp("", "convert")
 	if err != nil {

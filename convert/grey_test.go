@@ -11,8 +11,8 @@ import (
 	"garb/tensor"
 )
 
-// greyNetwork returns a network for grey pictures.
-func greyNetwork(t testing.TB) *nn.Network {
+// newGreyNetwork returns a network for grey pictures.
+func newGreyNetwork(t testing.TB) *nn.Network {
 	t.Helper()
 	b := nn.NewBuilder(12, 10, 1)
 	x := b.GlobalAveragePool(b.ReLU(b.Conv("first", b.Input(), 5, 3, 1, nn.Same, nn.WithBias())))
@@ -28,14 +28,14 @@ func greyNetwork(t testing.TB) *nn.Network {
 	return n
 }
 
-// greyModel returns a model of greyNetwork.
-func greyModel(t testing.TB) *model.Classifier {
+// openGreyModel returns a model of newGreyNetwork.
+func openGreyModel(t testing.TB) *model.Classifier {
 	t.Helper()
 	p, err := lookupPreprocessing("mobilenet")
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := greyNetwork(t)
+	n := newGreyNetwork(t)
 	m, err := model.FromNetwork(n, []string{"a", "b", "c", "d"}, p.applyTo(n, picture.Bilinear))
 	if err != nil {
 		t.Fatal(err)
@@ -49,7 +49,7 @@ func greyModel(t testing.TB) *model.Classifier {
 // TestGrey checks that a network of one channel gets grey pictures, in every format of file and
 // whether or not the file prepares its pictures itself.
 func TestGrey(t *testing.T) {
-	c := greyModel(t)
+	c := openGreyModel(t)
 	spec := c.Spec()
 	if !spec.Grey || spec.Channels() != 1 || spec.ValueCount() != 120 {
 		t.Fatalf("%+v", spec)
@@ -76,7 +76,7 @@ func TestGrey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := p.applyTo(greyNetwork(t), picture.Bilinear).Validate(); err == nil {
+	if err := p.applyTo(newGreyNetwork(t), picture.Bilinear).Validate(); err == nil {
 		t.Error("grey pictures are prepared as coloured ones")
 	}
 }

@@ -59,7 +59,7 @@ func TestLiteRT(t *testing.T) {
 		t.Skip("set GARB_LITERT_PYTHON to a Python with what tflite/testdata/requirements.txt lists")
 	}
 	folder := t.TempDir()
-	cases := liteRTCases(t)
+	cases := listLiteRTCases(t)
 	for name, c := range cases {
 		c.write(t, filepath.Join(folder, name))
 	}
@@ -69,13 +69,13 @@ func TestLiteRT(t *testing.T) {
 	}
 }
 
-func liteRTCases(t *testing.T) map[string]*liteRTCase {
+func listLiteRTCases(t *testing.T) map[string]*liteRTCase {
 	t.Helper()
 	levels := WriteOptions{Preprocessing: true}
 	cases := map[string]*liteRTCase{
-		"labels":      {model: multiLabelModel(t), options: levels},
-		"grey":        {model: greyModel(t)},
-		"grey-levels": {model: greyModel(t), options: levels},
+		"labels":      {model: openMultiLabelModel(t), options: levels},
+		"grey":        {model: openGreyModel(t)},
+		"grey-levels": {model: openGreyModel(t), options: levels},
 	}
 	for _, name := range model.BuiltInNames() {
 		c, err := model.Open(name, model.Options{})

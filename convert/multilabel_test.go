@@ -10,10 +10,10 @@ import (
 	"garb/nn"
 )
 
-// multiLabelModel returns a model of four sigmoids.
-func multiLabelModel(t testing.TB) *model.Classifier {
+// openMultiLabelModel returns a model of four sigmoids.
+func openMultiLabelModel(t testing.TB) *model.Classifier {
 	t.Helper()
-	n := greyNetwork(t)
+	n := newGreyNetwork(t)
 	n.Layers[len(n.Layers)-1].Op = nn.OpSigmoid
 	p, err := lookupPreprocessing("rescale")
 	if err != nil {
@@ -32,7 +32,7 @@ func multiLabelModel(t testing.TB) *model.Classifier {
 
 // TestMultiLabel checks that a multi-label model remains one in every file that garb reads back.
 func TestMultiLabel(t *testing.T) {
-	c := multiLabelModel(t)
+	c := openMultiLabelModel(t)
 	want := c.Predictions(computeLogits(t, c))
 	for _, name := range []string{"m.onnx", "m.keras"} {
 		path := filepath.Join(t.TempDir(), name)

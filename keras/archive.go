@@ -187,7 +187,8 @@ func parseLayer(raw json.RawMessage, place string, depth int, owned bool) (*Laye
 	case "channels_first":
 		return nil, malformed("layer %q has its channels first; garb supports only channels last", at)
 	default:
-		return nil, malformed("layer %q has the data_format %q; garb supports only channels_last", at, config.DataFormat)
+		return nil, malformed("layer %q has the data_format %q; garb supports only channels_last", at,
+			config.DataFormat)
 	}
 	l.calls = parseCalls(described.Inbound)
 	for _, call := range l.calls {

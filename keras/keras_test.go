@@ -292,7 +292,8 @@ func TestMalformedFiles(t *testing.T) {
 func TestLimits(t *testing.T) {
 	bomb := archive(t, map[string]string{"config.json": strings.Repeat(" ", 1<<22) + " "})
 	var format *FormatError
-	if _, err := Open(bomb, DefaultLimits()); !errors.As(err, &format) || !strings.Contains(err.Error(), "the limit is") {
+	_, err := Open(bomb, DefaultLimits())
+	if !errors.As(err, &format) || !strings.Contains(err.Error(), "the limit is") {
 		t.Errorf("a zip bomb gives %v", err)
 	}
 	limits := DefaultLimits()

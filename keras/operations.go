@@ -393,7 +393,8 @@ func (a *application) applyUpSampling(x int) int {
 	l.Rows, l.Columns = a.getPair("size", [2]int{2, 2})
 	switch interpolation := a.getText("interpolation", "nearest"); {
 	case interpolation == "bilinear" && !a.halfPixels:
-		a.refuse("interpolation", "bilinear only in files of Keras 2.4 or later, since earlier versions interpolate differently")
+		a.refuse("interpolation",
+			"bilinear only in files of Keras 2.4 or later, since earlier versions interpolate differently")
 	case interpolation == "bilinear":
 		l.Linear = true
 	case interpolation != "nearest":

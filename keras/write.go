@@ -297,6 +297,8 @@ func (d *draft) addProbabilities(temperature float64, multiLabel bool) {
 
 // describeLayer returns the class and the settings of the Keras layer that computes what a layer
 // does. Settings with Keras's default are not written.
+//
+//nolint:funlen,gocognit // a table of operations
 func describeLayer(l nn.Layer, shape []int, params []*tensor.Tensor) (class string, settings object, err error) {
 	padding := "valid"
 	if l.Same {

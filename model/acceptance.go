@@ -14,14 +14,14 @@ import (
 	"garb/tensor"
 )
 
-// Refusals: what a picture is called that is not accepted.
+// The usual refusals, which describe a picture that is not accepted.
 const (
-	NotClothing = "not clothing"  // by the built-in models
-	NoneOfThese = "none of these" // by any other
+	NotClothing = "not clothing"  // of the built-in models
+	NoneOfThese = "none of these" // of other models
 )
 
-// ErrNoAcceptance is wrapped by the error of a model that is opened with a threshold, but cannot
-// judge whether a picture shows any of its classes.
+// ErrNoAcceptance is wrapped by the error of Open if Options.Accept sets a threshold, but the
+// model cannot judge whether a picture shows any of its classes.
 var ErrNoAcceptance = errors.New("the model does not judge whether a picture shows any of its classes")
 
 // Acceptance says how a model judges whether a picture shows any of its classes. Some methods
@@ -33,8 +33,8 @@ type Acceptance struct {
 	Threshold float64 `json:"threshold"`
 	// Validation is the share of the validation pictures that is accepted.
 	Validation accept.Share `json:"validation"`
-	// Others are the shares that are accepted of pictures of none of the classes; empty if the
-	// model was not measured on any.
+	// Others has the accepted shares of pictures of none of the classes; empty if the model was
+	// not measured on any.
 	Others []OtherShare `json:"others,omitempty"`
 	// Refusal describes a picture that is not accepted, such as "not clothing".
 	Refusal string `json:"refusal"`
@@ -92,7 +92,7 @@ func (a *Acceptance) validate(spec picture.Spec) error {
 		return wrap(err)
 	}
 	if !(a.Threshold >= 0 && a.Threshold <= 1) {
-		return wrap(fmt.Errorf("its threshold is %v, and must be from 0 to 1", a.Threshold))
+		return wrap(fmt.Errorf("its threshold is %v; it must be from 0 to 1", a.Threshold))
 	}
 	if err := a.Validation.Validate(); err != nil {
 		return wrap(fmt.Errorf("on validation pictures: %w", err))
@@ -196,7 +196,7 @@ func (c *Classifier) setThreshold(threshold *float64, resized bool) error {
 	case threshold == nil:
 		return nil
 	case !(*threshold >= 0 && *threshold <= 1):
-		return fmt.Errorf("a threshold of %v: it must be from 0 to 1", *threshold)
+		return fmt.Errorf("the threshold is %v; it must be from 0 to 1", *threshold)
 	case c.judge != nil:
 		c.judge.threshold = *threshold
 		return nil

@@ -22,7 +22,7 @@ import (
 // returns its path.
 func saveJudge(t *testing.T, method accept.Method) (path string, m model.Model) {
 	t.Helper()
-	_, m = small(t)
+	_, m = saveSmall(t)
 	if method.HasOutput() {
 		for _, name := range []string{"classifier/kernel", "classifier/bias"} {
 			m.Tensors[name] = addOutput(m.Tensors[name])
@@ -94,7 +94,7 @@ func open(t *testing.T, path string, o model.Options) *model.Classifier {
 // outputs or features, and that the predictions are those of the same model without acceptance.
 func TestJudge(t *testing.T) {
 	data := read(t, example)
-	plainPath, _ := small(t)
+	plainPath, _ := saveSmall(t)
 	plain := open(t, plainPath, model.Options{})
 	want, err := plain.Judge(t.Context(), data)
 	if err != nil {
@@ -189,7 +189,7 @@ func TestAcceptThreshold(t *testing.T) {
 		}
 	}
 	// A model that does not judge has only the threshold 0, at which it accepts every picture.
-	plain, _ := small(t)
+	plain, _ := saveSmall(t)
 	for _, name := range []string{plain, model.ImageNet} {
 		if _, err := model.Open(name, at(.5)); !errors.Is(err, model.ErrNoAcceptance) {
 			t.Errorf("%s: %v", name, err)

@@ -10,8 +10,8 @@ import (
 	"garb/tensor"
 )
 
-// ErrNoActivationMap says that a network's features are not an average over positions, so that it
-// cannot tell where in a picture it sees a class.
+// ErrNoActivationMap says that a network's features are not an average over positions, so nothing
+// tells where in a picture it sees a class.
 var ErrNoActivationMap = errors.New("the network has no class activation maps: its features are not an average " +
 	"over positions")
 
@@ -24,8 +24,8 @@ type ActivationMap struct {
 	Values []float32
 }
 
-// ActivationMap returns where the evidence for a class is in an input of Spec().Tensor: the class
-// activation map of Zhou et al. 2016,
+// ActivationMap returns where in an input, which Spec().Tensor wrote, the evidence for a class is:
+// the class activation map of Zhou et al. 2016,
 //
 //	map[y,x] = Σ_k w[k]·F[y,x,k]
 //

@@ -49,6 +49,8 @@ func TestActivationMap(t *testing.T) {
 }
 
 // TestHeadGradients compares the gradients of heads with differences.
+//
+//nolint:gocognit,funlen // gradients by all features, of each network
 func TestHeadGradients(t *testing.T) {
 	const features, classes, class = 6, 4, 2
 	dense := func(units int) nn.Layer { return nn.Layer{Op: nn.OpDense, Units: units, Bias: true} }

@@ -39,8 +39,8 @@ func (c *Classifier) List(predictions []Prediction) []ListedPrediction {
 // Answer is what a model says about a picture.
 type Answer struct {
 	Predictions []Prediction // all classes, the most probable first
-	// Judged is whether the model judges if a picture shows any of its classes. If it does not,
-	// Accepted is true and Acceptance is 1.
+	// Judged says that the model judges whether a picture shows any of its classes. If it does
+	// not, Accepted is true and Acceptance is 1.
 	Judged     bool
 	Accepted   bool
 	Acceptance float64 // from 0 to 1

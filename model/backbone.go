@@ -86,8 +86,8 @@ type knownBackbone struct {
 // lookup returns the backbone with the weights of a reference.
 func (k knownBackbone) lookup(architecture, reference string) (Base, error) {
 	if k.featuresAt != "" {
-		return Base{}, fmt.Errorf("its backbone is %s; only in a network that is not one of garb's can a layer be "+
-			"chosen for the features", architecture)
+		return Base{}, fmt.Errorf("its backbone is %s, whose features are fixed; a layer can be chosen only in "+
+			"networks that are not garb's", architecture)
 	}
 	a, err := backbone.Lookup(architecture)
 	if err != nil {

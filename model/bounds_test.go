@@ -266,8 +266,8 @@ func TestUnnamedMaps(t *testing.T) {
 	}
 }
 
-// TestLayerNames: the error about a layer that there is not names the last five that there are.
-func TestLayerNames(t *testing.T) {
+// TestFindLayer checks that the error about an unknown layer names the last five layers.
+func TestFindLayer(t *testing.T) {
 	layers := []nn.Layer{{Op: nn.OpInput}}
 	for n, want := range map[int]string{1: "the last of 1 are a", 5: "the last of 5 are a, b, c, d, e",
 		6: "the last of 6 are b, c, d, e, f"} {

@@ -59,8 +59,7 @@ func (c *Classifier) DistinctClasses() []string {
 	return names
 }
 
-// Network returns the whole network, from an input of Spec().Tensor to the outputs, with its
-// weights.
+// Network returns the whole network with its weights. Its input is what Spec().Tensor writes.
 func (c *Classifier) Network() (*nn.Network, error) {
 	n := &nn.Network{Layers: c.networks.whole.Layers(), Tensors: tensor.Map{}}
 	for _, p := range c.networks.whole.Params() {
@@ -101,8 +100,8 @@ func (c *Classifier) Judge(ctx context.Context, data []byte) (Answer, error) {
 	return c.Answer(row), nil
 }
 
-// Logits writes a row of logits, in the order of Classes, for each of several inputs of
-// Spec().Tensor. The error is ctx's. It panics if the lengths do not match.
+// Logits writes a row of logits, in the order of Classes, for each of several inputs, which
+// Spec().Tensor wrote. The error is ctx's. It panics if the lengths do not match.
 func (c *Classifier) Logits(ctx context.Context, inputs, logits []float32) error {
 	features := make([]float32, len(logits)/len(c.description.Classes)*c.FeatureCount())
 	if err := c.Features(ctx, inputs, features); err != nil {
@@ -111,8 +110,8 @@ func (c *Classifier) Logits(ctx context.Context, inputs, logits []float32) error
 	return c.HeadLogits(ctx, features, logits)
 }
 
-// HeadLogits writes the rows of Logits for feature vectors that Features wrote. It runs the head
-// only. The error is ctx's. It panics if the lengths do not match.
+// HeadLogits writes the rows of Logits for feature vectors that Features wrote. It runs only the
+// head. The error is ctx's. It panics if the lengths do not match.
 func (c *Classifier) HeadLogits(ctx context.Context, features, logits []float32) error {
 	classes, outputs := len(c.description.Classes), c.head.outputs
 	if outputs == classes {
@@ -137,8 +136,8 @@ func (c *Classifier) OutputCount() int {
 	return len(c.description.Classes) + 1
 }
 
-// Outputs writes a row of OutputCount values for each of several inputs of Spec().Tensor: the
-// logits in the order of Classes and, if the model judges, the logit of the acceptance,
+// Outputs writes a row of OutputCount values for each of several inputs, which Spec().Tensor
+// wrote: the logits in the order of Classes and, if the model judges, the logit of the acceptance,
 // log(a/(1−a)). The error is ctx's. It panics if the lengths do not match.
 func (c *Classifier) Outputs(ctx context.Context, inputs, rows []float32) error {
 	features := make([]float32, len(rows)/c.OutputCount()*c.FeatureCount())

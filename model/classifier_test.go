@@ -177,9 +177,9 @@ func TestEveryLevelOpensTheBuiltInNames(t *testing.T) {
 	}
 }
 
-// small saves a model whose file has its backbone: small-cnn for pictures of 12 × 12 with random
+// saveSmall saves a model whose file has its backbone: small-cnn for pictures of 12 × 12 with random
 // weights.
-func small(t *testing.T) (path string, m model.Model) {
+func saveSmall(t *testing.T) (path string, m model.Model) {
 	t.Helper()
 	a, err := backbone.Lookup("small-cnn")
 	if err != nil {
@@ -211,7 +211,7 @@ func small(t *testing.T) (path string, m model.Model) {
 }
 
 func TestModelWithBackbone(t *testing.T) {
-	path, _ := small(t)
+	path, _ := saveSmall(t)
 	c, err := model.Open(path, model.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -222,8 +222,10 @@ func TestModelWithBackbone(t *testing.T) {
 	}
 }
 
+//
+//nolint:funlen // it is a table
 func TestBadModels(t *testing.T) {
-	_, good := small(t)
+	_, good := saveSmall(t)
 	for name, spoil := range map[string]func(m *model.Model){
 		"golden logits": func(m *model.Model) { m.Golden[0].Logits[1] += 0.01 },
 		"preprocessing": func(m *model.Model) { m.Preprocessing.Std[0] = 100 },
@@ -268,7 +270,7 @@ func cloneModel(m model.Model) model.Model {
 }
 
 func TestSaveRefusesBadDescriptions(t *testing.T) {
-	_, good := small(t)
+	_, good := saveSmall(t)
 	for name, spoil := range map[string]func(m *model.Model){
 		"no classes":     func(m *model.Model) { m.Classes = nil },
 		"class twice":    func(m *model.Model) { m.Classes = []string{"hat", "hat", "sock"} },
@@ -285,10 +287,9 @@ func TestSaveRefusesBadDescriptions(t *testing.T) {
 	}
 }
 
-// TestFlippedBits checks that every bit matters: the digest covers the weights, where it flips
-// them.
+// TestFlippedBits checks that a model does not open if a bit of a weight is flipped.
 func TestFlippedBits(t *testing.T) {
-	path, m := small(t)
+	path, m := saveSmall(t)
 	data := read(t, path)
 	random := rand.New(rand.NewPCG(2, 2))
 	bad := filepath.Join(t.TempDir(), "bad.safetensors")
@@ -314,7 +315,7 @@ func tensorBytes(m tensor.Map) int {
 }
 
 func TestModelCutAtEveryByte(t *testing.T) {
-	path, _ := small(t)
+	path, _ := saveSmall(t)
 	data := read(t, path)
 	cut := filepath.Join(t.TempDir(), "cut.safetensors")
 	// Every cut of the header, and then in steps.

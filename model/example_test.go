@@ -66,7 +66,7 @@ func ExampleClassifier_Judge() {
 	// cat.jpg is not clothing
 }
 
-// With Accept 0 every picture is accepted, and the cat is called the garment it looks most like.
+// With Accept 0 the model accepts every picture, even that of a cat.
 func ExampleOptions() {
 	everything := 0.0
 	classifier, err := model.Open(model.Clothing, model.Options{Accept: &everything, Threads: 1})
@@ -88,7 +88,7 @@ func ExampleOptions() {
 	// Output: accepted: true acceptance below one half: true
 }
 
-// Logits computes a batch of prepared pictures at once.
+// Logits takes a batch of prepared pictures.
 func ExampleClassifier_Logits() {
 	classifier, err := model.Default(model.Options{})
 	if err != nil {
@@ -124,8 +124,8 @@ func ExampleClassifier_Logits() {
 	// pants.jpg pants
 }
 
-// An activation map says where in a picture the network sees a class: the trousers are in the
-// middle of this one, and none of them is in its corners.
+// An activation map says where in a picture the network sees a class: in this one the trousers are
+// in the middle, and not in the corners.
 func ExampleActivationMap() {
 	classifier, err := model.Default(model.Options{})
 	if err != nil {
@@ -161,7 +161,7 @@ func ExampleActivationMap() {
 	// more in the middle than in a corner: true
 }
 
-// An extractor turns pictures into feature vectors, by which similar pictures can be found.
+// An extractor turns pictures into feature vectors. Similar pictures have similar vectors.
 func ExampleExtractor() {
 	base, err := model.FindBackbone(model.Clothing, "")
 	if err != nil {
@@ -192,7 +192,7 @@ func ExampleExtractor() {
 	// Output: efficientnet-lite0 1280 features
 }
 
-// A description is everything in a model's file but the weights.
+// A description is everything in a model's file except the weights.
 func ExampleDescription() {
 	classifier, err := model.Open(model.Garments, model.Options{})
 	if err != nil {
@@ -207,8 +207,8 @@ func ExampleDescription() {
 	// judges by class and calls other pictures not clothing
 }
 
-// Stored as int8, a model takes less space and still gives the same answers; its file can be
-// opened from any file system, such as an embed.FS.
+// A model with int8 weights takes less space and gives nearly the same answers. OpenFS opens it in
+// any file system, such as an embed.FS.
 func ExampleStore() {
 	folder, err := os.MkdirTemp("", "models")
 	if err != nil {
@@ -239,7 +239,7 @@ func ExampleStore() {
 	// Output: small says longsleeve
 }
 
-// FromNetwork makes a model of a network of your own: here one that tells red pictures from blue
+// FromNetwork turns your own network into a model. This one distinguishes red pictures from blue
 // ones by their mean colour.
 func ExampleFromNetwork() {
 	network := &nn.Network{
@@ -289,7 +289,7 @@ func ExampleFromNetwork() {
 	// Output: colours blue
 }
 
-// Only models of one network with the same classes have a mean.
+// Only models with the same network and classes can be averaged.
 func ExampleMismatchError() {
 	_, err := model.Average(context.Background(), model.Clothing, model.Garments)
 	var mismatch *model.MismatchError
@@ -297,7 +297,7 @@ func ExampleMismatchError() {
 	// Output: true
 }
 
-// ImageNet has classes with one name; WordNet's identifiers tell them apart.
+// Some of ImageNet's classes share a name. WordNet's identifiers distinguish them.
 func ExampleListedPrediction() {
 	classifier, err := model.Open(model.ImageNet, model.Options{})
 	if err != nil {
@@ -320,7 +320,7 @@ func ExampleListedPrediction() {
 	// Output: jersey, T-shirt, tee shirt n03595614 610
 }
 
-// A head is the layers between a backbone's features and the logits.
+// A head consists of the layers between a backbone's features and the logits.
 func ExampleHead() {
 	g := model.Head{Inner: []int{100}}.Graph(1280, 10, 0.2)
 	for _, p := range g.Params() {
@@ -333,8 +333,7 @@ func ExampleHead() {
 	// classifier/bias [10]
 }
 
-// FitAcceptance fits how a model judges to the scores of validation pictures and of other
-// pictures.
+// FitAcceptance fits the acceptance to the scores of validation pictures and of other pictures.
 func ExampleFitAcceptance() {
 	spec := picture.Spec{
 		Width: 224, Height: 224, Filter: picture.Bicubic, Fit: picture.Stretch,
@@ -356,7 +355,7 @@ func ExampleFitAcceptance() {
 	// cats accepted: 0 of 4
 }
 
-// What cannot be opened is an error that names the model.
+// The error of a model that cannot be opened names it.
 func ExampleError() {
 	_, err := model.Open("../examples/cat.jpg", model.Options{})
 	var e *model.Error
@@ -366,7 +365,7 @@ func ExampleError() {
 	// Output: cannot open ../examples/cat.jpg
 }
 
-// Temperature makes a network less sure without changing which class is first.
+// A temperature above 1 makes a model less confident. It does not change the order of the classes.
 func ExampleDescription_Probabilities() {
 	logits := []float32{4, 2, 0}
 	for _, temperature := range []float64{1, 2} {
@@ -378,13 +377,13 @@ func ExampleDescription_Probabilities() {
 	// temperature 2: [0.67 0.24 0.09]
 }
 
-// The built-in models are always there.
+// The built-in models are always available.
 func ExampleBuiltInNames() {
 	fmt.Println(model.BuiltInNames())
 	// Output: [clothing garments imagenet]
 }
 
-// A threshold makes sense only for a model that judges, and ImageNet's does not.
+// Only a model that judges takes a threshold. That of ImageNet does not judge.
 func ExampleErrNoAcceptance() {
 	threshold := 0.9
 	_, err := model.Open(model.ImageNet, model.Options{Accept: &threshold})
@@ -392,8 +391,7 @@ func ExampleErrNoAcceptance() {
 	// Output: true
 }
 
-// A coverage remembers the pictures that its rule was fitted on, on which sets must not be
-// measured.
+// A Coverage knows the pictures that its rule was fitted on. Sets must not be measured on these.
 func ExampleCoverage() {
 	fitted := sha256.Sum256([]byte("a validation picture"))
 	other := sha256.Sum256([]byte("a test picture"))
@@ -414,8 +412,8 @@ func ExampleCoverage() {
 	// [shirt t-shirt]
 }
 
-// saveColours saves a model that tells red pictures from blue ones by their mean colour, with a
-// kernel of three rows and two columns.
+// saveColours saves a model that distinguishes red pictures from blue ones by their mean colour.
+// The kernel has three rows and two columns.
 func saveColours(path string, kernel []float32) error {
 	m, err := model.FromNetwork(&nn.Network{
 		Layers: []nn.Layer{
@@ -436,7 +434,7 @@ func saveColours(path string, kernel []float32) error {
 	return m.Save(path, tensor.Float32)
 }
 
-// Average makes one model of several that were fine-tuned from the same weights.
+// Average merges models that were fine-tuned from the same weights.
 func ExampleAverage() {
 	folder, err := os.MkdirTemp("", "models")
 	if err != nil {

@@ -73,8 +73,8 @@ func (e *Extractor) embedInput(ctx context.Context, input []float32) ([]float32,
 	return features, e.plan.Run(ctx, input, features)
 }
 
-// Features writes the feature vector of each of several inputs of Spec().Tensor. The error is
-// ctx's. It panics if the lengths do not match.
+// Features writes the feature vector of each of several inputs, which Spec().Tensor wrote. The
+// error is ctx's. It panics if the lengths do not match.
 func (e *Extractor) Features(ctx context.Context, inputs, features []float32) error {
 	return e.plan.Run(ctx, inputs, features)
 }

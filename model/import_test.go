@@ -34,7 +34,8 @@ func newNetwork(t testing.TB, layers ...nn.Layer) *nn.Network {
 	return n
 }
 
-func convolutional(last ...nn.Layer) []nn.Layer {
+// buildConvolutional returns the layers of a small network, with the given ones at its end.
+func buildConvolutional(last ...nn.Layer) []nn.Layer {
 	return append([]nn.Layer{
 		{Op: nn.OpInput, Shape: []int{8, 8, 3}},
 		{Op: nn.OpConv, Name: "c", Inputs: []int{0}, Units: 6, Height: 3, Width: 3, Stride: 1, Bias: true},
@@ -82,21 +83,21 @@ func TestImportedNetworks(t *testing.T) {
 		layers   []nn.Layer
 		features int
 	}{
-		"softmax": {convolutional(dense(3), nn.Layer{Op: nn.OpSoftmax, Inputs: []int{4}}), 6},
-		"logits":  {convolutional(dense(3)), 6},
-		"softmax, reshaped": {convolutional(dense(3), nn.Layer{Op: nn.OpSoftmax, Inputs: []int{4}},
+		"softmax": {buildConvolutional(dense(3), nn.Layer{Op: nn.OpSoftmax, Inputs: []int{4}}), 6},
+		"logits":  {buildConvolutional(dense(3)), 6},
+		"softmax, reshaped": {buildConvolutional(dense(3), nn.Layer{Op: nn.OpSoftmax, Inputs: []int{4}},
 			nn.Layer{Op: nn.OpReshape, Inputs: []int{5}, Shape: []int{3}}), 6},
-		"one place": {convolutional(nn.Layer{Op: nn.OpReshape, Inputs: []int{3}, Shape: []int{1, 1, 6}},
+		"one place": {buildConvolutional(nn.Layer{Op: nn.OpReshape, Inputs: []int{3}, Shape: []int{1, 1, 6}},
 			nn.Layer{Op: nn.OpConv, Name: "d", Inputs: []int{4}, Units: 3, Height: 1, Width: 1, Stride: 1},
 			nn.Layer{Op: nn.OpSoftmax, Inputs: []int{5}}), 6},
-		"pooled by a window": {append(convolutional()[:3],
+		"pooled by a window": {append(buildConvolutional()[:3],
 			nn.Layer{Op: nn.OpAveragePool, Inputs: []int{2}, Height: 6, Width: 6, Stride: 1},
 			nn.Layer{Op: nn.OpFlatten, Inputs: []int{3}},
 			nn.Layer{Op: nn.OpDense, Name: "d", Inputs: []int{4}, Units: 3}), 6},
-		"without a head": {append(convolutional()[:3],
+		"without a head": {append(buildConvolutional()[:3],
 			nn.Layer{Op: nn.OpConv, Name: "d", Inputs: []int{2}, Units: 3, Height: 1, Width: 1, Stride: 1},
 			nn.Layer{Op: nn.OpGlobalAveragePool, Inputs: []int{3}}), 3},
-		"without a head, reshaped": {append(convolutional()[:3],
+		"without a head, reshaped": {append(buildConvolutional()[:3],
 			nn.Layer{Op: nn.OpConv, Name: "d", Inputs: []int{2}, Units: 3, Height: 1, Width: 1, Stride: 1},
 			nn.Layer{Op: nn.OpGlobalAveragePool, Inputs: []int{3}},
 			nn.Layer{Op: nn.OpReshape, Inputs: []int{4}, Shape: []int{1, 1, 3}},
@@ -201,7 +202,7 @@ func TestLinearNetworks(t *testing.T) {
 // TestOneSigmoid checks networks whose only output is the probability of the second of two classes,
 // or its logit.
 func TestOneSigmoid(t *testing.T) {
-	layers := convolutional(nn.Layer{Op: nn.OpDense, Name: "binary", Inputs: []int{3}, Units: 1},
+	layers := buildConvolutional(nn.Layer{Op: nn.OpDense, Name: "binary", Inputs: []int{3}, Units: 1},
 		nn.Layer{Op: nn.OpSigmoid, Inputs: []int{4}})
 	n := newNetwork(t, layers...)
 	input, logits := make([]float32, smallSpec.ValueCount()), make([]float32, 2)
@@ -235,7 +236,7 @@ func TestOneSigmoid(t *testing.T) {
 
 // TestSeveralSigmoids checks that a network that ends in several sigmoids is a multi-label model.
 func TestSeveralSigmoids(t *testing.T) {
-	n := newNetwork(t, convolutional(nn.Layer{Op: nn.OpSigmoid, Inputs: []int{3}})...)
+	n := newNetwork(t, buildConvolutional(nn.Layer{Op: nn.OpSigmoid, Inputs: []int{3}})...)
 	classes := []string{"a", "b", "c", "d", "e", "f"}
 	model := saveAndOpen(t, n, classes, Options{})
 	if !model.Description().MultiLabel {
@@ -257,7 +258,7 @@ func TestSeveralSigmoids(t *testing.T) {
 			t.Errorf("labels %v, want %v", a.Labels, want)
 		}
 	}
-	single := saveAndOpen(t, newNetwork(t, convolutional()...), classes, Options{})
+	single := saveAndOpen(t, newNetwork(t, buildConvolutional()...), classes, Options{})
 	if a := single.Answer(make([]float32, 6)); a.Labels != nil {
 		t.Errorf("a model that chooses one class has the labels %v", a.Labels)
 	}
@@ -269,7 +270,7 @@ func TestSeveralSigmoids(t *testing.T) {
 
 // TestSizeOfNetworks checks that a network that pools also answers on pictures of another size.
 func TestSizeOfNetworks(t *testing.T) {
-	n := newNetwork(t, convolutional(nn.Layer{Op: nn.OpDense, Name: "d", Inputs: []int{3}, Units: 2})...)
+	n := newNetwork(t, buildConvolutional(nn.Layer{Op: nn.OpDense, Name: "d", Inputs: []int{3}, Units: 2})...)
 	if c := saveAndOpen(t, n, []string{"a", "b"}, Options{Size: 16}); c.Spec().Width != 16 {
 		t.Errorf("%v", c.Spec())
 	}
@@ -281,11 +282,11 @@ func TestFromNetworkRefuses(t *testing.T) {
 		layers []nn.Layer
 		says   string
 	}{
-		"a feature map": {convolutional()[:3], "its output has the shape"},
-		"other classes": {convolutional(), "it has 6"},
-		"two channels": {append([]nn.Layer{{Op: nn.OpInput, Shape: []int{8, 8, 2}}}, convolutional()[1:]...),
+		"a feature map": {buildConvolutional()[:3], "its output has the shape"},
+		"other classes": {buildConvolutional(), "it has 6"},
+		"two channels": {append([]nn.Layer{{Op: nn.OpInput, Shape: []int{8, 8, 2}}}, buildConvolutional()[1:]...),
 			"three channels, or one"},
-		"grey in colour": {append([]nn.Layer{{Op: nn.OpInput, Shape: []int{8, 8, 1}}}, convolutional()[1:]...),
+		"grey in colour": {append([]nn.Layer{{Op: nn.OpInput, Shape: []int{8, 8, 1}}}, buildConvolutional()[1:]...),
 			"three channels, or one"},
 	} {
 		_, err := FromNetwork(newNetwork(t, c.layers...), classes, smallSpec)
@@ -300,7 +301,7 @@ func TestFromNetworkRefuses(t *testing.T) {
 }
 
 func TestFindBackboneOfNetwork(t *testing.T) {
-	n := newNetwork(t, convolutional(nn.Layer{Op: nn.OpDense, Name: "d", Inputs: []int{3}, Units: 2})...)
+	n := newNetwork(t, buildConvolutional(nn.Layer{Op: nn.OpDense, Name: "d", Inputs: []int{3}, Units: 2})...)
 	path := saveNetwork(t, n, []string{"a", "b"})
 	base, err := FindBackbone(path, "")
 	if err != nil || base.Name != backbone.OwnName || base.Weights != path {

@@ -16,7 +16,7 @@ import (
 
 // TestWrongDescriptions opens files whose description Save would not write.
 func TestWrongDescriptions(t *testing.T) {
-	_, m := small(t)
+	_, m := saveSmall(t)
 	for name, c := range map[string]struct{ description, says string }{
 		"no JSON":    {`{`, "cannot be read"},
 		"other JSON": {`{"format":"one"}`, "cannot be read"},
@@ -45,7 +45,7 @@ func TestWrongDescriptions(t *testing.T) {
 
 // TestOpenRunWithAnOddName opens a run in a folder whose name has the wildcards of patterns.
 func TestOpenRunWithAnOddName(t *testing.T) {
-	_, m := small(t)
+	_, m := saveSmall(t)
 	run := filepath.Join(t.TempDir(), "odd [1] {a}*")
 	checkpoints := filepath.Join(run, "checkpoints")
 	if err := os.MkdirAll(checkpoints, 0o755); err != nil {
@@ -64,7 +64,7 @@ func TestOpenRunWithAnOddName(t *testing.T) {
 }
 
 func TestClassifyErrors(t *testing.T) {
-	path, _ := small(t)
+	path, _ := saveSmall(t)
 	data := read(t, example)
 	c, err := model.Open(path, model.Options{})
 	if err != nil {
@@ -93,7 +93,7 @@ func TestClassifyErrors(t *testing.T) {
 
 // TestStore checks that a stored model has the golden logits and the answers of its rounded weights.
 func TestStore(t *testing.T) {
-	path, _ := small(t)
+	path, _ := saveSmall(t)
 	for _, dtype := range []tensor.DType{tensor.Float32, tensor.Float16, tensor.Int8} {
 		to := filepath.Join(t.TempDir(), "stored.safetensors")
 		if _, err := model.Store(path, to, dtype); err != nil {

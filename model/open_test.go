@@ -20,7 +20,7 @@ import (
 
 // TestOpenFS checks that models in a file system are found and checked as those on disk are.
 func TestOpenFS(t *testing.T) {
-	path, _ := small(t)
+	path, _ := saveSmall(t)
 	data := read(t, path)
 	files := fstest.MapFS{
 		"a/small.safetensors":                    {Data: data},
@@ -54,7 +54,7 @@ func TestOpenFS(t *testing.T) {
 }
 
 func TestOpenBytes(t *testing.T) {
-	path, _ := small(t)
+	path, _ := saveSmall(t)
 	data := read(t, path)
 	c, err := model.OpenBytes(data, model.Options{})
 	if err != nil || len(c.Classes()) != 3 {
@@ -70,7 +70,7 @@ func TestOpenBytes(t *testing.T) {
 
 // TestSizesBeyondBounds checks that the height and width of an input are bounded.
 func TestSizesBeyondBounds(t *testing.T) {
-	path, _ := small(t)
+	path, _ := saveSmall(t)
 	for _, size := range []int{4097, -1} {
 		if _, err := model.Open(path, model.Options{Size: size}); err == nil || !strings.Contains(err.Error(), "4096") {
 			t.Errorf("a size of %d: %v", size, err)
@@ -109,7 +109,7 @@ func TestCountClasses(t *testing.T) {
 
 // TestFindBackboneRefuses checks files that claim to be models and are not.
 func TestFindBackboneRefuses(t *testing.T) {
-	_, m := small(t)
+	_, m := saveSmall(t)
 	path := filepath.Join(t.TempDir(), "m.safetensors")
 	for _, description := range []string{"{", `{"format":1}`} {
 		err := tensor.WriteFile(path, map[string]string{"garb": description}, m.Tensors, tensor.Float32)
@@ -172,7 +172,7 @@ func TestThresholdAtAnotherSize(t *testing.T) {
 	if !errors.Is(err, model.ErrNoAcceptance) || !strings.Contains(err.Error(), "another size") {
 		t.Errorf("a model that judges: %v", err)
 	}
-	path, _ := small(t)
+	path, _ := saveSmall(t)
 	_, err = model.Open(path, model.Options{Accept: &half})
 	if !errors.Is(err, model.ErrNoAcceptance) || strings.Contains(err.Error(), "another size") {
 		t.Errorf("a model that does not: %v", err)
@@ -181,7 +181,7 @@ func TestThresholdAtAnotherSize(t *testing.T) {
 
 // TestSaveRefuses checks that models that would not open are not saved.
 func TestSaveRefuses(t *testing.T) {
-	_, m := small(t)
+	_, m := saveSmall(t)
 	for name, spoil := range map[string]func(m *model.Model){
 		"no golden logits": func(m *model.Model) { m.Golden = nil },
 		"no classes":       func(m *model.Model) { m.Classes = nil },
@@ -198,9 +198,9 @@ func TestSaveRefuses(t *testing.T) {
 	}
 }
 
-// TestIsModel: built-in names, folders and files that say so are models.
+// TestIsModel checks that built-in names, folders and files with a description are models.
 func TestIsModel(t *testing.T) {
-	path, m := small(t)
+	path, m := saveSmall(t)
 	folder := t.TempDir()
 	weights := filepath.Join(folder, "weights.safetensors")
 	if err := tensor.WriteFile(weights, nil, m.Tensors, tensor.Float32); err != nil {
@@ -219,7 +219,7 @@ func TestIsModel(t *testing.T) {
 // TestValuesThatCannotBeRead: a model whose weights have a type that garb does not read is
 // refused.
 func TestValuesThatCannotBeRead(t *testing.T) {
-	path, _ := small(t)
+	path, _ := saveSmall(t)
 	data := bytes.Replace(read(t, path), []byte(`"F32"`), []byte(`"U32"`), 1)
 	var wrong *model.Error
 	if _, err := model.OpenBytes(data, model.Options{}); !errors.As(err, &wrong) {
@@ -267,7 +267,7 @@ func TestImageNetNames(t *testing.T) {
 	if listed[1].WNID != c.WNID(608) || listed[1].Index == nil || *listed[1].Index != 608 || *listed[0].Index != 0 {
 		t.Errorf("%+v", listed)
 	}
-	path, _ := small(t)
+	path, _ := saveSmall(t)
 	if c, err = model.Open(path, model.Options{}); err != nil {
 		t.Fatal(err)
 	}

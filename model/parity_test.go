@@ -14,7 +14,7 @@ import (
 	"garb/weights"
 )
 
-// golden is the file of reference figures: Keras on pixels that Pillow resized.
+// golden holds the reference figures of Keras for pixels that Pillow resized.
 type golden struct {
 	Pictures []struct {
 		Picture     string       `json:"picture"`
@@ -36,8 +36,8 @@ type goldenVector struct {
 	Argmax    int       `json:"feature_argmax"`
 }
 
-// need skips a test unless all variables are set, and returns their values.
-func need(t *testing.T, variables ...string) []string {
+// requireEnv skips a test unless all variables are set, and returns their values.
+func requireEnv(t *testing.T, variables ...string) []string {
 	t.Helper()
 	var values []string
 	for _, v := range variables {
@@ -66,17 +66,17 @@ func readGolden(t *testing.T, shared string) golden {
 	return g
 }
 
-// close1e3 is the parity that the project promises: 1e-3 relative. Zeros must be
+// checkParity checks the parity that the project promises: 1e-3 relative. Zeros must be
 // zeros to 1e-6, as ReLU makes them.
-func close1e3(t *testing.T, what string, got, want float64) {
+func checkParity(t *testing.T, what string, got, want float64) {
 	t.Helper()
 	if d := math.Abs(got - want); !(d <= 1e-3*math.Abs(want) || d <= 1e-6) {
 		t.Errorf("%s is %v, want %v", what, got, want)
 	}
 }
 
-// answer loads a picture by spec, checks the mean of its levels, and runs the plan.
-func answer(t *testing.T, plan *nn.Plan, spec picture.Spec, path string, pixelMean float64) []float32 {
+// runPlan loads a picture by spec, checks the mean of its levels, and runs the plan.
+func runPlan(t *testing.T, plan *nn.Plan, spec picture.Spec, path string, pixelMean float64) []float32 {
 	t.Helper()
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -101,7 +101,7 @@ func answer(t *testing.T, plan *nn.Plan, spec picture.Spec, path string, pixelMe
 }
 
 func TestLite0IsThatOfKeras(t *testing.T) {
-	env := need(t, "GARB_SHARED", "GARB_DATA")
+	env := requireEnv(t, "GARB_SHARED", "GARB_DATA")
 	a, err := backbone.Lookup("efficientnet-lite0")
 	if err != nil {
 		t.Fatal(err)
@@ -117,13 +117,13 @@ func TestLite0IsThatOfKeras(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, p := range readGolden(t, env[0]).Pictures {
-		logits := answer(t, plan, a.Spec, filepath.Join(env[1], p.Picture), p.Lite0.PixelMean)
+		logits := runPlan(t, plan, a.Spec, filepath.Join(env[1], p.Picture), p.Lite0.PixelMean)
 		for i, want := range p.Lite0.Logits {
-			close1e3(t, "a logit", float64(logits[i]), want)
+			checkParity(t, "a logit", float64(logits[i]), want)
 		}
 		for place, want := range p.Lite0.Top5 {
 			class := int(want[0])
-			close1e3(t, "a logit of the top 5", float64(logits[class]), want[1])
+			checkParity(t, "a logit of the top 5", float64(logits[class]), want[1])
 			better := 0
 			for _, v := range logits {
 				if v > logits[class] {
@@ -138,7 +138,7 @@ func TestLite0IsThatOfKeras(t *testing.T) {
 }
 
 func TestXceptionIsThatOfKeras(t *testing.T) {
-	env := need(t, "GARB_SHARED", "GARB_DATA", "GARB_KERAS_FILE")
+	env := requireEnv(t, "GARB_SHARED", "GARB_DATA", "GARB_KERAS_FILE")
 	a, err := backbone.Lookup("xception")
 	if err != nil {
 		t.Fatal(err)
@@ -159,9 +159,9 @@ func TestXceptionIsThatOfKeras(t *testing.T) {
 			if size == 299 {
 				want = p.Xception299
 			}
-			features := answer(t, plan, spec, filepath.Join(env[1], p.Picture), want.PixelMean)
+			features := runPlan(t, plan, spec, filepath.Join(env[1], p.Picture), want.PixelMean)
 			for i, v := range want.First {
-				close1e3(t, "a feature", float64(features[i]), v)
+				checkParity(t, "a feature", float64(features[i]), v)
 			}
 			sum, squares, largest := 0.0, 0.0, 0
 			for i, v := range features {
@@ -171,8 +171,8 @@ func TestXceptionIsThatOfKeras(t *testing.T) {
 					largest = i
 				}
 			}
-			close1e3(t, "the mean feature", sum/float64(len(features)), want.Mean)
-			close1e3(t, "the features' length", math.Sqrt(squares), want.L2)
+			checkParity(t, "the mean feature", sum/float64(len(features)), want.Mean)
+			checkParity(t, "the features' length", math.Sqrt(squares), want.L2)
 			if largest != want.Argmax {
 				t.Errorf("%s at %d: the largest feature is %d, want %d", p.Picture, size, largest, want.Argmax)
 			}

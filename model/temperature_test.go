@@ -12,7 +12,7 @@ import (
 // TestTemperatureDividesLogits checks that a model's probabilities are the softmax of its logits
 // divided by its temperature, which changes neither the logits nor the order of the classes.
 func TestTemperatureDividesLogits(t *testing.T) {
-	_, m := small(t)
+	_, m := saveSmall(t)
 	for _, temperature := range []float64{0, 0.5, 1, 4} { // 0, in older files, is 1
 		m.Temperature = temperature
 		path := filepath.Join(t.TempDir(), "model.safetensors")

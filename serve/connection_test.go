@@ -29,7 +29,7 @@ func dial(t testing.TB, r *running) *net.TCPConn {
 // untilClosed returns what a server says before it closes a connection, and when that is.
 func untilClosed(t testing.TB, c net.Conn, began time.Time) (string, time.Duration) {
 	t.Helper()
-	if err := c.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := c.SetReadDeadline(time.Now().Add(2 * time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	text, err := io.ReadAll(c)

@@ -458,11 +458,11 @@ func inBackground(ctx context.Context, url string) chan result {
 	return done
 }
 
-// waitFor waits until something holds, for half a minute: on a busy machine even what is quick takes
-// seconds.
+// waitFor waits until something holds, for at least two minutes: on a busy machine even what is quick
+// takes seconds.
 func waitFor(t testing.TB, what string, holds func() bool) {
 	t.Helper()
-	for range 6000 {
+	for range 24000 {
 		if holds() {
 			return
 		}
@@ -508,11 +508,11 @@ func TestFull(t *testing.T) {
 	<-entered
 	under = append(under, inBackground(t.Context(), r.url))
 	waitFor(t, "two are under way", func() bool { return r.depth.Load() == 2 })
-	began := time.Now()
+	// It must not wait: the two others have their answers only after open.
 	answer, text := post(t, r.url+"/v1/classify", "", white())
 	if answer.StatusCode != 429 || answer.Header.Get("Retry-After") != "1" ||
-		!strings.Contains(string(text), `"kind":"full"`) || time.Since(began) > time.Second {
-		t.Errorf("%s after %v: %s", answer.Status, time.Since(began), text)
+		!strings.Contains(string(text), `"kind":"full"`) {
+		t.Errorf("%s: %s", answer.Status, text)
 	}
 	open()
 	for _, done := range under {
@@ -580,7 +580,7 @@ func TestGone(t *testing.T) {
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("the work ended with %v", err)
 		}
-	case <-time.After(5 * time.Second):
+	case <-time.After(2 * time.Minute):
 		t.Error("the work went on")
 	}
 	waitFor(t, "the log says 499", func() bool { return strings.Contains(r.log.String(), `"status":499`) })

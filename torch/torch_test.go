@@ -299,8 +299,8 @@ func TestHostileArchives(t *testing.T) {
 		"no pickle":        {archiveEntries(t, values), "0 entries data.pkl"},
 		"two pickles":      {archiveEntries(t, pickle, values, entry{"n/data.pkl", nil}), "2 entries data.pkl"},
 		"an entry twice":   {archiveEntries(t, pickle, values, values), "twice"},
-		"big-endian":       {archiveEntries(t, pickle, values, entry{"m/byteorder", []byte("big")}), `byte order "big"`},
-		"a long pickle":    {archiveEntries(t, entry{"m/data.pkl", make([]byte, maxPickleBytes+1)}), "bytes; the limit is"},
+		"big-endian":       {archiveEntries(t, pickle, values, entry{"m/byteorder", []byte("big")}), `order "big"`},
+		"a long pickle":    {archiveEntries(t, entry{"m/data.pkl", make([]byte, maxPickleBytes+1)}), "; the limit is"},
 		"many entries":     {bytes.Repeat([]byte("PK\x01\x02"), maxEntries+1), "65537 entries"},
 	} {
 		_, err := Decode(test.data)

@@ -1,17 +1,17 @@
-// Command frozen measures the course's training, a frozen Xception 150 with a dense
-// layer, ten epochs, beside Keras: the wall time of garb train, from the pictures on
-// and with nothing kept, over that of Keras.
+// Command frozen measures the course's training in garb and in Keras: ten epochs of a dense layer on a
+// frozen Xception, with pictures of 150 × 150 pixels. It prints the wall time of garb train, with an empty
+// cache of features, divided by that of Keras.
 //
 //	go run ./bench/frozen DATA XCEPTION.safetensors
 //
-// DATA is the small clothing data set. It needs bin/garb (make build), and a Python with
-// Keras, TensorFlow and SciPy, which GARB_PYTHON names. Keras does some steps of an
-// epoch, and its ten epochs are that many times a step: it has no reason to be slower or
-// faster later. garb's run is whole; with augmentation it is of two epochs, which are
-// scaled.
+// DATA is the small clothing data set. The command needs bin/garb (make build), and a Python with Keras,
+// TensorFlow and SciPy, which GARB_PYTHON names. Keras trains for some steps only, whose time is
+// multiplied by the number of steps in ten epochs. garb trains for ten epochs; with augmentation for two
+// and then four, from which the time of ten is computed.
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"log"
@@ -31,8 +31,8 @@ const (
 	peerValidation  = 4
 )
 
-// change is the course's augmentation.
-var change = []string{"--shear", "10", "--zoom", "0.1", "--horizontal-flip"}
+// augmentation has the flags of the course's augmentation.
+var augmentation = []string{"--shear", "10", "--zoom", "0.1", "--horizontal-flip"}
 
 func main() {
 	log.SetFlags(0)
@@ -44,32 +44,13 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	steps := func(s *dataset.Set) float64 { return float64((len(s.Samples) + batch - 1) / batch) }
-	python := os.Getenv("GARB_PYTHON")
-	if python == "" {
-		python = "python3"
-	}
 	for _, augmented := range []bool{false, true} {
-		var peer struct {
-			Name           string  `json:"name"`
-			Step           float64 `json:"step"`
-			ValidationStep float64 `json:"validation_step"`
-		}
-		args := []string{filepath.Join("bench", "peers", "frozen.py"), data, weights, fmt.Sprint(peerSteps),
-			fmt.Sprint(peerValidation)}
-		if augmented {
-			args = append(args, "--augment")
-		}
-		c := exec.Command(python, args...)
-		c.Stderr = os.Stderr
-		text, err := c.Output()
+		peer, err := timePeer(data, weights, augmented)
 		if err != nil {
 			log.Fatal(err)
 		}
-		if err := json.Unmarshal(text, &peer); err != nil {
-			log.Fatal(err)
-		}
-		theirs := epochs * (peer.Step*steps(splits.Train.Set) + peer.ValidationStep*steps(splits.Validation))
+		theirs := epochs * (peer.Step*countBatches(splits.Train.Set) +
+			peer.ValidationStep*countBatches(splits.Validation))
 		ours, err := train(data, weights, augmented)
 		if err != nil {
 			log.Fatal(err)
@@ -79,7 +60,35 @@ func main() {
 	}
 }
 
-// train returns the seconds that ten epochs take garb, from a home that is empty.
+// peerTimes has the seconds that a step takes Keras.
+type peerTimes struct {
+	Name           string  `json:"name"`
+	Step           float64 `json:"step"`
+	ValidationStep float64 `json:"validation_step"`
+}
+
+// timePeer times some steps of Keras.
+func timePeer(data, weights string, augmented bool) (peerTimes, error) {
+	python := cmp.Or(os.Getenv("GARB_PYTHON"), "python3")
+	args := []string{filepath.Join("bench", "peers", "frozen.py"), data, weights,
+		fmt.Sprint(peerSteps), fmt.Sprint(peerValidation)}
+	if augmented {
+		args = append(args, "--augment")
+	}
+	c := exec.Command(python, args...)
+	c.Stderr = os.Stderr
+	var times peerTimes
+	text, err := c.Output()
+	if err == nil {
+		err = json.Unmarshal(text, &times)
+	}
+	return times, err
+}
+
+// countBatches returns the number of batches in an epoch.
+func countBatches(s *dataset.Set) float64 { return float64((len(s.Samples) + batch - 1) / batch) }
+
+// train returns the seconds that ten epochs take garb, with an empty cache of features.
 func train(data, weights string, augmented bool) (float64, error) {
 	folder, err := os.MkdirTemp("", "garb-frozen-")
 	if err != nil {
@@ -90,19 +99,19 @@ func train(data, weights string, augmented bool) (float64, error) {
 		args := []string{"train", "--data", data, "--backbone", "xception", "--weights", weights, "--size", "150",
 			"--epochs", fmt.Sprint(n), "--out", filepath.Join(folder, out)}
 		if augmented {
-			args = append(args, change...)
+			args = append(args, augmentation...)
 		}
 		c := exec.Command("bin/garb", args...)
 		c.Env = append(os.Environ(), "GARB_HOME="+folder)
 		c.Stderr = os.Stderr
 		began := time.Now()
-		err := c.Run()
-		return time.Since(began).Seconds(), err
+		failure := c.Run()
+		return time.Since(began).Seconds(), failure
 	}
 	if !augmented {
 		return run("run", epochs)
 	}
-	// What is done once, the features of validation and test, is kept after the first.
+	// The features of the validation and test pictures are computed in the first run only.
 	whole, err := run("first", augmentedEpochs)
 	if err != nil {
 		return 0, err
@@ -111,6 +120,6 @@ func train(data, weights string, augmented bool) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	// again = start + 2·augmentedEpochs·e; the start of the second is all but nothing.
+	// The second run, whose start takes next to no time, gives the time of an epoch.
 	return whole - again/2 + again/(2*augmentedEpochs)*epochs, nil
 }

@@ -1,4 +1,4 @@
-"""The peers' side of garb's benchmark: obeys one request a line, as garb's worker does.
+"""The peers' side of garb's benchmark: handles one request a line, as garb's worker does.
 
 Requests and replies are JSON, one a line; worker.go says what they hold.
 Only standard output carries replies: libraries that print go to standard error.

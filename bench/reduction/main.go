@@ -1,6 +1,6 @@
-// Command reduction measures what decoding large JPEGs at reduced scale does to
-// answers: it makes 12-megapixel photos of a labelled set's pictures, and lets the
-// built-in classifier answer on each twice, decoded at reduced and at full scale.
+// Command reduction measures how answers change when large JPEGs are decoded at reduced scale. It makes
+// 12-megapixel photos of a labelled set's pictures, and lets the built-in classifier answer for each
+// twice, decoded at reduced and at full scale.
 //
 //	go run ./bench/reduction pictures/test
 package main
@@ -18,14 +18,15 @@ import (
 	"sync"
 
 	"golang.org/x/image/bmp"
+	"golang.org/x/sync/errgroup"
 
 	"garb/dataset"
 	"garb/model"
 	"garb/picture"
 )
 
-// megapixels is the size of the photos: that of a phone's camera.
-const megapixels = 12e6
+// photoPixels is the number of pixels of the photos, as of a phone's camera.
+const photoPixels = 12e6
 
 func main() {
 	if len(os.Args) != 2 {
@@ -36,100 +37,117 @@ func main() {
 		log.Fatal(err)
 	}
 	limits := picture.DefaultLimits()
-	limits.MaxBytes = 64 << 20 // of a bitmap of 12 megapixels
+	limits.MaxBytes = 64 << 20 // enough for a bitmap of 12 megapixels
 	classifier, err := model.Open(model.Clothing, model.Options{Threads: 1, Limits: limits})
 	if err != nil {
 		log.Fatal(err)
 	}
-	var mu sync.Mutex
-	var reducedRight, fullRight, differ, count int
-	var largest, sum float64
-	reductions := map[int]int{}
-
-	var wait sync.WaitGroup
-	next := make(chan dataset.Sample)
-	for range runtime.GOMAXPROCS(0) {
-		wait.Add(1)
-		go func() {
-			defer wait.Done()
-			for s := range next {
-				a, b, reduction, err := both(classifier, s, limits)
-				if err != nil {
-					log.Fatal(s.Path, ": ", err)
-				}
-				class := set.Classes[s.Label]
-				d := math.Abs(probability(a, class) - probability(b, class))
-				mu.Lock()
-				count++
-				reductions[reduction]++
-				if a[0].Class == class {
-					reducedRight++
-				}
-				if b[0].Class == class {
-					fullRight++
-				}
-				if a[0].Class != b[0].Class {
-					differ++
-				}
-				sum, largest = sum+d, max(largest, d)
-				mu.Unlock()
-			}
-		}()
-	}
+	total := counts{reductions: map[int]int{}}
+	var group errgroup.Group
+	group.SetLimit(runtime.GOMAXPROCS(0))
 	for _, s := range set.Samples {
-		next <- s
+		group.Go(func() error {
+			reduced, full, reduction, err := classifyTwice(classifier, s, limits)
+			if err != nil {
+				return fmt.Errorf("%s: %w", s.Path, err)
+			}
+			total.add(reduced, full, reduction, set.Classes[s.Label])
+			return nil
+		})
 	}
-	close(next)
-	wait.Wait()
-	fmt.Printf("pictures of 12 megapixels     %d (decoded at 1/n: %v)\n", count, reductions)
-	fmt.Printf("accuracy at reduced scale     %.4f (%d right)\n", float64(reducedRight)/float64(count), reducedRight)
-	fmt.Printf("accuracy at full scale        %.4f (%d right)\n", float64(fullRight)/float64(count), fullRight)
-	fmt.Printf("other first class             %d\n", differ)
-	fmt.Printf("probability of the right one  differs by %.4f on average, %.4f at most\n", sum/float64(count), largest)
+	if err := group.Wait(); err != nil {
+		log.Fatal(err)
+	}
+	total.print()
 }
 
-// both classifies a sample's photo at reduced and at full scale. The latter gets
-// the photo's pixels as a bitmap, which is always decoded whole.
-func both(c *model.Classifier, s dataset.Sample, l picture.Limits) (reduced, full []model.Prediction, reduction int,
-	err error) {
+// counts compares the answers at reduced and at full scale.
+type counts struct {
+	mu                      sync.Mutex
+	count                   int
+	reducedRight, fullRight int
+	differ                  int     // pictures whose first classes differ
+	sum, largest            float64 // differences of the right class's probability
+	reductions              map[int]int
+}
+
+// add counts a picture whose right class is class.
+func (c *counts) add(reduced, full []model.Prediction, reduction int, class string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.count++
+	c.reductions[reduction]++
+	if reduced[0].Class == class {
+		c.reducedRight++
+	}
+	if full[0].Class == class {
+		c.fullRight++
+	}
+	if reduced[0].Class != full[0].Class {
+		c.differ++
+	}
+	d := math.Abs(findProbability(reduced, class) - findProbability(full, class))
+	c.sum, c.largest = c.sum+d, max(c.largest, d)
+}
+
+func (c *counts) print() {
+	n := float64(c.count)
+	fmt.Printf("pictures of 12 megapixels     %d (decoded at 1/n: %v)\n", c.count, c.reductions)
+	fmt.Printf("accuracy at reduced scale     %.4f (%d right)\n", float64(c.reducedRight)/n, c.reducedRight)
+	fmt.Printf("accuracy at full scale        %.4f (%d right)\n", float64(c.fullRight)/n, c.fullRight)
+	fmt.Printf("other first class             %d\n", c.differ)
+	fmt.Printf("probability of the right one  differs by %.4f on average, %.4f at most\n", c.sum/n, c.largest)
+}
+
+// classifyTwice classifies a sample's photo at reduced and at full scale. For the latter, the photo's
+// pixels are a bitmap, which is always decoded at full scale.
+func classifyTwice(c *model.Classifier, s dataset.Sample, l picture.Limits) (reduced, full []model.Prediction,
+	reduction int, err error) {
 	ctx := context.Background()
-	data, err := s.Read(l)
+	photo, err := makePhoto(ctx, s, l)
 	if err != nil {
 		return nil, nil, 0, err
 	}
-	p, err := picture.Decode(ctx, data, l)
+	info, err := picture.Identify(photo)
 	if err != nil {
 		return nil, nil, 0, err
 	}
-	scale := math.Sqrt(megapixels / float64(p.Width*p.Height))
-	large := picture.Spec{
-		Width: int(scale * float64(p.Width)), Height: int(scale * float64(p.Height)),
-		Filter: picture.Bicubic, Fit: picture.Stretch,
-	}.Resize(p)
-	var photo bytes.Buffer
-	if err := jpeg.Encode(&photo, rgba(large), &jpeg.Options{Quality: 90}); err != nil {
+	if reduced, err = c.Classify(ctx, photo); err != nil {
 		return nil, nil, 0, err
 	}
-	info, err := picture.Identify(photo.Bytes())
-	if err != nil {
-		return nil, nil, 0, err
-	}
-	if reduced, err = c.Classify(ctx, photo.Bytes()); err != nil {
-		return nil, nil, 0, err
-	}
-	whole, err := picture.Decode(ctx, photo.Bytes(), l)
+	whole, err := picture.Decode(ctx, photo, l)
 	if err != nil {
 		return nil, nil, 0, err
 	}
 	var bitmap bytes.Buffer
-	if err := bmp.Encode(&bitmap, rgba(whole)); err != nil {
+	if err = bmp.Encode(&bitmap, toRGBA(whole)); err != nil {
 		return nil, nil, 0, err
 	}
 	full, err = c.Classify(ctx, bitmap.Bytes())
 	return reduced, full, c.Spec().Reduction(info), err
 }
 
-func rgba(p *picture.RGB) *image.RGBA {
+// makePhoto returns a sample's picture as a JPEG of 12 megapixels.
+func makePhoto(ctx context.Context, s dataset.Sample, l picture.Limits) ([]byte, error) {
+	data, err := s.Read(l)
+	if err != nil {
+		return nil, err
+	}
+	p, err := picture.Decode(ctx, data, l)
+	if err != nil {
+		return nil, err
+	}
+	scale := math.Sqrt(photoPixels / float64(p.Width*p.Height))
+	large := picture.Spec{
+		Width: int(scale * float64(p.Width)), Height: int(scale * float64(p.Height)),
+		Filter: picture.Bicubic, Fit: picture.Stretch,
+	}.Resize(p)
+	var photo bytes.Buffer
+	err = jpeg.Encode(&photo, toRGBA(large), &jpeg.Options{Quality: 90})
+	return photo.Bytes(), err
+}
+
+func toRGBA(p *picture.RGB) *image.RGBA {
 	m := image.NewRGBA(image.Rect(0, 0, p.Width, p.Height))
 	for i := 0; i < p.Width*p.Height; i++ {
 		m.Pix[4*i], m.Pix[4*i+1], m.Pix[4*i+2], m.Pix[4*i+3] = p.Pix[3*i], p.Pix[3*i+1], p.Pix[3*i+2], 255
@@ -137,7 +155,8 @@ func rgba(p *picture.RGB) *image.RGBA {
 	return m
 }
 
-func probability(predictions []model.Prediction, class string) float64 {
+// findProbability returns the probability of a class.
+func findProbability(predictions []model.Prediction, class string) float64 {
 	for _, p := range predictions {
 		if p.Class == class {
 			return p.Probability

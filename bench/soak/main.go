@@ -1,13 +1,13 @@
-// Command soak holds garb's service under load for minutes, with faults all the while,
-// and tells whether it stays what it was: no answer wrong or lost, no memory that grows.
+// Command soak holds garb's service under load and among faults for minutes, and checks that no answer is
+// wrong or lost and that memory does not grow.
 //
 //	go run ./bench/soak [-garb bin/garb] [-duration 5m] [-clients 8]
 //
-// Everything happens on this machine's loopback addresses, and ends by itself. Beside
-// clients that ask at saturation there are, all the time: corrupt pictures, texts, bodies
-// that stop midway, clients that leave at once, headers that come byte by byte, deadlines
-// that cannot be met; and every few seconds a new version of the model, a broken one, or
-// one that is copied slowly. At the end the service is told to stop under full load.
+// It uses this machine's loopback addresses only, and ends by itself. Besides clients that ask at
+// saturation there are, all the time: corrupt pictures, texts, bodies that stop midway, clients that leave
+// at once, headers that come byte by byte, and deadlines that cannot be met. Every few seconds there is a
+// new version of the model, which may be broken or copied slowly. At the end, the service is stopped
+// under full load.
 package main
 
 import (
@@ -58,130 +58,160 @@ func main() {
 	}
 }
 
-// soak is a service under load, and what was seen of it.
+// soak is a service under load, and what was observed.
 type soak struct {
-	root   string // its address
-	host   string
-	folder string // of its models
+	root   string // the service's URL
+	host   string // its address and port
+	folder string // its folder of models
 	model  []byte
 	photo  []byte
-	class  string // that the photo is answered by
+	class  string // the answer to the photo
 
 	mu        sync.Mutex
 	latencies []float64      // of answers, in ms
-	outcomes  map[string]int // of requests, by what was sent and what came
-	wrong     []string       // what should not have come
+	outcomes  map[string]int // numbers of requests, by what was sent and what was answered
+	wrong     []string       // descriptions of wrong outcomes
 }
 
+// run starts the service, holds it under load, stops it, and says whether it did as it should.
 func run(ctx context.Context, binary, model string, duration time.Duration, clients int) (ok bool, err error) {
 	folder, err := os.MkdirTemp("", "garb-soak-")
 	if err != nil {
 		return false, err
 	}
 	defer os.RemoveAll(folder)
-	s := &soak{folder: filepath.Join(folder, "models"), outcomes: map[string]int{}, photo: photo()}
+	s := &soak{folder: filepath.Join(folder, "models"), outcomes: map[string]int{}, photo: drawPhoto()}
 	if s.model, err = os.ReadFile(model); err != nil {
 		return false, err
 	}
-	if err := s.publish(1, s.model); err != nil {
+	if err = s.publish(1, s.model); err != nil {
 		return false, err
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	log, err := os.Create(filepath.Join(folder, "log"))
 	if err != nil {
 		return false, err
 	}
-	s.host = l.Addr().String()
-	s.root = "http://" + s.host
-	if err := l.Close(); err != nil {
-		return false, err
-	}
-	logFile, err := os.Create(filepath.Join(folder, "log"))
+	defer log.Close()
+	command, err := s.start(binary, log)
 	if err != nil {
-		return false, err
-	}
-	defer logFile.Close()
-	command := exec.Command(binary, "serve", "--addr", s.host, "--models", s.folder, "--models-interval", "500ms",
-		"--queue", "64", "--header-timeout", "2s", "--timeout", "5s")
-	command.Stderr = logFile
-	if err := command.Start(); err != nil {
 		return false, err
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- command.Wait() }()
 	defer command.Process.Kill()
-	if err := s.waitReady(ctx); err != nil {
+	if err = s.waitReady(ctx); err != nil {
 		return false, err
 	}
 
-	work, end := context.WithTimeout(ctx, duration)
-	defer end()
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 2 * clients}, Timeout: 20 * time.Second}
 	defer client.CloseIdleConnections()
-	var wait sync.WaitGroup
-	for range clients {
-		wait.Go(func() { s.load(work, client) })
+	during, end := context.WithTimeout(ctx, duration)
+	defer end()
+	wait := s.startLoad(during, client, clients)
+	samples, err := s.watch(during, duration)
+	if err != nil {
+		return false, err
 	}
-	for _, fault := range []func(context.Context, *http.Client, *rand.Rand){s.corrupt, s.leave, s.late, s.slowHeader,
-		s.halfBody} {
-		wait.Go(func() {
+	interrupted := ctx.Err() != nil
+	stopping, exit, err := s.stop(command, ended, client, clients)
+	if err != nil {
+		return false, err
+	}
+	wait()
+	return s.report(samples, stopping, exit) && !interrupted, nil
+}
+
+// start starts the service on a free port.
+func (s *soak) start(binary string, log *os.File) (*exec.Cmd, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	s.host = l.Addr().String()
+	s.root = "http://" + s.host
+	if err := l.Close(); err != nil {
+		return nil, err
+	}
+	command := exec.Command(binary, "serve", "--addr", s.host, "--models", s.folder, "--models-interval", "500ms",
+		"--queue", "64", "--header-timeout", "2s", "--timeout", "5s")
+	command.Stderr = log
+	return command, command.Start()
+}
+
+// startLoad starts the clients, the faults and the publishing of versions. All end with ctx, and the
+// function that it returns waits for that.
+func (s *soak) startLoad(ctx context.Context, client *http.Client, clients int) (wait func()) {
+	var group sync.WaitGroup
+	for range clients {
+		group.Go(func() { s.load(ctx, client) })
+	}
+	for _, fault := range []func(context.Context, *http.Client, *rand.Rand){
+		s.corrupt, s.leave, s.hurry, s.sendHeaderSlowly, s.sendHalfBody,
+	} {
+		group.Go(func() {
 			random := rand.New(rand.NewPCG(1, uint64(len(s.root))))
-			for work.Err() == nil {
-				fault(work, client, random)
-				pause(work, 50*time.Millisecond)
+			for ctx.Err() == nil {
+				fault(ctx, client, random)
+				pause(ctx, 50*time.Millisecond)
 			}
 		})
 	}
-	wait.Go(func() { s.versions(work) })
-
-	var memory []sample
-	began := time.Now()
-	fmt.Printf("%8s %10s %10s %12s %10s %8s\n", "time", "resident", "heap", "goroutines", "answers/s", "p99")
-	before, beforeAt := 0, began
-	// Memory goes up and down with each collection, by a third: many looks make its median
-	// steady. A line is printed now and then.
-	const look = 100 * time.Millisecond
-	every := max(duration/20, time.Second)
-	for work.Err() == nil {
-		pause(work, look)
-		if work.Err() != nil {
-			break
-		}
-		m, err := s.sample(time.Since(began))
-		if err != nil {
-			return false, err
-		}
-		memory = append(memory, m)
-		if time.Since(beforeAt) < every {
-			continue
-		}
-		count, p99 := s.progress()
-		fmt.Printf("%8s %8.1fMB %8.1fMB %12d %10.0f %6.1fms\n", time.Since(began).Round(time.Second), m.resident/1e6,
-			m.heap/1e6, m.goroutines,
-			float64(count-before)/time.Since(beforeAt).Seconds(), p99)
-		before, beforeAt = count, time.Now()
-	}
-	interrupted := ctx.Err() != nil
-
-	// Stop it under full load: clients that ask go on until nobody answers.
-	last, endLast := context.WithTimeout(context.Background(), 10*time.Second)
-	defer endLast()
-	stopping := &soak{root: s.root, photo: s.photo, class: s.class, outcomes: map[string]int{}}
-	var lastWait sync.WaitGroup
-	for range clients {
-		lastWait.Go(func() { stopping.load(last, client) })
-	}
-	pause(last, 500*time.Millisecond)
-	if err := command.Process.Signal(syscall.SIGTERM); err != nil {
-		return false, err
-	}
-	exit := <-ended
-	endLast()
-	lastWait.Wait()
-	wait.Wait()
-	return s.report(memory, stopping, exit) && !interrupted, nil
+	group.Go(func() { s.publishVersions(ctx) })
+	return group.Wait
 }
 
-// pause waits, or until ctx ends.
+// watch samples the service's memory until ctx ends, and prints a line now and then.
+func (s *soak) watch(ctx context.Context, duration time.Duration) ([]sample, error) {
+	// Memory goes up and down by a third with each garbage collection. The median of many samples is
+	// steady.
+	const interval = 100 * time.Millisecond
+	var samples []sample
+	printInterval := max(duration/20, time.Second)
+	began := time.Now()
+	countThen, printed := 0, began
+	fmt.Printf("%8s %10s %10s %12s %10s %8s\n", "time", "resident", "heap", "goroutines", "answers/s", "p99")
+	for {
+		pause(ctx, interval)
+		if ctx.Err() != nil {
+			return samples, nil
+		}
+		m, err := s.takeSample()
+		if err != nil {
+			return nil, err
+		}
+		samples = append(samples, m)
+		if time.Since(printed) < printInterval {
+			continue
+		}
+		count, p99 := s.summarize()
+		fmt.Printf("%8s %8.1fMB %8.1fMB %12d %10.0f %6.1fms\n", time.Since(began).Round(time.Second),
+			m.resident/1e6, m.heap/1e6, m.goroutines, float64(count-countThen)/time.Since(printed).Seconds(), p99)
+		countThen, printed = count, time.Now()
+	}
+}
+
+// stop stops the service under full load: clients go on asking until nobody answers. It returns what
+// they saw, and how the service ended.
+func (s *soak) stop(command *exec.Cmd, ended <-chan error, client *http.Client, clients int) (stopping *soak,
+	exit, err error) {
+	ctx, end := context.WithTimeout(context.Background(), 10*time.Second)
+	defer end()
+	stopping = &soak{root: s.root, photo: s.photo, class: s.class, outcomes: map[string]int{}}
+	var group sync.WaitGroup
+	for range clients {
+		group.Go(func() { stopping.load(ctx, client) })
+	}
+	pause(ctx, 500*time.Millisecond)
+	if err := command.Process.Signal(syscall.SIGTERM); err != nil {
+		return nil, nil, err
+	}
+	exit = <-ended
+	end()
+	group.Wait()
+	return stopping, exit, nil
+}
+
+// pause waits for d, or until ctx ends.
 func pause(ctx context.Context, d time.Duration) {
 	select {
 	case <-ctx.Done():
@@ -189,8 +219,8 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// photo is a JPEG of 400 × 533 pixels.
-func photo() []byte {
+// drawPhoto returns a JPEG of 400 × 533 pixels.
+func drawPhoto() []byte {
 	m := image.NewRGBA(image.Rect(0, 0, 400, 533))
 	random := rand.New(rand.NewPCG(7, 7))
 	for y := range 533 {
@@ -204,15 +234,16 @@ func photo() []byte {
 	}
 	var b bytes.Buffer
 	if err := jpeg.Encode(&b, m, &jpeg.Options{Quality: 80}); err != nil {
-		panic(err) // a picture of our own
+		panic(err) // cannot happen with a valid picture
 	}
 	return b.Bytes()
 }
 
-// waitReady waits until the service is, and learns its answer to the photo.
+// waitReady waits until the service is ready, and remembers its answer to the photo.
 func (s *soak) waitReady(ctx context.Context) error {
 	for began := time.Now(); ; {
-		if answer, err := http.Post(s.root+"/v1/classify", "image/jpeg", bytes.NewReader(s.photo)); err == nil {
+		answer, err := http.Post(s.root+"/v1/classify", "image/jpeg", bytes.NewReader(s.photo))
+		if err == nil {
 			text, err := io.ReadAll(answer.Body)
 			answer.Body.Close()
 			_, rest, found := strings.Cut(string(text), `"class":"`)
@@ -228,7 +259,7 @@ func (s *soak) waitReady(ctx context.Context) error {
 	}
 }
 
-// send posts a body and remembers what became of it; wants are the statuses that may.
+// send posts a body and records the outcome. wants are the right statuses, with 0 for no answer.
 func (s *soak) send(ctx context.Context, client *http.Client, what string, body []byte, header map[string]string,
 	wants ...int) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, s.root+"/v1/classify", bytes.NewReader(body))
@@ -241,18 +272,18 @@ func (s *soak) send(ctx context.Context, client *http.Client, what string, body 
 	began := time.Now()
 	answer, err := client.Do(r)
 	if err != nil {
-		s.saw(what, "no answer", ctx.Err() == nil && wants[0] != 0, err.Error())
+		s.record(what, "no answer", ctx.Err() == nil && wants[0] != 0, err.Error())
 		return
 	}
 	defer answer.Body.Close()
 	text, err := io.ReadAll(answer.Body)
 	if err != nil {
-		s.saw(what, "half an answer", ctx.Err() == nil && wants[0] != 0, err.Error())
+		s.record(what, "half an answer", ctx.Err() == nil && wants[0] != 0, err.Error())
 		return
 	}
 	bad := !slices.Contains(wants, answer.StatusCode) ||
 		answer.StatusCode == http.StatusOK && !strings.Contains(string(text), `"class":"`+s.class+`"`)
-	s.saw(what, strconv.Itoa(answer.StatusCode), bad, string(text))
+	s.record(what, strconv.Itoa(answer.StatusCode), bad, string(text))
 	if answer.StatusCode == http.StatusOK {
 		s.mu.Lock()
 		s.latencies = append(s.latencies, float64(time.Since(began).Microseconds())/1000)
@@ -260,7 +291,8 @@ func (s *soak) send(ctx context.Context, client *http.Client, what string, body 
 	}
 }
 
-func (s *soak) saw(what, outcome string, bad bool, detail string) {
+// record counts an outcome, and keeps the details of the first wrong ones.
+func (s *soak) record(what, outcome string, bad bool, detail string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.outcomes[what+": "+outcome]++
@@ -269,14 +301,14 @@ func (s *soak) saw(what, outcome string, bad bool, detail string) {
 	}
 }
 
-// load asks one request after another.
+// load sends one request after another.
 func (s *soak) load(ctx context.Context, client *http.Client) {
 	for ctx.Err() == nil {
 		s.send(ctx, client, "photo", s.photo, nil, http.StatusOK, http.StatusTooManyRequests)
 	}
 }
 
-// corrupt sends what is no picture, or half of one.
+// corrupt sends a part of a picture, and bodies that are no pictures.
 func (s *soak) corrupt(ctx context.Context, client *http.Client, random *rand.Rand) {
 	cut := s.photo[:2+random.IntN(len(s.photo)-2)]
 	s.send(ctx, client, "cut photo", cut, nil, 200, 400, 422, 429)
@@ -285,20 +317,20 @@ func (s *soak) corrupt(ctx context.Context, client *http.Client, random *rand.Ra
 		map[string]string{"Content-Type": "multipart/form-data; boundary=x"}, 400, 429)
 }
 
-// leave asks and does not wait.
+// leave sends a request and does not wait for the answer.
 func (s *soak) leave(ctx context.Context, client *http.Client, random *rand.Rand) {
 	short, cancel := context.WithTimeout(ctx, time.Duration(random.IntN(10_000))*time.Microsecond)
 	defer cancel()
 	s.send(short, client, "leaving", s.photo, nil, 0, 200, 429)
 }
 
-// late asks for an answer in a time that is too short, as a rule.
-func (s *soak) late(ctx context.Context, client *http.Client, _ *rand.Rand) {
-	s.send(ctx, client, "in a hurry", s.photo, map[string]string{"X-Request-Timeout": "3ms"}, 200, 429, 504)
+// hurry sends a request with a deadline that is usually too short.
+func (s *soak) hurry(ctx context.Context, client *http.Client, _ *rand.Rand) {
+	s.send(ctx, client, "short deadline", s.photo, map[string]string{"X-Request-Timeout": "3ms"}, 200, 429, 504)
 }
 
-// slowHeader sends a header byte by byte until it is cut off.
-func (s *soak) slowHeader(ctx context.Context, _ *http.Client, _ *rand.Rand) {
+// sendHeaderSlowly sends a header byte by byte until the service closes the connection.
+func (s *soak) sendHeaderSlowly(ctx context.Context, _ *http.Client, _ *rand.Rand) {
 	c, err := net.Dial("tcp", s.host)
 	if err != nil {
 		return
@@ -311,12 +343,12 @@ func (s *soak) slowHeader(ctx context.Context, _ *http.Client, _ *rand.Rand) {
 		}
 		pause(ctx, 50*time.Millisecond)
 	}
-	s.saw("slow header", "cut off", time.Since(began) > 10*time.Second,
-		"it was let go on for "+time.Since(began).String())
+	s.record("slow header", "cut off", time.Since(began) > 10*time.Second,
+		"the service read it for "+time.Since(began).String())
 }
 
-// halfBody announces more than it sends, and closes its side.
-func (s *soak) halfBody(ctx context.Context, _ *http.Client, random *rand.Rand) {
+// sendHalfBody announces a longer body than it sends, and closes its side of the connection.
+func (s *soak) sendHalfBody(ctx context.Context, _ *http.Client, random *rand.Rand) {
 	c, err := net.Dial("tcp", s.host)
 	if err != nil {
 		return
@@ -329,10 +361,10 @@ func (s *soak) halfBody(ctx context.Context, _ *http.Client, random *rand.Rand) 
 	_ = c.(*net.TCPConn).CloseWrite()
 	_ = c.SetReadDeadline(time.Now().Add(5 * time.Second))
 	text, _ := io.ReadAll(c)
-	s.saw("half a body", "ended", bytes.Contains(text, []byte(" 200 ")), string(text))
+	s.record("half a body", "ended", bytes.Contains(text, []byte(" 200 ")), string(text))
 }
 
-// publish puts a version into the models' folder, all at once.
+// publish puts a version into the folder of models, by a rename.
 func (s *soak) publish(number int, data []byte) error {
 	folder := filepath.Join(s.folder, "clothing", strconv.Itoa(number))
 	if err := os.MkdirAll(folder, 0o755); err != nil {
@@ -345,9 +377,9 @@ func (s *soak) publish(number int, data []byte) error {
 	return os.Rename(part, filepath.Join(folder, "model.safetensors"))
 }
 
-// versions publishes good versions, broken ones, and ones that are copied slowly, and
-// removes old ones.
-func (s *soak) versions(ctx context.Context) {
+// publishVersions publishes good versions, broken ones, and ones that are copied slowly, and removes old
+// ones.
+func (s *soak) publishVersions(ctx context.Context) {
 	for number := 2; ctx.Err() == nil; number++ {
 		pause(ctx, 3*time.Second)
 		var err error
@@ -365,7 +397,7 @@ func (s *soak) versions(ctx context.Context) {
 			}
 		}
 		if err != nil && ctx.Err() == nil {
-			s.saw("version", "not published", true, err.Error())
+			s.record("version", "not published", true, err.Error())
 		}
 		if number > 4 {
 			_ = os.RemoveAll(filepath.Join(s.folder, "clothing", strconv.Itoa(number-4)))
@@ -373,6 +405,7 @@ func (s *soak) versions(ctx context.Context) {
 	}
 }
 
+// copySlowly writes a file in ten parts, with pauses between them.
 func copySlowly(ctx context.Context, path string, data []byte) error {
 	f, err := os.Create(path)
 	if err != nil {
@@ -388,15 +421,15 @@ func copySlowly(ctx context.Context, path string, data []byte) error {
 	return nil
 }
 
-// sample is what the service takes at a time.
+// sample has the service's memory and goroutines at a time.
 type sample struct {
-	at             time.Duration
 	resident, heap float64 // bytes
 	goroutines     int
 }
 
-func (s *soak) sample(at time.Duration) (sample, error) {
-	m := sample{at: at}
+// takeSample reads the service's metrics.
+func (s *soak) takeSample() (sample, error) {
+	var m sample
 	answer, err := http.Get(s.root + "/metrics")
 	if err != nil {
 		return m, err
@@ -421,8 +454,8 @@ func (s *soak) sample(at time.Duration) (sample, error) {
 	return m, nil
 }
 
-// progress is the number of answers so far, and the 99th percentile of their times.
-func (s *soak) progress() (count int, p99 float64) {
+// summarize returns the number of answers so far, and the 99th percentile of the last ones' times.
+func (s *soak) summarize() (count int, p99 float64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.latencies) == 0 {
@@ -432,8 +465,8 @@ func (s *soak) progress() (count int, p99 float64) {
 	return len(s.latencies), recent[len(recent)*99/100]
 }
 
-// report prints what was seen, and says whether it is as it should be.
-func (s *soak) report(memory []sample, stopping *soak, exit error) bool {
+// report prints what was observed, and says whether all is as it should be.
+func (s *soak) report(samples []sample, stopping *soak, exit error) bool {
 	ok := true
 	check := func(holds bool, format string, args ...any) {
 		mark := "ok  "
@@ -450,7 +483,7 @@ func (s *soak) report(memory []sample, stopping *soak, exit error) bool {
 		fmt.Printf("%9d  while stopping, %s\n", stopping.outcomes[name], name)
 	}
 	fmt.Println()
-	check(len(s.wrong) == 0, "every answer is one that it may be %v", s.wrong)
+	check(len(s.wrong) == 0, "every answer is a right one %v", s.wrong)
 	var lost []string
 	for _, w := range stopping.wrong {
 		if strings.Contains(w, "half an answer") {
@@ -458,16 +491,16 @@ func (s *soak) report(memory []sample, stopping *soak, exit error) bool {
 		}
 	}
 	check(len(lost) == 0 && exit == nil,
-		"stopped under load: nothing that was taken was lost, and it ended by itself (%v) %v", exit, lost)
-	if len(memory) >= 8 {
-		// The first quarter warms up. Medians, since collections come when they like.
-		part := memory[len(memory)/4:]
+		"stopped under load: no accepted request was lost, and the service ended by itself (%v) %v", exit, lost)
+	if len(samples) >= 8 {
+		part := samples[len(samples)/4:] // the first quarter warms up
 		half := len(part) / 2
-		first, second := medianOf(part[:half]), medianOf(part[half:])
+		first, second := computeMedian(part[:half]), computeMedian(part[half:])
 		growth := second/first - 1
-		check(growth <= 0.05 && growth >= -0.05, "resident memory: %.1f MB in the first half, %.1f MB in the "+
-			"second (%+.1f %%)", first/1e6, second/1e6, 100*growth)
-		least, most := memory[0].goroutines, memory[0].goroutines
+		check(growth <= 0.05 && growth >= -0.05,
+			"resident memory: %.1f MB in the first half, %.1f MB in the second (%+.1f %%)",
+			first/1e6, second/1e6, 100*growth)
+		least, most := part[0].goroutines, part[0].goroutines
 		for _, m := range part {
 			least, most = min(least, m.goroutines), max(most, m.goroutines)
 		}
@@ -476,7 +509,8 @@ func (s *soak) report(memory []sample, stopping *soak, exit error) bool {
 	return ok
 }
 
-func medianOf(samples []sample) float64 {
+// computeMedian returns the median of the samples' resident memory.
+func computeMedian(samples []sample) float64 {
 	var all []float64
 	for _, m := range samples {
 		all = append(all, m.resident)

@@ -334,8 +334,8 @@ func TestTrainEvaluateClassify(t *testing.T) {
 	if code != exitDone || !strings.Contains(printed, "shirt") {
 		t.Errorf("%d\n%s", code, printed)
 	}
-	if code, _, errOut := runGarb(t, nil, "evaluate", "--data", filepath.Join(root, "test")); code != exitFailed ||
-		!strings.Contains(errOut, "dot") {
+	code, _, errOut = runGarb(t, nil, "evaluate", "--data", filepath.Join(root, "test"))
+	if code != exitFailed || !strings.Contains(errOut, "dot") {
 		t.Errorf("%d %s", code, errOut)
 	}
 	code, _, errOut = runGarb(t, nil, "train", "--data", filepath.Join(root, "test"),
