@@ -489,3 +489,66 @@ func TestFirstStatusCounts(t *testing.T) {
 		t.Error(text)
 	}
 }
+
+// TestShapesOfValues: a tensor of values has four axes, no fewer and no more.
+func TestShapesOfValues(t *testing.T) {
+	r := start(t, &fake{}, nil)
+	values := strings.Repeat("0,", fakeSpec.ValueCount()-1) + "0"
+	for shape, want := range map[string]int{
+		"1,8,8,3": 200, "1,8,8,3,1": 400, "1,8,8,3,1,1": 400, "8,8,3": 400, "1,1,8,8,3": 400,
+	} {
+		body := `{"inputs":[{"name":"x","datatype":"FP32","shape":[` + shape + `],"data":[` + values + `]}]}`
+		answer, text := post(t, r.url+"/v2/models/m/infer", "application/json", []byte(body))
+		if answer.StatusCode != want {
+			t.Errorf("shape %s: %d, %s", shape, answer.StatusCode, text)
+		}
+	}
+}
+
+// TestVersionsInUseAnswer: a version that another took over from answers until its last user is
+// done. (That it does not end too early shows only if it is fast enough.)
+func TestVersionsInUseAnswer(t *testing.T) {
+	r := start(t, &fake{digest: "old"}, nil)
+	old, release, err := r.models.acquire("m", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now, err := r.models.load("m", 2, "elsewhere", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.models.activate(now)
+	select {
+	case <-old.ended:
+		t.Error("the old version ended while it was in use")
+	case <-time.After(50 * time.Millisecond):
+	}
+	if err := old.infer(&job{ctx: t.Context(), input: make([]float32, fakeSpec.ValueCount())}); err != nil {
+		t.Error(err)
+	}
+	release()
+	<-old.ended
+}
+
+// TestTracesThatAreNotSent are in the log.
+func TestTracesThatAreNotSent(t *testing.T) {
+	for name, status := range map[string]int{"taken": 204, "not taken": 300, "not sent": 0} {
+		collector := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(status)
+		}))
+		if status == 0 {
+			collector.Close() // nobody listens
+		}
+		log := &syncBuffer{}
+		tracer, err := newTracer(collector.URL, slog.New(slog.NewTextHandler(log, nil)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		tracer.add(&requestInfo{}, "/", 200, time.Second)
+		tracer.close()
+		collector.Close()
+		if have := log.String(); (have != "") != (status != 204) || status != 204 && !strings.Contains(have, "span") {
+			t.Errorf("%s: the log has %q", name, have)
+		}
+	}
+}
