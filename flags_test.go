@@ -80,7 +80,8 @@ func errorTexts(file *ast.File) (texts []*ast.BasicLit) {
 			}
 		case *ast.CallExpr:
 			if f, ok := n.Fun.(*ast.SelectorExpr); ok {
-				if p, ok := f.X.(*ast.Ident); ok && slices.Contains([]string{"errors.New", "fmt.Errorf"}, p.Name+"."+f.Sel.Name) {
+				made := []string{"errors.New", "fmt.Errorf"}
+				if p, ok := f.X.(*ast.Ident); ok && slices.Contains(made, p.Name+"."+f.Sel.Name) {
 					collect(n)
 					return false
 				}

@@ -23,7 +23,7 @@ func scan(from io.Reader) (columns []string, rows [][]string, bad []string, err 
 	return columns, rows, bad, err
 }
 
-// endless is a text without end after another.
+// endless is a reader that never ends.
 type endless struct {
 	first *strings.Reader
 	given int

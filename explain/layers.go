@@ -114,7 +114,7 @@ func (l *Layers) Spread() []int {
 	return chosen
 }
 
-// lastActivation returns the last of the layers in a row after layer i that only normalise or
+// lastActivation returns the last of the layers in a row after layer i that only normalize or
 // activate, or i if there is none.
 func (l *Layers) lastActivation(i int) int {
 	for j := i + 1; j < len(l.layers); j++ {

@@ -15,7 +15,7 @@ import (
 	"garb/tensor"
 )
 
-// Networks of keras.applications, made afresh by the real Keras of both generations, and
+// Networks of keras.applications, made by the real Keras of both generations, and
 // the model that people have made, answer here as they do there.
 func TestApplications(t *testing.T) {
 	python := os.Getenv("GARB_KERAS_PYTHON")

@@ -313,7 +313,7 @@ func TestLimits(t *testing.T) {
 }
 
 // Entries are found by their own names and never become files: those that lead out of the
-// archive, and bombs beside what is read, are passed over; in place of it they are missing.
+// archive, and bombs beside what is read, are ignored; in its place they are missing.
 func TestNamesThatLeadOut(t *testing.T) {
 	packed, err := zip.NewReader(bytes.NewReader(fixture(t, "small3.keras")), int64(len(fixture(t, "small3.keras"))))
 	if err != nil {

@@ -122,7 +122,7 @@ func resized(l definedLayer, out []float64) {
 	}
 }
 
-// normalizeAll normalises the values that belong together, and scales and shifts them.
+// normalizeAll normalizes the values that belong together, and scales and shifts them.
 func (l definedLayer) normalizeAll(out []float64, belongs func(i int) bool) {
 	count, mean, variance := 0.0, 0.0, 0.0
 	for i, v := range l.in[0] {

@@ -8,7 +8,7 @@ import (
 )
 
 // pairwise is an operation on two values, element by element. A value is repeated along axes of
-// length 1: [h w c] takes [1 1 c], [c], [h w 1] and the like, on either side.
+// length 1: [h w c] takes [1 1 c], [c] or [h w 1], for example, on either side.
 type pairwise struct {
 	unary
 	// apply sets dst[i] = f(x[i], y[i]).

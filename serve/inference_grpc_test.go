@@ -114,7 +114,7 @@ func TestInferenceGRPC(t *testing.T) {
 	}
 }
 
-// TestInferenceGRPCMetadata: what is told of the server and its models.
+// TestInferenceGRPCMetadata: the metadata of the server and its models.
 func TestInferenceGRPCMetadata(t *testing.T) {
 	r := start(t, &fake{}, nil)
 	if a, err := call[pb.ServerLiveRequest, pb.ServerLiveResponse](t, r, "ServerLive",

@@ -227,7 +227,7 @@ func pictureInput(pictures ...[]byte) string {
 		strings.Join(texts, ","))
 }
 
-// TestInferenceGets: what is told of the server and its models.
+// TestInferenceGets: the metadata of the server and its models.
 //
 //nolint:funlen // it is a table
 func TestInferenceGets(t *testing.T) {

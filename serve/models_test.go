@@ -88,7 +88,7 @@ func TestVersions(t *testing.T) {
 	publish("11", "mute")
 	refused(2)
 	answers("two")
-	publish("10", "ten") // mended
+	publish("10", "ten") // now it can be opened
 	answers("ten")
 	publish("10", "bad again") // broken, while it answers
 	refused(3)
@@ -115,7 +115,7 @@ func TestVersions(t *testing.T) {
 	answers("two") // never without
 }
 
-// TestTakeOver: requests that are under way finish on the version that they began with.
+// TestTakeOver: requests in flight finish on the version that they began with.
 func TestTakeOver(t *testing.T) {
 	root := t.TempDir()
 	old, entered, open := gate()

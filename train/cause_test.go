@@ -109,7 +109,7 @@ func TestStepsKeepTheCause(t *testing.T) {
 // TestInterruptedStep: a step that is interrupted is no divergence either.
 func TestInterruptedStep(t *testing.T) {
 	c := tiny(t, drawn(t))
-	c.FineTune, c.Weights = FineTune{}, smallWeights(t) // features at hand: only the trainer looks at ctx
+	c.FineTune, c.Weights = FineTune{}, smallWeights(t) // features are cached: only the trainer looks at ctx
 	r, err := newRun(t.Context(), c, Progress{})
 	if err != nil {
 		t.Fatal(err)

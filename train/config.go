@@ -66,7 +66,7 @@ type Config struct {
 	// FineTune says which layers of the backbone are trained together with the head.
 	FineTune FineTune `json:"fine_tune"`
 	// ProbeEpochs is the number of epochs, counted in Epochs, that first train the head alone
-	// on the frozen backbone (a linear probe). The gradients of a randomly initialised head
+	// on the frozen backbone (a linear probe). The gradients of a randomly initialized head
 	// distort pretrained features, which hurts on pictures unlike the training pictures
 	// (Kumar et al. 2022). The probe uses the constant learning rate ProbeLearningRate, 0 for
 	// 0.001. Schedule and Patience begin after it.
@@ -81,7 +81,7 @@ type Config struct {
 	// a kernel has that of the next one times LayerDecay (discriminative fine-tuning, Howard
 	// & Ruder 2018). 0 and 1 give all layers the same.
 	LayerDecay float64 `json:"layer_decay,omitempty"`
-	// BatchStatistics makes trained batch-norms normalise by the statistics of the batch;
+	// BatchStatistics makes trained batch-norms normalize by the statistics of the batch;
 	// otherwise they use the stored ones.
 	BatchStatistics bool `json:"batch_statistics,omitempty"`
 

@@ -10,7 +10,7 @@ import (
 	"garb/weights"
 )
 
-// TestGrey trains on grey pictures: a network from nothing, which has one channel, and one
+// TestGrey trains on grey pictures: a network from scratch, which has one channel, and one
 // that was trained on colours, whose three have the same level.
 func TestGrey(t *testing.T) {
 	data := drawn(t)

@@ -15,7 +15,7 @@ import (
 
 // OutOfFold configures out-of-fold probabilities: the pictures are divided into folds, and for each
 // fold a linear softmax classifier is trained on the features of the other folds, and predicts the
-// classes of that fold. It is trained by AdamW on standardised features with a cosine schedule.
+// classes of that fold. It is trained by AdamW on standardized features with a cosine schedule.
 type OutOfFold struct {
 	Folds int `json:"folds"`
 	// Repeats is the number of random divisions into folds, over which the probabilities are
@@ -106,7 +106,7 @@ func (o OutOfFold) Probabilities(
 				return nil // there are fewer groups than folds
 			}
 			random := rand.New(rand.NewPCG(o.Seed, uint64(repeat*o.Folds+f)))
-			c := foldClassifier{OutOfFold: o, inputs: standardise(features, train), classes: classes}
+			c := foldClassifier{OutOfFold: o, inputs: standardize(features, train), classes: classes}
 			if err := c.train(ctx, random, labels, train); err != nil {
 				return err
 			}
@@ -207,14 +207,14 @@ func chooseFold(counts [][]float64, sizes []int, group, totals []float64) int {
 	return best
 }
 
-// standardisedFeatures are features scaled to mean 0 and standard deviation 1.
-type standardisedFeatures struct {
+// standardizedFeatures are features scaled to mean 0 and standard deviation 1.
+type standardizedFeatures struct {
 	features    [][]float32
 	mean, scale []float32
 }
 
-// standardise scales features by the mean and standard deviation over some of the pictures.
-func standardise(features [][]float32, pictures []int) standardisedFeatures {
+// standardize scales features by the mean and standard deviation over some of the pictures.
+func standardize(features [][]float32, pictures []int) standardizedFeatures {
 	n, count := len(features[pictures[0]]), float64(len(pictures))
 	mean, square := make([]float64, n), make([]float64, n)
 	for _, i := range pictures {
@@ -228,7 +228,7 @@ func standardise(features [][]float32, pictures []int) standardisedFeatures {
 			square[j] += d * d / count
 		}
 	}
-	s := standardisedFeatures{features, make([]float32, n), make([]float32, n)}
+	s := standardizedFeatures{features, make([]float32, n), make([]float32, n)}
 	for j := range n {
 		s.mean[j] = float32(mean[j])
 		if square[j] > 0 { // a constant feature becomes 0
@@ -239,7 +239,7 @@ func standardise(features [][]float32, pictures []int) standardisedFeatures {
 }
 
 // load writes the features of some pictures one after another.
-func (s standardisedFeatures) load(to []float32, pictures []int) {
+func (s standardizedFeatures) load(to []float32, pictures []int) {
 	for r, i := range pictures {
 		row := to[r*len(s.mean):][:len(s.mean)]
 		for j, v := range s.features[i] {
@@ -251,7 +251,7 @@ func (s standardisedFeatures) load(to []float32, pictures []int) {
 // foldClassifier is the classifier that predicts the classes of one fold.
 type foldClassifier struct {
 	OutOfFold
-	inputs  standardisedFeatures
+	inputs  standardizedFeatures
 	classes int
 
 	graph   *nn.Graph

@@ -69,7 +69,7 @@ const (
 
 const maxFileBytes = 2 << 30
 
-// Read reads a Keras, PyTorch or safetensors file, recognised by its content, and finds the network
+// Read reads a Keras, PyTorch or safetensors file, recognized by its content, and finds the network
 // in it. The network is complete: every parameter of the architecture has its shape, and there are
 // no others. Errors name the path; they wrap those of packages keras, torch and tensor, or are a
 // *NotANetworkError.

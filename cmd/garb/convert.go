@@ -47,10 +47,10 @@ numbered outputs, for garb train --backbone OUT.safetensors.
 Neither Keras nor ONNX files store the preprocessing. For known networks garb uses the
 standard one and prints it; otherwise pass --preprocess, --size and --resize.
 
-Writing: garb converts a model (a file, a run's folder, clothing, garments or imagenet) to
-an .onnx file for ONNX Runtime, Triton, OpenVINO, phones and GPUs, to a .keras archive for
-Keras 3, or to a .tflite file for LiteRT (TensorFlow Lite) on Android, iOS and small
-devices. The file includes the class names.
+Writing: the source is a model file, a run's folder, clothing, garments or imagenet. An .onnx
+file is for ONNX Runtime, Triton, OpenVINO, phones and GPUs, a .keras archive for Keras 3, and
+a .tflite file for LiteRT (TensorFlow Lite) on Android, iOS and small devices. The file
+includes the class names.
 
 --with-preprocessing adds the preprocessing to the network, so that it takes resized
 pictures with values from 0 to 255, as uint8 (float32 in .keras files). --quantize int8

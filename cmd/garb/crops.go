@@ -77,8 +77,8 @@ collide with crops.
 DIR/PHOTO-whole-CLASS.png, white on the garment.
 
 --negatives DIR also writes parts of the photos that show no garment, at least 64 × 64
-pixels: around a face, a bag or another ignored label, with at most 3 % garment pixels,
-and from other places, with at most 0.5 %. They train a model to refuse such pictures.
+pixels, to train a model to refuse them. Parts around a face, a bag or another ignored label
+have at most 3 % garment pixels, parts from other places at most 0.5 %.
 Both folders get a ` + cropsTable + ` too; for --negatives its label column holds the ignored label.`
 
 const cropsExamples = `  garb data crops --photos photos --labels masks --names labels.txt --ignore background,skin \

@@ -60,10 +60,9 @@ func addSplitFlags(command *cobra.Command, r *dataset.SplitRule) {
 }
 
 const dataCheckHelp = `Read every picture of a data set and report everything that is wrong with it: unreadable
-or unlabelled pictures, classes too small to split, missing columns, exact and near
-duplicates within and across splits (a picture in both train and test is a leak, which
-inflates test accuracy), contributors in more than one split, classes with few pictures,
-label shift between the splits, and picture sizes.
+or unlabelled pictures, missing columns, small classes, contributors in more than one split,
+label shift between the splits, picture sizes, and duplicates, exact and near. A picture in
+both train and test is a leak, which inflates test accuracy.
 
 ` + dataHelp + `
 

@@ -72,7 +72,7 @@ func TestHealthOverTLS(t *testing.T) {
 		_ *http.Request) {
 		fmt.Fprint(w, `{"status":"ready"}`)
 	}))
-	server.Config.ErrorLog = log.New(io.Discard, "", 0) // it tells of the certificate that is not taken
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // it would report the refused certificate
 	server.StartTLS()
 	defer server.Close()
 	if code, _, errOut := runGarb(t, nil, "health", "--url", server.URL); code != exitFailed ||

@@ -37,7 +37,7 @@ func TestOperateSettings(t *testing.T) {
 		if f.DefValue == "" || f.DefValue == "[]" {
 			want = "none"
 		}
-		if f.Name == "model" { // chosen from what else is given
+		if f.Name == "model" { // chosen from the other flags
 			want = "`clothing`, without `--models`"
 		}
 		if row[1] != want {

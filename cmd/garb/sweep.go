@@ -62,8 +62,8 @@ Each run has a folder below --out. To continue a sweep that was stopped, repeat 
 command; you may add values and seeds. sweep.json and report.html contain the ranking.
 
 A point is called worse than the best one only if the difference is significant at the 5 %%
-level for the whole sweep: if all points of a sweep were equally good, the chance of
-calling any of them worse would be at most 5 %%. All other differences are called noise.
+level for the whole sweep. If all points of a sweep were equally good, the chance of calling
+any of them worse would be at most 5 %%. All other differences are called noise.
 Then choose the cheapest point, or use more --seeds.
 
 With one seed, the test is McNemar's exact test on the same validation pictures. It cannot
@@ -93,7 +93,7 @@ func newSweepCommand() *cobra.Command {
 	s := &sweepFlags{newTrainFlags(), train.Sweep{Seeds: 1}}
 	command := &cobra.Command{
 		Use:     "sweep --data DATA [flags]",
-		Short:   "Compare hyperparameters by training with each combination",
+		Short:   "Compare settings by training with each combination",
 		Long:    fmt.Sprintf(sweepHelp, strings.Join(sweptFlags, ", ")),
 		Example: sweepExamples,
 		Args: func(c *cobra.Command, args []string) error {

@@ -46,7 +46,7 @@ type Options struct {
 	// Ten measures the model on the ten classes, instead of its own.
 	Ten bool
 	// Validation measures on the validation parts, by which models are chosen, instead of on the
-	// pictures set aside.
+	// held-out pictures.
 	Validation bool
 	// Other is a class of the model that means none of the others. The acceptance is then 1 minus
 	// its probability, and a picture is accepted from 0.5. Without Other, the model judges.

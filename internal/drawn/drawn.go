@@ -1,5 +1,5 @@
 // Package drawn draws simple garments, and other pictures: plain colours, noise, text, charts,
-// screens, animals, maps and the like.
+// screens, animals and maps.
 //
 // A picture depends on a seed and its number only. It is the same on every machine, to the byte,
 // because everything is computed with integers.

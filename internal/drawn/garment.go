@@ -75,7 +75,7 @@ func (r source) makeFloor(width int) paint {
 type fabric struct {
 	base colour
 	paint
-	trim paint // of collars, waistbands and the like
+	trim paint // of collars and waistbands
 	seam colour
 }
 

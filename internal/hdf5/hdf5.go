@@ -10,7 +10,7 @@
 //
 // Files are not trusted. Objects are read only on request, each address is checked
 // against the file's end, and a budget limits the structures that are visited: no
-// file can make a reader loop, recurse without end, or allocate much more than the
+// file can make a reader loop, recurse forever, or allocate much more than the
 // file could hold.
 package hdf5
 

@@ -337,7 +337,7 @@ func (d *decoder) refineAC(block *[64]int16, h *huffman, p progression) {
 }
 
 // refineNonzero reads one more bit of the nonzero coefficients from k to last. It stops at
-// the zero after so many others, and returns its index.
+// the zero after n others, and returns its index.
 func (b *bitReader) refineNonzero(block *[64]int16, k, last, zeros int, bit int16) int {
 	for ; k <= last; k++ {
 		c := &block[zigzag[k]]

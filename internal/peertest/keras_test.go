@@ -28,7 +28,7 @@ func buildBinary() *nn.Graph {
 }
 
 // TestKerasSteps checks that ten steps with the same weights and batches give Keras's losses
-// and weights, for each loss, optimiser and kind of batch-norm.
+// and weights, for each loss, optimizer and kind of batch-norm.
 func TestKerasSteps(t *testing.T) {
 	all, err := peertest.ReadSteps("testdata/keras_steps.json")
 	if err != nil {

@@ -55,7 +55,7 @@ func beginChannels(s isa, name, doc string, relu bool) channels {
 	return c
 }
 
-// line is the address in a field, moved to the channels at hand.
+// line is the address in a field, moved to the current channels.
 func (c channels) line(field int) reg.GPVirtual {
 	r := c.arguments.load(field)
 	ADDQ(c.at, r)
@@ -124,7 +124,7 @@ func (c channels) loop(body func(label string, part *mask)) {
 
 // depthwise computes up to depthwiseOutputs adjacent outputs of one row. A column
 // of src is loaded once for all outputs that it belongs to. Columns outside the
-// picture are passed over, and so are those that only outputs too many need:
+// picture are skipped, and so are those that only surplus outputs need:
 // their sums come out wrong and are not stored.
 func depthwise(s isa, width, stride int, relu bool) {
 	c := beginChannels(s, fmt.Sprintf("depthwise%ds%d", width, stride),

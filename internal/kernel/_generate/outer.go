@@ -163,7 +163,7 @@ const (
 
 // depthwiseTaps adds to the gradient of one kernel row, of width taps, what count
 // adjacent outputs contribute, and the outputs' gradients to sums. Channels go two
-// vectors at a time, so that enough sums are under way at once.
+// vectors at a time, so that enough sums are in flight at once.
 func depthwiseTaps(s isa, width int) {
 	name := fmt.Sprintf("depthwiseTaps%d%s", width, s.name)
 	a := begin(name, fmt.Sprintf("%s computes a tapsTile of %d taps.", name, width))
