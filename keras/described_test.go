@@ -19,7 +19,7 @@ type storedLayer struct {
 	shapes [][]int
 }
 
-// olderWeights is a file of weights in the older generation's layout. The values count up
+// olderWeights returns a file of weights in the older generation's layout. The values count up
 // over the whole file.
 func olderWeights(t testing.TB, layers []storedLayer) []byte {
 	t.Helper()

@@ -16,7 +16,7 @@ func of3(layer string, arguments ...string) string {
 	return fmt.Sprintf(`[{"args":[%s],"kwargs":{}}]`, strings.Join(append([]string{value}, arguments...), ","))
 }
 
-// configured is a layer with settings.
+// configured returns a layer with settings.
 func configured(class, name, settings, inbound string) string {
 	return fmt.Sprintf(`{"class_name":%q,"name":%q,"config":{"name":%q,%s},"inbound_nodes":%s}`, class, name, name,
 		settings, inbound)

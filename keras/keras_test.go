@@ -208,7 +208,7 @@ func TestGraph(t *testing.T) {
 	}
 }
 
-// archive makes a .keras file of the given entries.
+// archive returns a .keras file of the given entries.
 func archive(t testing.TB, entries map[string]string) []byte {
 	t.Helper()
 	var b bytes.Buffer

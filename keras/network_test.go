@@ -125,13 +125,13 @@ func parse(t testing.TB, config string) *Model {
 
 const input = `{"class_name":"InputLayer","config":{"name":"i","batch_input_shape":[null,8,8,3]},"inbound_nodes":[]}`
 
-// sequential is a model of one layer of a class, on pictures of 8×8.
+// sequential returns a model of one layer of a class, on pictures of 8×8.
 func sequential(class, settings string) string {
 	return fmt.Sprintf(`{"class_name":"Sequential","config":{"name":"m",`+
 		`"layers":[%s,{"class_name":%q,"config":{"name":"x",%s}}]}}`, input, class, settings)
 }
 
-// functional is a model whose layers follow the input, with the output of layer "x".
+// functional returns a model whose layers follow the input, with the output of layer "x".
 func functional(layers string) string {
 	return `{"class_name":"Functional","config":{"name":"m","layers":[` + input + "," + layers +
 		`],"input_layers":[["i",0,0]],"output_layers":[["x",0,0]]}}`

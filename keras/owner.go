@@ -57,7 +57,7 @@ func isKerasModule(module string) bool {
 	return root == "keras" || root == "tf_keras"
 }
 
-// isForeign is findForeign for a class or function among a layer's settings.
+// isForeign does what findForeign does for a class or function among a layer's settings.
 func isForeign(described map[string]any) bool {
 	module, _ := described["module"].(string)
 	class, _ := described["class_name"].(string)

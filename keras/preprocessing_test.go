@@ -28,7 +28,7 @@ var preprocessings = map[string]struct {
 	"one scale": {"Normalization", Preprocessing{Mean: []float32{124, 117, 104}, Std: []float32{1, 1, 1}}},
 }
 
-// samples are pictures for a network, and the same prepared.
+// samples returns pictures for a network, and the same prepared.
 func samples(n *nn.Network, p Preprocessing) (raw, prepared []float32) {
 	for i := range 2 * tensor.Len(n.Layers[0].Shape) {
 		v := float32(byte(i * 37))

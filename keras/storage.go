@@ -16,8 +16,7 @@ import (
 // The name of the group changed within Keras 2.
 var layerFolders = []string{"layers", "_layer_checkpoint_dependencies"}
 
-// attachByNumber gives each layer of m its variables from a group of the newer
-// generation.
+// attachByNumber assigns each layer of m its variables from a group of the newer generation.
 func attachByNumber(m *Model, g *hdf5.Group, place string) error {
 	folder, err := layerFolder(g)
 	if err != nil {
@@ -177,8 +176,7 @@ func splitNumber(name string) (string, int) {
 // the groups, each group's weight_names the datasets below it. A layer that is a
 // model has the variables of all its layers in one list.
 
-// attachByName gives each layer of m its variables from a group of the older
-// generation.
+// attachByName assigns each layer of m its variables from a group of the older generation.
 func attachByName(m *Model, g *hdf5.Group) error {
 	for _, l := range m.Layers {
 		group, err := g.Group(strings.TrimPrefix(l.Name, "/"))
@@ -226,7 +224,7 @@ func attachToLeaves(l *Layer, datasets []namedDataset) error {
 	return nil
 }
 
-// attachInOrder gives the layers of m that have variables those in a file of weights, in order.
+// attachInOrder assigns the layers of m that have variables those in a file of weights, in order.
 func attachInOrder(m *Model, root *hdf5.Group) error {
 	var waiting []*Layer
 	for _, l := range m.Layers {

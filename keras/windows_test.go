@@ -13,7 +13,7 @@ import (
 	"garb/tensor"
 )
 
-// everyWindow is a network of convolutions and pools of every geometry that Keras has.
+// everyWindow returns a network of convolutions and pools of every geometry that Keras has.
 func everyWindow(t testing.TB) *nn.Network {
 	return withWeights(t, []nn.Layer{
 		{Op: nn.OpInput, Shape: []int{17, 14, 3}},

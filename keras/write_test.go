@@ -26,7 +26,7 @@ import (
 	"garb/tensor"
 )
 
-// withWeights gives a graph weights at random, of a size that keeps values near 1.
+// withWeights returns a graph with random weights, of a size that keeps values near 1.
 func withWeights(t testing.TB, layers []nn.Layer, seed uint64) *nn.Network {
 	t.Helper()
 	graph, err := nn.NewGraph(layers)
@@ -57,7 +57,7 @@ func withWeights(t testing.TB, layers []nn.Layer, seed uint64) *nn.Network {
 	return n
 }
 
-// everyOperation is a network of all of them: a layer that is called twice, padding that is
+// everyOperation returns a network of all of them: a layer that is called twice, padding that is
 // not the same on all sides, kernels that are not square, values for channels in both ways.
 func everyOperation(t testing.TB) *nn.Network {
 	return withWeights(t, []nn.Layer{
@@ -137,7 +137,7 @@ func TestEveryOperationIsWritten(t *testing.T) {
 	}
 }
 
-// branches is a network of many layers of a few classes and one shape, joined at random:
+// branches returns a network of many layers of a few classes and one shape, joined at random:
 // were their weights confused, the file would be no less valid.
 func branches(t testing.TB, seed uint64) *nn.Network {
 	r := rand.New(rand.NewPCG(seed, 7))
@@ -182,7 +182,7 @@ func architecture(t testing.TB, name string) backbone.Architecture {
 	return a
 }
 
-// builtIn is EfficientNet-Lite0 with the weights that the binary holds, which package
+// builtIn returns EfficientNet-Lite0 with the weights that the binary holds, which package
 // weights would give, were it not below this one.
 func builtIn(t testing.TB) *nn.Network {
 	t.Helper()
@@ -226,7 +226,7 @@ func writeKeras(t testing.TB, n *nn.Network, o WriteOptions) []byte {
 	return b.Bytes()
 }
 
-// answers are what a network gives for inputs that follow one another.
+// answers returns a network's outputs for inputs that follow one another.
 func answers(t testing.TB, n *nn.Network, inputs []float32) []float32 {
 	t.Helper()
 	var all []float32
@@ -236,7 +236,7 @@ func answers(t testing.TB, n *nn.Network, inputs []float32) []float32 {
 	return all
 }
 
-// someInputs are two inputs of a network.
+// someInputs returns two inputs of a network.
 func someInputs(n *nn.Network) []float32 {
 	r := rand.New(rand.NewPCG(3, 8))
 	values := make([]float32, 2*tensor.Len(n.Layers[0].Shape))

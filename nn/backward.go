@@ -151,8 +151,8 @@ func (t *Trainer) goBack(s *trainStage, m *threadMemory, low, high int, raw []fl
 	}
 }
 
-// collectShared is collect for a stage that shares variables with earlier ones, whose gradients
-// have been collected.
+// collectShared does what collect does for a stage that shares variables with earlier ones, whose
+// gradients have been collected.
 func (s *trainStage) collectShared(raw [][]float32) {
 	if s.shared == nil {
 		return

@@ -39,7 +39,7 @@ func TestSoftmaxCrossEntropyByHand(t *testing.T) {
 	}
 }
 
-// TestBinaryCrossEntropyByHand is the same for one output with a sigmoid.
+// TestBinaryCrossEntropyByHand checks the same for one output with a sigmoid.
 func TestBinaryCrossEntropyByHand(t *testing.T) {
 	for _, l := range []BinaryCrossEntropy{
 		{}, {LabelSmoothing: 0.3}, {ClassWeights: []float64{2, 0.5}},

@@ -87,8 +87,8 @@ func (l *lowering) postpone(i, in int, c computation) {
 	l.pending[i] = &stage{computation: c, in: l.materialize(in), second: -1, at: i}
 }
 
-// postponeReadingReLU is postpone for a computation that can apply a ReLU to its input. It reports
-// whether there is one that has not been computed yet.
+// postponeReadingReLU does what postpone does for a computation that can apply a ReLU to its input.
+// It reports whether there is one that has not been computed yet.
 func (l *lowering) postponeReadingReLU(i, in int, c computation) bool {
 	source := l.reluInput[in]
 	if source < 0 || l.value[in] >= 0 {

@@ -64,7 +64,7 @@ func (m *matrixProduct) prepareBackward() {
 	m.transposed = packTransposed(m.transposed, m.kernel.Value, m.depth, m.columns, m.scale)
 }
 
-// packTransposed is pack for the transposed kernel: columns × depth.
+// packTransposed does what pack does for the transposed kernel: columns × depth.
 func packTransposed(m *kernel.Matrix, values []float32, depth, columns int, scale []float32) *kernel.Matrix {
 	if m == nil {
 		return kernel.PackTransposed(values, columns, depth, scale)

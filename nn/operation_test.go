@@ -27,7 +27,7 @@ type definedLayer struct {
 	params [][]float32
 }
 
-// channels is the length of the output's last axis.
+// channels returns the length of the output's last axis.
 func (l definedLayer) channels() int { return l.shape[len(l.shape)-1] }
 
 func (l definedLayer) param(i, j int) float64 { return float64(l.params[i][j]) }
@@ -59,7 +59,7 @@ func pooled(combine func(sum, v float64, first bool) float64, mean bool) func(de
 	}
 }
 
-// wholly makes the operation over windows one over the whole map.
+// wholly turns an operation over windows into one over the whole map.
 func wholly(f func(definedLayer, []float64)) func(definedLayer, []float64) {
 	return func(l definedLayer, out []float64) {
 		l.Height, l.Width, l.Stride = l.shapes[0][0], l.shapes[0][1], 1
@@ -75,7 +75,7 @@ func larger(sum, v float64, first bool) float64 {
 	return sum
 }
 
-// pairs makes each value of those of two inputs, which are repeated along axes of 1.
+// pairs computes each value from those of two inputs, which are repeated along axes of 1.
 func pairs(f func(x, y float64) float64) func(definedLayer, []float64) {
 	return func(l definedLayer, out []float64) {
 		at := func(j, i int) float64 { // of input j, for value i of the output
@@ -99,7 +99,7 @@ func pairs(f func(x, y float64) float64) func(definedLayer, []float64) {
 	}
 }
 
-// resized is a map of another size, with pixels as squares.
+// resized returns a map of another size, with pixels as squares.
 func resized(l definedLayer, out []float64) {
 	from, channels := l.shapes[0], l.channels()
 	at := func(y, x float64, c int) float64 { // beyond the border as at the border
@@ -502,7 +502,7 @@ func naive(g *Graph, w tensor.Map, input []float32) []float64 {
 	return naiveFrom(g, w, results)
 }
 
-// naiveFrom is naive with the results of the first layers given.
+// naiveFrom does what naive does with the results of the first layers given.
 func naiveFrom(g *Graph, w tensor.Map, results [][]float64) []float64 {
 	for i, n := range g.nodes {
 		if results[i] != nil {

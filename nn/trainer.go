@@ -110,8 +110,9 @@ func NewTrainer(g *Graph, w Weights, o TrainerOptions) (*Trainer, error) {
 	return newTrainer(g.dropFinalActivation(), w, o, false)
 }
 
-// newTrainer is NewTrainer for a graph with its final activation. With inputGradient it computes
-// what a Plan does, without running a part of it as one, and also the gradient by its input.
+// newTrainer does what NewTrainer does for a graph with its final activation. With inputGradient it
+// computes what a Plan does, without running a part of it as one, and also the gradient by its
+// input.
 func newTrainer(g *Graph, w Weights, o TrainerOptions, inputGradient bool) (*Trainer, error) {
 	trainable := func(p Param) bool { return p.Trainable && (o.Trainable == nil || o.Trainable(p)) }
 	t := &Trainer{options: o, threads: o.Threads, original: w, byName: map[string]*Variable{}}

@@ -125,7 +125,7 @@ var everyLayer = map[string]func() *Graph{
 	},
 }
 
-// makeBatch makes a batch for a graph with n images.
+// makeBatch returns a batch for a graph with n images.
 func makeBatch(g *Graph, n int, seed uint64) (input, targets []float32) {
 	r := rand.New(rand.NewPCG(seed, 11))
 	input = randomValues(n*tensor.Len(g.InputShape()), seed)
@@ -137,7 +137,7 @@ func makeBatch(g *Graph, n int, seed uint64) (input, targets []float32) {
 	return input, targets
 }
 
-// slope is the derivative of the loss along direction, by central differences of
+// slope returns the derivative of the loss along direction, by central differences of
 // width h.
 func slope(t *testing.T, tr *Trainer, v *Variable, h float64, direction, input, targets []float32) float64 {
 	t.Helper()

@@ -8,7 +8,7 @@ import (
 	"garb/tensor"
 )
 
-// winogradNetwork is a 3×3 convolution with all that becomes a part of it, of a map that others
+// winogradNetwork returns a 3×3 convolution with all that becomes a part of it, of a map that others
 // read too.
 func winogradNetwork(height, width, channels, filters int, border [4]int, padding Padding) *Graph {
 	b := NewBuilder(height, width, 3)

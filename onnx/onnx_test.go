@@ -14,7 +14,7 @@ import (
 	"garb/tensor"
 )
 
-// fill gives a graph's parameters random values, variances above zero.
+// fill sets a graph's parameters to random values, variances above zero.
 func fill(t *testing.T, layers []nn.Layer, seed uint64) *nn.Network {
 	t.Helper()
 	g, err := nn.NewGraph(layers)

@@ -32,7 +32,7 @@ func Quantize(t *Tensor) (integers []int8, scales []float32, err error) {
 	return quantize(t)
 }
 
-// quantize is Quantize for a tensor of any size.
+// quantize does what Quantize does for a tensor of any size.
 func quantize(t *Tensor) (integers []int8, scales []float32, err error) {
 	channels := t.Shape[len(t.Shape)-1]
 	scales = make([]float32, channels)

@@ -99,7 +99,7 @@ func answers(t *testing.T, n *nn.Network, input []float32) []float32 {
 	return output
 }
 
-// largest is how far the farthest of values is from what is wanted, as a part of the largest
+// largest returns how far the farthest of values is from what is wanted, as a part of the largest
 // of these, or of 1.
 func largest(t *testing.T, got []float64, want []float32) float64 {
 	t.Helper()
@@ -118,7 +118,7 @@ func largest(t *testing.T, got []float64, want []float32) float64 {
 	return difference / size
 }
 
-// softmax is that of each row.
+// softmax returns the softmax of each row.
 func softmax(logits []float32, row int, temperature float64) []float32 {
 	var all []float32
 	for z := range slices.Chunk(logits, row) {
@@ -171,7 +171,7 @@ func compare(t *testing.T, c litertCase, r report) float64 {
 	return worst
 }
 
-// operations are those of a network, each once.
+// operations returns those of a network, each once.
 func operations(n *nn.Network) []string {
 	var all []string
 	for _, l := range n.Layers[1:] {
@@ -181,7 +181,7 @@ func operations(n *nn.Network) []string {
 	return slices.Compact(all)
 }
 
-// noise is pictures for a network.
+// noise returns random pictures for a network.
 func noise(n *nn.Network, seed uint64) []float32 {
 	random := rand.New(rand.NewPCG(seed, 7))
 	v := make([]float32, pictures*tensor.Len(n.Layers[0].Shape))
@@ -225,7 +225,7 @@ func TestEveryLayerInLiteRT(t *testing.T) {
 	}
 }
 
-// prepared is a model that takes pictures.
+// prepared returns a model that takes pictures.
 func prepared(t *testing.T) litertCase {
 	n := filled(t, everyLayer(16, 20), 5)
 	c := litertCase{name: "pictures", network: n, options: Options{Pictures: true,
@@ -450,7 +450,7 @@ func glob(t *testing.T, pattern string) []string {
 	return paths
 }
 
-// unpacked is the content of a file that is gzipped.
+// unpacked returns the content of a gzipped file.
 func unpacked(t *testing.T, path string) []byte {
 	t.Helper()
 	f, err := os.Open(path)

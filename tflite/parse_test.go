@@ -116,7 +116,7 @@ func (r reader) floats(i int) []float32 {
 	return all
 }
 
-// root is the table that a flatbuffer begins with.
+// root returns the table that a flatbuffer begins with.
 func root(t testing.TB, data []byte, identifier string) reader {
 	t.Helper()
 	if len(data) < 8 || string(data[4:8]) != identifier {

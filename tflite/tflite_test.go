@@ -18,7 +18,7 @@ import (
 	"garb/tensor"
 )
 
-// filled gives a network's parameters random values, variances and factors above zero.
+// filled returns a network whose parameters have random values, variances and factors above zero.
 func filled(t testing.TB, layers []nn.Layer, seed uint64) *nn.Network {
 	t.Helper()
 	g, err := nn.NewGraph(layers)
@@ -50,8 +50,8 @@ func (l *list) add(layer nn.Layer, inputs ...int) int {
 	return len(*l) - 1
 }
 
-// everyLayer has each operation, parameters that two layers share, and values that several
-// layers take, so that nothing after them may become part of them.
+// everyLayer returns a network with each operation, parameters that two layers share, and values
+// that several layers take, so that nothing after them may become part of them.
 //
 //nolint:funlen // one line per layer
 func everyLayer(h, w int) []nn.Layer {
@@ -121,7 +121,7 @@ func everyLayer(h, w int) []nn.Layer {
 	return l
 }
 
-// everyWindow has convolutions and pools of every geometry that TensorFlow Lite has.
+// everyWindow returns convolutions and pools of every geometry that TensorFlow Lite has.
 func everyWindow() []nn.Layer {
 	l := list{{Op: nn.OpInput, Shape: []int{17, 14, 3}}}
 	conv := func(layer nn.Layer) {
@@ -209,7 +209,7 @@ func encoded(t testing.TB, n *nn.Network, o Options) []byte {
 	return b.Bytes()
 }
 
-// operators are those of a file, in order.
+// operators returns those of a file, in order.
 func (p parsed) operators() []operator {
 	var all []operator
 	for _, n := range p.nodes {
@@ -218,7 +218,7 @@ func (p parsed) operators() []operator {
 	return all
 }
 
-// floats are the values of a constant.
+// floats returns the values of a constant.
 func (p parsed) floats(i int32) []float32 {
 	v := make([]float32, len(p.tensors[i].data)/4)
 	for j := range v {

@@ -154,7 +154,7 @@ func official(t testing.TB) ([]byte, Source) {
 	}
 }
 
-// home gives the test its own GARB_HOME and returns a function that lists the files in it.
+// home sets a GARB_HOME of the test's own and returns a function that lists the files in it.
 func home(t *testing.T) (contents func() []string) {
 	folder := t.TempDir()
 	t.Setenv("GARB_HOME", folder)

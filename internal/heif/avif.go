@@ -100,7 +100,7 @@ func blend8(dst, src []byte) {
 	}
 }
 
-// blend16 is blend8 for samples of 16 bits.
+// blend16 does what blend8 does for samples of 16 bits.
 func blend16(dst, src []byte) {
 	sample := func(i int) int { return int(src[2*i]) | int(src[2*i+1])<<8 }
 	white := 65535 - sample(3)

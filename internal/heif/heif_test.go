@@ -70,7 +70,7 @@ func TestPicturesAgreeWithPillow(t *testing.T) {
 	}
 }
 
-// quarters gives the mean colour of each quarter's middle: 1/4 of its sides in from each
+// quarters returns the mean colour of each quarter's middle: 1/4 of its sides in from each
 // edge, as testdata/make.py does.
 func quarters(pixels []byte, width, height int) (means [4][3]float64) {
 	for q, box := range [4][4]int{{0, 0, width / 2, height / 2}, {width / 2, 0, width, height / 2},
@@ -141,7 +141,7 @@ func TestFilesCutShort(t *testing.T) {
 	}
 }
 
-// withSize gives a copy of data in which each ispe says width × height.
+// withSize returns a copy of data in which each ispe says width × height.
 func withSize(data []byte, width, height uint32) []byte {
 	data = bytes.Clone(data)
 	for at := 0; ; {

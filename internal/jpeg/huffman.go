@@ -136,7 +136,7 @@ type bitReader struct {
 	missing int
 }
 
-// fill makes at least 48 bits available.
+// fill reads until at least 48 bits are available.
 func (b *bitReader) fill() {
 	if b.at+8 <= len(b.data) {
 		v := binary.BigEndian.Uint64(b.data[b.at:])

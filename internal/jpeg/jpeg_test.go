@@ -147,7 +147,7 @@ func TestCutsAreErrors(t *testing.T) {
 	}
 }
 
-// segment is a marker segment.
+// segment encodes a marker segment.
 func segment(marker byte, body ...byte) []byte {
 	n := len(body) + 2
 	return append([]byte{0xff, marker, byte(n >> 8), byte(n)}, body...)

@@ -62,7 +62,7 @@ func (d *Depthwise) checkLengths(rowLow, rowHigh int) {
 	}
 }
 
-// depthwiseGeneric is the reference: the definition above.
+// depthwiseGeneric computes Depthwise by its definition, as the reference.
 func depthwiseGeneric(d *Depthwise, rowLow, rowHigh int) {
 	for y := rowLow; y < rowHigh; y++ {
 		for x := range d.DstWidth {

@@ -19,7 +19,7 @@ type window struct {
 	activation                       Activation
 }
 
-// same is the window of a square kernel that TensorFlow's SAME padding gives.
+// same returns the window of a square kernel that TensorFlow's SAME padding gives.
 func same(height, width, channels, kernel, stride int) window {
 	pads := func(size int) (before, after int) {
 		all := max(0, ((size+stride-1)/stride-1)*stride+kernel-size)

@@ -82,7 +82,7 @@ func (d *Depthwise) KernelGradientScratch() int {
 	return ((d.DstWidth-1)*d.Stride + d.KernelWidth + 1) * d.Channels
 }
 
-// addTapsGeneric is addTaps in portable Go.
+// addTapsGeneric computes addTaps in portable Go.
 func (d *Depthwise) addTapsGeneric(kernelRow, sums, line, out []float32) {
 	c := d.Channels
 	for x := range d.DstWidth {

@@ -221,7 +221,7 @@ func (g *Gemm) checkLengths(rowLow, rowHigh, panelLow, panelHigh int) {
 	}
 }
 
-// gemmGeneric is the reference: the definition above, one row of a panel at a time.
+// gemmGeneric computes Gemm by its definition, one row of a panel at a time, as the reference.
 func gemmGeneric(g *Gemm, rowLow, rowHigh, panelLow, panelHigh int) {
 	for p := panelLow; p < panelHigh; p++ {
 		column, width, panel := g.B.panel(p)

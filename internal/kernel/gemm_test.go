@@ -134,7 +134,7 @@ func TestGemm(t *testing.T) {
 	}
 }
 
-// TestGemmConvolution has the forms that a convolution takes: rows of A overlap,
+// TestGemmConvolution checks the forms that a convolution takes: rows of A overlap,
 // and segments lie an input row apart.
 func TestGemmConvolution(t *testing.T) {
 	for _, s := range []shape{

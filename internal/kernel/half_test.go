@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// halfValue is the definition in IEEE 754-2019, section 3.4, for 1 sign bit, 5
+// halfValue computes the definition in IEEE 754-2019, section 3.4, for 1 sign bit, 5
 // exponent bits with bias 15 and 10 fraction bits.
 func halfValue(h uint16) float64 {
 	sign := 1 - 2*float64(h>>15)

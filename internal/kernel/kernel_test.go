@@ -101,7 +101,7 @@ func sumError(n int, magnitude float64) float64 {
 	return nu/(1-nu)*magnitude + math.SmallestNonzeroFloat32*float64(n+3)
 }
 
-// activated is the definition of the activations.
+// activated computes the activations by their definition.
 func activated(v float64, a Activation) float64 {
 	switch a {
 	case ReLU:

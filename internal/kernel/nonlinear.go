@@ -214,14 +214,14 @@ func hardSwishDerivative(x float64) float64 {
 	return (2*x + 3) / 6
 }
 
-// normalCDF is the distribution function Φ of the normal distribution.
+// normalCDF computes the distribution function Φ of the normal distribution.
 func normalCDF(x float64) float64 { return math.Erfc(-x/math.Sqrt2) / 2 }
 
 func geluDerivative(x float64) float64 {
 	return normalCDF(x) + x*math.Exp(-x*x/2)/math.Sqrt(2*math.Pi)
 }
 
-// geluTanhArgument is twice the argument of tanh in GELUTanh: (1 + tanh(z/2))/2 = σ(z).
+// geluTanhArgument returns twice the argument of tanh in GELUTanh: (1 + tanh(z/2))/2 = σ(z).
 func geluTanhArgument(x float64) float64 {
 	return 2 * math.Sqrt(2/math.Pi) * (x + 0.044715*x*x*x)
 }

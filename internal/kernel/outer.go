@@ -64,7 +64,7 @@ func (o *Outer) Run(count int) {
 	}
 }
 
-// outerGeneric is the reference: the definition above.
+// outerGeneric computes Outer by its definition, as the reference.
 func outerGeneric(o *Outer, low, count int) {
 	for k := low; k < low+count; k++ {
 		a, b := o.A[k*o.AStride:][:o.Rows], o.B[k*o.BStride:][:o.Columns]

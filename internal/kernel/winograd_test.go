@@ -46,7 +46,7 @@ func (s winogradCase) String() string {
 
 func (s winogradCase) tiles() int { return (s.positions + 1) / 2 }
 
-// newWinograd is a row of tiles whose map has width positions, in guarded memory.
+// newWinograd returns a row of tiles whose map has width positions, in guarded memory.
 func (s winogradCase) newWinograd(rows, width int) *Winograd {
 	r := newRand(s.channels, s.rows, s.positions, s.lineGap)
 	w := &Winograd{Channels: s.channels, Pixel: s.channels + s.pixelGap, Pitch: s.channels + s.gap}
@@ -56,7 +56,7 @@ func (s winogradCase) newWinograd(rows, width int) *Winograd {
 	return w
 }
 
-// fill makes a slice known, to see what is written.
+// fill sets a slice to known values, to see what is written.
 func fill(v []float32) guarded {
 	g := newGuarded(len(v))
 	for i := range g.values {
@@ -92,7 +92,7 @@ func (s winogradCase) checkSpread(t tester, m [][]float64, run func(w *Winograd,
 	checkUnwritten(t, w.Planes, written)
 }
 
-// transposed is the transpose of a matrix.
+// transposed returns the transpose of a matrix.
 func transposed(m [][]float64) [][]float64 {
 	to := make([][]float64, len(m[0]))
 	for i := range to {

@@ -21,7 +21,7 @@ func parameter(name string) reg.GPVirtual {
 	return Load(Param(name), GP64()).(reg.GPVirtual)
 }
 
-// half is a vector of ½ in fixed point: sums start from it.
+// half returns a vector of ½ in fixed point: sums start from it.
 func half() reg.VecVirtual {
 	r, x, v := GP32(), XMM(), YMM()
 	MOVL(U32(1<<(precisionBits-1)), r)

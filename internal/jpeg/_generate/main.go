@@ -45,7 +45,7 @@ func (c constants) find(v int32) Mem {
 	return c.table.Offset(at)
 }
 
-// transform is transform8 on vectors: eight columns at once, then eight rows.
+// transform generates transform8 on vectors: eight columns at once, then eight rows.
 func transform() {
 	c := newConstants("transformConstants", 4433, 15137, 6270, 9633, 2446, 16819, 25172, 12299, -7373, -20995, -16069,
 		-3196, 1<<10, 1<<17+128<<18)
@@ -147,7 +147,7 @@ func transpose(x [8]reg.VecVirtual) [8]reg.VecVirtual {
 	return out
 }
 
-// sums is the vertical half of the triangle filter.
+// sums generates the vertical half of the triangle filter.
 func sums() {
 	TEXT("sumsAVX2", NOSPLIT, "func(dst *int16, near, far *byte, vectors int)")
 	Pragma("noescape")
@@ -170,7 +170,7 @@ func sums() {
 	RET()
 }
 
-// expand is the horizontal half of the triangle filter.
+// expand generates the horizontal half of the triangle filter.
 func expand() {
 	TEXT("expandAVX2", NOSPLIT, "func(dst *byte, sums *int16, vectors int, evenBias, oddBias uint16, shift uint64)")
 	Pragma("noescape")
@@ -210,7 +210,7 @@ func expand() {
 	RET()
 }
 
-// convert is the colour conversion.
+// convert generates the colour conversion.
 func convert() {
 	c := newConstants("convertConstants", 91881, 116130, -22554, -46802, 1<<15, 128)
 	shuffles := GLOBL("convertShuffles", RODATA|NOPTR)

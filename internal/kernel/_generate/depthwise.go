@@ -55,7 +55,7 @@ func beginChannels(s isa, name, doc string, relu bool) channels {
 	return c
 }
 
-// line is the address in a field, moved to the current channels.
+// line returns the address in a field, moved to the current channels.
 func (c channels) line(field int) reg.GPVirtual {
 	r := c.arguments.load(field)
 	ADDQ(c.at, r)

@@ -8,7 +8,7 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// elementwise makes the functions on two slices, for whole vectors of 8 values.
+// elementwise generates the functions on two slices, for whole vectors of 8 values.
 // They are bound by memory, so AVX2 serves both levels.
 func elementwise() {
 	const bytes = 32
@@ -79,7 +79,7 @@ func byTwo(vectors reg.GPVirtual, body func(n int)) {
 	RET()
 }
 
-// zeroOutside makes the gradient of an activation.
+// zeroOutside generates the gradient of an activation.
 func zeroOutside() {
 	TEXT("zeroOutsideAVX2", NOSPLIT, "func(dst, src *float32, vectors int, low, high float32)")
 	Pragma("noescape")

@@ -147,7 +147,7 @@ func newLines(first reg.GPVirtual, n int, stride, stride3 reg.GPVirtual) lines {
 	return l
 }
 
-// at is the address of line i, moved by offset bytes.
+// at returns the address of line i, moved by offset bytes.
 func (l lines) at(i, offset int) Mem {
 	m := Mem{Base: l.bases[i/4], Disp: offset}
 	switch i % 4 {

@@ -94,7 +94,7 @@ var binary = []struct {
 	}},
 }
 
-// nonlinear makes the functions above.
+// nonlinear generates the functions above.
 func nonlinear(s isa) {
 	for _, f := range unary {
 		TEXT(f.name+s.name, NOSPLIT, "func(dst, src *float32, vectors int, part uintptr, a, b float32)")
@@ -372,7 +372,7 @@ func (s isa) normal(x values) normal {
 	return l
 }
 
-// gelu is x·Φ(x), with Φ(x) = 1 − Φ(−x) above zero.
+// gelu computes x·Φ(x), with Φ(x) = 1 − Φ(−x) above zero.
 func gelu(s isa, x values, _ parameters) values {
 	l := s.normal(x)
 	below := s.multiply(s.timesP(l.t, l.exponential), l.mills)
@@ -380,7 +380,7 @@ func gelu(s isa, x values, _ parameters) values {
 	return s.scaleWhere(l.negative, s.choose(l.negative, below, above), l.n)
 }
 
-// geluDerivative is Φ(x) + x·φ(x), with φ(x) = e^(−x²/2)/√(2π).
+// geluDerivative computes Φ(x) + x·φ(x), with φ(x) = e^(−x²/2)/√(2π).
 func geluDerivative(s isa, x values, _ parameters) values {
 	l := s.normal(x)
 	w := s.fmaNumber(l.t, float(1/math.Sqrt(2*math.Pi)), l.mills)
@@ -395,7 +395,7 @@ func tanh(s isa, x values, _ parameters) values {
 	return s.or(s.and(q, signless), s.and(x, signBit))
 }
 
-// tanhDerivative is 4e/(1+e)² with e = e^(−2|x|).
+// tanhDerivative computes 4e/(1+e)² with e = e^(−2|x|).
 func tanhDerivative(s isa, x values, _ parameters) values {
 	l := s.logistic(s.add(x, x), float(lowest), nil)
 	return s.scale(s.divide(s.multiply(l.p, float(4)), s.square(l.e)), l.n)
@@ -412,7 +412,7 @@ func eluDerivative(s isa, x values, p parameters) values {
 	return s.keepNaN(x, s.choose(above, p[0], s.scale(s.multiply(e.p, p[1]), e.n)))
 }
 
-// softplus is max(x, 0) + log(1 + e) with e = e^(−|x|), and log(1 + e) =
+// softplus computes max(x, 0) + log(1 + e) with e = e^(−|x|), and log(1 + e) =
 // 2·atanh(f) = e − f·(e − 2f²·(1/3 + f²/5 + …)) with f = e/(2+e).
 func softplus(s isa, x values, _ parameters) values {
 	l := s.exponential(s.atLeast(s.or(x, signBit), float(expLowest)), nil)
@@ -423,7 +423,7 @@ func softplus(s isa, x values, _ parameters) values {
 	return s.add(s.less(e, f, w), s.atLeast(x, float(0)))
 }
 
-// mish is x·N/D, with N = e·(e+2) and D = N + 2 for e = e^x; above zero both times
+// mish computes x·N/D, with N = e·(e+2) and D = N + 2 for e = e^x; above zero both times
 // e^(−2x): N = 1 + 2e and D = N + 2e² for e = e^(−x).
 func mish(s isa, x values, _ parameters) values {
 	m := s.mish(x)
@@ -446,7 +446,7 @@ func (s isa) mish(x values) mishParts {
 	return m
 }
 
-// mishDerivative is (N·D + 4x·e·(1+e))/D², above zero (N·D + 4x·e²·(1+e))/D².
+// mishDerivative computes (N·D + 4x·e·(1+e))/D², above zero (N·D + 4x·e²·(1+e))/D².
 func mishDerivative(s isa, x values, _ parameters) values {
 	m := s.mish(x)
 	w := s.multiply(s.multiply(m.t, float(4)), m.d)
@@ -475,7 +475,7 @@ func hardSwish(s isa, x values, p parameters) values {
 	return s.multiply(s.atLeast(x, float(-3)), hardSigmoid(s, x, p))
 }
 
-// hardSwishDerivative is (2x+3)/6 between −3 and 3, 0 below and 1 above.
+// hardSwishDerivative computes (2x+3)/6 between −3 and 3, 0 below and 1 above.
 func hardSwishDerivative(s isa, x values, _ parameters) values {
 	v := s.sixth(s.fmaNumber(x, float(2), s.fill(float(3))))
 	v = s.choose(s.compare(x, notAtLeast, float(3)), v, s.fill(float(1)))

@@ -281,7 +281,7 @@ func (s isa) scaleInteger(v, n values) values {
 	return s.multiply(s.multiply(v, s.powerOfTwo(half)), s.powerOfTwo(n))
 }
 
-// scaleWhere is scale where the condition holds, and v elsewhere.
+// scaleWhere returns scale where the condition holds, and v elsewhere.
 func (s isa) scaleWhere(c condition, v values, n integer) values {
 	if s.wide {
 		to := s.copy(v)

@@ -78,7 +78,7 @@ func (w winograd) setLines(l lines, field int) {
 	}
 }
 
-// newEmptyLines are n lines whose addresses setLines sets.
+// newEmptyLines returns n lines whose addresses setLines sets.
 func newEmptyLines(n int, stride, stride3 reg.GPVirtual) lines {
 	l := lines{stride: stride, stride3: stride3}
 	for i := 0; i < n; i += 4 {
