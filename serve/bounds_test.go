@@ -133,9 +133,11 @@ func TestTraceEndpoints(t *testing.T) {
 func TestBase64(t *testing.T) {
 	data := []byte{0xfb, 0xff, 0xfe, 0}
 	for name, text := range map[string]string{
-		"standard": base64.StdEncoding.EncodeToString(data), "standard, bare": base64.RawStdEncoding.EncodeToString(data),
-		"address": base64.URLEncoding.EncodeToString(data), "address, bare": base64.RawURLEncoding.EncodeToString(data),
-		"data URL": "data:image/png;base64," + base64.StdEncoding.EncodeToString(data),
+		"standard":       base64.StdEncoding.EncodeToString(data),
+		"standard, bare": base64.RawStdEncoding.EncodeToString(data),
+		"address":        base64.URLEncoding.EncodeToString(data),
+		"address, bare":  base64.RawURLEncoding.EncodeToString(data),
+		"data URL":       "data:image/png;base64," + base64.StdEncoding.EncodeToString(data),
 	} {
 		if have, err := decodeBase64(text); err != nil || !bytes.Equal(have, data) {
 			t.Errorf("%s: %x, %v", name, have, err)
@@ -177,7 +179,8 @@ func TestRawTensors(t *testing.T) {
 		"a length cut off":       {typeBytes, []int{1}, element("")[:3], errBadRequest},
 		"an endless length":      {typeBytes, []int{1}, []byte{255, 255, 255, 255, 0}, errBadRequest},
 		"values":                 {typeFP32, shape, values, nil},
-		"a value more":           {typeFP32, shape, append(values[:len(values):len(values)], 0, 0, 0, 0), errBadRequest},
+		"a value more": {typeFP32, shape, append(values[:len(values):len(values)], 0, 0, 0, 0),
+			errBadRequest},
 		"a value less":           {typeFP32, shape, values[4:], errBadRequest},
 		"values of no picture":   {typeFP32, []int{0, fakeSpec.Height, fakeSpec.Width, 3}, nil, errBadRequest},
 		"values without a batch": {typeFP32, shape[1:], values, errBadRequest},
@@ -383,7 +386,8 @@ func TestNamesOfInstances(t *testing.T) {
 		picture: 200, `{"x":` + picture + `}`: 200, `{"x":` + picture + `,"y":` + picture + `}`: 400, `{}`: 400,
 		`{"x":` + picture + `,"y":` + picture + `,"z":1}`: 400, `{"x":{"y":` + picture + `}}`: 400,
 	} {
-		answer, text := post(t, r.url+"/v1/models/m:predict", "application/json", []byte(`{"instances":[`+instance+`]}`))
+		answer, text := post(t, r.url+"/v1/models/m:predict", "application/json",
+			[]byte(`{"instances":[`+instance+`]}`))
 		if answer.StatusCode != want {
 			t.Errorf("%s: %d, %s", instance, answer.StatusCode, text)
 		}
@@ -442,7 +446,7 @@ func TestPlaces(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.admit(2); !errors.Is(err, errFull) {
+	if _, err = s.admit(2); !errors.Is(err, errFull) {
 		t.Errorf("one more than there is room for: %v", err)
 	}
 	other, err := s.admit(1)
@@ -483,5 +487,68 @@ func TestFirstStatusCounts(t *testing.T) {
 	})).ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
 	if text := s.log.String(); !strings.Contains(text, `"status":202`) || strings.Contains(text, `"status":500`) {
 		t.Error(text)
+	}
+}
+
+// TestShapesOfValues: a tensor of values has four axes, no fewer and no more.
+func TestShapesOfValues(t *testing.T) {
+	r := start(t, &fake{}, nil)
+	values := strings.Repeat("0,", fakeSpec.ValueCount()-1) + "0"
+	for shape, want := range map[string]int{
+		"1,8,8,3": 200, "1,8,8,3,1": 400, "1,8,8,3,1,1": 400, "8,8,3": 400, "1,1,8,8,3": 400,
+	} {
+		body := `{"inputs":[{"name":"x","datatype":"FP32","shape":[` + shape + `],"data":[` + values + `]}]}`
+		answer, text := post(t, r.url+"/v2/models/m/infer", "application/json", []byte(body))
+		if answer.StatusCode != want {
+			t.Errorf("shape %s: %d, %s", shape, answer.StatusCode, text)
+		}
+	}
+}
+
+// TestVersionsInUseAnswer: a version that another took over from answers until its last user is
+// done. (That it does not end too early shows only if it is fast enough.)
+func TestVersionsInUseAnswer(t *testing.T) {
+	r := start(t, &fake{digest: "old"}, nil)
+	old, release, err := r.models.acquire("m", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now, err := r.models.load("m", 2, "elsewhere", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.models.activate(now)
+	select {
+	case <-old.ended:
+		t.Error("the old version ended while it was in use")
+	case <-time.After(50 * time.Millisecond):
+	}
+	if err := old.infer(&job{ctx: t.Context(), input: make([]float32, fakeSpec.ValueCount())}); err != nil {
+		t.Error(err)
+	}
+	release()
+	<-old.ended
+}
+
+// TestTracesThatAreNotSent are in the log.
+func TestTracesThatAreNotSent(t *testing.T) {
+	for name, status := range map[string]int{"taken": 204, "not taken": 300, "not sent": 0} {
+		collector := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(status)
+		}))
+		if status == 0 {
+			collector.Close() // nobody listens
+		}
+		log := &syncBuffer{}
+		tracer, err := newTracer(collector.URL, slog.New(slog.NewTextHandler(log, nil)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		tracer.add(&requestInfo{}, "/", 200, time.Second)
+		tracer.close()
+		collector.Close()
+		if have := log.String(); (have != "") != (status != 204) || status != 204 && !strings.Contains(have, "span") {
+			t.Errorf("%s: the log has %q", name, have)
+		}
 	}
 }

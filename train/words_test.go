@@ -168,3 +168,37 @@ func TestRemaining(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 }
+
+// TestMeanCurves: a curve has the mean of a point's runs as far as all have come, and a band from
+// the least to the most if there are several.
+func TestMeanCurves(t *testing.T) {
+	run := func(losses ...float64) SweepRun {
+		var r SweepRun
+		for _, l := range losses {
+			r.History = append(r.History, Epoch{ValidationLoss: l})
+		}
+		return r
+	}
+	loss := func(e Epoch) float64 { return e.ValidationLoss }
+	s := meanCurve(&Point{Name: "p", Runs: []SweepRun{run(5, 3, 1), run(4, 2), run(9, 1, 7)}}, loss)
+	if !slices.Equal(s.X, []float64{1, 2}) || !slices.Equal(s.Y, []float64{6, 2}) ||
+		!slices.Equal(s.Low, []float64{4, 1}) || !slices.Equal(s.High, []float64{9, 3}) {
+		t.Errorf("%+v", s)
+	}
+	s = meanCurve(&Point{Name: "p", Runs: []SweepRun{run(5, 3)}}, loss)
+	if !slices.Equal(s.Y, []float64{5, 3}) || s.Low != nil || s.High != nil {
+		t.Errorf("one run: %+v", s)
+	}
+}
+
+// TestLayersOfAnUnknownBackbone: what cannot be looked up is an error, not a guess.
+func TestLayersOfAnUnknownBackbone(t *testing.T) {
+	c := Default()
+	c.Data, c.Out, c.Backbone = "data", "run", "none"
+	for _, f := range []FineTune{{Last: 2}, {From: "block"}} {
+		c.FineTune = f
+		if err := c.Validate(); err == nil || !strings.Contains(err.Error(), "none") {
+			t.Errorf("%s: %v", f, err)
+		}
+	}
+}
