@@ -47,7 +47,8 @@ func TestErasedRectanglesReachTheEdges(t *testing.T) {
 		}
 		// A pixel of noise is black once in 2²⁴ times.
 		if inside < test.wide*test.height-1 || outside > 0 {
-			t.Errorf("%+v: %d pixels of %d inside changed, %d outside", test.rectangle, inside, test.wide*test.height, outside)
+			t.Errorf("%+v: %d pixels of %d inside changed, %d outside",
+				test.rectangle, inside, test.wide*test.height, outside)
 		}
 	}
 }
@@ -138,26 +139,28 @@ func TestMasksAreBlended(t *testing.T) {
 		}
 		v.SetBackgrounds(Backgrounds{Paths: []string{back}, Masks: []string{mask}, Share: 1})
 		values := load(t, v, 1, 0)
-		for y := range side {
-			for x := range side {
-				in, all := 0, 0
-				for row := max(y-1, 0); row <= min(y+1, side-1); row++ {
-					for column := max(x-1, 0); column <= min(x+1, side-1); column++ {
-						all++
-						if masked(column, row) {
-							in++
-						}
-					}
-				}
-				want := math.Round(252 * float64(in) / float64(all))
-				for c := range 3 {
-					if have := float64(values[3*(y*side+x)+c]) * 255; math.Abs(have-want) > 1e-3 {
-						t.Errorf("%s: level %d at (%d, %d) is %v, want %v", name, c, x, y, have, want)
-					}
-				}
+		for i, v := range values {
+			x, y := i/3%side, i/3/side
+			want := math.Round(252 * computeMaskedShare(masked, x, y, side))
+			if got := float64(v) * 255; math.Abs(got-want) > 1e-3 {
+				t.Errorf("%s: level %d at (%d, %d) is %v, want %v", name, i%3, x, y, got, want)
 			}
 		}
 	}
+}
+
+// computeMaskedShare returns the masked share of the pixel at (x, y) and its neighbours.
+func computeMaskedShare(masked func(x, y int) bool, x, y, side int) float64 {
+	count, all := 0, 0
+	for row := max(y-1, 0); row <= min(y+1, side-1); row++ {
+		for column := max(x-1, 0); column <= min(x+1, side-1); column++ {
+			all++
+			if masked(column, row) {
+				count++
+			}
+		}
+	}
+	return float64(count) / float64(all)
 }
 
 // TestNoSceneWithoutSettings checks that a picture without settings of its scene stays near,

@@ -249,7 +249,7 @@ func TestPageOfManyClasses(t *testing.T) {
 	}
 }
 
-// TestPageHasTheFigures: each figure of a report is on its page, in percent or with three
+// TestPageHasTheFigures checks that each figure of a report is on its page, in percent or with three
 // digits.
 func TestPageHasTheFigures(t *testing.T) {
 	r := &Report{Count: 1234, Accuracy: 0.1234, Interval: [2]float64{0.1112, 0.2223}, MacroF1: 0.4567, LogLoss: 0.7891,
@@ -270,7 +270,7 @@ func TestPageHasTheFigures(t *testing.T) {
 	}
 }
 
-// TestMeanIntervalsOfFewPictures: two trials on one picture, and on two by hand.
+// TestMeanIntervalsOfFewPictures compares two trials on one picture, and on two, with results by hand.
 func TestMeanIntervalsOfFewPictures(t *testing.T) {
 	one := MeanIntervals([][]Trial{{answers("", "1"), answers("", "0")}})[0]
 	if !(0 <= one[0] && one[0] < one[1] && one[1] <= 1) {

@@ -158,9 +158,10 @@ func TestWritePage(t *testing.T) {
 		t.Fatal(err)
 	}
 	found := &Findings{
-		Picture: "x/<b>.jpg", Model: "m", Predictions: []model.ListedPrediction{{Prediction: model.Prediction{Class: "a<i>", Probability: 0.5}}},
-		Maps:    []MapFile{{File: "cam-a.png", Kind: KindCAM, Class: "a<i>", Height: 7, Width: 7}},
-		Filters: &FiltersFile{File: "cam-a.png", Layer: "stem", Shape: []int{3, 3, 3, 8}}, Stopped: true,
+		Picture: "x/<b>.jpg", Model: "m",
+		Predictions: []model.ListedPrediction{{Prediction: model.Prediction{Class: "a<i>", Probability: 0.5}}},
+		Maps:        []MapFile{{File: "cam-a.png", Kind: KindCAM, Class: "a<i>", Height: 7, Width: 7}},
+		Filters:     &FiltersFile{File: "cam-a.png", Layer: "stem", Shape: []int{3, 3, 3, 8}}, Stopped: true,
 	}
 	var page strings.Builder
 	if err := WritePage(&page, folder, found); err != nil {
