@@ -66,7 +66,7 @@ func TestNothingIsRefused(t *testing.T) {
 			}
 		}
 		for n := range count {
-			p, kind := drawn.Nothing(77, n)
+			p, kind := drawn.DrawOther(77, n)
 			refuse(kind, p)
 		}
 		for what, level := range map[string]func(*rand.Rand) uint8{

@@ -303,7 +303,7 @@ func TestPictures(t *testing.T) {
 		t.Errorf("decoded by image/jpeg: %v; want %v", a, want)
 	}
 	// The same pixels as other types of image.
-	p, err := drawn.Garment("dress", 1)
+	p, err := drawn.DrawGarment("dress", 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -487,9 +487,9 @@ func answerDrawn(t *testing.T, what goldenAnswer) goldenAnswer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, _ := drawn.Nothing(what.Seed, int(what.Seed))
+	p, _ := drawn.DrawOther(what.Seed, int(what.Seed))
 	if what.Garment != "" {
-		if p, err = drawn.Garment(what.Garment, what.Seed); err != nil {
+		if p, err = drawn.DrawGarment(what.Garment, what.Seed); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -9,8 +9,8 @@ import (
 	"garb/picture"
 )
 
-// TestValidateBounds: every setting is accepted from 0, or from its least value, to its
-// largest, and refused right below and above.
+// TestValidateBounds checks that every setting is valid from 0, or its least value, to its
+// largest, and invalid just below and above.
 func TestValidateBounds(t *testing.T) {
 	for field, bounds := range map[string]struct{ least, largest float64 }{
 		"RotationRangeDegrees": {0, 180},
@@ -70,8 +70,8 @@ func TestValidateBounds(t *testing.T) {
 	}
 }
 
-// TestPartsOfExtremeShapes: with the widest factor a part of any area is as wide as the
-// picture, with the narrowest as high.
+// TestPartsOfExtremeShapes checks that a part with the widest ratio is as wide as the picture, and
+// one with the narrowest as high, whatever its area.
 func TestPartsOfExtremeShapes(t *testing.T) {
 	for _, fit := range []picture.Fit{picture.Stretch, picture.Crop, picture.Letterbox} {
 		s := unitSpec(30, 20)

@@ -14,8 +14,8 @@ import (
 	"garb/picture"
 )
 
-// TestErasedRectanglesReachTheEdges: an erased rectangle lies anywhere in the picture, and has the area and
-// shape that were drawn.
+// TestErasedRectanglesReachTheEdges checks that erased rectangles can be anywhere in the picture, and
+// that they have the area and shape that were drawn.
 func TestErasedRectanglesReachTheEdges(t *testing.T) {
 	const width, height = 60, 40
 	last := math.Nextafter(1, 0)
@@ -52,8 +52,8 @@ func TestErasedRectanglesReachTheEdges(t *testing.T) {
 	}
 }
 
-// TestExchangedRectangles: the rectangle has sides of √(1−own) of the input's and its centre
-// anywhere; what lies outside is cut off.
+// TestExchangedRectangles checks that the rectangle's sides are √(1−own) of the input's, that its
+// centre can be anywhere, and that it is cut off at the edges.
 func TestExchangedRectangles(t *testing.T) {
 	const side = 100
 	s := unitSpec(side, side)
@@ -95,7 +95,7 @@ func TestExchangedRectangles(t *testing.T) {
 	}
 }
 
-// TestMasksAreBlended: a mask counts as the mean of a pixel and its neighbours in the picture.
+// TestMasksAreBlended checks that a mask's value is the mean of a pixel and its neighbours.
 func TestMasksAreBlended(t *testing.T) {
 	const side = 9
 	save := func(name string, level func(x, y int) uint8) string {
@@ -160,8 +160,8 @@ func TestMasksAreBlended(t *testing.T) {
 	}
 }
 
-// TestNoSceneWithoutSettings: without a setting a picture is taken from nearby, upright, sharp
-// and without noise.
+// TestNoSceneWithoutSettings checks that a picture without settings of its scene stays near,
+// upright, sharp and without noise.
 func TestNoSceneWithoutSettings(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for range 100 {

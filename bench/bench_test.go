@@ -229,7 +229,8 @@ func TestWriteModels(t *testing.T) {
 	if err := writeModels(path, &r); err == nil {
 		t.Error("a page without a place is written")
 	}
-	if err := os.WriteFile(path, []byte("before\n<!-- measured models -->\nold\n<!-- end -->\nafter"), 0o600); err != nil {
+	old := "before\n<!-- measured models -->\nold\n<!-- end -->\nafter"
+	if err := os.WriteFile(path, []byte(old), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := writeModels(path, &r); err != nil {

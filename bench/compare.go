@@ -80,15 +80,15 @@ func (b *bench) compare(ctx context.Context, s subject) (result, error) {
 		return skipRow(err)
 	}
 	defer peer.stop()
-	if err := compareOutputs(garb, peer, s, &r); err != nil {
+	if err = compareOutputs(garb, peer, s, &r); err != nil {
 		return skipRow(err)
 	}
 	if s.Trainable {
-		answer, err := garb.ask(request{Op: "train", Subject: &s})
-		if err != nil {
-			fmt.Fprintf(os.Stderr, "%s cannot be trained: %v\n", s.Network, err)
+		answer, failure := garb.ask(request{Op: "train", Subject: &s})
+		if failure != nil {
+			fmt.Fprintf(os.Stderr, "%s cannot be trained: %v\n", s.Network, failure)
 		}
-		r.Trains, r.Parameters = err == nil, answer.Parameters
+		r.Trains, r.Parameters = failure == nil, answer.Parameters
 	}
 	err = b.timeWorkers(garb, peer, &r)
 	return r, err

@@ -21,7 +21,7 @@ func measureTrainingMemory(ctx context.Context, b *bench) (result, error) {
 	}
 	defer worker.stop()
 	for _, r := range []request{{Op: "prepare", Subject: &s}, {Op: "time", Repeats: steps}} {
-		if _, err := worker.ask(r); err != nil {
+		if _, err = worker.ask(r); err != nil {
 			return result{}, err
 		}
 	}

@@ -31,7 +31,8 @@ func drawPictures(folder string) error {
 		{largePicture, 4000, 3000, 6, 90},
 		{smallPicture, 400, 533, 3, 75},
 	} {
-		if err := writeJPEG(filepath.Join(folder, p.name), drawDisc(p.width, p.height, p.noise), p.quality); err != nil {
+		drawing := drawDisc(p.width, p.height, p.noise)
+		if err := writeJPEG(filepath.Join(folder, p.name), drawing, p.quality); err != nil {
 			return err
 		}
 	}

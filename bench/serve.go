@@ -259,12 +259,12 @@ func (b *bench) compareSaturated(ctx context.Context, s *service, name string,
 	r.Same = r.Difference <= networkTolerance
 	measure := func(side func(context.Context) (float64, error)) func() ([]float64, error) {
 		return func() ([]float64, error) {
-			each, err := side(ctx)
-			return []float64{each}, err
+			each, failure := side(ctx)
+			return []float64{each}, failure
 		}
 	}
 	for _, warmUp := range []func(context.Context) (float64, error){s.saturate, peer} {
-		if _, err := warmUp(ctx); err != nil {
+		if _, err = warmUp(ctx); err != nil {
 			return r, err
 		}
 	}

@@ -93,8 +93,8 @@ func encrypted(archive []byte) []byte {
 	return archive
 }
 
-// TestHostileArchives: what leads out of the folder, is too large or damaged is an error,
-// and nothing is left behind.
+// TestHostileArchives checks that archives which are damaged, too large or would write outside the
+// folder are errors that leave nothing behind.
 func TestHostileArchives(t *testing.T) {
 	sound := []archived{{name: "a/1.jpg"}, {name: "b/1.jpg"}}
 	large := strings.Repeat("x", 1<<20)
@@ -149,7 +149,7 @@ func TestHostileArchives(t *testing.T) {
 	}
 }
 
-// TestLinksInArchives: symbolic links are not followed, each time counted; hard links
+// TestLinksInArchives checks that symbolic links are counted and not followed, and that hard links
 // become copies.
 func TestLinksInArchives(t *testing.T) {
 	sound := []archived{{name: "set/a/1.jpg"}, {name: "set/b/1.jpg"}}
@@ -178,8 +178,8 @@ func TestLinksInArchives(t *testing.T) {
 	}
 }
 
-// TestManyLinksInArchives: all are counted, also when the archive is there already and
-// has another name.
+// TestManyLinksInArchives checks that all links are counted, also when the archive is unpacked
+// already and has another name.
 func TestManyLinksInArchives(t *testing.T) {
 	folder := t.TempDir()
 	entries := []archived{{name: "a/1.jpg"}, {name: "b/1.jpg"}}
@@ -204,8 +204,8 @@ func TestManyLinksInArchives(t *testing.T) {
 	}
 }
 
-// TestDamagedCache: an archive is unpacked again when what was unpacked is not whole, and
-// what a garb that was killed has left is removed once it is old.
+// TestDamagedCache checks that an archive is unpacked again if files of it are missing, and that
+// the rest of an interrupted unpacking is removed once it is old.
 func TestDamagedCache(t *testing.T) {
 	folder := t.TempDir()
 	cache := filepath.Join(folder, "cache")
@@ -259,7 +259,7 @@ func TestDamagedCache(t *testing.T) {
 	}
 }
 
-// TestArchiveStops: ended while it unpacks, it leaves nothing behind.
+// TestArchiveStops checks that an interrupted unpacking leaves nothing behind.
 func TestArchiveStops(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -272,7 +272,7 @@ func TestArchiveStops(t *testing.T) {
 	}
 }
 
-// TestArchiveTables: a table in an archive cannot name files outside.
+// TestArchiveTables checks that a table in an archive cannot name files outside.
 func TestArchiveTables(t *testing.T) {
 	outside := filepath.Join(lay(t, contents{"x.jpg": ""}), "x.jpg")
 	d, _, err := readArchive(t, t.Context(),
@@ -283,7 +283,7 @@ func TestArchiveTables(t *testing.T) {
 	}
 }
 
-// FuzzArchive: no archive makes garb panic or write outside its folder, whatever the
+// FuzzArchive checks that no archive makes garb panic or write outside its folder, whatever the
 // bounds.
 func FuzzArchive(f *testing.F) {
 	f.Add(zipOf(f, archived{name: "a/1.jpg", text: "x"}, archived{name: "b/1.jpg"}))

@@ -159,7 +159,7 @@ func TestCheckGoesOn(t *testing.T) {
 	}
 }
 
-// TestCheckGroups: groups, and those that leak, are counted.
+// TestCheckGroups checks that groups are counted, and the groups that leak too.
 func TestCheckGroups(t *testing.T) {
 	files := contents{}
 	for i, name := range []string{"train/a/x-1.png", "train/a/y-1.png", "train/b/x-2.png", "val/a/x-3.png",
@@ -200,7 +200,7 @@ func TestComputeShift(t *testing.T) {
 	}
 }
 
-// TestFullClothing: the full clothing data set, whose table names 5 pictures that are
+// TestFullClothing checks the full clothing data set, whose table names 5 pictures that are
 // missing and has contributors in a column.
 func TestFullClothing(t *testing.T) {
 	shared := os.Getenv("GARB_SHARED")
@@ -256,8 +256,8 @@ func TestFullClothing(t *testing.T) {
 	}
 }
 
-// TestCheckClothing: what is known of the small clothing data set (its page, and
-// counts by other programs).
+// TestCheckClothing compares the check of the small clothing data set with its page and with
+// counts by other programs.
 func TestCheckClothing(t *testing.T) {
 	data := os.Getenv("GARB_DATA")
 	if data == "" {
@@ -297,7 +297,7 @@ func TestCheckClothing(t *testing.T) {
 	}
 }
 
-// TestShiftOfOneSplit: one split differs from no other.
+// TestShiftOfOneSplit checks that a data set with one split has no shift.
 func TestShiftOfOneSplit(t *testing.T) {
 	h := &Health{Classes: []string{"a", "b"}, Splits: []SplitHealth{
 		{Name: Train, Counts: []int{0, 0}}, {Name: Validation, Counts: []int{0, 0}},

@@ -672,8 +672,8 @@ func TestWarnings(t *testing.T) {
 	}
 }
 
-// TestClassesNamedLikeSplits: class folders that look like splits are warned of; a class
-// of trains is not.
+// TestClassesNamedLikeSplits checks that there is a warning about classes whose names look like
+// splits, but not about a class of trains.
 func TestClassesNamedLikeSplits(t *testing.T) {
 	for name, c := range map[string]struct {
 		files  contents
@@ -731,7 +731,8 @@ func TestNotesOfLayouts(t *testing.T) {
 	}
 }
 
-// TestOneFileOfTwoNames: rows that name a file by its path and by its name are of one file.
+// TestOneFileOfTwoNames checks that two rows are of one file if one names it by its path and the
+// other by its name.
 func TestOneFileOfTwoNames(t *testing.T) {
 	root := lay(t, contents{"d/1.jpg": "", "d/2.jpg": "", "d/3.jpg": ""})
 	table := fmt.Sprintf("image,label\n1,a\n2,a\n3,b\n%s,b\n%s,a\n", filepath.Join(root, "d", "1.jpg"),
@@ -749,8 +750,8 @@ func TestOneFileOfTwoNames(t *testing.T) {
 	}
 }
 
-// TestGroupsOfLayouts: groups come from a column or from names, and a group that lies in
-// several splits is reported.
+// TestGroupsOfLayouts checks that groups come from a column or from names, and a group that lies
+// in several splits is reported.
 func TestGroupsOfLayouts(t *testing.T) {
 	files := with(flat(3, 2, "", ".jpg"),
 		contents{"images.csv": "image,sender,label\np0-0,7,a\np0-1,7,a\np0-2,8,a\np1-0,8,b\np1-1,,b\np1-2,9,b\n"})
@@ -788,8 +789,8 @@ func TestGroupsOfLayouts(t *testing.T) {
 	}
 }
 
-// TestContributors: columns that look as if they named contributors are found, others
-// are not.
+// TestContributors checks that columns which seem to name contributors are found, and others are
+// not.
 func TestContributors(t *testing.T) {
 	files := contents{}
 	var b strings.Builder
@@ -814,8 +815,8 @@ func TestContributors(t *testing.T) {
 	}
 }
 
-// TestLinks: links to files and folders are followed; loops are an error, and links
-// cannot multiply the work.
+// TestLinks checks that links to files and folders are followed, that loops are an error, and that
+// links cannot multiply the work.
 func TestLinks(t *testing.T) {
 	elsewhere := lay(t, pictures(2, "more"))
 	link := func(to, root, name string) {
@@ -864,7 +865,7 @@ func TestLinks(t *testing.T) {
 	}
 }
 
-// TestSpecialFiles: what is neither file nor folder is counted, and never opened.
+// TestSpecialFiles checks that special files are counted and never opened.
 func TestSpecialFiles(t *testing.T) {
 	root := lay(t, pictures(2, "hat", "shoes"))
 	if err := makePipe(filepath.Join(root, "hat", "pipe.jpg")); err != nil {
@@ -876,7 +877,8 @@ func TestSpecialFiles(t *testing.T) {
 	}
 }
 
-// TestPicturesIn: the pictures of a folder, archive, table or file, whatever their labels.
+// TestPicturesIn checks which pictures a folder, an archive, a table and a file have, whatever
+// their labels.
 func TestPicturesIn(t *testing.T) {
 	root := lay(t, with(pictures(1, "a/deep", "b"), contents{"a/x.txt": "", "c.jpg": "",
 		"list.csv": "file\nc\na/deep/a_deep-0\nnix\n"}))
@@ -896,8 +898,8 @@ func TestPicturesIn(t *testing.T) {
 	}
 }
 
-// TestRowWithoutName: a row that names no picture is said to be the table's, not that of
-// the folder of pictures.
+// TestRowWithoutName checks that the error about a row without a picture's name is about the
+// table, not about the folder of pictures.
 func TestRowWithoutName(t *testing.T) {
 	root := lay(t, with(flat(1, 2, "photos/", ".jpg"), contents{"images.csv": "image,label\np0-0,a\np1-0,b\n,a\n"}))
 	d, err := Read(t.Context(), root, Options{})

@@ -379,7 +379,8 @@ func TestGroupsKeepClassesInTrain(t *testing.T) {
 	}
 }
 
-// TestGroupsThatCannotBeDivided: one group for all, and a class of one group.
+// TestGroupsThatCannotBeDivided checks the errors for a single group, and for a class of a single
+// group.
 func TestGroupsThatCannotBeDivided(t *testing.T) {
 	s := &Set{Folder: "f", Classes: []string{"a", "b"}}
 	for i := range 40 {

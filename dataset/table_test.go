@@ -40,7 +40,7 @@ func (e *endless) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// TestLongLine: a line or a quoted field without end is refused before it fills the
+// TestLongLine checks that a line or a quoted field without an end is an error before it fills the
 // memory.
 func TestLongLine(t *testing.T) {
 	for _, first := range []string{"image,label\n1,a\n", "image,label\n1,\"a\n", "", "\"image"} {
@@ -55,7 +55,7 @@ func TestLongLine(t *testing.T) {
 	}
 }
 
-// TestLongTable: the bound is one of a row, not of the table.
+// TestLongTable checks that the bound on rows is not one on the table.
 func TestLongTable(t *testing.T) {
 	text := "image,label\n" + strings.Repeat(strings.Repeat("x", 1000)+",a\n", 3000)
 	if _, rows, bad, err := scan(strings.NewReader(text)); err != nil || len(rows) != 3000 || len(bad) > 0 {
@@ -63,7 +63,7 @@ func TestLongTable(t *testing.T) {
 	}
 }
 
-// TestManyRows: a million rows are read in bounded memory, and their missing pictures
+// TestManyRows checks that a million rows are read in bounded memory, and their missing pictures
 // counted.
 func TestManyRows(t *testing.T) {
 	if testing.Short() {
@@ -124,7 +124,7 @@ func TestRowsAreNotKept(t *testing.T) {
 	runtime.KeepAlive(d)
 }
 
-// TestManyValues: the values that are counted are bounded, and a contributor is found
+// TestManyValues checks that the values that are counted are bounded, and a contributor is found
 // among many columns without one.
 func TestManyValues(t *testing.T) {
 	table := &Table{Columns: []string{"image", "label", "who"}}
@@ -180,7 +180,7 @@ func TestColumns(t *testing.T) {
 	}
 }
 
-// TestFind: names with and without ending, and those that lead elsewhere.
+// TestFind checks names with and without an extension, and names that lead outside.
 func TestFind(t *testing.T) {
 	elsewhere := lay(t, contents{"x.jpg": ""})
 	root := lay(t, contents{"a.jpg": "", "b.JPEG": "", "c.jpg": "", "c.png": "", "v1.2.jpg": "", "deep/d.webp": "",
@@ -214,8 +214,8 @@ func TestFind(t *testing.T) {
 	}
 }
 
-// FuzzTable: no table makes the reader panic, hang or hand out rows of another width
-// than the header, or that are not UTF-8.
+// FuzzTable checks that no table makes the reader panic or hang, and that all rows are UTF-8 and
+// as wide as the header.
 func FuzzTable(f *testing.F) {
 	for _, text := range []string{
 		"image,label\na,b\n", "\xef\xbb\xbfimage;label\r\n\"a;\"\"b\";c\r\n", "image\tlabel\n\ta\n", "a,b\n1,2,\n1\n",

@@ -169,8 +169,9 @@ func TestAcceptanceByHand(t *testing.T) {
 	}
 }
 
-// TestAcceptanceByProbability: without a judgement the largest probability is measured,
-// and the report says so; there is no threshold of the model's own.
+// TestAcceptanceByProbability checks that the largest probability is measured if the model has no
+// acceptance rule, that the report says so, and that there is then no threshold of the model's
+// own.
 func TestAcceptanceByProbability(t *testing.T) {
 	c := fakeJudge{classes: []string{"hat", "shoes"}, threshold: 0.4, silent: true}
 	data := set(t, map[string]string{"hat/1": "hat 0.9 0.8"})
@@ -211,9 +212,8 @@ func TestMeasureOthersRefuses(t *testing.T) {
 	}
 }
 
-// TestAUROCInterval: the interval's ends are those areas whose distance is z standard
-// errors, it holds the area, stays within 0 and 1, has a width at 1 and narrows with more
-// pictures.
+// TestAUROCInterval checks that the interval's ends are z standard errors away, that it contains
+// the area, is within 0 and 1, is not empty at 1 and narrows with more pictures.
 func TestAUROCInterval(t *testing.T) {
 	for _, auroc := range []float64{0, 0.3, 0.5, 0.87, 0.999, 1} {
 		width := 2.0
@@ -373,8 +373,8 @@ func TestSetsByHand(t *testing.T) {
 	}
 }
 
-// TestFitSets: pictures that are measured have no part in the rule, which knows those that
-// it was fitted on.
+// TestFitSets checks that no picture which is measured takes part in the fit, and that the rule
+// names the sets on which it was fitted.
 func TestFitSets(t *testing.T) {
 	fit := &Report{}
 	for i := range 60 {
@@ -401,8 +401,8 @@ func TestFitSets(t *testing.T) {
 	}
 }
 
-// TestPageOfAcceptance: the page has the figures, both charts, and the pictures that were
-// wrongly accepted and refused.
+// TestPageOfAcceptance checks that the page has the figures, both charts, and the pictures that
+// were wrongly accepted or rejected.
 func TestPageOfAcceptance(t *testing.T) {
 	for _, silent := range []bool{false, true} {
 		c := fakeJudge{classes: []string{"hat", "shoes"}, threshold: 0.4, silent: silent}

@@ -125,8 +125,8 @@ func TestCalibration(t *testing.T) {
 	})
 }
 
-// TestWilsonHoldsTheShare: the interval is within 0 and 1, has the share in it, turns
-// with right and wrong, and narrows as pictures are added.
+// TestWilsonHoldsTheShare checks that the interval is within 0 and 1, contains the share, is
+// mirrored when right and wrong are exchanged, and narrows with more pictures.
 func TestWilsonHoldsTheShare(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		count := rapid.IntRange(1, 100_000).Draw(r, "count")

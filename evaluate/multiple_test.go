@@ -119,8 +119,9 @@ func rounds(n int) int {
 	return n
 }
 
-// TestNothingIsFoundAmongEqualSettings: at most 6 % of 1000 sweeps of equally good settings
-// find any that is worse than the best; or 9 % of 200, which is as far from the bound of 5 %.
+// TestNothingIsFoundAmongEqualSettings checks that at most 6 % of 1000 sweeps of equally good
+// settings find any that is worse than the best. Of 200 sweeps it may be 9 %, which is as many
+// standard errors above the bound of 5 %.
 func TestNothingIsFoundAmongEqualSettings(t *testing.T) {
 	for _, w := range worlds {
 		for _, c := range []struct{ k, trials, folds, n int }{
@@ -158,7 +159,8 @@ func TestNothingIsFoundAmongEqualSettings(t *testing.T) {
 	}
 }
 
-// TestBetterSettingsAreFound: the test does not buy its error rate by finding nothing.
+// TestBetterSettingsAreFound checks that the test, with its bounded error rate, still finds better
+// settings.
 func TestBetterSettingsAreFound(t *testing.T) {
 	for _, c := range []struct {
 		k, trials, folds, n int
@@ -272,7 +274,7 @@ func answers(set, text string) Trial {
 	return t
 }
 
-// TestComparePairs: cases that can be worked out by hand.
+// TestComparePairs compares cases with results by hand.
 func TestComparePairs(t *testing.T) {
 	good, bad := strings.Repeat("1", 20), strings.Repeat("0", 20)
 	for name, c := range map[string]struct {
@@ -318,8 +320,8 @@ func TestComparePairs(t *testing.T) {
 	ComparePairs([][]Trial{{answers("", "11")}, {answers("", "111")}})
 }
 
-// TestSeedsCount: the same answers of more pictures say less if seeds vary more than
-// pictures explain; and what one pair varies counts where others do not vary.
+// TestSeedsCount checks that more pictures with the same answers say less if seeds vary more than
+// pictures explain, and that the variation of one pair counts for pairs that do not vary.
 func TestSeedsCount(t *testing.T) {
 	run := func(right int) Trial { // of 200 pictures
 		return answers("", strings.Repeat("1", right)+strings.Repeat("0", 200-right))
@@ -357,8 +359,8 @@ func TestSeedsCount(t *testing.T) {
 	}
 }
 
-// TestFoldsCount: by hand for five folds of 20 pictures, of which A is right about all, and B
-// wrong about some more in each fold.
+// TestFoldsCount compares five folds of 20 pictures with results by hand. A is right about all; B
+// is wrong about a few more in each fold.
 func TestFoldsCount(t *testing.T) {
 	var a, b []Trial
 	for fold, wrong := range []int{0, 1, 8, 2, 9} { // a variance of 0.0437 about 0.2
@@ -401,7 +403,7 @@ func TestPool(t *testing.T) {
 	}
 }
 
-// TestHolm: the example of R's p.adjust, and properties.
+// TestHolm compares the procedure with the example of R's p.adjust, and checks its properties.
 func TestHolm(t *testing.T) {
 	got := Holm([]float64{0.01, 0.04, 0.03, 0.005})
 	for i, want := range []float64{0.03, 0.06, 0.06, 0.02} {
@@ -428,8 +430,8 @@ func TestHolm(t *testing.T) {
 	})
 }
 
-// TestSignFlip: against all signs, one by one; and where the normal distribution takes
-// over it is as good.
+// TestSignFlip compares the test with the enumeration of all signs, and checks the normal
+// approximation where it takes over.
 func TestSignFlip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		differences := rapid.SliceOfN(rapid.IntRange(-4, 4), 0, 10).Draw(t, "differences")
@@ -472,7 +474,7 @@ func TestSignFlip(t *testing.T) {
 	}
 }
 
-// TestStudent: quantiles of printed tables (Abramowitz & Stegun 1964, table 26.10).
+// TestStudent compares quantiles with printed tables (Abramowitz & Stegun 1964, table 26.10).
 func TestStudent(t *testing.T) {
 	for freedom, want := range map[int]float64{
 		1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 10: 2.228, 15: 2.131, 30: 2.042, 120: 1.980,
@@ -493,8 +495,8 @@ func TestStudent(t *testing.T) {
 	}
 }
 
-// TestMeanIntervals: one trial has Wilson's interval, agreeing trials are no more pictures,
-// and the ends of the range are stayed within.
+// TestMeanIntervals checks that one trial has Wilson's interval, that trials which agree do not
+// count as more pictures, and that intervals are within the range.
 func TestMeanIntervals(t *testing.T) {
 	one := answers("", strings.Repeat("1", 17)+"000")
 	for name, c := range map[string]struct {

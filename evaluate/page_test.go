@@ -95,8 +95,8 @@ func pictureOf(t *testing.T, brightness uint8) string {
 	return b.String()
 }
 
-// TestPageWithPictures: the page is whole, holds no more than its share of pictures, the
-// surest mistakes first, and nothing from elsewhere.
+// TestPageWithPictures checks that the page is complete, has a bounded number of pictures with the
+// most confident mistakes first, and loads nothing.
 func TestPageWithPictures(t *testing.T) {
 	const each = shownPictures + 6
 	files := map[string]string{"shirt/only": pictureOf(t, 10), "hat/broken": "text"}

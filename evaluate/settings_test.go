@@ -254,7 +254,7 @@ func TestReportKeepsTheAnswers(t *testing.T) {
 	}
 }
 
-// TestLogLossIsBounded: a probability of 0 for the right class counts as 1e-15, so that
+// TestLogLossIsBounded checks that a probability of 0 for the right class counts as 1e-15, so that
 // one such answer does not make the mean infinite.
 func TestLogLossIsBounded(t *testing.T) {
 	s := &dataset.Set{Classes: []string{"hat", "shoes"}, Samples: []dataset.Sample{{Label: 0}}}
@@ -264,7 +264,7 @@ func TestLogLossIsBounded(t *testing.T) {
 	}
 }
 
-// TestReportOfNothing: without a single answer every figure is a number.
+// TestReportOfNothing checks that every figure of a report without answers is a number.
 func TestReportOfNothing(t *testing.T) {
 	s := set(t, map[string]string{"hat/1": "error"})
 	r, err := Run(t.Context(), fake{[]string{"hat"}}, s, picture.DefaultLimits(), nil)
@@ -277,8 +277,8 @@ func TestReportOfNothing(t *testing.T) {
 	}
 }
 
-// TestMacroF1LeavesOutWhatDoesNotOccur: a class that the data set lists, all of whose
-// pictures were skipped and that nothing was taken for, does not count.
+// TestMacroF1LeavesOutWhatDoesNotOccur checks that the mean leaves out a class that has no
+// pictures and was never answered.
 func TestMacroF1LeavesOutWhatDoesNotOccur(t *testing.T) {
 	s := set(t, map[string]string{"dress/1": "error", "hat/1": "hat", "shoes/1": "shoes"})
 	r, err := Run(t.Context(), fake{[]string{"dress", "hat", "shoes"}}, s, picture.DefaultLimits(), nil)
@@ -373,8 +373,8 @@ func TestCompareByHand(t *testing.T) {
 	}
 }
 
-// TestTemperatureDivides: logits that are k times too large need a temperature k times as
-// large, and the temperature makes the answers as sure as they are right.
+// TestTemperatureDivides checks that logits which are k times too large need a temperature k times
+// as large, and that confidence then equals accuracy.
 func TestTemperatureDivides(t *testing.T) {
 	fit := func(scale float32) float64 {
 		var logits [][]float32
@@ -398,8 +398,8 @@ func TestTemperatureDivides(t *testing.T) {
 	}
 }
 
-// TestPageOrder: the page shows first the wrong answers that were surest, and the right
-// ones that were least sure.
+// TestPageOrder checks that the page shows first the most confident wrong answers and the least
+// confident right ones.
 func TestPageOrder(t *testing.T) {
 	answers := []Answer{said("a", 0.9), said("b", 0.6), said("a", 0.55), said("b", 0.8), said("a", 0.7)}
 	probabilities := func(all []Answer) (p []float64) {
@@ -416,7 +416,7 @@ func TestPageOrder(t *testing.T) {
 	}
 }
 
-// TestRunKeepsTheCauseOfASkip: a skipped picture is listed with its reason and message.
+// TestRunKeepsTheCauseOfASkip checks that a skipped picture is listed with its reason and message.
 func TestRunKeepsTheCauseOfASkip(t *testing.T) {
 	s := set(t, map[string]string{"hat/1": "error", "hat/2": "hat", "hat/3": "hat"})
 	a := classify(t.Context(), fake{[]string{"hat"}}, s.Samples[0], "hat", picture.DefaultLimits())

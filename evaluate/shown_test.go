@@ -13,8 +13,8 @@ import (
 	"garb/report"
 )
 
-// TestHintsAreBounded: a name is close to others in which few letters differ, one and one
-// more for every five, or which contain it.
+// TestHintsAreBounded checks that a hint differs in few letters, one and one more for every five,
+// or contains the name.
 func TestHintsAreBounded(t *testing.T) {
 	long := strings.Repeat("x", 40)
 	for _, test := range []struct {
@@ -59,7 +59,7 @@ func TestHintsAreBounded(t *testing.T) {
 	}
 }
 
-// TestAmbiguousClassesHaveNoHints: the candidates say enough.
+// TestAmbiguousClassesHaveNoHints checks that there is no hint besides the list of candidates.
 func TestAmbiguousClassesHaveNoHints(t *testing.T) {
 	_, err := MapClasses([]string{"HAT"}, []string{"hat", "Hat"})
 	var e *UnknownClassesError
@@ -83,8 +83,8 @@ func TestEditDistance(t *testing.T) {
 	}
 }
 
-// TestMatrixCells: a cell is as deep as its share of the row, 0.12 + 0.6·√share, in another
-// colour where the class is right.
+// TestMatrixCells checks that a cell's opacity is 0.12 + 0.6·√share of its row, and that right
+// answers have another colour.
 func TestMatrixCells(t *testing.T) {
 	rows := newMatrix(&Report{Classes: []string{"hat", "shoes"}, Confusion: [][]int{{3, 1}, {0, 0}}})
 	want := []matrixRow{
@@ -146,7 +146,8 @@ func TestHistogram(t *testing.T) {
 	}
 }
 
-// TestFlippedJudges: the acceptance is the mean of the picture's and its mirror image's.
+// TestFlippedJudges checks that the acceptance is the mean of those of the picture and its mirror
+// image.
 func TestFlippedJudges(t *testing.T) {
 	c, err := model.Open(model.Clothing, model.Options{Threads: 1})
 	if err != nil {
@@ -172,7 +173,8 @@ func TestFlippedJudges(t *testing.T) {
 	}
 }
 
-// TestCharts: a curve for each kind of figure, and the learning rate's if it changes.
+// TestCharts checks that there is a curve for each kind of figure, and for the learning rate if it
+// changes.
 func TestCharts(t *testing.T) {
 	curves := []Curve{
 		{Epoch: 1, Accuracy: 0.1, ValidationAccuracy: 0.2, Loss: 3, ValidationLoss: 4, LearningRate: 0.5},
@@ -216,8 +218,8 @@ func TestCharts(t *testing.T) {
 	}
 }
 
-// TestPageOfManyClasses: a page holds a confusion matrix of up to 40 classes, and lists wrong
-// answers beyond those that it shows.
+// TestPageOfManyClasses checks that a page has a confusion matrix for up to 40 classes, and lists
+// the wrong answers that it does not show.
 func TestPageOfManyClasses(t *testing.T) {
 	for _, n := range []int{maxTableSide, maxTableSide + 1} {
 		r := &Report{}

@@ -371,7 +371,7 @@ func TestWriteProbabilities(t *testing.T) {
 	}
 	n.Layers = append(n.Layers, nn.Layer{Op: nn.OpSoftmax, Inputs: []int{len(n.Layers) - 1}})
 	m := open(t, writeKeras(t, n, WriteOptions{Probabilities: true}))
-	if count := strings.Count(classesOf(m), "Softmax"); count != 2 {
+	if count := strings.Count(listClasses(m), "Softmax"); count != 2 {
 		t.Errorf("%d layers are Softmax: the last of the network's 2 is the output", count)
 	}
 }
@@ -387,7 +387,7 @@ func softmax(logits []float32, temperature float64) []float32 {
 	return all
 }
 
-func classesOf(m *Model) string {
+func listClasses(m *Model) string {
 	var all []string
 	for _, l := range m.Layers {
 		all = append(all, l.Class)
@@ -402,7 +402,7 @@ func TestWriteSharedWithOtherSettings(t *testing.T) {
 	conv.Inputs, strided.Inputs, strided.Stride = []int{0}, []int{1}, 2
 	n := withWeights(t, []nn.Layer{{Op: nn.OpInput, Shape: []int{8, 8, 2}}, conv, strided}, 1)
 	m := open(t, writeKeras(t, n, WriteOptions{}))
-	if got := classesOf(m); got != "InputLayer Conv2D Conv2D" {
+	if got := listClasses(m); got != "InputLayer Conv2D Conv2D" {
 		t.Fatalf("layers %s", got)
 	}
 	back, err := m.Network(0)
@@ -580,7 +580,7 @@ type loadedModel struct {
 func (l loadedModel) check(t *testing.T, name string, m *Model) {
 	t.Helper()
 	// Keras does not count operations that are not layers.
-	layers := strings.Join(slices.DeleteFunc(strings.Fields(classesOf(m)),
+	layers := strings.Join(slices.DeleteFunc(strings.Fields(listClasses(m)),
 		func(class string) bool { return class == "Take" }), " ")
 	if got := strings.Join(l.Classes, " "); got != layers || l.Name != name {
 		t.Errorf("%s: Keras has it as %q with the layers\n%s, not\n%s", name, l.Name, got, layers)

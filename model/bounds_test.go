@@ -287,8 +287,8 @@ func TestFindLayer(t *testing.T) {
 	}
 }
 
-// TestClassifierInput finds the layer that a network's classifier takes, if it has one.
-func TestClassifierInput(t *testing.T) {
+// TestFindClassifierInput checks networks with and without a classifier, named and unnamed.
+func TestFindClassifierInput(t *testing.T) {
 	conv := func(in, side int) nn.Layer {
 		return nn.Layer{Op: nn.OpConv, Name: "c", Inputs: []int{in}, Units: 3, Height: side, Width: side, Stride: 1}
 	}
@@ -327,9 +327,9 @@ func TestClassifierInput(t *testing.T) {
 	}
 }
 
-// TestMeansWithoutTheirAcceptance: where one of two networks has an output for the acceptance,
-// they have no mean.
-func TestMeansWithoutTheirAcceptance(t *testing.T) {
+// TestAcceptanceOutputsDiffer checks that networks that are not garb's cannot be averaged if one
+// has an output for the acceptance.
+func TestAcceptanceOutputsDiffer(t *testing.T) {
 	plain := Description{Network: make([]nn.Layer, 2), Classes: []string{"a"}}
 	judging := plain
 	judging.Acceptance = &Acceptance{Method: accept.Head}
@@ -354,10 +354,46 @@ func TestHeadNames(t *testing.T) {
 	}
 }
 
-// TestRebuildOn: a network of a known backbone and dense layers becomes a model on that
-// backbone, and no other network does.
+// TestRebuildOn checks that a network that consists of a known backbone and dense layers becomes a
+// model on that backbone, and that no other network does.
 func TestRebuildOn(t *testing.T) {
-	a, err := backbone.Lookup("efficientnet-lite0")
+	const name = "efficientnet-lite0"
+	m, base := importBackbone(t, name, func(layers []nn.Layer, dense int) {})
+	rebuilt, ok := m.RebuildOn(t.Context(), name, base)
+	if !ok || rebuilt.Architecture != name || !slices.Equal(rebuilt.Head.Inner, []int{5}) || rebuilt.Network != nil {
+		t.Fatalf("ok %v", ok)
+	}
+	for _, other := range []string{"none", "xception"} {
+		if _, ok = m.RebuildOn(t.Context(), other, base); ok {
+			t.Errorf("it was rebuilt on %s", other)
+		}
+	}
+	kernel := base["stem/conv/kernel"]
+	base["stem/conv/kernel"] = tensor.New(kernel.Shape...)
+	if _, ok = m.RebuildOn(t.Context(), name, base); ok {
+		t.Error("it was rebuilt on other weights")
+	}
+	base["stem/conv/kernel"] = kernel
+	m.Golden = nil
+	if _, ok = m.RebuildOn(t.Context(), name, base); ok {
+		t.Error("a model without golden logits was rebuilt")
+	}
+	m, base = importBackbone(t, name, func(layers []nn.Layer, dense int) { layers[dense].Bias = false })
+	if _, ok = m.RebuildOn(t.Context(), name, base); !ok {
+		t.Error("a head without a bias was not rebuilt")
+	}
+	m, base = importBackbone(t, name, func(layers []nn.Layer, dense int) { layers[dense+1].Op = nn.OpTanh })
+	if _, ok = m.RebuildOn(t.Context(), name, base); ok {
+		t.Error("a head with a tanh was rebuilt")
+	}
+}
+
+// importBackbone returns the model, as FromNetwork makes it, of a backbone with random weights and
+// a head of two dense layers, and the weights of the backbone. change gets the layers, and the
+// index of the first dense one.
+func importBackbone(t *testing.T, name string, change func(layers []nn.Layer, dense int)) (*Model, tensor.Map) {
+	t.Helper()
+	a, err := backbone.Lookup(name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -366,87 +402,41 @@ func TestRebuildOn(t *testing.T) {
 	if a, err = a.Adapt(spec); err != nil {
 		t.Fatal(err)
 	}
-	network := func(change func(layers []nn.Layer)) *Model {
-		t.Helper()
-		layers := Head{Inner: []int{5}}.NetworkGraph(a, 32, 32, 2, 0.1).Layers()
-		if change != nil {
-			change(layers)
-		}
-		g, err := nn.NewGraph(layers)
-		if err != nil {
-			t.Fatal(err)
-		}
-		r := rand.New(rand.NewPCG(1, 2))
-		n := &nn.Network{Layers: g.Layers(), Tensors: tensor.Map{}}
-		for _, p := range g.Params() {
-			x := tensor.New(p.Shape...)
-			for i := range x.Data {
-				switch {
-				case strings.HasSuffix(p.Name, "variance"), strings.HasSuffix(p.Name, "gamma"):
-					x.Data[i] = 1
-				default:
-					x.Data[i] = float32(r.NormFloat64()) / 5
-				}
-			}
-			n.Tensors[p.Name] = x
-		}
-		m, err := FromNetwork(n, []string{"hat", "shoe"}, spec)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := m.SetGolden(t.Context(), nil); err != nil {
-			t.Fatal(err)
-		}
-		return m
+	layers := Head{Inner: []int{5}}.NetworkGraph(a, 32, 32, 2, 0.1).Layers()
+	change(layers, slices.IndexFunc(layers, func(l nn.Layer) bool { return l.Op == nn.OpDense }))
+	g, err := nn.NewGraph(layers)
+	if err != nil {
+		t.Fatal(err)
 	}
-	m := network(nil)
+	r := rand.New(rand.NewPCG(1, 2))
+	n := &nn.Network{Layers: g.Layers(), Tensors: tensor.Map{}}
+	for _, p := range g.Params() {
+		x := tensor.New(p.Shape...)
+		for i := range x.Data {
+			if strings.HasSuffix(p.Name, "variance") || strings.HasSuffix(p.Name, "gamma") {
+				x.Data[i] = 1
+			} else {
+				x.Data[i] = float32(r.NormFloat64()) / 5
+			}
+		}
+		n.Tensors[p.Name] = x
+	}
+	m, err := FromNetwork(n, []string{"hat", "shoe"}, spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err = m.SetGolden(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
 	base := tensor.Map{}
 	for _, p := range a.Features(32, 32).Params() {
 		base[p.Name] = m.Tensors[p.Name]
 	}
-	on, ok := m.RebuildOn(t.Context(), "efficientnet-lite0", base)
-	if !ok || on.Architecture != "efficientnet-lite0" || !slices.Equal(on.Head.Inner, []int{5}) || on.Network != nil {
-		t.Fatalf("ok %v", ok)
-	}
-	if _, ok := m.RebuildOn(t.Context(), "none", base); ok {
-		t.Error("an unknown architecture is taken")
-	}
-	if _, ok := m.RebuildOn(t.Context(), "xception", base); ok {
-		t.Error("another architecture is taken")
-	}
-	last := func(op nn.Op) func(l nn.Layer) bool { return func(l nn.Layer) bool { return l.Op == op } }
-	for name, test := range map[string]struct {
-		change func(layers []nn.Layer)
-		ok     bool
-	}{
-		"without a bias": {func(layers []nn.Layer) {
-			layers[slices.IndexFunc(layers, last(nn.OpDense))].Bias = false
-		}, true},
-		"another function": {func(layers []nn.Layer) {
-			layers[slices.IndexFunc(layers, last(nn.OpDense))+1].Op = nn.OpTanh
-		}, false},
-	} {
-		m := network(test.change)
-		for name := range base {
-			base[name] = m.Tensors[name]
-		}
-		if _, ok := m.RebuildOn(t.Context(), "efficientnet-lite0", base); ok != test.ok {
-			t.Errorf("%s: ok %v", name, ok)
-		}
-	}
-	changed := base["stem/conv/kernel"]
-	base["stem/conv/kernel"] = tensor.New(changed.Shape...)
-	if _, ok := m.RebuildOn(t.Context(), "efficientnet-lite0", base); ok {
-		t.Error("a backbone with other weights is taken")
-	}
-	m.Golden = nil
-	if _, ok := m.RebuildOn(t.Context(), "efficientnet-lite0", base); ok {
-		t.Error("a model without golden logits is taken")
-	}
+	return m, base
 }
 
-// TestOutputsAndClasses: a network of its own has an output for each class, and one more for the
-// acceptance if the method needs it.
+// TestOutputsAndClasses checks that a network must have an output for each class, and one more if
+// the method of the acceptance needs it.
 func TestOutputsAndClasses(t *testing.T) {
 	layers := func(units int) []nn.Layer {
 		return []nn.Layer{{Op: nn.OpInput, Shape: []int{12, 12, 3}}, {Op: nn.OpGlobalAveragePool, Inputs: []int{0}},

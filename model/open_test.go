@@ -218,9 +218,8 @@ func TestIsModel(t *testing.T) {
 	}
 }
 
-// TestValuesThatCannotBeRead: a model whose weights have a type that garb does not read is
-// refused.
-func TestValuesThatCannotBeRead(t *testing.T) {
+// TestOpenUnknownType checks that a model whose weights have an unknown type does not open.
+func TestOpenUnknownType(t *testing.T) {
 	path, _ := saveSmall(t)
 	data := bytes.Replace(read(t, path), []byte(`"F32"`), []byte(`"U32"`), 1)
 	var wrong *model.Error
@@ -229,7 +228,7 @@ func TestValuesThatCannotBeRead(t *testing.T) {
 	}
 }
 
-// TestOpenNames: the error about a model that there is not names those that are built in.
+// TestOpenNames checks that the error about an unknown model names the built-in ones.
 func TestOpenNames(t *testing.T) {
 	_, err := model.Open("none", model.Options{})
 	var wrong *model.Error
@@ -243,7 +242,8 @@ func TestOpenNames(t *testing.T) {
 	}
 }
 
-// TestImageNetNames: two of ImageNet's classes have one name, and identifiers tell them apart.
+// TestImageNetNames checks that identifiers distinguish those of ImageNet's classes that share a
+// name.
 func TestImageNetNames(t *testing.T) {
 	c, err := model.Open(model.ImageNet, model.Options{Threads: 1})
 	if err != nil {
@@ -252,7 +252,7 @@ func TestImageNetNames(t *testing.T) {
 	seen, numbered := map[string]bool{}, 0
 	for i, name := range c.DistinctClasses() {
 		if seen[name] {
-			t.Errorf("two classes are named %s", name)
+			t.Errorf("two classes have the name %s", name)
 		}
 		seen[name] = true
 		if name != c.Classes()[i] {

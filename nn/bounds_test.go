@@ -11,7 +11,8 @@ import (
 	"garb/tensor"
 )
 
-// TestSchedulesByHand has rates in the middle and at both sides of each change.
+// TestSchedulesByHand compares rates in the middle and at both sides of each change with ones
+// computed by hand.
 func TestSchedulesByHand(t *testing.T) {
 	const rise, start, final = 29.0, 1.0 / 25, 1 / 25e4 // of 100 steps
 	for _, test := range []struct {
@@ -42,7 +43,7 @@ func TestSchedulesByHand(t *testing.T) {
 	}
 }
 
-// TestCountsAreExact: a number of steps comes back however large it is.
+// TestCountsAreExact checks that a number of steps of any size is restored exactly.
 func TestCountsAreExact(t *testing.T) {
 	for _, n := range []uint64{0, 1, 1<<24 - 1, 1 << 24, 1<<24 + 1, 1<<25 - 1, 123<<24 + 456, 1<<48 - 1} {
 		have, err := fetchCount(tensor.Map{"step": countTensor(n)}, "step")
@@ -58,7 +59,7 @@ func TestCountsAreExact(t *testing.T) {
 	}
 }
 
-// TestRestoreNeedsEverything: a state that lacks one of its parts is refused.
+// TestRestoreNeedsEverything checks that a state without one of its parts is refused.
 func TestRestoreNeedsEverything(t *testing.T) {
 	v := variable(1, 2)
 	vs := []*Variable{v}
@@ -85,7 +86,7 @@ func TestRestoreNeedsEverything(t *testing.T) {
 	}
 }
 
-// TestSplitWork: each place is in one piece.
+// TestSplitWork checks that each place is in exactly one piece.
 func TestSplitWork(t *testing.T) {
 	for _, n := range []int{0, 1, 1 << 17, 1<<17 + 1, 1<<18 + 5} {
 		var lock sync.Mutex
@@ -122,8 +123,8 @@ func TestClipGlobalNormRefusesLimits(t *testing.T) {
 	}
 }
 
-// TestLossesOfExtremeLogits: the loss of a certain answer is 0 if it is right and large if it
-// is wrong, and never NaN.
+// TestLossesOfExtremeLogits checks that the loss of a certain answer is 0 if it is right and large
+// if it is wrong, and never NaN.
 func TestLossesOfExtremeLogits(t *testing.T) {
 	infinite := float32(math.Inf(-1))
 	gradient := make([]float32, 2)
@@ -148,8 +149,8 @@ func TestLossesOfExtremeLogits(t *testing.T) {
 	}
 }
 
-// TestTargetsThatSumToLess: the gradient is the loss's derivative for targets of any sum, such
-// as those of mixtures with nothing.
+// TestTargetsThatSumToLess checks that the gradient is the loss's derivative for targets of any
+// sum, such as those of mixtures with pictures of no class.
 func TestTargetsThatSumToLess(t *testing.T) {
 	l := SoftmaxCrossEntropy{LabelSmoothing: 0.2, ClassWeights: []float64{2, 1, 3}}
 	logits, targets := []float32{0.5, -1, 2}, []float32{0.3, 0.1, 0.2}
@@ -168,8 +169,8 @@ func TestTargetsThatSumToLess(t *testing.T) {
 	}
 }
 
-// TestInputShapes: a network's input has height, width and channels, and no more values than
-// fit.
+// TestInputShapes checks that a network's input has height, width and channels, and not more values
+// than are allowed.
 func TestInputShapes(t *testing.T) {
 	for _, test := range []struct {
 		shape []int
@@ -193,7 +194,7 @@ func TestInputShapes(t *testing.T) {
 	}
 }
 
-// TestEqualValuesChooseTheFirst: of two equal values the first gets the gradient, as in
+// TestEqualValuesChooseTheFirst checks that of two equal values the first gets the gradient, as in
 // TensorFlow.
 func TestEqualValuesChooseTheFirst(t *testing.T) {
 	for name, op := range map[string]pairwise{"maximum": maximum, "minimum": minimum} {
@@ -209,7 +210,7 @@ func TestEqualValuesChooseTheFirst(t *testing.T) {
 	}
 }
 
-// TestRepeatedChannelsAreBounded: the error says how large the map is.
+// TestRepeatedChannelsAreBounded checks that the error names the size of the map.
 func TestRepeatedChannelsAreBounded(t *testing.T) {
 	conv := Layer{Op: OpConv, Name: "c", Inputs: []int{0}, Height: 1, Width: 1, Stride: 1}
 	for units, ok := range map[int]bool{1: true, 2: false} {

@@ -10,8 +10,8 @@ import (
 	"garb/tensor"
 )
 
-// gradientsOf returns the gradients of a step on a batch, before anything changes by them.
-func gradientsOf(t *testing.T, tr *Trainer, input, targets []float32) map[string][]float32 {
+// computeGradients returns the gradients of a step on a batch, before they change any weight.
+func computeGradients(t *testing.T, tr *Trainer, input, targets []float32) map[string][]float32 {
 	t.Helper()
 	tr.SetSteps(0) // the same is dropped
 	if _, err := tr.Step(t.Context(), input, targets, make([]float32, len(targets))); err != nil {
@@ -24,8 +24,8 @@ func gradientsOf(t *testing.T, tr *Trainer, input, targets []float32) map[string
 	return all
 }
 
-// TestStepsForgetEarlierOnes: a step's gradients are the same bits whatever the batch was, and
-// however large, that the step before had.
+// TestStepsForgetEarlierOnes checks that a step's gradients are the same bits whatever batch, and
+// of whatever size, the step before had.
 func TestStepsForgetEarlierOnes(t *testing.T) {
 	for name, build := range everyLayer {
 		for _, batchStatistics := range []bool{false, true} {
@@ -35,11 +35,11 @@ func TestStepsForgetEarlierOnes(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			input, targets := batchOf(g, 11, 5)
-			want := gradientsOf(t, tr, input, targets)
-			otherInput, otherTargets := batchOf(g, 17, 6)
-			gradientsOf(t, tr, otherInput, otherTargets)
-			for v, have := range gradientsOf(t, tr, input, targets) {
+			input, targets := makeBatch(g, 11, 5)
+			want := computeGradients(t, tr, input, targets)
+			otherInput, otherTargets := makeBatch(g, 17, 6)
+			computeGradients(t, tr, otherInput, otherTargets)
+			for v, have := range computeGradients(t, tr, input, targets) {
 				if !slices.Equal(have, want[v]) {
 					t.Errorf("%s, batch statistics %v: the gradient of %s differs", name, batchStatistics, v)
 				}
@@ -48,8 +48,8 @@ func TestStepsForgetEarlierOnes(t *testing.T) {
 	}
 }
 
-// TestLargeMapsOfSeveralPictures: where a part of a batch goes picture by picture through the
-// first layers, the gradients of a batch are the means of its pictures'.
+// TestLargeMapsOfSeveralPictures checks that the gradients of a batch are the means of its
+// pictures', if a part of the batch goes picture by picture through the first layers.
 func TestLargeMapsOfSeveralPictures(t *testing.T) {
 	b := NewBuilder(200, 200, 1)
 	x := b.ReLU(b.Conv("a", b.Input(), 4, 3, 1, Same, WithBias()))
@@ -63,10 +63,11 @@ func TestLargeMapsOfSeveralPictures(t *testing.T) {
 		t.Fatalf("%d of %d steps go picture by picture", tr.imageStages, len(tr.stages))
 	}
 	const n = 17 // more than two for some of the parts
-	input, targets := batchOf(g, n, 5)
+	input, targets := makeBatch(g, n, 5)
 	want := map[string][]float64{}
 	for i := range n {
-		one := gradientsOf(t, tr, input[i*len(input)/n:][:len(input)/n], targets[i*len(targets)/n:][:len(targets)/n])
+		picture, target := input[i*len(input)/n:][:len(input)/n], targets[i*len(targets)/n:][:len(targets)/n]
+		one := computeGradients(t, tr, picture, target)
 		for name, gradient := range one {
 			if want[name] == nil {
 				want[name] = make([]float64, len(gradient))
@@ -76,7 +77,7 @@ func TestLargeMapsOfSeveralPictures(t *testing.T) {
 			}
 		}
 	}
-	for name, gradient := range gradientsOf(t, tr, input, targets) {
+	for name, gradient := range computeGradients(t, tr, input, targets) {
 		largest := 0.0
 		for _, v := range want[name] {
 			largest = max(largest, math.Abs(v))
@@ -90,7 +91,7 @@ func TestLargeMapsOfSeveralPictures(t *testing.T) {
 	}
 }
 
-// TestLayersWithOneParameter: a gradient of a single value is computed, too.
+// TestLayersWithOneParameter checks the gradient of a single value.
 func TestLayersWithOneParameter(t *testing.T) {
 	b := NewBuilder(3, 3, 1)
 	x := b.PReLU("p", b.Conv("c", b.Input(), 1, 1, 1, Same))
@@ -100,8 +101,8 @@ func TestLayersWithOneParameter(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	input, targets := batchOf(g, 5, 5)
-	gradients := gradientsOf(t, tr, input, targets)
+	input, targets := makeBatch(g, 5, 5)
+	gradients := computeGradients(t, tr, input, targets)
 	for _, v := range tr.Variables() {
 		direction := make([]float32, len(v.Value))
 		direction[0] = 1
@@ -112,7 +113,7 @@ func TestLayersWithOneParameter(t *testing.T) {
 	}
 }
 
-// TestTooManyTasks: the number of tasks has to fit beside the job's.
+// TestTooManyTasks checks that a team refuses more tasks than it can count.
 func TestTooManyTasks(t *testing.T) {
 	defer func() {
 		if recover() == nil {
@@ -122,8 +123,8 @@ func TestTooManyTasks(t *testing.T) {
 	newTeam(2).runTasks(nil, taskMask+1)
 }
 
-// TestHelpersAreGivenBack: after runs that asked for more helpers than there are cores, none
-// counts as busy.
+// TestHelpersAreGivenBack checks that no helper counts as busy after runs that asked for more
+// helpers than there are cores.
 func TestHelpersAreGivenBack(t *testing.T) {
 	g := everyLayer["residual"]()
 	p := compile(t, g, randomWeights(g, 1), 4*runtime.GOMAXPROCS(0))
@@ -139,8 +140,8 @@ func TestHelpersAreGivenBack(t *testing.T) {
 	}
 }
 
-// TestSplitIsLate: what is before the first trained layer ends right before it, or where a
-// single value was last computed.
+// TestSplitIsLate checks that the part before the first trained layer ends right before that layer,
+// or at the last single value before it.
 func TestSplitIsLate(t *testing.T) {
 	b := NewBuilder(4, 4, 3)
 	x := b.ReLU(b.Conv("a", b.Input(), 3, 1, 1, Same))
@@ -158,7 +159,7 @@ func TestSplitIsLate(t *testing.T) {
 	}
 }
 
-// TestRowsOfTiles: a block has one row of tiles at least, however wide that is.
+// TestRowsOfTiles checks that a block has at least one row of tiles, however wide that is.
 func TestRowsOfTiles(t *testing.T) {
 	for _, test := range []struct{ width, block, gradient int }{{8, 7, 24}, {56, 1, 3}, {60, 1, 3}, {400, 1, 1}} {
 		w := &winogradPass{channels: 160, columns: 160, outWidth: test.width}
@@ -168,7 +169,7 @@ func TestRowsOfTiles(t *testing.T) {
 	}
 }
 
-// TestBatchNormsAreFolded: a batch-norm after a convolution is no step of its own.
+// TestBatchNormsAreFolded checks that a batch-norm after a convolution has no stage of its own.
 func TestBatchNormsAreFolded(t *testing.T) {
 	steps := func(norm bool) int {
 		b := NewBuilder(6, 6, 3)

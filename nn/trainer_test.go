@@ -125,8 +125,8 @@ var everyLayer = map[string]func() *Graph{
 	},
 }
 
-// batchOf makes a batch for a graph with n images.
-func batchOf(g *Graph, n int, seed uint64) (input, targets []float32) {
+// makeBatch makes a batch for a graph with n images.
+func makeBatch(g *Graph, n int, seed uint64) (input, targets []float32) {
 	r := rand.New(rand.NewPCG(seed, 11))
 	input = randomValues(n*tensor.Len(g.InputShape()), seed)
 	classes := tensor.Len(g.OutputShape())
@@ -180,7 +180,7 @@ func testGradients(t *testing.T, g *Graph, o TrainerOptions) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	input, targets := batchOf(g, 11, 5)
+	input, targets := makeBatch(g, 11, 5)
 	tr.SetSteps(0)
 	if _, err := tr.Step(t.Context(), input, targets, make([]float32, len(targets))); err != nil {
 		t.Fatal(err)
@@ -239,7 +239,7 @@ func TestTrainerForwardIsPlan(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		input, targets := batchOf(g, 9, 5)
+		input, targets := makeBatch(g, 9, 5)
 		want, got := make([]float32, len(targets)), make([]float32, len(targets))
 		if err := p.Run(t.Context(), input, want); err != nil {
 			t.Fatal(err)
@@ -265,7 +265,7 @@ func TestTrainerThreads(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				input, targets := batchOf(g, 13, 5)
+				input, targets := makeBatch(g, 13, 5)
 				if _, err := tr.Step(t.Context(), input, targets, make([]float32, len(targets))); err != nil {
 					t.Fatal(err)
 				}
@@ -291,7 +291,7 @@ func TestTrainerFrozen(t *testing.T) {
 			continue // a cut network numbers its dropouts differently
 		}
 		g := build()
-		input, targets := batchOf(g, 9, 5)
+		input, targets := makeBatch(g, 9, 5)
 		gradients := func(trainable func(Param) bool) map[string][]float32 {
 			tr, err := NewTrainer(g, randomWeights(g, 1),
 				TrainerOptions{Loss: BinaryCrossEntropy{}, Trainable: trainable})
@@ -337,7 +337,7 @@ func TestTrainerStopped(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	input, targets := batchOf(g, 3, 1)
+	input, targets := makeBatch(g, 3, 1)
 	if _, err := tr.Step(ctx, input, targets, make([]float32, len(targets))); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v", err)
 	}
@@ -356,7 +356,7 @@ func TestProductsInBlocks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	input, targets := batchOf(g, 1, 4)
+	input, targets := makeBatch(g, 1, 4)
 	if _, err := tr.Step(t.Context(), input, targets, make([]float32, 4)); err != nil {
 		t.Fatal(err)
 	}

@@ -274,7 +274,7 @@ func TestGatheredGradients(t *testing.T) {
 		y = b.Add(b.BatchNorm("bn", y, 1e-3), b.Conv("side", x, c.filters, 1, c.stride, Same))
 		g := b.Build(b.Dense("classifier", b.GlobalAveragePool(b.ReLU(y)), 5, WithBias()))
 		w := randomWeights(g, 4)
-		input, targets := batchOf(g, 9, 5)
+		input, targets := makeBatch(g, 9, 5)
 		gradients := func(gathered bool) map[string][]float32 {
 			tr, err := NewTrainer(g, w, TrainerOptions{Loss: SoftmaxCrossEntropy{}, Threads: 2})
 			if err != nil {

@@ -119,7 +119,7 @@ func TestWinogradGradients(t *testing.T) {
 	for _, c := range winogradCases {
 		g := winogradNetwork(c.height, c.width, c.channels, c.filters, c.border, c.padding)
 		w := randomWeights(g, 4)
-		input, targets := batchOf(g, 9, 5)
+		input, targets := makeBatch(g, 9, 5)
 		gradients := func(threads int, winograd bool) map[string][]float32 {
 			tr, err := NewTrainer(g, w, TrainerOptions{Loss: SoftmaxCrossEntropy{}, Threads: threads})
 			if err != nil {

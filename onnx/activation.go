@@ -24,7 +24,7 @@ func (c *call) applyToInput(l nn.Layer) (value, error) {
 // applyLayer applies a layer to each value by itself.
 func (c *call) applyLayer(v value, l nn.Layer) (value, error) {
 	l.Inputs = []int{v.layer}
-	return c.addLayer(l, c.shapeOf(v.layer), v.axes)
+	return c.addLayer(l, c.copyShape(v.layer), v.axes)
 }
 
 func (c *call) readLeakyReLU() (value, error) {
@@ -63,7 +63,7 @@ func (c *call) applySlopes() (value, error) {
 	l := nn.Layer{Op: nn.OpPReLU, Name: c.nameLayer(), Inputs: []int{layer}}
 	c.users[l.Name]++
 	c.setParameter(l.Name, "slope", values, len(values))
-	return c.addLayer(l, c.shapeOf(layer), v.axes)
+	return c.addLayer(l, c.copyShape(layer), v.axes)
 }
 
 func (c *call) readELU() (value, error) {

@@ -75,7 +75,7 @@ func (c *call) scaleChannels(v value, layer int, factors, offsets []float32) (va
 	c.users[l.Name]++
 	c.setParameter(l.Name, "scale", factors, n)
 	c.setParameter(l.Name, "offset", offsets, n)
-	return c.addLayer(l, c.shapeOf(layer), v.axes)
+	return c.addLayer(l, c.copyShape(layer), v.axes)
 }
 
 // spreadConstant finds where the numbers of a constant that is broadcast over a value lie along the
@@ -241,7 +241,7 @@ func (c *call) readMul() (value, error) {
 func (c *call) combine(op nn.Op, x, y value) (value, error) {
 	if sameAxes(x.axes, y.axes) {
 		layer := c.withShape(y.layer, c.shapes[x.layer])
-		return c.addLayer(nn.Layer{Op: op, Inputs: []int{x.layer, layer}}, c.shapeOf(x.layer), x.axes)
+		return c.addLayer(nn.Layer{Op: op, Inputs: []int{x.layer, layer}}, c.copyShape(x.layer), x.axes)
 	}
 	if len(x.axes) != len(y.axes) {
 		return value{}, c.errUnsupported("values of %d and %d axes", len(x.axes)+1, len(y.axes)+1)
@@ -267,7 +267,7 @@ func (c *call) combine(op nn.Op, x, y value) (value, error) {
 	if err != nil {
 		return value{}, err
 	}
-	return c.addLayer(nn.Layer{Op: op, Inputs: []int{layer, gate}}, c.shapeOf(layer), x.axes)
+	return c.addLayer(nn.Layer{Op: op, Inputs: []int{layer, gate}}, c.copyShape(layer), x.axes)
 }
 
 // combineMaps applies an operation to two maps, of which either may be repeated along any axis.

@@ -320,8 +320,8 @@ func (c *call) addLayer(l nn.Layer, shape []int, axes []axis) (value, error) {
 	return value{layer: len(c.layers) - 1, axes: axes, sole: true}, nil
 }
 
-// shapeOf returns a copy of the shape of a layer's output.
-func (c *call) shapeOf(layer int) []int { return slices.Clone(c.shapes[layer]) }
+// copyShape returns a copy of the shape of a layer's output.
+func (c *call) copyShape(layer int) []int { return slices.Clone(c.shapes[layer]) }
 
 // asMap returns a value as the feature map [h w c] that it must be: its layer and sizes. Its
 // channels may lie in another order, that of axes[0].
@@ -365,7 +365,7 @@ func (c *call) sortChannels(v value, j int) (value, error) {
 	}
 	axes := slices.Clone(v.axes)
 	axes[j] = axis{{len(order), 1}}
-	return c.addLayer(nn.Layer{Op: nn.OpSelect, Inputs: []int{layer}, Channels: order}, c.shapeOf(layer), axes)
+	return c.addLayer(nn.Layer{Op: nn.OpSelect, Inputs: []int{layer}, Channels: order}, c.copyShape(layer), axes)
 }
 
 // asRow returns a value as a flat layer, though perhaps in another order.

@@ -169,7 +169,7 @@ func (c *call) concatInput(v, first value, j int, shape []int) (layer int, own [
 	if layer, err = c.withChannelsLast(v, j); err != nil {
 		return 0, nil, err
 	}
-	own = c.shapeOf(layer)
+	own = c.copyShape(layer)
 	n := own[len(own)-1]
 	for k, a := range v.axes { // strides of the other axes, counted in positions
 		if k != j && !inPositions(a, n).equal(inPositions(first.axes[k], first.axes[j].size())) {

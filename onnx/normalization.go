@@ -43,7 +43,7 @@ func (c *call) readLayerNorm() (value, error) {
 	if err != nil {
 		return value{}, err
 	}
-	return c.addLayer(l, c.shapeOf(layer), v.axes)
+	return c.addLayer(l, c.copyShape(layer), v.axes)
 }
 
 // checkFloat32 returns an error if the statistics are computed in another type.
@@ -153,5 +153,5 @@ func (c *call) normalizeGroups(v value, groups, channels, each int) (value, erro
 	if err != nil {
 		return value{}, err
 	}
-	return c.addLayer(l, c.shapeOf(layer), v.axes)
+	return c.addLayer(l, c.copyShape(layer), v.axes)
 }

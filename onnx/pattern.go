@@ -226,7 +226,7 @@ func (c *call) readPow() (value, error) {
 	power := v
 	for range int(exponent) - 1 {
 		l := nn.Layer{Op: nn.OpMultiply, Inputs: []int{power.layer, v.layer}}
-		if power, err = c.addLayer(l, c.shapeOf(v.layer), v.axes); err != nil {
+		if power, err = c.addLayer(l, c.copyShape(v.layer), v.axes); err != nil {
 			return value{}, err
 		}
 	}

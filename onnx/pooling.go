@@ -66,7 +66,7 @@ func (c *call) readPadding(l *nn.Layer, in, h, w int, up bool) (layer, rows, col
 	}
 	pad := nn.Layer{Op: nn.OpPad, Inputs: []int{in}, Lowest: l.Op == nn.OpMaxPool,
 		Above: v.before, Below: v.after, Left: u.before, Right: u.after}
-	shape := c.shapeOf(in)
+	shape := c.copyShape(in)
 	shape[0] += v.before + v.after
 	shape[1] += u.before + u.after
 	if err := c.emit(pad, shape); err != nil {

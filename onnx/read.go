@@ -402,7 +402,8 @@ func (r *reader) finish(output string) (*nn.Network, error) {
 	switch {
 	case inOrder && flatten(v.axes).size() == total && (len(v.axes) == 1 || total == channels):
 		v.layer = r.withShape(v.layer, []int{total})
-	case len(v.axes) == 3 && (sameAxes(v.axes, nchwOf(shape)) || sameAxes(v.axes, nhwcOf(shape))):
+	case len(v.axes) == 3 && len(shape) == 3 &&
+		(sameAxes(v.axes, nchw(shape[0], shape[1], shape[2])) || sameAxes(v.axes, nhwc(shape[0], shape[1], shape[2]))):
 	default:
 		return nil, malformed("the values of its output %q are in an order that garb does not support", output)
 	}
@@ -420,20 +421,6 @@ func (r *reader) finish(output string) (*nn.Network, error) {
 		n.Tensors[p.Name] = t
 	}
 	return n, nil
-}
-
-func nchwOf(shape []int) []axis {
-	if len(shape) != 3 {
-		return nil
-	}
-	return nchw(shape[0], shape[1], shape[2])
-}
-
-func nhwcOf(shape []int) []axis {
-	if len(shape) != 3 {
-		return nil
-	}
-	return nhwc(shape[0], shape[1], shape[2])
 }
 
 // withShape returns a layer whose output has the same values as another's in a given shape.

@@ -7,9 +7,9 @@ import (
 	"garb/nn"
 )
 
-// TestScaleOf checks that the written factor of an axis gives the wanted size, and garb's nearest
+// TestFindScale checks that the written factor of an axis gives the wanted size, and garb's nearest
 // pixels: there is such a factor for nearly all sizes, and for all with interpolation.
-func TestScaleOf(t *testing.T) {
+func TestFindScale(t *testing.T) {
 	missing, total := 0, 0
 	for from := 1; from <= 120; from++ {
 		for to := 1; to <= 120; to++ {

@@ -36,7 +36,7 @@ func (c *call) readGather() (value, error) {
 		}
 		l.Channels = append(l.Channels, placeAt(order, i))
 	}
-	shape := c.shapeOf(layer)
+	shape := c.copyShape(layer)
 	shape[len(shape)-1] = after
 	return c.addLayer(l, shape, replaceChannels(v.axes, j, before, after))
 }

@@ -196,7 +196,7 @@ func (c *call) readDense(w denseWeights) (value, error) {
 	if err != nil {
 		return value{}, err
 	}
-	shape := c.shapeOf(layer)
+	shape := c.copyShape(layer)
 	n := shape[len(shape)-1]
 	units, err := c.countUnits(w, n)
 	if err != nil {
@@ -296,5 +296,5 @@ func (c *call) readBatchNorm() (value, error) {
 	if err != nil {
 		return value{}, err
 	}
-	return c.addLayer(l, c.shapeOf(layer), v.axes)
+	return c.addLayer(l, c.copyShape(layer), v.axes)
 }

@@ -11,22 +11,22 @@ import (
 	"testing"
 )
 
-// chunk is a part of a WebP file.
+// chunk encodes a part of a WebP file.
 func chunk(name string, body ...byte) []byte {
 	data := binary.LittleEndian.AppendUint32([]byte(name), uint32(len(body)))
 	data = append(data, body...)
 	return data[:len(data):len(data)]
 }
 
-// webpCanvas is a WebP file that begins with a canvas of 10 × 12 pixels.
+// webpCanvas encodes a WebP file that begins with a canvas of 10 × 12 pixels.
 func webpCanvas(chunks ...[]byte) []byte {
 	all := append([][]byte{[]byte("WEBP"), chunk("VP8X", 0, 0, 0, 0, 9, 0, 0, 11, 0, 0)}, chunks...)
 	body := slices.Concat(all...)
 	return append(binary.LittleEndian.AppendUint32([]byte("RIFF"), uint32(len(body))), body...)
 }
 
-// TestIdentifyWebP: the picture in a WebP may be larger than the canvas that its header
-// claims. Sizes have 14 bits; the two above, of a lossy one, are its scaling.
+// TestIdentifyWebP checks that the picture in a WebP may be larger than the canvas that its header
+// claims. Sizes have 14 bits; the two bits above, of a lossy one, are its scaling.
 func TestIdentifyWebP(t *testing.T) {
 	lossy := chunk("VP8 ", 0, 0, 0, 0x9d, 0x01, 0x2a, 0xff, 0x7f, 0x01, 0xa0) // 16383 (1) × 8193 (2)
 	lossless := chunk("VP8L", 0x2f, 0xff, 0xff, 0xff, 0x0f)                   // 16384 × 16384
@@ -49,8 +49,8 @@ func TestIdentifyWebP(t *testing.T) {
 	}
 }
 
-// TestIdentifyShortHeaders: a file that is cut right after what names its format is a
-// broken picture of that format.
+// TestIdentifyShortHeaders checks that a file that is cut right behind the bytes that name its
+// format is a broken picture of that format.
 func TestIdentifyShortHeaders(t *testing.T) {
 	for _, test := range []struct {
 		data string
@@ -76,12 +76,12 @@ func TestIdentifyShortHeaders(t *testing.T) {
 	}
 }
 
-// TestBMPHeaders: headers of these sizes are BMP's. Those that garb does not decode are
-// unsupported pictures, and others no pictures.
+// TestBMPHeaders checks the sizes of BMP's headers. Those that garb does not decode are unsupported
+// pictures, and others are not pictures.
 func TestBMPHeaders(t *testing.T) {
 	known := map[uint32]bool{12: true, 16: true, 40: true, 52: true, 56: true, 64: true, 108: true, 124: true}
 	for size := range uint32(130) {
-		data := bmpOf(3)
+		data := encodeBMP(3)
 		binary.LittleEndian.PutUint32(data[14:], size)
 		if _, err := Identify(data); errors.Is(err, ErrNotPicture) == known[size] {
 			t.Errorf("a header of %d bytes: %v", size, err)
@@ -89,7 +89,7 @@ func TestBMPHeaders(t *testing.T) {
 	}
 }
 
-// TestLimitsAreInclusive: a picture as large as the limits allow is decoded.
+// TestLimitsAreInclusive checks that a picture as large as the limits allow is decoded.
 func TestLimitsAreInclusive(t *testing.T) {
 	data := read(t, "testdata/plain.jpg") // 40 × 30
 	l := DefaultLimits()
@@ -140,7 +140,7 @@ func TestSpecBounds(t *testing.T) {
 	}
 }
 
-// TestPart: the middle of a crop, and all that a letterbox shows.
+// TestPart checks the middle of a crop, and that a letterbox shows the whole picture.
 func TestPart(t *testing.T) {
 	for _, test := range []struct {
 		fit           Fit
@@ -190,8 +190,8 @@ func TestLetterbox(t *testing.T) {
 	}
 }
 
-// TestResizeOrder: width first, unless the height shrinks by more than twice what the width
-// does (Pillow 13.0.0). The order shows in the rounding.
+// TestResizeOrder checks the order of a resizing: width first, unless the height shrinks by more
+// than twice what the width does (Pillow 13.0.0). The order shows in the rounding.
 func TestResizeOrder(t *testing.T) {
 	random := rand.New(rand.NewPCG(5, 6))
 	p := newRGB(40, 40)

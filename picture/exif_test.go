@@ -14,7 +14,7 @@ import (
 // exifEntry is an entry of a TIFF directory: a tag, a type and a value.
 type exifEntry struct{ tag, kind, value uint16 }
 
-// exifBlock is a TIFF file whose directory begins at 8 bytes and a gap.
+// exifBlock encodes a TIFF file whose directory begins at 8 bytes and a gap.
 func exifBlock(order binary.AppendByteOrder, gap int, entries ...exifEntry) []byte {
 	b := []byte("II*\x00")
 	if order == binary.AppendByteOrder(binary.BigEndian) {
@@ -135,7 +135,8 @@ func TestDefaultLimits(t *testing.T) {
 	}
 }
 
-// TestSmallFrame: a GIF's first frame may cover a part of the picture. The rest is white.
+// TestSmallFrame checks that a GIF whose first frame covers only a part of the picture is white
+// elsewhere.
 func TestSmallFrame(t *testing.T) {
 	black := image.NewPaletted(image.Rect(2, 1, 3, 3), color.Palette{color.Black})
 	var b bytes.Buffer

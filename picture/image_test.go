@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// own is an image of a type that the package does not know.
-type own struct{ image.Image }
+// ownImage is an image of a type that the package does not know.
+type ownImage struct{ image.Image }
 
 // TestFromImage compares the pixels of decoded images with their colours over white.
 func TestFromImage(t *testing.T) {
@@ -35,7 +35,7 @@ func TestFromImage(t *testing.T) {
 	}
 	for name, m := range map[string]image.Image{
 		"RGBA": rgba, "NRGBA": nrgba, "gray": gray, "16 bits": deep, "YCbCr": ycc, "paletted": paletted,
-		"own type": own{nrgba}, "part": nrgba.SubImage(image.Rect(0, 4, 3, 6)),
+		"own type": ownImage{nrgba}, "part": nrgba.SubImage(image.Rect(0, 4, 3, 6)),
 	} {
 		got, err := FromImage(t.Context(), m, DefaultLimits())
 		if err != nil {

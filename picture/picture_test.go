@@ -394,7 +394,7 @@ func makeWebP(canvas int) []byte {
 	return append(binary.LittleEndian.AppendUint32([]byte("RIFF"), uint32(len(body))), body...)
 }
 
-func bmpOf(side uint32) []byte {
+func encodeBMP(side uint32) []byte {
 	b := append([]byte("BM"), make([]byte, 52)...)
 	binary.LittleEndian.PutUint32(b[10:], 54)
 	binary.LittleEndian.PutUint32(b[14:], 40)
@@ -421,7 +421,7 @@ func TestBadPictures(t *testing.T) {
 		"WebP that lies":     {makeWebP(10), ErrTooLarge},
 		"gigapixel PNG":      {makePNG(60_000, 60_000), ErrTooLarge},
 		"PNG of 16k × 16k":   {makePNG(16_000, 16_000), ErrTooLarge},
-		"gigapixel BMP":      {bmpOf(60_000), ErrTooLarge},
+		"gigapixel BMP":      {encodeBMP(60_000), ErrTooLarge},
 		"PNG without pixels": {makePNG(100, 100), ErrCorrupt},
 		"animated WebP":      {read(t, "testdata/animated.webp"), ErrUnsupported},
 		"too many bytes":     {make([]byte, limits.MaxBytes+1), ErrTooLarge},
@@ -588,7 +588,7 @@ func seeds(f *testing.F) {
 	}
 	f.Add(makeWebP(10))
 	f.Add(makePNG(100, 100))
-	f.Add(bmpOf(10))
+	f.Add(encodeBMP(10))
 }
 
 func FuzzDecode(f *testing.F) {

@@ -133,9 +133,11 @@ func TestTraceEndpoints(t *testing.T) {
 func TestBase64(t *testing.T) {
 	data := []byte{0xfb, 0xff, 0xfe, 0}
 	for name, text := range map[string]string{
-		"standard": base64.StdEncoding.EncodeToString(data), "standard, bare": base64.RawStdEncoding.EncodeToString(data),
-		"address": base64.URLEncoding.EncodeToString(data), "address, bare": base64.RawURLEncoding.EncodeToString(data),
-		"data URL": "data:image/png;base64," + base64.StdEncoding.EncodeToString(data),
+		"standard":       base64.StdEncoding.EncodeToString(data),
+		"standard, bare": base64.RawStdEncoding.EncodeToString(data),
+		"address":        base64.URLEncoding.EncodeToString(data),
+		"address, bare":  base64.RawURLEncoding.EncodeToString(data),
+		"data URL":       "data:image/png;base64," + base64.StdEncoding.EncodeToString(data),
 	} {
 		if have, err := decodeBase64(text); err != nil || !bytes.Equal(have, data) {
 			t.Errorf("%s: %x, %v", name, have, err)
@@ -177,7 +179,8 @@ func TestRawTensors(t *testing.T) {
 		"a length cut off":       {typeBytes, []int{1}, element("")[:3], errBadRequest},
 		"an endless length":      {typeBytes, []int{1}, []byte{255, 255, 255, 255, 0}, errBadRequest},
 		"values":                 {typeFP32, shape, values, nil},
-		"a value more":           {typeFP32, shape, append(values[:len(values):len(values)], 0, 0, 0, 0), errBadRequest},
+		"a value more": {typeFP32, shape, append(values[:len(values):len(values)], 0, 0, 0, 0),
+			errBadRequest},
 		"a value less":           {typeFP32, shape, values[4:], errBadRequest},
 		"values of no picture":   {typeFP32, []int{0, fakeSpec.Height, fakeSpec.Width, 3}, nil, errBadRequest},
 		"values without a batch": {typeFP32, shape[1:], values, errBadRequest},
@@ -383,7 +386,8 @@ func TestNamesOfInstances(t *testing.T) {
 		picture: 200, `{"x":` + picture + `}`: 200, `{"x":` + picture + `,"y":` + picture + `}`: 400, `{}`: 400,
 		`{"x":` + picture + `,"y":` + picture + `,"z":1}`: 400, `{"x":{"y":` + picture + `}}`: 400,
 	} {
-		answer, text := post(t, r.url+"/v1/models/m:predict", "application/json", []byte(`{"instances":[`+instance+`]}`))
+		answer, text := post(t, r.url+"/v1/models/m:predict", "application/json",
+			[]byte(`{"instances":[`+instance+`]}`))
 		if answer.StatusCode != want {
 			t.Errorf("%s: %d, %s", instance, answer.StatusCode, text)
 		}
@@ -442,7 +446,7 @@ func TestPlaces(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.admit(2); !errors.Is(err, errFull) {
+	if _, err = s.admit(2); !errors.Is(err, errFull) {
 		t.Errorf("one more than there is room for: %v", err)
 	}
 	other, err := s.admit(1)

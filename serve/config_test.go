@@ -11,6 +11,8 @@ import (
 )
 
 // TestConfigBounds has the last setting that works, and the first that does not.
+//
+//nolint:funlen // it is a table
 func TestConfigBounds(t *testing.T) {
 	valid := Default()
 	valid.Models = []NamedModel{{"m", "model.safetensors"}}
@@ -23,10 +25,12 @@ func TestConfigBounds(t *testing.T) {
 		good, bad func(c *Config)
 	}{
 		{"models", func(c *Config) { c.Models, c.ModelsFolder = nil, "models" }, func(c *Config) { c.Models = nil }},
-		{"a model's name", func(c *Config) { c.Models[0].Name = name }, func(c *Config) { c.Models[0].Name = name + "x" }},
+		{"a model's name", func(c *Config) { c.Models[0].Name = name },
+			func(c *Config) { c.Models[0].Name = name + "x" }},
 		{"a name's letters", func(c *Config) { c.Models[0].Name = "0.a_B-c" },
 			func(c *Config) { c.Models[0].Name = "a/b" }},
-		{"a name's first letter", func(c *Config) { c.Models[0].Name = "9" }, func(c *Config) { c.Models[0].Name = ".a" }},
+		{"a name's first letter", func(c *Config) { c.Models[0].Name = "9" },
+			func(c *Config) { c.Models[0].Name = ".a" }},
 		{"two models", func(c *Config) { c.Models = append(c.Models, NamedModel{"n", "m"}) },
 			func(c *Config) { c.Models = append(c.Models, c.Models[0]) }},
 		{"interval", func(c *Config) { c.ModelsInterval = 1 }, func(c *Config) { c.ModelsInterval = 0 }},

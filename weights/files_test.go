@@ -36,8 +36,8 @@ func kerasFile(t *testing.T, name string) []byte {
 	return data
 }
 
-// TestFormats: the format says which Keras wrote a file, where it is known, and which part of
-// the file is the network.
+// TestFormats checks that the format says which Keras wrote a file, where that is known, and which
+// part of the file is the network.
 func TestFormats(t *testing.T) {
 	for name, want := range map[string]string{
 		"small2.h5":            "Keras 2.21.0",
@@ -54,7 +54,7 @@ func TestFormats(t *testing.T) {
 	}
 }
 
-// TestReadOtherKerasNetworks: Keras's file of another network is refused.
+// TestReadOtherKerasNetworks checks that Keras's file of another network is refused.
 func TestReadOtherKerasNetworks(t *testing.T) {
 	path := write(t, "other.keras", kerasFile(t, "network-maps3.keras"))
 	if n, err := Read(path); err == nil || !strings.Contains(err.Error(), path) {
@@ -76,7 +76,7 @@ func smallNetwork(t *testing.T) tensor.Map {
 	return all
 }
 
-// TestReadWithoutMetadata: a file need not have any.
+// TestReadWithoutMetadata checks that a file need not have metadata.
 func TestReadWithoutMetadata(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a.safetensors")
 	if err := tensor.WriteFile(path, nil, smallNetwork(t), tensor.Float32); err != nil {
@@ -92,7 +92,8 @@ func TestReadWithoutMetadata(t *testing.T) {
 	}
 }
 
-// TestRecogniseComparesNamesAndShapes: as many tensors are not enough.
+// TestRecogniseComparesNamesAndShapes checks that the number of tensors alone does not identify a
+// network.
 func TestRecogniseComparesNamesAndShapes(t *testing.T) {
 	recognise := func(all tensor.Map) bool {
 		t.Helper()
@@ -131,8 +132,8 @@ func TestRecogniseComparesNamesAndShapes(t *testing.T) {
 	}
 }
 
-// TestReadBrokenTorchValues: a state dict in safetensors whose values have a type that garb
-// does not read.
+// TestReadBrokenTorchValues checks the error about a state dict in safetensors whose values have a
+// type that garb does not read.
 func TestReadBrokenTorchValues(t *testing.T) {
 	data := encodeSafetensors(t, map[string][]int{"a.running_mean": {2}})
 	path := write(t, "a.safetensors", bytes.Replace(data, []byte(`"F32"`), []byte(`"U32"`), 1))
@@ -208,7 +209,7 @@ func TestHome(t *testing.T) {
 	}
 }
 
-// TestBuiltInIsNotPulled: what is in the binary is not downloaded.
+// TestBuiltInIsNotPulled checks that weights in the binary are not downloaded.
 func TestBuiltInIsNotPulled(t *testing.T) {
 	s, ok := Lookup("efficientnet-lite0")
 	if !ok {
@@ -224,7 +225,7 @@ func TestBuiltInIsNotPulled(t *testing.T) {
 	}
 }
 
-// TestDownloadWithoutDigest: a file whose makers publish no digest is accepted as it is.
+// TestDownloadWithoutDigest checks that a file whose makers publish no digest is accepted as it is.
 func TestDownloadWithoutDigest(t *testing.T) {
 	s := Source{Name: "some", MaxBytes: 5}
 	s.URL = serve(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "bytes") })
@@ -242,7 +243,7 @@ func TestDownloadWithoutDigest(t *testing.T) {
 	}
 }
 
-// TestApplications: every network of keras.applications is described.
+// TestApplications checks that every network of keras.applications is described.
 func TestApplications(t *testing.T) {
 	other := kerasFile(t, "small3.weights.h5")
 	count := 0
@@ -272,7 +273,7 @@ func TestApplications(t *testing.T) {
 	}
 }
 
-// TestHugeFilesAreNotRead: the bound is 2 GB. The file takes no space: it has no contents.
+// TestHugeFilesAreNotRead checks the limit of 2 GB. The file takes no space: it has no contents.
 func TestHugeFilesAreNotRead(t *testing.T) {
 	path := write(t, "huge", nil)
 	if err := os.Truncate(path, 2<<30+1); err != nil {
@@ -283,7 +284,8 @@ func TestHugeFilesAreNotRead(t *testing.T) {
 	}
 }
 
-// TestReadBrokenValues: a network with values of a type that garb does not read.
+// TestReadBrokenValues checks the error about a network with values of a type that garb does not
+// read.
 func TestReadBrokenValues(t *testing.T) {
 	var b bytes.Buffer
 	if err := tensor.Write(&b, nil, smallNetwork(t), tensor.Float32); err != nil {
@@ -298,7 +300,7 @@ func TestReadBrokenValues(t *testing.T) {
 	}
 }
 
-// TestOpenNames: what cannot be a path is a name, and the error lists those that there are.
+// TestOpenNames checks that a name that cannot be a path is an error that lists the known names.
 func TestOpenNames(t *testing.T) {
 	folder := t.TempDir()
 	for reference, name := range map[string]bool{

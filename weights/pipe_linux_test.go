@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// TestPipesAreNotOpened: nobody writes to the pipe, so that whoever opens it waits for ever.
+// TestPipesAreNotOpened checks that a pipe is refused: nobody writes to it, so opening it would
+// wait for ever.
 func TestPipesAreNotOpened(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "pipe")
 	if err := syscall.Mkfifo(path, 0o600); err != nil {

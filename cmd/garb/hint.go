@@ -35,6 +35,7 @@ var hints = []func(error) string{
 		return ""
 	}),
 	hintIs(model.ErrNoAcceptance, "omit --accept, or use --accept all"),
+	hintIs(model.ErrNoClasses, "train a model on them with garb train, or use garb embed --weights"),
 	hintIs(serve.ErrTLSPair, "use both --tls-cert and --tls-key"),
 	hintAt(func(e *train.RunExistsError) string {
 		if e.Resumable {
@@ -48,7 +49,7 @@ var hints = []func(error) string{
 	hintAt(func(e *train.DivergedError) string { return "try a smaller --learning-rate, or --clip-norm 1" }),
 	hintAt(func(e *train.MixedError) string { return "choose another folder with --out" }),
 	hintAt(func(e *convert.ClassesError) string {
-		return "use --classes A,B,... in the order of the outputs, or --classes-from DIR for the folders of a data set"
+		return "use --classes A,B,..., or --classes-from DIR for the folders of a data set"
 	}),
 	hintAt(func(e *convert.PreprocessError) string { return "use --preprocess" }),
 	hintAt(func(e *weights.MissingError) string { return "run: garb models pull " + e.Name }),

@@ -53,8 +53,8 @@ func TestMapOfATree(t *testing.T) {
 		!strings.Contains(errOut, "8 pictures used, 1 skipped (1 unreadable)") {
 		t.Errorf("%d\n%s%s", code, out, errOut)
 	}
-	if code, _, errOut := runGarb(t, nil, "map", "--data", link, "--out", file, "--strict"); code != exitFailed ||
-		!strings.Contains(errOut, "1 file skipped (1 unreadable), but none may be") {
+	code, _, errOut = runGarb(t, nil, "map", "--data", link, "--out", file, "--strict")
+	if code != exitFailed || !strings.Contains(errOut, "1 file skipped (1 unreadable), but none may be") {
 		t.Errorf("strict: %d\n%s", code, errOut)
 	}
 	code, out, errOut = runGarb(t, nil, "map", "--data", data, "--out", file, "--limit", "3")

@@ -54,13 +54,13 @@ func main() {
 	}
 	write("t-shirt", m)
 	for _, class := range []string{"dress", "longsleeve", "pants", "skirt"} {
-		p, err := drawn.Garment(class, 1)
+		p, err := drawn.DrawGarment(class, 1)
 		if err != nil {
 			log.Fatal(err)
 		}
 		write(class, imageOf(p))
 	}
-	cat, _ := drawn.Nothing(catSeed, catNumber)
+	cat, _ := drawn.DrawOther(catSeed, catNumber)
 	write("cat", imageOf(cat))
 }
 

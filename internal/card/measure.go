@@ -615,7 +615,7 @@ func (m *measurement) measureNamed(ctx context.Context, folder string, threshold
 func (m *measurement) measureNothing(ctx context.Context, threshold float64) error {
 	samples := make([]sample, m.Drawn)
 	for i := range samples {
-		p, kind := drawn.Nothing(m.DrawnSeed, i)
+		p, kind := drawn.DrawOther(m.DrawnSeed, i)
 		samples[i] = sample{file: fmt.Sprintf("%s-%04d", kind, i), drawn: p}
 	}
 	answers, err := m.classify(ctx, "drawn pictures of nothing", samples, nil)

@@ -7,8 +7,8 @@ import (
 	"garb/picture"
 )
 
-// one is a pixel in the units of points: polygons are placed to a sixteenth of a pixel.
-const one = 16
+// px is a pixel in the units of points, which are sixteenths of a pixel.
+const px = 16
 
 // point is a place on a canvas in sixteenths of a pixel, x to the right and y down.
 type point struct{ x, y int }
@@ -16,16 +16,16 @@ type point struct{ x, y int }
 // colour has 8 bits a channel. a is its opacity, from 0 to 255.
 type colour struct{ r, g, b, a uint8 }
 
-// paint gives the colour of the pixel at (x, y).
+// paint returns the colour of the pixel at (x, y).
 type paint func(x, y int) colour
 
-// solid paints one colour everywhere.
+// solid returns a paint of one colour.
 func solid(c colour) paint { return func(int, int) colour { return c } }
 
-// canvas is a picture that polygons are drawn on.
+// canvas is a picture on which polygons are drawn.
 type canvas struct {
 	*picture.RGB
-	cover     []int // of one row: sixty-fourths of each pixel
+	cover     []int // what is covered of each pixel of a row, in sixty-fourths
 	crossings []crossing
 }
 
@@ -36,12 +36,12 @@ type crossing struct{ x, direction int }
 func newCanvas(width, height int, p paint) *canvas {
 	c := &canvas{RGB: &picture.RGB{Width: width, Height: height, Pix: make([]uint8, 3*width*height)},
 		cover: make([]int, width)}
-	c.rectangle(0, 0, width, height, p)
+	c.fillBox(0, 0, width, height, p)
 	return c
 }
 
-// set blends the colour into the pixel at (x, y), which must be on the canvas, as far as
-// covered, in sixty-fourths.
+// set blends the colour into the pixel at (x, y), which must be on the canvas. covered is the part that
+// is covered, in sixty-fourths.
 func (c *canvas) set(x, y int, with colour, covered int) {
 	i := 3 * (y*c.Width + x)
 	weight := covered * int(with.a)
@@ -51,8 +51,8 @@ func (c *canvas) set(x, y int, with colour, covered int) {
 	}
 }
 
-// rectangle fills whole pixels: left and top included, right and bottom not.
-func (c *canvas) rectangle(left, top, right, bottom int, p paint) {
+// fillBox fills whole pixels: left and top included, right and bottom not.
+func (c *canvas) fillBox(left, top, right, bottom int, p paint) {
 	for y := max(top, 0); y < min(bottom, c.Height); y++ {
 		for x := max(left, 0); x < min(right, c.Width); x++ {
 			c.set(x, y, p(x, y), 64)
@@ -60,15 +60,15 @@ func (c *canvas) rectangle(left, top, right, bottom int, p paint) {
 	}
 }
 
-// fill fills the union of polygons with smooth edges: four lines of samples for each row
-// of pixels, exact along each line. Polygons may cross themselves and overlap.
+// fill fills the union of polygons, with smooth edges. It samples four lines for each row of pixels, and
+// is exact along each line. Polygons may cross themselves and overlap.
 func (c *canvas) fill(p paint, polygons ...[]point) {
 	if len(polygons) == 0 {
 		return
 	}
-	low, high := c.Height*one, 0
+	low, high := c.Height*px, 0
 	for i, polygon := range polygons {
-		if area(polygon) < 0 { // all in one direction, so that overlaps add up
+		if computeArea(polygon) < 0 { // all in one direction, so that overlaps add up
 			polygon = slices.Clone(polygon)
 			slices.Reverse(polygon)
 			polygons[i] = polygon
@@ -77,10 +77,10 @@ func (c *canvas) fill(p paint, polygons ...[]point) {
 			low, high = min(low, q.y), max(high, q.y)
 		}
 	}
-	for y := max(low/one, 0); y <= min(high/one, c.Height-1); y++ {
+	for y := max(low/px, 0); y <= min(high/px, c.Height-1); y++ {
 		clear(c.cover)
 		for line := range 4 {
-			c.sample(y*one+2+4*line, polygons)
+			c.sample(y*px+2+4*line, polygons)
 		}
 		for x, covered := range c.cover {
 			if covered > 0 {
@@ -90,7 +90,7 @@ func (c *canvas) fill(p paint, polygons ...[]point) {
 	}
 }
 
-// sample adds to cover what of the line at y is inside the polygons.
+// sample adds the parts of the line at y that are inside the polygons to cover.
 func (c *canvas) sample(y int, polygons [][]point) {
 	c.crossings = c.crossings[:0]
 	for _, polygon := range polygons {
@@ -111,34 +111,34 @@ func (c *canvas) sample(y int, polygons [][]point) {
 	winding := 0
 	for i, at := range c.crossings {
 		if winding != 0 {
-			c.span(c.crossings[i-1].x, at.x)
+			c.addSpan(c.crossings[i-1].x, at.x)
 		}
 		winding += at.direction
 	}
 }
 
-// span adds a stretch of a line of samples to cover.
-func (c *canvas) span(from, to int) {
-	from, to = max(from, 0), min(to, c.Width*one)
+// addSpan adds a part of a line of samples to cover.
+func (c *canvas) addSpan(from, to int) {
+	from, to = max(from, 0), min(to, c.Width*px)
 	if from >= to {
 		return
 	}
-	first, last := from/one, to/one
+	first, last := from/px, to/px
 	if first == last {
 		c.cover[first] += to - from
 		return
 	}
-	c.cover[first] += one - from%one
+	c.cover[first] += px - from%px
 	for x := first + 1; x < last; x++ {
-		c.cover[x] += one
+		c.cover[x] += px
 	}
 	if last < c.Width {
-		c.cover[last] += to % one
+		c.cover[last] += to % px
 	}
 }
 
-// area returns twice the signed area of a polygon.
-func area(polygon []point) (sum int64) {
+// computeArea returns twice the signed area of a polygon.
+func computeArea(polygon []point) (sum int64) {
 	a := polygon[len(polygon)-1]
 	for _, b := range polygon {
 		sum += int64(a.x)*int64(b.y) - int64(b.x)*int64(a.y)
@@ -151,7 +151,7 @@ func area(polygon []point) (sum int64) {
 func (c *canvas) stroke(p paint, width int, line ...point) {
 	var parts [][]point
 	for i, b := range line {
-		if width > 2*one || i == 0 || i == len(line)-1 {
+		if width > 2*px || i == 0 || i == len(line)-1 {
 			parts = append(parts, ellipse(b, width/2, width/2))
 		}
 		if i == 0 {
@@ -159,7 +159,7 @@ func (c *canvas) stroke(p paint, width int, line ...point) {
 		}
 		a := line[i-1]
 		dx, dy := b.x-a.x, b.y-a.y
-		length := root(int64(dx)*int64(dx) + int64(dy)*int64(dy))
+		length := sqrt(int64(dx)*int64(dx) + int64(dy)*int64(dy))
 		if length == 0 {
 			continue
 		}
@@ -173,7 +173,7 @@ func (c *canvas) stroke(p paint, width int, line ...point) {
 // ellipse returns an ellipse as a polygon.
 func ellipse(centre point, rx, ry int) []point {
 	step := 5
-	if max(rx, ry) < 6*one {
+	if max(rx, ry) < 6*px {
 		step = 15
 	}
 	polygon := make([]point, 0, 360/step)
@@ -188,8 +188,8 @@ func box(left, top, right, bottom int) []point {
 	return []point{{left, top}, {right, top}, {right, bottom}, {left, bottom}}
 }
 
-// rounded returns a rectangle with round corners of the given radius.
-func rounded(left, top, right, bottom, radius int) []point {
+// roundedBox returns a rectangle with round corners of the given radius.
+func roundedBox(left, top, right, bottom, radius int) []point {
 	radius = min(radius, (right-left)/2, (bottom-top)/2)
 	var polygon []point
 	for i, centre := range []point{
@@ -204,8 +204,8 @@ func rounded(left, top, right, bottom, radius int) []point {
 	return polygon
 }
 
-// smooth rounds a closed polygon by cutting its corners, a quarter of each side, as often
-// as asked (Chaikin 1974).
+// smooth rounds a closed polygon: in each round, it cuts a quarter of each side off at every corner
+// (Chaikin 1974).
 func smooth(polygon []point, rounds int) []point {
 	for range rounds {
 		cut := make([]point, 0, 2*len(polygon))
@@ -218,7 +218,7 @@ func smooth(polygon []point, rounds int) []point {
 	return polygon
 }
 
-// bend rounds an open line as smooth does a polygon; its ends stay.
+// bend rounds an open line, as smooth does a polygon. Its ends stay.
 func bend(line []point, rounds int) []point {
 	for range rounds {
 		cut := []point{line[0]}
@@ -234,13 +234,13 @@ func bend(line []point, rounds int) []point {
 // pose places shapes, whose coordinates are thousandths of its size, on a canvas.
 type pose struct {
 	centre   point
-	size     int // of 1000 thousandths, in sixteenths of a pixel
-	degrees  int // turned clockwise
+	size     int // in sixteenths of a pixel
+	degrees  int // rotation, clockwise
 	mirrored bool
-	wide     int // width in percent of what it would be; 0 means 100
+	wide     int // scale of the width, in percent; 0 means 100
 }
 
-// at places one point.
+// at returns the place of one point.
 func (o pose) at(x, y int) point {
 	if o.mirrored {
 		x = -x
@@ -255,7 +255,7 @@ func (o pose) at(x, y int) point {
 	return point{o.centre.x + int(along), o.centre.y + int(down)}
 }
 
-// place places points, given as x and y in turn.
+// place returns the places of points, which are given as x and y in turn.
 func (o pose) place(xy ...int) []point {
 	points := make([]point, 0, len(xy)/2)
 	for i := 0; i+1 < len(xy); i += 2 {
@@ -264,7 +264,7 @@ func (o pose) place(xy ...int) []point {
 	return points
 }
 
-// ellipse places an ellipse that is turned by some degrees against the pose.
+// ellipse returns an ellipse, which is rotated by some degrees in the pose.
 func (o pose) ellipse(x, y, rx, ry, degrees int) []point {
 	polygon := make([]point, 0, 72)
 	for at := 0; at < 360; at += 5 {
@@ -275,13 +275,12 @@ func (o pose) ellipse(x, y, rx, ry, degrees int) []point {
 	return polygon
 }
 
-// length returns thousandths of the pose's size in sixteenths of a pixel.
+// length returns a length, in sixteenths of a pixel, that is given in thousandths of the pose's size.
 func (o pose) length(thousandths int) int { return max(thousandths*o.size/1000, 1) }
 
-// sine returns 2^14·sin of an angle in degrees, by Bhaskara's approximation from the
-// seventh century, sin x ≈ 4x(180 − x) / (40500 − x(180 − x)) for x from 0 to 180: off by
-// at most .0017. Drawings so need no floating-point arithmetic, whose last bit differs
-// between machines.
+// sine returns 2^14·sin of an angle in degrees, by the approximation of Bhaskara I (7th century):
+// sin x ≈ 4x(180 − x) / (40500 − x(180 − x)) for x from 0 to 180, with an error of at most .0017.
+// Drawings thus need no floating-point arithmetic, whose last bit differs between machines.
 func sine(degrees int) int {
 	degrees = (degrees%360 + 360) % 360
 	if degrees > 180 {
@@ -297,8 +296,8 @@ func cosine(degrees int) int { return sine(degrees + 90) }
 // scale returns v·f/2^14.
 func scale(v, f int) int { return int(int64(v) * int64(f) / (1 << 14)) }
 
-// root returns the largest integer whose square is at most v.
-func root(v int64) int {
+// sqrt returns the largest integer whose square is at most v.
+func sqrt(v int64) int {
 	if v < 2 {
 		return int(max(v, 0))
 	}
@@ -339,12 +338,12 @@ func (c *canvas) blur(radius int) {
 	}
 }
 
-// grain adds noise of about the given standard deviation, in levels, to each value.
-func (c *canvas) grain(r source, levels int) {
+// addGrain adds noise of about the given standard deviation, in levels, to each value.
+func (c *canvas) addGrain(r source, levels int) {
 	for i, v := range c.Pix {
 		c.Pix[i] = clamp(int(v) + r.normal(levels))
 	}
 }
 
-// clamp returns v as a level.
+// clamp returns the level nearest to v.
 func clamp(v int) uint8 { return uint8(min(max(v, 0), 255)) }

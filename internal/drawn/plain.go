@@ -2,67 +2,65 @@ package drawn
 
 // drawColour draws one colour: black, white, a grey, or any hue.
 func drawColour(r source) *canvas {
-	w, h := r.size()
+	w, h := r.pickSize()
 	v := uint8(r.IntN(256))
 	c := pick(r, colour{0, 0, 0, 255}, colour{255, 255, 255, 255}, colour{v, v, v, 255},
-		hue(r.IntN(360), 255, 255), hue(r.IntN(360), r.IntN(256), r.between(40, 255)), r.colour(), r.colour())
+		hsv(r.IntN(360), 255, 255), hsv(r.IntN(360), r.IntN(256), r.between(40, 255)), r.pickColour(), r.pickColour())
 	k := newCanvas(w, h, solid(c))
 	if r.chance(20) { // a wall in a photo is not quite one colour
-		k.grain(r, r.between(1, 4))
+		k.addGrain(r, r.between(1, 4))
 	}
 	return k
 }
 
-// drawGradient draws colours that go over into each other: along a line, around a point,
-// between four corners, or in clouds.
+// drawGradient draws gradients: along a line, around a point, between four corners, or in clouds.
 func drawGradient(r source) *canvas {
-	w, h := r.size()
+	w, h := r.pickSize()
 	stops := make([]colour, r.between(2, 5))
 	for i := range stops {
-		stops[i] = r.colour()
+		stops[i] = r.pickColour()
 	}
 	const whole = 1000
 	through := func(at int) colour {
 		at = min(max(at, 0), whole-1) * (len(stops) - 1)
 		return mix(stops[at/whole], stops[at/whole+1], at%whole, whole)
 	}
-	reach := root(int64(w)*int64(w) + int64(h)*int64(h))
+	reach := sqrt(int64(w)*int64(w) + int64(h)*int64(h))
 	k := newCanvas(w, h, black)
 	switch r.IntN(5) {
 	case 0, 1:
 		degrees := r.IntN(360)
-		k.rectangle(0, 0, w, h, func(x, y int) colour {
+		k.fillBox(0, 0, w, h, func(x, y int) colour {
 			along := scale(x-w/2, cosine(degrees)) + scale(y-h/2, sine(degrees))
 			return through(whole/2 + along*whole/reach)
 		})
 	case 2:
 		cx, cy := r.IntN(w), r.IntN(h)
-		k.rectangle(0, 0, w, h, func(x, y int) colour {
-			return through(root(int64((x-cx)*(x-cx)+(y-cy)*(y-cy))) * whole / reach)
+		k.fillBox(0, 0, w, h, func(x, y int) colour {
+			return through(sqrt(int64((x-cx)*(x-cx)+(y-cy)*(y-cy))) * whole / reach)
 		})
 	case 3:
-		corners := [4]colour{r.colour(), r.colour(), r.colour(), r.colour()}
-		k.rectangle(0, 0, w, h, func(x, y int) colour {
+		corners := [4]colour{r.pickColour(), r.pickColour(), r.pickColour(), r.pickColour()}
+		k.fillBox(0, 0, w, h, func(x, y int) colour {
 			return mix(mix(corners[0], corners[1], x, w), mix(corners[2], corners[3], x, w), y, h)
 		})
 	default:
 		f := newField(r, r.between(max(w/6, 2), w))
-		k.rectangle(0, 0, w, h, func(x, y int) colour { return through(f.at(x, y) * whole / 256) })
+		k.fillBox(0, 0, w, h, func(x, y int) colour { return through(f.at(x, y) * whole / 256) })
 	}
 	if r.chance(20) {
-		k.grain(r, r.between(1, 8))
+		k.addGrain(r, r.between(1, 8))
 	}
 	return k
 }
 
-// black paints black: what is painted over at once.
+// black paints black, for canvases that are painted over at once.
 func black(int, int) colour { return colour{a: 255} }
 
-// drawNoise draws noise: uniform, Gaussian, smooth, of two levels, or as an untuned
-// television has it.
+// drawNoise draws noise: uniform, Gaussian, smooth, of two colours, or as of an untuned television.
 func drawNoise(r source) *canvas {
-	w, h := r.size()
-	base, other := r.colour(), r.colour()
+	w, h := r.pickSize()
+	base, other := r.pickColour(), r.pickColour()
 	block := pick(r, 1, 1, 1, 2, r.between(2, 32)) // pixels that share a value
 	f := newField(r, r.between(2, 60))
 	g, b := newField(r, r.between(2, 60)), newField(r, r.between(2, 60))
@@ -110,7 +108,7 @@ func drawNoise(r source) *canvas {
 	k := newCanvas(w, h, black)
 	for y := 0; y < h; y += block {
 		for x := 0; x < w; x += block {
-			k.rectangle(x, y, x+block, y+block, solid(p(x, y)))
+			k.fillBox(x, y, x+block, y+block, solid(p(x, y)))
 		}
 	}
 	if r.chance(25) {
@@ -119,41 +117,41 @@ func drawNoise(r source) *canvas {
 	return k
 }
 
-// drawPattern draws what repeats: stripes, checks, dots, rings, bricks.
+// drawPattern draws a pattern: stripes, checks, dots, rings, bricks.
 func drawPattern(r source) *canvas {
-	w, h := r.size()
-	a := r.colour()
-	b := r.against(a)
+	w, h := r.pickSize()
+	a := r.pickColour()
+	b := r.pickContrast(a)
 	step, degrees := r.between(3, 80), pick(r, 0, 90, 45, r.IntN(360))
 	turned := func(x, y int) (int, int) {
 		x, y = x-w/2, y-h/2
 		return scale(x, cosine(degrees)) - scale(y, sine(degrees)) + 1<<14,
 			scale(x, sine(degrees)) + scale(y, cosine(degrees)) + 1<<14
 	}
-	third := r.colour()
+	third := r.pickColour()
 	var choose func(x, y int) int
 	switch r.IntN(7) {
 	case 0:
 		thick := r.between(1, 2*step-1)
-		choose = func(x, _ int) int { return bit(x%(2*step) < thick) }
+		choose = func(x, _ int) int { return toBit(x%(2*step) < thick) }
 	case 1:
 		choose = func(x, y int) int { return (x/step + y/step) % 2 }
 	case 2: // tartan: where stripes cross is a third colour
-		choose = func(x, y int) int { return bit(x%(3*step) < step) + bit(y%(3*step) < step) }
+		choose = func(x, y int) int { return toBit(x%(3*step) < step) + toBit(y%(3*step) < step) }
 	case 3: // dots
 		radius := r.between(step/3, step)
 		choose = func(x, y int) int {
 			dx, dy := x%(2*step)-step, y%(2*step)-step
-			return bit(dx*dx+dy*dy < radius*radius)
+			return toBit(dx*dx+dy*dy < radius*radius)
 		}
 	case 4: // rings
 		choose = func(x, y int) int {
 			x, y = x-1<<14, y-1<<14
-			return root(int64(x*x+y*y)) / step % 2
+			return sqrt(int64(x*x+y*y)) / step % 2
 		}
 	case 5: // bricks
 		choose = func(x, y int) int {
-			return bit(y%step < max(step/8, 1) ||
+			return toBit(y%step < max(step/8, 1) ||
 				(x+y/step%2*step)%(2*step) < max(step/8, 1))
 		}
 	default: // three stripes in turn
@@ -163,11 +161,11 @@ func drawPattern(r source) *canvas {
 		x, y = turned(x, y)
 		return [3]colour{a, b, third}[choose(x, y)]
 	})
-	return r.photographed(k)
+	return r.photograph(k)
 }
 
-// bit returns 1 for true.
-func bit(b bool) int {
+// toBit returns 1 for true, and 0 for false.
+func toBit(b bool) int {
 	if b {
 		return 1
 	}
@@ -181,7 +179,7 @@ func drawTiny(r source) *canvas {
 		{r.between(2, 8), r.between(2, 8)}, {r.between(100, 600), r.between(1, 6)},
 	}
 	s := pick(r, sizes...)
-	a, b := r.colour(), r.colour()
+	a, b := r.pickColour(), r.pickColour()
 	f := newField(r, r.between(1, 9))
 	return newCanvas(s[0], s[1], pick(r, solid(a), func(x, y int) colour { return mix(a, b, f.at(x, y), 255) },
 		func(x, y int) colour {
@@ -194,15 +192,15 @@ func drawTiny(r source) *canvas {
 
 // drawShapes draws circles, boxes, triangles, stars and lines of many colours.
 func drawShapes(r source) *canvas {
-	w, h := r.size()
-	k := newCanvas(w, h, r.ground(w, h))
+	w, h := r.pickSize()
+	k := newCanvas(w, h, r.makeGround(h))
 	side := min(w, h)
 	for range r.between(1, pick(r, 1, 4, 40)) {
-		o := pose{point{r.IntN(w) * one, r.IntN(h) * one}, r.between(side/12+1, side*3/4+2) * one, r.IntN(360), false,
+		o := pose{point{r.IntN(w) * px, r.IntN(h) * px}, r.between(side/12+1, side*3/4+2) * px, r.IntN(360), false,
 			r.between(40, 160)}
-		c := r.colour()
+		c := r.pickColour()
 		if r.chance(30) {
-			c = c.clear(r.between(80, 220))
+			c = c.fade(r.between(80, 220))
 		}
 		switch r.IntN(6) {
 		case 0:
@@ -226,5 +224,5 @@ func drawShapes(r source) *canvas {
 			k.stroke(solid(c), o.length(r.between(20, 120)), append(ring, ring[0])...)
 		}
 	}
-	return r.photographed(k)
+	return r.photograph(k)
 }

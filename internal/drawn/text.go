@@ -1,8 +1,6 @@
 package drawn
 
-import (
-	"strings"
-)
+import "strings"
 
 // font has letters of five by seven pixels: for each, seven rows from top to bottom, whose
 // bit 4 is the leftmost pixel.
@@ -47,11 +45,11 @@ var font = map[rune][7]uint8{
 	'(': {0x02, 0x04, 0x08, 0x08, 0x08, 0x04, 0x02}, ')': {0x08, 0x04, 0x02, 0x02, 0x02, 0x04, 0x08},
 }
 
-// write writes text whose letters are dot sixteenths of a pixel for each of the font's
-// pixels, from its upper left corner at (x, y) in thousandths of the pose.
+// write writes text whose upper left corner is at (x, y), in thousandths of the pose. Each of the font's
+// pixels is dot sixteenths of a pixel wide.
 func (c *canvas) write(o pose, x, y int, dot int, text string, p paint) {
 	start := o.at(x, y)
-	right := pose{start, 1000 * dot, o.degrees, o.mirrored, 0} // a thousand is now a dot
+	right := pose{start, 1000 * dot, o.degrees, o.mirrored, 0} // whose unit is a dot
 	column := 0
 	for _, letter := range text {
 		for row, bits := range font[letter] {
@@ -72,14 +70,14 @@ func (c *canvas) write(o pose, x, y int, dot int, text string, p paint) {
 	}
 }
 
-// label writes upright text from (x, y), in pixels, with dots of whole pixels.
+// label writes upright text whose upper left corner is at (x, y), in pixels, with dots of whole pixels.
 func (c *canvas) label(x, y, dot int, text string, p paint) {
 	for column, letter := range []rune(text) {
 		for row, bits := range font[letter] {
 			for from := range 5 {
 				if bits>>(4-from)&1 == 1 {
 					left := x + (6*column+from)*dot
-					c.rectangle(left, y+row*dot, left+dot, y+row*dot+dot, p)
+					c.fillBox(left, y+row*dot, left+dot, y+row*dot+dot, p)
 				}
 			}
 		}
@@ -88,10 +86,10 @@ func (c *canvas) label(x, y, dot int, text string, p paint) {
 
 const consonants, vowels = "bcdfghjklmnpqrstvwxz", "aeiouy"
 
-// word makes up a word.
-func (r source) word() string {
+// makeWord makes up a word.
+func (r source) makeWord() string {
 	if r.chance(8) {
-		return r.number()
+		return r.makeNumber()
 	}
 	var b strings.Builder
 	for range r.between(1, 4) {
@@ -115,8 +113,8 @@ func (r source) word() string {
 	return word
 }
 
-// number makes up a number, a price, a time or a share.
-func (r source) number() string {
+// makeNumber makes up a number, a price, a time or a share.
+func (r source) makeNumber() string {
 	digits := func(n int) string {
 		var b strings.Builder
 		for range n {
@@ -128,11 +126,11 @@ func (r source) number() string {
 		digits(2)+":"+digits(2), digits(2)+"%", digits(2)+"/"+digits(2)+"/"+digits(2))
 }
 
-// line makes up words that take at most so many letters.
-func (r source) line(letters int) string {
-	text := r.word()
+// makeLine makes up words, which have at most so many letters together.
+func (r source) makeLine(letters int) string {
+	text := r.makeWord()
 	for len(text) < letters {
-		text += " " + r.word()
+		text += " " + r.makeWord()
 	}
 	return text[:max(min(letters, len(text)), 0)]
 }
@@ -140,7 +138,7 @@ func (r source) line(letters int) string {
 // drawText draws a few large words, a page, a receipt, a page in columns, a sign, or
 // handwriting.
 func drawText(r source) *canvas {
-	w, h := r.size()
+	w, h := r.pickSize()
 	switch r.IntN(7) {
 	case 0, 1:
 		return drawWords(r, w, h)
@@ -156,37 +154,37 @@ func drawText(r source) *canvas {
 
 // drawWords draws some words in large letters.
 func drawWords(r source, w, h int) *canvas {
-	back := r.ground(w, h)
+	back := r.makeGround(h)
 	k := newCanvas(w, h, back)
-	ink := r.against(back(w/2, h/2))
+	ink := r.pickContrast(back(w/2, h/2))
 	letters := r.between(1, 14)
-	dot := max(w*one/(letters*6+2), 8)
+	dot := max(w*px/(letters*6+2), 8)
 	turn := pick(r, 0, 0, r.between(-20, 20), 90)
-	for y := r.between(0, h/4) * one; y < h*one; y += dot * r.between(8, 12) {
-		k.write(pose{centre: point{r.between(0, w/8) * one, y}, size: one, degrees: turn}, 0, 0, dot, r.line(letters),
+	for y := r.between(0, h/4) * px; y < h*px; y += dot * r.between(8, 12) {
+		k.write(pose{centre: point{r.between(0, w/8) * px, y}, size: px, degrees: turn}, 0, 0, dot, r.makeLine(letters),
 			solid(ink))
 		if r.chance(25) {
-			ink = r.against(back(w/2, h/2))
+			ink = r.pickContrast(back(w/2, h/2))
 		}
 	}
-	return r.photographed(k)
+	return r.photograph(k)
 }
 
 // drawPage draws a page of paragraphs, some with headings, columns or boxes for pictures:
 // the whole page, or a part of it, or lying on a table.
 func drawPage(r source, w, h int) *canvas {
-	paper := r.pale()
+	paper := r.pickPale()
 	k := newCanvas(w, h, solid(paper))
-	ink := r.against(paper)
+	ink := r.pickContrast(paper)
 	if r.chance(60) {
 		ink = colour{20, 20, 25, 255}
 	}
-	o := pose{centre: point{}, size: 1000 * one} // a thousandth is a pixel
+	o := pose{centre: point{}, size: 1000 * px} // a thousandth is a pixel
 	left, top, right, bottom := w/12, h/14, w-w/12, h-h/14
 	if r.chance(40) { // the page lies askew on something
-		back := r.ground(w, h)
+		back := r.makeGround(h)
 		k = newCanvas(w, h, back)
-		o = pose{centre: point{w / 2 * one, h / 2 * one}, size: r.between(600, 950) * one, degrees: r.between(-25, 25)}
+		o = pose{centre: point{w / 2 * px, h / 2 * px}, size: r.between(600, 950) * px, degrees: r.between(-25, 25)}
 		left, top, right, bottom = -w/2, -h/2, w/2, h/2
 		k.fill(solid(colour{0, 0, 0, 60}), o.place(left+6, top+6, right+8, top+6, right+8, bottom+8, left+6, bottom+8))
 		k.fill(solid(paper), o.place(left, top, right, top, right, bottom, left, bottom))
@@ -197,64 +195,64 @@ func drawPage(r source, w, h int) *canvas {
 	wide := (right - left) / columns
 	for column := range columns {
 		x, y := left+column*wide, top
-		for y < bottom-8*dot/one {
+		for y < bottom-8*dot/px {
 			size := dot
 			switch {
 			case r.chance(6):
 				size = 2 * dot
 			case r.chance(4): // a picture in the text
 				high := r.between(20, 60) * h / 300
-				k.fill(r.ground(w, h), o.place(x, y, x+wide*9/10, y, x+wide*9/10, min(y+high, bottom), x,
+				k.fill(r.makeGround(h), o.place(x, y, x+wide*9/10, y, x+wide*9/10, min(y+high, bottom), x,
 					min(y+high, bottom)))
 				y += high + 4
 				continue
 			case r.chance(8): // between paragraphs
-				y += 8 * dot / one
+				y += 8 * dot / px
 			}
-			letters := wide * 9 / 10 * one / (6 * size)
+			letters := wide * 9 / 10 * px / (6 * size)
 			if r.chance(12) {
 				letters = letters * r.between(20, 90) / 100
 			}
-			k.write(o, x, y, size*o.size/(1000*one), r.line(letters), solid(ink))
-			y += size*10/one + 1
+			k.write(o, x, y, size*o.size/(1000*px), r.makeLine(letters), solid(ink))
+			y += size*10/px + 1
 		}
 	}
-	return r.photographed(k)
+	return r.photograph(k)
 }
 
 // drawReceipt draws a strip of paper with items and prices.
 func drawReceipt(r source, w, h int) *canvas {
-	k := newCanvas(w, h, r.ground(w, h))
-	paper := mix(colour{255, 255, 255, 255}, r.pale(), 1, 2)
-	o := pose{centre: point{w / 2 * one, h / 2 * one}, size: min(w, h*3/4) * one, degrees: r.between(-30, 30)}
+	k := newCanvas(w, h, r.makeGround(h))
+	paper := mix(colour{255, 255, 255, 255}, r.pickPale(), 1, 2)
+	o := pose{centre: point{w / 2 * px, h / 2 * px}, size: min(w, h*3/4) * px, degrees: r.between(-30, 30)}
 	long := r.between(500, 900)
 	k.fill(solid(colour{0, 0, 0, 70}), o.place(-285, -long+25, 315, -long+25, 315, long+25, -285, long+25))
 	k.fill(solid(paper), o.place(-300, -long, 300, -long, 300, long, -300, long))
 	ink := colour{50, 50, 60, 255}
 	dot := max(o.length(550)/(6*24), 6)
 	high := 7 * dot * 1000 / o.size
-	k.write(o, -150, -long+30, dot*3/2, strings.ToUpper(r.line(9)), solid(ink))
+	k.write(o, -150, -long+30, dot*3/2, strings.ToUpper(r.makeLine(9)), solid(ink))
 	for y := -long + 50 + 2*high; y < long-2*high; y += high + high/2 {
 		switch {
 		case r.chance(10):
 			k.write(o, -275, y, dot, strings.Repeat(pick(r, "-", "=", "*"), 24), solid(ink))
 		case r.chance(8):
 		default:
-			price := r.number()
-			k.write(o, -275, y, dot, r.line(14), solid(ink))
+			price := r.makeNumber()
+			k.write(o, -275, y, dot, r.makeLine(14), solid(ink))
 			k.write(o, -275+6*(24-len(price))*dot*1000/o.size, y, dot, price, solid(ink))
 		}
 	}
-	return r.photographed(k)
+	return r.photograph(k)
 }
 
 // drawSign draws a sign, a label or a logo: a shape with a word on it.
 func drawSign(r source, w, h int) *canvas {
-	k := newCanvas(w, h, r.ground(w, h))
-	board := r.colour()
-	ink := r.against(board)
+	k := newCanvas(w, h, r.makeGround(h))
+	board := r.pickColour()
+	ink := r.pickContrast(board)
 	side := min(w, h)
-	o := pose{centre: point{w / 2 * one, h / 2 * one}, size: side * one, degrees: r.between(-12, 12)}
+	o := pose{centre: point{w / 2 * px, h / 2 * px}, size: side * px, degrees: r.between(-12, 12)}
 	shapes := [][]point{
 		o.ellipse(0, 0, 420, 420, 0), o.place(-450, -250, 450, -250, 450, 250, -450, 250),
 		o.place(0, -450, 450, 380, -450, 380),
@@ -266,44 +264,44 @@ func drawSign(r source, w, h int) *canvas {
 	if r.chance(60) {
 		k.stroke(solid(ink), o.length(r.between(10, 40)), append(shape, shape[0])...)
 	}
-	word := strings.ToUpper(r.word())
+	word := strings.ToUpper(r.makeWord())
 	wide := r.between(350, 600)
 	dot := o.length(wide) / (6 * len(word))
 	if dot > o.length(45) {
 		dot = o.length(45)
 	}
 	k.write(o, -3*len(word)*dot*1000/o.size, -3*dot*1000/o.size, dot, word, solid(ink))
-	return r.photographed(k)
+	return r.photograph(k)
 }
 
 // drawHandwriting draws lines of connected loops on paper.
 func drawHandwriting(r source, w, h int) *canvas {
-	paper := r.pale()
+	paper := r.pickPale()
 	k := newCanvas(w, h, solid(paper))
 	high := r.between(max(h/24, 5), max(h/8, 6))
 	if r.chance(50) { // ruled, or with squares
-		line := mix(paper, hue(r.between(180, 240), 200, 200), 1, 3)
+		line := mix(paper, hsv(r.between(180, 240), 200, 200), 1, 3)
 		squares := r.chance(50)
-		k.rectangle(0, 0, w, h, func(x, y int) colour {
+		k.fillBox(0, 0, w, h, func(x, y int) colour {
 			if y%high == high-1 || squares && x%high == high-1 {
 				return line
 			}
 			return colour{}
 		})
 	}
-	ink := pick(r, colour{20, 30, 120, 255}, colour{20, 20, 20, 255}, r.against(paper))
+	ink := pick(r, colour{20, 30, 120, 255}, colour{20, 20, 20, 255}, r.pickContrast(paper))
 	for y := 2 * high; y < h; y += high {
 		for x := w / 15; x < w*9/10; {
-			stroke := []point{{x * one, y * one}}
+			stroke := []point{{x * px, y * px}}
 			for range r.between(4, 16) {
 				x += r.between(1, max(high/3, 1))
 				up := pick(r, 2, 2, 5)
-				stroke = append(stroke, point{x * one, (y - r.IntN(high*up/6+1)) * one})
-				stroke = append(stroke, point{(x + r.between(-2, 2)) * one, (y + r.IntN(high/6+1)) * one})
+				stroke = append(stroke, point{x * px, (y - r.IntN(high*up/6+1)) * px})
+				stroke = append(stroke, point{(x + r.between(-2, 2)) * px, (y + r.IntN(high/6+1)) * px})
 			}
-			k.stroke(solid(ink), max(high*one/14, 10), bend(stroke, 2)...)
+			k.stroke(solid(ink), max(high*px/14, 10), bend(stroke, 2)...)
 			x += max(high/2, 3)
 		}
 	}
-	return r.photographed(k)
+	return r.photograph(k)
 }

@@ -17,10 +17,10 @@ func open(t testing.TB, name string) *Group {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return rootOf(t, data)
+	return openTestRoot(t, data)
 }
 
-func rootOf(t testing.TB, data []byte) *Group {
+func openTestRoot(t testing.TB, data []byte) *Group {
 	t.Helper()
 	f, err := Open(data)
 	if err != nil {

@@ -122,7 +122,7 @@ func TestWriteReadBack(t *testing.T) {
 		if !bytes.Equal(data, encode(t, root)) {
 			rt.Error("two files of one tree are different")
 		}
-		if err := compare(root, rootOf(t, data)); err != nil {
+		if err := compare(root, openTestRoot(t, data)); err != nil {
 			rt.Error(err)
 		}
 	})
@@ -138,7 +138,7 @@ func many(n int) map[string]*Node {
 
 func TestWriteManyMembers(t *testing.T) {
 	root := &Node{Members: many(9000)} // more than the layers that a network may have
-	if err := compare(root, rootOf(t, encode(t, root))); err != nil {
+	if err := compare(root, openTestRoot(t, encode(t, root))); err != nil {
 		t.Error(err)
 	}
 }

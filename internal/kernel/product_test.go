@@ -116,10 +116,10 @@ func TestPReLUSlopesGradient(t *testing.T) {
 		})
 	})
 	PReLUSlopesGradient(nil, nil, nil)
-	of := func(n int) []float32 { return make([]float32, n) }
-	mustPanic(t, "whole rows", func() { PReLUSlopesGradient(of(5), of(12), of(12)) })
-	mustPanic(t, "whole rows", func() { PReLUSlopesGradient(nil, of(12), of(12)) })
-	mustPanic(t, "shorter", func() { PReLUSlopesGradient(of(4), of(12), of(11)) })
+	makeValues := func(n int) []float32 { return make([]float32, n) }
+	mustPanic(t, "whole rows", func() { PReLUSlopesGradient(makeValues(5), makeValues(12), makeValues(12)) })
+	mustPanic(t, "whole rows", func() { PReLUSlopesGradient(nil, makeValues(12), makeValues(12)) })
+	mustPanic(t, "shorter", func() { PReLUSlopesGradient(makeValues(4), makeValues(12), makeValues(11)) })
 }
 
 // TestProductsWideRows checks rows that are copied for several at once, and those that are not.
@@ -152,17 +152,17 @@ func TestProductsWideRows(t *testing.T) {
 
 func TestProductPanics(t *testing.T) {
 	eachLevel(t, func(t *testing.T, l Level) {
-		of := func(n int) []float32 { return make([]float32, n, 100) }
+		makeValues := func(n int) []float32 { return make([]float32, n, 100) }
 		for _, f := range products {
-			f.run(of(12), of(13), of(12))
+			f.run(makeValues(12), makeValues(13), makeValues(12))
 			f.run(nil, nil, nil)
-			mustPanic(t, "shorter", func() { f.run(of(12), of(11), of(12)) })
+			mustPanic(t, "shorter", func() { f.run(makeValues(12), makeValues(11), makeValues(12)) })
 			if f.rows {
-				mustPanic(t, "whole rows", func() { f.run(of(12), of(12), of(5)) })
-				mustPanic(t, "whole rows", func() { f.run(of(12), of(12), of(13)) })
-				mustPanic(t, "whole rows", func() { f.run(of(12), of(12), nil) })
+				mustPanic(t, "whole rows", func() { f.run(makeValues(12), makeValues(12), makeValues(5)) })
+				mustPanic(t, "whole rows", func() { f.run(makeValues(12), makeValues(12), makeValues(13)) })
+				mustPanic(t, "whole rows", func() { f.run(makeValues(12), makeValues(12), nil) })
 			} else {
-				mustPanic(t, "shorter", func() { f.run(of(12), of(12), of(11)) })
+				mustPanic(t, "shorter", func() { f.run(makeValues(12), makeValues(12), makeValues(11)) })
 			}
 		}
 	})

@@ -20,8 +20,8 @@ import (
 
 const usage = `Usage: make [flags] DIR
 
-Writes drawn pictures of nothing (no garment) as DIR/KIND-NUMBER.png. The pictures depend
-on nothing but the seed and their numbers.
+Writes drawings without garments as DIR/KIND-NUMBER.png. The pictures depend on the seed and
+their numbers only.
 
   go run ./internal/drawn/make --seed 1 --count 300 drawn
   go run ./internal/drawn/make --seed 1 --count 300 --without animal,face drawn
@@ -77,7 +77,7 @@ func run(args []string) error {
 		return writeGarments(dir, *seed, *count)
 	}
 	for n, written := 0, 0; written < *count; n++ {
-		p, kind := drawn.Nothing(*seed, n)
+		p, kind := drawn.DrawOther(*seed, n)
 		if slices.Contains(left, kind) {
 			continue
 		}
@@ -93,7 +93,7 @@ func run(args []string) error {
 func writeGarments(dir string, seed uint64, count int) error {
 	for _, class := range drawn.Garments() {
 		for s := seed; s < seed+uint64(count); s++ {
-			p, err := drawn.Garment(class, s)
+			p, err := drawn.DrawGarment(class, s)
 			if err != nil {
 				return err
 			}

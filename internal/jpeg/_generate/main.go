@@ -37,7 +37,7 @@ func newConstants(name string, values ...int32) constants {
 	return c
 }
 
-func (c constants) of(v int32) Mem {
+func (c constants) find(v int32) Mem {
 	at, ok := c.at[v]
 	if !ok {
 		panic("constant not in the table")
@@ -61,7 +61,7 @@ func transform() {
 	}
 	add := func(a, b reg.VecVirtual) reg.VecVirtual { v := YMM(); VPADDD(b, a, v); return v }
 	sub := func(a, b reg.VecVirtual) reg.VecVirtual { v := YMM(); VPSUBD(b, a, v); return v }
-	times := func(a reg.VecVirtual, k int32) reg.VecVirtual { v := YMM(); VPMULLD(c.of(k), a, v); return v }
+	times := func(a reg.VecVirtual, k int32) reg.VecVirtual { v := YMM(); VPMULLD(c.find(k), a, v); return v }
 	butterfly := func(x [8]reg.VecVirtual) [8]reg.VecVirtual {
 		// The even half first, so that its inputs are free.
 		z1 := times(add(x[2], x[6]), 4433)
@@ -90,7 +90,7 @@ func transform() {
 	}
 	descale := func(x [8]reg.VecVirtual, bias int32, n uint64) {
 		for _, v := range x {
-			VPADDD(c.of(bias), v, v)
+			VPADDD(c.find(bias), v, v)
 			VPSRAD(Imm(n), v, v)
 		}
 	}
@@ -241,15 +241,15 @@ func convert() {
 			return v
 		}
 		l, b, r := load(y), load(cb), load(cr)
-		VPSUBD(c.of(128), b, b)
-		VPSUBD(c.of(128), r, r)
+		VPSUBD(c.find(128), b, b)
+		VPSUBD(c.find(128), r, r)
 		product := func(v reg.VecVirtual, k int32) reg.VecVirtual {
 			p := YMM()
-			VPMULLD(c.of(k), v, p)
+			VPMULLD(c.find(k), v, p)
 			return p
 		}
 		finish := func(p reg.VecVirtual) reg.VecVirtual {
-			VPADDD(c.of(1<<15), p, p)
+			VPADDD(c.find(1<<15), p, p)
 			VPSRAD(Imm(16), p, p)
 			VPADDD(l, p, p)
 			return p

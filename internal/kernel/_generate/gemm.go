@@ -74,7 +74,7 @@ func gemm(s isa, rows, eights int) {
 	value := s.vector() // of A in every lane; a row of the residual
 	values := make([]reg.VecVirtual, vectors)
 	for v := range values {
-		values[v] = kinds[v].of(value)
+		values[v] = kinds[v].resize(value)
 	}
 
 	// The sums start from the bias.
@@ -161,7 +161,7 @@ func gemm(s isa, rows, eights int) {
 	JMP(LabelRef("segment"))
 
 	epilogue := func(label string, part *mask) {
-		of := func(v int) *mask {
+		pickMask := func(v int) *mask {
 			if v == vectors-1 {
 				return part
 			}
@@ -173,7 +173,7 @@ func gemm(s isa, rows, eights int) {
 		residualStride := a.load(tileResidualStride)
 		for i := range sums {
 			for v := range right {
-				kinds[v].read(Mem{Base: residual, Disp: v * s.bytes}, values[v], of(v))
+				kinds[v].read(Mem{Base: residual, Disp: v * s.bytes}, values[v], pickMask(v))
 				VADDPS(values[v], sums[i][v], sums[i][v])
 			}
 			ADDQ(residualStride, residual)
@@ -185,8 +185,8 @@ func gemm(s isa, rows, eights int) {
 		VBROADCASTSS(a.at(tileHigh), high)
 		for i := range sums {
 			for v := range right {
-				clamp(sums[i][v], kinds[v].of(low), kinds[v].of(high))
-				kinds[v].write(sums[i][v], Mem{Base: dst, Disp: v * s.bytes}, of(v))
+				clamp(sums[i][v], kinds[v].resize(low), kinds[v].resize(high))
+				kinds[v].write(sums[i][v], Mem{Base: dst, Disp: v * s.bytes}, pickMask(v))
 			}
 			ADDQ(dstStride, dst)
 		}

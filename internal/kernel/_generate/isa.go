@@ -41,8 +41,8 @@ func (s isa) split(eights int) []isa {
 	return kinds
 }
 
-// of is the part of a register that a vector of this kind takes.
-func (s isa) of(v reg.VecVirtual) reg.VecVirtual {
+// resize returns the part of a register that a vector of this kind takes.
+func (s isa) resize(v reg.VecVirtual) reg.VecVirtual {
 	if s.bytes == 32 {
 		return v.AsY().(reg.VecVirtual)
 	}

@@ -111,7 +111,7 @@ func packLines(s isa, vectors int) {
 			name, vectors*s.bytes/4))
 	dst, stride := a.load(linesDst), a.load(linesStride)
 	body := func(label string, part *mask) {
-		of := func(v int) *mask {
+		pickMask := func(v int) *mask {
 			if v == vectors-1 {
 				return part
 			}
@@ -121,12 +121,12 @@ func packLines(s isa, vectors int) {
 		sums := make([]reg.VecVirtual, vectors)
 		for v := range sums {
 			sums[v] = s.vector()
-			s.read(Mem{Base: sumsAt, Disp: v * s.bytes}, sums[v], of(v))
+			s.read(Mem{Base: sumsAt, Disp: v * s.bytes}, sums[v], pickMask(v))
 		}
 		in := s.vector()
 		Label(label)
 		for v := range sums {
-			s.read(Mem{Base: src, Disp: v * s.bytes}, in, of(v))
+			s.read(Mem{Base: src, Disp: v * s.bytes}, in, pickMask(v))
 			VMOVUPS(in, Mem{Base: dst, Disp: v * s.bytes})
 			VADDPS(in, sums[v], sums[v])
 		}
@@ -135,7 +135,7 @@ func packLines(s isa, vectors int) {
 		DECQ(count)
 		JNZ(LabelRef(label))
 		for v := range sums {
-			s.write(sums[v], Mem{Base: sumsAt, Disp: v * s.bytes}, of(v))
+			s.write(sums[v], Mem{Base: sumsAt, Disp: v * s.bytes}, pickMask(v))
 		}
 		VZEROUPPER()
 		RET()
