@@ -65,7 +65,8 @@ func TestValidateBounds(t *testing.T) {
 			t.Errorf("%s below %v is accepted", field, bounds.least)
 		}
 	}
-	if err := (Config{CropAspect: 2}).Validate(); err == nil || !strings.Contains(err.Error(), "needs a smallest crop") {
+	err := Config{CropAspect: 2}.Validate()
+	if err == nil || !strings.Contains(err.Error(), "needs a smallest crop") {
 		t.Errorf("a crop aspect without a crop: %v", err)
 	}
 }
