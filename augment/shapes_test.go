@@ -99,23 +99,8 @@ func TestExchangedRectangles(t *testing.T) {
 // TestMasksAreBlended checks that a mask's value is the mean of a pixel and its neighbours.
 func TestMasksAreBlended(t *testing.T) {
 	const side = 9
-	save := func(name string, level func(x, y int) uint8) string {
-		m := image.NewGray(image.Rect(0, 0, side, side))
-		for i := range m.Pix {
-			m.Pix[i] = level(i%side, i/side)
-		}
-		var b bytes.Buffer
-		if err := png.Encode(&b, m); err != nil {
-			t.Fatal(err)
-		}
-		path := filepath.Join(t.TempDir(), name)
-		if err := os.WriteFile(path, b.Bytes(), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
-	garment := save("garment.png", func(_, _ int) uint8 { return 252 })
-	back := save("back.png", func(_, _ int) uint8 { return 0 })
+	garment := writeGrey(t, side, func(_, _ int) uint8 { return 252 })
+	back := writeGrey(t, side, func(_, _ int) uint8 { return 0 })
 	spec := unitSpec(side, side)
 	for name, masked := range map[string]func(x, y int) bool{
 		"left":          func(x, _ int) bool { return x < 4 },
@@ -126,7 +111,7 @@ func TestMasksAreBlended(t *testing.T) {
 		"other corner":  func(x, y int) bool { return x == side-1 && y == side-1 },
 		"a single spot": func(x, y int) bool { return x == 4 && y == 5 },
 	} {
-		mask := save("mask.png", func(x, y int) uint8 {
+		mask := writeGrey(t, side, func(x, y int) uint8 {
 			if masked(x, y) {
 				return 255
 			}
@@ -141,26 +126,44 @@ func TestMasksAreBlended(t *testing.T) {
 		values := load(t, v, 1, 0)
 		for i, v := range values {
 			x, y := i/3%side, i/3/side
-			want := math.Round(252 * computeMaskedShare(masked, x, y, side))
-			if got := float64(v) * 255; math.Abs(got-want) > 1e-3 {
-				t.Errorf("%s: level %d at (%d, %d) is %v, want %v", name, i%3, x, y, got, want)
+			want := math.Round(252 * averageAround(masked, side, x, y))
+			if have := float64(v) * 255; math.Abs(have-want) > 1e-3 {
+				t.Errorf("%s: level %d at (%d, %d) is %v, want %v", name, i%3, x, y, have, want)
 			}
 		}
 	}
 }
 
-// computeMaskedShare returns the masked share of the pixel at (x, y) and its neighbours.
-func computeMaskedShare(masked func(x, y int) bool, x, y, side int) float64 {
-	count, all := 0, 0
+// writeGrey writes a square picture of these levels.
+func writeGrey(t *testing.T, side int, level func(x, y int) uint8) (path string) {
+	t.Helper()
+	m := image.NewGray(image.Rect(0, 0, side, side))
+	for i := range m.Pix {
+		m.Pix[i] = level(i%side, i/side)
+	}
+	var b bytes.Buffer
+	if err := png.Encode(&b, m); err != nil {
+		t.Fatal(err)
+	}
+	path = filepath.Join(t.TempDir(), "grey.png")
+	if err := os.WriteFile(path, b.Bytes(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// averageAround returns which share of a pixel and its neighbours in a square picture is masked.
+func averageAround(masked func(x, y int) bool, side, x, y int) float64 {
+	in, all := 0, 0
 	for row := max(y-1, 0); row <= min(y+1, side-1); row++ {
 		for column := max(x-1, 0); column <= min(x+1, side-1); column++ {
 			all++
 			if masked(column, row) {
-				count++
+				in++
 			}
 		}
 	}
-	return float64(count) / float64(all)
+	return float64(in) / float64(all)
 }
 
 // TestNoSceneWithoutSettings checks that a picture without settings of its scene stays near,

@@ -12,9 +12,11 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"garb/accept"
 	"garb/conformal"
 	"garb/model"
 	"garb/nn"
+	"garb/picture"
 	"garb/tensor"
 )
 
@@ -273,5 +275,46 @@ func TestImageNetNames(t *testing.T) {
 	}
 	if listed := c.List([]model.Prediction{{Class: "hat"}}); listed[0].WNID != "" || listed[0].Index != nil {
 		t.Errorf("%+v", listed)
+	}
+}
+
+// TestOpenBelowAFile: a path that leads through a file is not one of a file that is missing.
+func TestOpenBelowAFile(t *testing.T) {
+	_, err := model.Open(filepath.Join(example, "x"), model.Options{})
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestDetectors: a model has one if it judges by its features.
+func TestDetectors(t *testing.T) {
+	path, _ := saveSmall(t)
+	c, err := model.Open(path, model.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Detector() != nil {
+		t.Error("a model without acceptance has a detector")
+	}
+	for _, m := range accept.Methods() {
+		path, _ := saveJudge(t, m)
+		if c := open(t, path, model.Options{}); (c.Detector() != nil) != m.NeedsFeatures() {
+			t.Errorf("%s: detector %v", m, c.Detector())
+		}
+	}
+}
+
+// TestSigmoids: two sigmoids or more make a multi-label model, one makes two classes.
+func TestSigmoids(t *testing.T) {
+	for outputs, classes := range map[int]int{1: 2, 2: 2, 3: 3} {
+		b := nn.NewBuilder(4, 4, 3)
+		x := b.Sigmoid(b.Dense("d", b.GlobalAveragePool(b.Input()), outputs))
+		n := &nn.Network{Layers: b.Build(x).Layers(), Tensors: tensor.Map{"d/kernel": tensor.New(3, outputs)}}
+		spec := picture.Spec{Width: 4, Height: 4, Filter: picture.Nearest, Fit: picture.Stretch,
+			Std: [3]float32{1, 1, 1}}
+		m, err := model.FromNetwork(n, []string{"a", "b", "c"}[:classes], spec)
+		if err != nil || m.MultiLabel != (outputs > 1) {
+			t.Errorf("%d sigmoids: multi-label %v, %v", outputs, m != nil && m.MultiLabel, err)
+		}
 	}
 }

@@ -202,3 +202,15 @@ func TestLayersOfAnUnknownBackbone(t *testing.T) {
 		}
 	}
 }
+
+// TestRunNeedsAFolderForFeatures: the features of a frozen backbone are kept, and a run that has
+// nowhere to keep them says so before it begins.
+func TestRunNeedsAFolderForFeatures(t *testing.T) {
+	c := config(t, drawn(t))
+	for _, name := range []string{"GARB_HOME", "XDG_CACHE_HOME", "HOME", "LocalAppData"} {
+		t.Setenv(name, "")
+	}
+	if _, err := prepare(t.Context(), c, Progress{}); err == nil || !strings.Contains(err.Error(), "GARB_HOME") {
+		t.Errorf("%v", err)
+	}
+}

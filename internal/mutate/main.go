@@ -37,7 +37,7 @@ type options struct {
 	short    bool
 }
 
-var errUsage = errors.New("usage: mutate [flags] package...")
+var errUsage = errors.New("usage: mutate [flags] PACKAGES")
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)

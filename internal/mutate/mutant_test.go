@@ -6,70 +6,73 @@ import (
 	"testing"
 )
 
-// TestMutants compares the mutants of a statement with those expected.
+// statementMutants has the mutants of statements; "skip" leaves the statement out.
+var statementMutants = map[string][]string{
+	"_ = a < b":  {"_ = a <= b", "_ = a >= b", "skip"},
+	"_ = a <= b": {"_ = a < b", "_ = a > b", "skip"},
+	"_ = a > b":  {"_ = a >= b", "_ = a <= b", "skip"},
+	"_ = a >= b": {"_ = a > b", "_ = a < b", "skip"},
+	"_ = a == b": {"_ = a != b", "skip"},
+	"_ = a != b": {"_ = a == b", "skip"},
+
+	"x := a && b": {"x := a || b"},
+	"x := a || b": {"x := a && b"},
+	"x := !a":     {"x := a"},
+
+	"x := a + b":  {"x := a - b"},
+	"x := a - b":  {"x := a + b"},
+	"x := a * b":  {"x := a / b"},
+	"x := a / b":  {"x := a * b"},
+	"x := a % b":  {"x := a * b"},
+	"x := a & b":  {"x := a | b"},
+	"x := a | b":  {"x := a & b"},
+	"x := a ^ b":  {"x := a & b"},
+	"x := a << b": {"x := a >> b"},
+	"x := a >> b": {"x := a << b"},
+	"x := -a":     {"x := a"},
+	"x := &a":     nil,
+
+	"a.b = c":  {"skip"},
+	"a += b":   {"a -= b", "skip"},
+	"a -= b":   {"a += b", "skip"},
+	"a *= b":   {"a /= b", "skip"},
+	"a /= b":   {"a *= b", "skip"},
+	"a &= b":   {"a |= b", "skip"},
+	"a |= b":   {"a &= b", "skip"},
+	"a ^= b":   {"a &= b", "skip"},
+	"a <<= b":  {"a >>= b", "skip"},
+	"a >>= b":  {"a <<= b", "skip"},
+	"a++":      {"a--"},
+	"a--":      {"a++"},
+	"a(b)":     {"skip"},
+	"break":    {"skip"},
+	"continue": {"skip"},
+	"goto a":   nil,
+
+	"x := 7":    {"x := 8", "x := 6"},
+	"x := 0x10": {"x := 17", "x := 15"},
+	"x := 0":    {"x := 1", "x := -1"},
+	"x := 0.5":  nil,
+	`x := "7"`:  nil,
+
+	"if a {}":              {"if (a) || true {}", "if (a) && false {}"},
+	"if x := a; x {}":      {"if x := a; (x) || true {}", "if x := a; (x) && false {}"},
+	"for a {}":             {"for (a) && false {}"},
+	"for {}":               nil,
+	"switch { case a: }":   {"switch { case (a) || true: }", "switch { case (a) && false: }"},
+	"switch a { case b: }": nil,
+
+	"return a, err":                        {"return a, nil"},
+	"return a, nil":                        nil,
+	"return f()":                           nil,
+	"_ = func() error { return err }":      {"skip", "_ = func() error { return nil }"},
+	"_ = func() (a int) { return a }":      {"skip"},
+	"_ = func() (e, f error) { return e }": {"skip"},
+}
+
+// TestMutants compares the mutants of each statement with those expected.
 func TestMutants(t *testing.T) {
-	for statement, want := range map[string][]string{
-		"_ = a < b":  {"_ = a <= b", "_ = a >= b", "skip"},
-		"_ = a <= b": {"_ = a < b", "_ = a > b", "skip"},
-		"_ = a > b":  {"_ = a >= b", "_ = a <= b", "skip"},
-		"_ = a >= b": {"_ = a > b", "_ = a < b", "skip"},
-		"_ = a == b": {"_ = a != b", "skip"},
-		"_ = a != b": {"_ = a == b", "skip"},
-
-		"x := a && b": {"x := a || b"},
-		"x := a || b": {"x := a && b"},
-		"x := !a":     {"x := a"},
-
-		"x := a + b":  {"x := a - b"},
-		"x := a - b":  {"x := a + b"},
-		"x := a * b":  {"x := a / b"},
-		"x := a / b":  {"x := a * b"},
-		"x := a % b":  {"x := a * b"},
-		"x := a & b":  {"x := a | b"},
-		"x := a | b":  {"x := a & b"},
-		"x := a ^ b":  {"x := a & b"},
-		"x := a << b": {"x := a >> b"},
-		"x := a >> b": {"x := a << b"},
-		"x := -a":     {"x := a"},
-		"x := &a":     nil,
-
-		"a.b = c":  {"skip"},
-		"a += b":   {"a -= b", "skip"},
-		"a -= b":   {"a += b", "skip"},
-		"a *= b":   {"a /= b", "skip"},
-		"a /= b":   {"a *= b", "skip"},
-		"a &= b":   {"a |= b", "skip"},
-		"a |= b":   {"a &= b", "skip"},
-		"a ^= b":   {"a &= b", "skip"},
-		"a <<= b":  {"a >>= b", "skip"},
-		"a >>= b":  {"a <<= b", "skip"},
-		"a++":      {"a--"},
-		"a--":      {"a++"},
-		"a(b)":     {"skip"},
-		"break":    {"skip"},
-		"continue": {"skip"},
-		"goto a":   nil,
-
-		"x := 7":    {"x := 8", "x := 6"},
-		"x := 0x10": {"x := 17", "x := 15"},
-		"x := 0":    {"x := 1", "x := -1"},
-		"x := 0.5":  nil,
-		`x := "7"`:  nil,
-
-		"if a {}":              {"if (a) || true {}", "if (a) && false {}"},
-		"if x := a; x {}":      {"if x := a; (x) || true {}", "if x := a; (x) && false {}"},
-		"for a {}":             {"for (a) && false {}"},
-		"for {}":               nil,
-		"switch { case a: }":   {"switch { case (a) || true: }", "switch { case (a) && false: }"},
-		"switch a { case b: }": nil,
-
-		"return a, err":                        {"return a, nil"},
-		"return a, nil":                        nil,
-		"return f()":                           nil,
-		"_ = func() error { return err }":      {"skip", "_ = func() error { return nil }"},
-		"_ = func() (a int) { return a }":      {"skip"},
-		"_ = func() (e, f error) { return e }": {"skip"},
-	} {
+	for statement, want := range statementMutants {
 		const head, tail = "package p\n\nfunc f() (int, error) {\n", "\n}\n"
 		found, err := mutants("p.go", []byte(head+statement+tail))
 		if err != nil {

@@ -95,7 +95,8 @@ func newTester(ctx context.Context, p goPackage, o options, folder string) (*tes
 				continue
 			}
 			began := time.Now()
-			if out, err := t.run(ctx, clean, suite, only(name), "-test.coverprofile="+profile); err != nil {
+			out, err := t.run(ctx, clean, suite, only(name), "-test.coverprofile="+profile)
+			if err != nil {
 				return nil, fmt.Errorf("%s of %s fails without any change: %w\n%s", name, suite.ImportPath, err, out)
 			}
 			test := testCase{suite: suite, name: name, took: time.Since(began)}
