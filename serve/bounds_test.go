@@ -552,3 +552,15 @@ func TestTracesThatAreNotSent(t *testing.T) {
 		}
 	}
 }
+
+// TestValuesAreCut: the first of several values in JSON ends where its brackets and quotes do.
+func TestValuesAreCut(t *testing.T) {
+	for text, want := range map[string]string{
+		`[1],[2]`: `[1]`, `{"a":[1,{}]},2`: `{"a":[1,{}]}`, `"a]",2`: `"a]"`, `"\"",2`: `"\""`, `12,3`: `12`, `1]`: `1`,
+	} {
+		first, rest := jsonValue(text).cut()
+		if string(first) != want || string(rest) != text[len(want):] {
+			t.Errorf("%s: %s and %s", text, first, rest)
+		}
+	}
+}
