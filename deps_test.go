@@ -79,7 +79,8 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"bench/frozen", "dataset", ""},
 	{"bench/soak", "", ""},
 	{"bench/reduction", "picture model dataset", "golang.org/x/image golang.org/x/sync"},
-	{"bench", "internal/kernel tensor picture nn backbone weights keras onnx model", "golang.org/x/sync golang.org/x/sys"},
+	{"bench", "internal/kernel tensor picture nn backbone weights keras onnx model",
+		"golang.org/x/sync golang.org/x/sys"},
 }
 
 // testModules are the modules that only tests import.

@@ -59,10 +59,10 @@ func addSplitFlags(command *cobra.Command, r *dataset.SplitRule) {
 	flags.Uint64Var(&r.Seed, "split-seed", r.Seed, "random seed of the split, if the data set has no splits")
 }
 
-const dataCheckHelp = `Read every picture of a data set and report everything that is wrong with it: unreadable
-or unlabelled pictures, missing columns, small classes, contributors in more than one split,
-label shift between the splits, picture sizes, and duplicates, exact and near. A picture in
-both train and test is a leak, which inflates test accuracy.
+const dataCheckHelp = `Read every picture of a data set and report everything that is wrong with it. That is
+unreadable or unlabelled pictures, missing columns, small classes, contributors in more than
+one split, label shift between the splits, picture sizes, and duplicates, exact and near. A
+picture in both train and test is a leak, which inflates test accuracy.
 
 ` + dataHelp + `
 
