@@ -357,8 +357,8 @@ func TestPictureErrors(t *testing.T) {
 		"zero": {}, "nil bytes": garb.FromBytes(nil),
 		"nil reader": garb.FromReader(nil), "nil image": garb.FromImage(nil),
 	} {
-		if _, err := c.Classify(t.Context(), p); err == nil {
-			t.Errorf("%s has an answer", name)
+		if _, err := c.Classify(t.Context(), p); err == nil || !strings.Contains(err.Error(), "there is no picture") {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 	ended, cancel := context.WithCancel(t.Context())
@@ -406,6 +406,11 @@ func TestClassifyBatch(t *testing.T) {
 			got[i].Acceptance != want[i].Acceptance {
 			t.Errorf("picture %d: %v, failed %v; want %v", i, got[i], failed[i], want[i])
 		}
+	}
+	second := got[2].Embedding[0]
+	_ = append(got[1].Embedding, second+1) // each answer's memory is its own
+	if got[2].Embedding[0] != second {
+		t.Error("two answers share the memory of their embeddings")
 	}
 	if none, err := c.ClassifyBatch(t.Context(), nil); err != nil || len(none) != 0 {
 		t.Errorf("no pictures: %v, %v", none, err)
