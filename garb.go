@@ -191,10 +191,11 @@ const batchSize = 16
 // that of ctx and the answers are zero from some picture on.
 func (c *Classifier) ClassifyBatch(ctx context.Context, pictures []Picture) ([]Answer, error) {
 	answers := make([]Answer, len(pictures))
+	inputs := make([]float32, min(batchSize, len(pictures))*c.model.Spec().ValueCount())
 	var failed []error
 	for low := 0; low < len(pictures); low += batchSize {
 		high := min(low+batchSize, len(pictures))
-		for i, err := range c.classify(ctx, answers[low:high], pictures[low:high]) {
+		for i, err := range c.classify(ctx, answers[low:high], pictures[low:high], inputs) {
 			if err != nil {
 				failed = append(failed, &PictureError{low + i, err})
 			}
@@ -207,20 +208,26 @@ func (c *Classifier) ClassifyBatch(ctx context.Context, pictures []Picture) ([]A
 }
 
 // classify writes the answers to pictures that go through the network together, and returns
-// the error of each.
-func (c *Classifier) classify(ctx context.Context, answers []Answer, pictures []Picture) []error {
+// the error of each. inputs has room for their inputs.
+func (c *Classifier) classify(ctx context.Context, answers []Answer, pictures []Picture, inputs []float32) []error {
 	spec, errs := c.model.Spec(), make([]error, len(pictures))
 	values := spec.ValueCount()
-	inputs := make([]float32, len(pictures)*values)
 	var decoding errgroup.Group
 	decoding.SetLimit(runtime.GOMAXPROCS(0))
+	panics := make([]any, len(pictures))
 	for i, p := range pictures {
 		decoding.Go(func() error {
+			defer func() { panics[i] = recover() }()
 			errs[i] = p.prepare(ctx, spec, c.model.Limits(), inputs[i*values:][:values])
 			return nil
 		})
 	}
 	_ = decoding.Wait() // errs has them all
+	for _, p := range panics {
+		if p != nil {
+			panic(p) // of a caller's reader, in the caller's goroutine
+		}
+	}
 	var good []int
 	for i, err := range errs {
 		if err == nil {

@@ -357,7 +357,7 @@ func TestPictureErrors(t *testing.T) {
 		"zero": {}, "nil bytes": garb.FromBytes(nil),
 		"nil reader": garb.FromReader(nil), "nil image": garb.FromImage(nil),
 	} {
-		if _, err := c.Classify(t.Context(), p); err == nil || !strings.Contains(err.Error(), "there is no picture") {
+		if _, err := c.Classify(t.Context(), p); !errors.Is(err, picture.ErrNotPicture) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -371,6 +371,36 @@ func TestPictureErrors(t *testing.T) {
 	if _, err := c.ClassifyBatch(late, make([]garb.Picture, 40)); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a deadline that has passed: %v", err)
 	}
+}
+
+// emptyReader returns neither bytes nor an error.
+type emptyReader struct{}
+
+func (emptyReader) Read([]byte) (int, error) { return 0, nil }
+
+// wrongReader says that it read more than there was room for.
+type wrongReader struct{}
+
+func (wrongReader) Read(p []byte) (int, error) { return len(p) + 1, nil }
+
+// Readers that do not end, or go wrong, harm nobody but their caller.
+func TestHostileReaders(t *testing.T) {
+	c := open(t)
+	if _, err := c.Classify(t.Context(), garb.FromReader(emptyReader{})); !errors.Is(err, io.ErrNoProgress) {
+		t.Errorf("a reader without progress: %v", err)
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := c.Classify(ended, garb.FromReader(emptyReader{})); !errors.Is(err, context.Canceled) {
+		t.Errorf("a context that has ended: %v", err)
+	}
+	// A panic is the caller's own, in the goroutine of the call.
+	defer func() {
+		if recover() == nil {
+			t.Error("no panic")
+		}
+	}()
+	_, _ = c.Classify(t.Context(), garb.FromReader(wrongReader{}))
 }
 
 // A batch has the answers of single pictures, to the bit, and one bad picture spoils no other.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"image"
 	"image/color"
+	"math"
 	"testing"
 )
 
@@ -77,6 +78,23 @@ func TestFromImageErrors(t *testing.T) {
 	}
 	if _, err := FromImage(t.Context(), image.NewGray(image.Rect(5, 5, 5, 9)), limits); !errors.Is(err, ErrCorrupt) {
 		t.Errorf("no pixels: %v", err)
+	}
+	for name, m := range map[string]image.Image{
+		"index beyond the palette": &image.Paletted{Pix: []uint8{7}, Stride: 1, Rect: image.Rect(0, 0, 1, 1),
+			Palette: color.Palette{color.White}},
+		"too few pixels": &image.RGBA{Stride: 4, Rect: image.Rect(0, 0, 2, 2)},
+		"nil":            (*image.RGBA)(nil),
+	} {
+		if _, err := FromImage(t.Context(), m, DefaultLimits()); !errors.Is(err, ErrCorrupt) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for _, bounds := range []image.Rectangle{
+		{image.Pt(math.MinInt, 0), image.Pt(math.MaxInt, 10)}, {image.Pt(0, math.MinInt), image.Pt(10, math.MaxInt)},
+	} {
+		if _, err := FromImage(t.Context(), &image.Gray{Rect: bounds}, DefaultLimits()); !errors.Is(err, ErrTooLarge) {
+			t.Errorf("%v: %v", bounds, err)
+		}
 	}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()

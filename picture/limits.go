@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"time"
 )
 
@@ -69,7 +70,7 @@ func (l Limits) errTooManyBytes() error {
 // Read reads a picture's bytes. More than MaxBytes are an Error of kind TooLarge. Errors of r are
 // returned as they are.
 func Read(r io.Reader, l Limits) ([]byte, error) {
-	data, err := io.ReadAll(io.LimitReader(r, l.MaxBytes+1))
+	data, err := io.ReadAll(io.LimitReader(r, min(l.MaxBytes, math.MaxInt64-1)+1))
 	if err != nil {
 		return nil, err
 	}

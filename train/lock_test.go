@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"garb/internal/safefile"
 )
 
 // lockVariable is the environment variable that makes TestLockFolderInChild lock a folder.
@@ -122,5 +124,36 @@ func TestCacheOfTwo(t *testing.T) {
 	b, _ := both.get("b")
 	if len(both.vectors) != 2 || a[0] != 1 || b[1] != 4 {
 		t.Errorf("the cache has %v", both.vectors)
+	}
+}
+
+// TestLockedBeforePreparation refuses a folder that another process writes before the data set is
+// read, and without the advice to remove the run.
+func TestLockedBeforePreparation(t *testing.T) {
+	folder := t.TempDir()
+	defer lockInChild(t, folder)()
+	if err := os.WriteFile(filepath.Join(folder, stateFile), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	c := Default()
+	c.Data, c.Out = filepath.Join(folder, "none"), folder
+	var locked *LockedError
+	if _, err := Run(t.Context(), c, Progress{}); !errors.As(err, &locked) {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestLockOfAnotherKind refuses a lock that is no regular file: opening a named pipe would hang.
+func TestLockOfAnotherKind(t *testing.T) {
+	folder := t.TempDir()
+	if err := os.Symlink(filepath.Join(folder, "elsewhere"), filepath.Join(folder, lockFile)); err != nil {
+		t.Skip(err)
+	}
+	var wrong *safefile.NotRegularError
+	if _, err := lockFolder(folder); !errors.As(err, &wrong) {
+		t.Errorf("%v", err)
+	}
+	if _, err := os.Lstat(filepath.Join(folder, "elsewhere")); err == nil {
+		t.Error("the link was followed")
 	}
 }

@@ -132,6 +132,11 @@ func (e *RunFinishedError) Error() string {
 // Errors include *RunExistsError, *LockedError if another process writes the folder, and
 // *DivergedError.
 func Run(ctx context.Context, c Config, p Progress) (*Result, error) {
+	// Before the preparation, which takes long on a large data set, and before the advice to remove
+	// a run, which may be live.
+	if err := checkUnlocked(c.Out); err != nil {
+		return nil, err
+	}
 	if err := checkNew(c.Out); err != nil {
 		return nil, err
 	}

@@ -294,9 +294,9 @@ func printReport(w io.Writer, r *evaluate.Report) error {
 		width = max(width, len([]rune(escape(class))))
 	}
 	pad := func(s string) string { return escape(s) + strings.Repeat(" ", width-len([]rune(escape(s)))) }
-	fmt.Fprintf(&b, "\n%s  precision  recall     F1  pictures\n", pad("class"))
+	fmt.Fprintf(&b, "\n%s  precision   recall     F1  pictures\n", pad("class"))
 	for _, c := range r.PerClass {
-		fmt.Fprintf(&b, "%s  %7.1f %%  %4.1f %%  %.3f  %8d\n", pad(c.Class), 100*c.Precision, 100*c.Recall, c.F1,
+		fmt.Fprintf(&b, "%s  %7.1f %%  %5.1f %%  %.3f  %8d\n", pad(c.Class), 100*c.Precision, 100*c.Recall, c.F1,
 			c.Count)
 	}
 	printConfusion(&b, r, pad)

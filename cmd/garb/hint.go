@@ -44,7 +44,7 @@ var hints = []func(error) string{
 		return "choose another folder with --out, or remove it"
 	}),
 	hintAt(func(e *train.RunFinishedError) string { return "raise --epochs to continue" }),
-	hintAt(func(e *train.LockedError) string { return "wait for it, or choose another folder with --out" }),
+	hintAt(func(e *train.LockedError) string { return "wait until it has ended, or train into another folder" }),
 	hintAt(func(e *train.BinaryClassesError) string { return "omit --binary" }),
 	hintAt(func(e *train.DivergedError) string { return "try a smaller --learning-rate, or --clip-norm 1" }),
 	hintAt(func(e *train.MixedError) string { return "choose another folder with --out" }),

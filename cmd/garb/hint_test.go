@@ -51,7 +51,7 @@ func TestHints(t *testing.T) {
 			"continue it with --resume, choose another folder with --out, or remove it"},
 		{&train.RunExistsError{Folder: "f"}, "choose another folder with --out, or remove it"},
 		{&train.RunFinishedError{Folder: "f", Epochs: 3}, "raise --epochs to continue"},
-		{&train.LockedError{Folder: "f"}, "wait for it, or choose another folder with --out"},
+		{&train.LockedError{Folder: "f"}, "wait until it has ended, or train into another folder"},
 		{&train.BinaryClassesError{Data: "d", Classes: 3}, "omit --binary"},
 		{&train.DivergedError{LearningRate: 1}, "try a smaller --learning-rate, or --clip-norm 1"},
 		{&train.MixedError{Folder: "f"}, "choose another folder with --out"},

@@ -30,7 +30,7 @@ const (
 // addNoteFlags adds --quiet and --verbose to a command and all below it.
 func addNoteFlags(root *cobra.Command) {
 	flags := root.PersistentFlags()
-	flags.BoolP(quietFlag, "q", false, "print errors only, no progress and no summary")
+	flags.BoolP(quietFlag, "q", false, "print results and errors only, no progress and no notes")
 	flags.BoolP(verboseFlag, "v", false, "print more: timings, cache folders, decisions")
 }
 

@@ -80,7 +80,7 @@ func (t *trainFlags) addAcceptance(command *cobra.Command) {
 		"folder of pictures that show none of the classes, to learn to refuse; repeatable; WEIGHT as for --data")
 	flags.StringVar((*string)(&c.Acceptance), "acceptance", "",
 		"method to decide whether a picture shows any of the classes: class, head or exposure with --other; energy, "+
-			"distance or neighbours without; none disables it (default class with --other, energy without)")
+			"distance or neighbours without; none disables it (default class with --other, distance without)")
 	flags.StringVar(&c.Refusal, "refusal", "",
 		fmt.Sprintf("label for pictures that the model refuses (default %q)", model.NoneOfThese))
 	flags.Float64Var(&c.Coverage, "coverage", 0,

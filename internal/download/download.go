@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -89,6 +90,7 @@ type transfer struct {
 
 	data      []byte
 	validator string // the version of data for If-Range; "" if it cannot be resumed
+	loaded    bool   // data began with a partial file
 }
 
 // check returns an error unless the address is of http or https.
@@ -106,14 +108,14 @@ func (d *transfer) check() error {
 // receiveAll calls receive until it succeeds, fails for good, or fails several times in a row
 // without receiving anything.
 func (d *transfer) receiveAll(ctx context.Context) error {
+	longest := len(d.data)
 	for attempt := 1; ; attempt++ {
-		before := len(d.data)
 		answer, err := d.receive(ctx)
 		if err == nil {
 			return nil
 		}
-		if len(d.data) > before {
-			attempt = 1
+		if len(d.data) > longest { // a server that begins again has not helped until then
+			longest, attempt = len(d.data), 1
 		}
 		if attempt == maxAttempts || !isTransient(ctx, answer, err) {
 			return withoutAddress(err)
@@ -247,6 +249,9 @@ func (d *transfer) read(ctx context.Context, cancel context.CancelCauseFunc, ans
 			d.progress(int64(len(d.data)), total)
 		}
 		if errors.Is(err, io.EOF) {
+			if int64(len(d.data)) < parseRangeTotal(answer) {
+				return io.ErrUnexpectedEOF // the server sent a part of the requested range
+			}
 			return nil
 		}
 		if err != nil {
@@ -256,6 +261,20 @@ func (d *transfer) read(ctx context.Context, cancel context.CancelCauseFunc, ans
 			return err
 		}
 	}
+}
+
+// parseRangeTotal returns the length of the whole file that an answer with a range states, 0 if
+// it states none.
+func parseRangeTotal(answer *http.Response) int64 {
+	if answer.StatusCode != http.StatusPartialContent {
+		return 0
+	}
+	_, total, _ := strings.Cut(answer.Header.Get("Content-Range"), "/")
+	n, err := strconv.ParseInt(total, 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
 }
 
 // load reads a partial file, which has the address and the validator in its first two lines and
@@ -269,12 +288,16 @@ func (d *transfer) load(path string) {
 	address, rest, _ := bytes.Cut(content, []byte("\n"))
 	validator, data, ok := bytes.Cut(rest, []byte("\n"))
 	if ok && string(address) == d.address && int64(len(data)) <= d.maxBytes {
-		d.data, d.validator = data, string(validator)
+		d.data, d.validator, d.loaded = data, string(validator), true
 	}
 }
 
-// store writes a partial file, or removes it if its data could not be resumed.
+// store writes a partial file, or removes it if its data could not be resumed. It leaves the
+// file of another address alone if nothing was received.
 func (d *transfer) store(path string) error {
+	if len(d.data) == 0 && !d.loaded {
+		return nil
+	}
 	if len(d.data) == 0 || d.validator == "" || int64(len(d.data)) > d.maxBytes {
 		return remove(path)
 	}

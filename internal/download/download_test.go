@@ -260,3 +260,93 @@ func TestDefaultClient(t *testing.T) {
 		t.Errorf("%+v", transport)
 	}
 }
+
+// TestFetchGivesUp meets servers that send bytes for ever and never more of the file: the number
+// of attempts is bounded.
+func TestFetchGivesUp(t *testing.T) {
+	newServer(t) // shortens the waits
+	part := func(w http.ResponseWriter, n int) {
+		w.Header().Set("ETag", `"1"`)
+		w.Header().Set("Accept-Ranges", "bytes")
+		w.Header().Set("Content-Length", fmt.Sprint(len(content)))
+		_, _ = w.Write(content[:n])
+		w.(http.Flusher).Flush()
+		panic(http.ErrAbortHandler)
+	}
+	for name, handle := range map[string]func(w http.ResponseWriter, r *http.Request, request int){
+		"no range satisfies": func(w http.ResponseWriter, r *http.Request, _ int) {
+			if r.Header.Get("Range") != "" {
+				w.WriteHeader(http.StatusRequestedRangeNotSatisfiable)
+				return
+			}
+			part(w, 1000)
+		},
+		"always the first range": func(w http.ResponseWriter, r *http.Request, _ int) {
+			if r.Header.Get("Range") != "" {
+				w.Header().Set("Content-Range", fmt.Sprintf("bytes 0-99/%d", len(content)))
+				w.WriteHeader(http.StatusPartialContent)
+				_, _ = w.Write(content[:100])
+				return
+			}
+			part(w, 1000)
+		},
+		"whole, cut in turn": func(w http.ResponseWriter, _ *http.Request, request int) { part(w, 1000+1000*(request%2)) },
+	} {
+		var requests atomic.Int64
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			n := requests.Add(1)
+			if n > 100 {
+				w.WriteHeader(http.StatusNotFound) // ends a download that would not end
+				return
+			}
+			handle(w, r, int(n))
+		}))
+		_, err := Fetch(t.Context(), s.Client(), s.URL, 1<<21, "", nil)
+		s.Close()
+		if err == nil || requests.Load() > 4*maxAttempts {
+			t.Errorf("%s: %v after %d requests", name, err, requests.Load())
+		}
+	}
+}
+
+// TestFetchOfShortRanges continues where a server sends less than the rest of the file.
+func TestFetchOfShortRanges(t *testing.T) {
+	newServer(t) // shortens the waits
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var begin int
+		w.Header().Set("ETag", `"1"`)
+		w.Header().Set("Accept-Ranges", "bytes")
+		if n, _ := fmt.Sscanf(r.Header.Get("Range"), "bytes=%d-", &begin); n == 0 {
+			w.Header().Set("Content-Length", fmt.Sprint(len(content)))
+			_, _ = w.Write(content[:1000])
+			w.(http.Flusher).Flush()
+			panic(http.ErrAbortHandler)
+		}
+		end := min(begin+400_000, len(content))
+		w.Header().Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", begin, end-1, len(content)))
+		w.WriteHeader(http.StatusPartialContent)
+		_, _ = w.Write(content[begin:end])
+	}))
+	defer s.Close()
+	data, err := Fetch(t.Context(), s.Client(), s.URL, 1<<21, "", nil)
+	if err != nil || !bytes.Equal(data, content) {
+		t.Errorf("%d bytes, %v", len(data), err)
+	}
+}
+
+// TestFetchKeepsTheFileOfAnotherAddress fails before anything arrives.
+func TestFetchKeepsTheFileOfAnotherAddress(t *testing.T) {
+	s := newServer(t)
+	s.fail, s.fails = http.StatusNotFound, 1
+	partial := filepath.Join(t.TempDir(), "partial")
+	const other = "http://other/\n\"1\"\nbytes"
+	if err := os.WriteFile(partial, []byte(other), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Fetch(t.Context(), s.Client(), s.URL, 1<<21, partial, nil); err == nil {
+		t.Error("no error")
+	}
+	if text, err := os.ReadFile(partial); string(text) != other {
+		t.Errorf("the partial file is %q, %v", text, err)
+	}
+}
