@@ -304,7 +304,8 @@ func TestInferenceGets(t *testing.T) {
 		signature := got.Metadata.Def.Def["serving_default"]
 		if input := signature.Inputs["input"]; got.Spec["name"] != "m" || got.Spec["version"] != "1" ||
 			signature.Method != "tensorflow/serving/predict" ||
-			input.Dtype != "DT_FLOAT" || len(input.Shape.Dim) != 4 || input.Shape.Dim[1].Size != "8" {
+			input.Dtype != "DT_FLOAT" || len(input.Shape.Dim) != 4 ||
+			input.Shape.Dim[0].Size != "-1" || input.Shape.Dim[1].Size != "8" {
 			t.Errorf("%s: %+v", path, got)
 		}
 	}

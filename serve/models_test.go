@@ -115,6 +115,27 @@ func TestVersions(t *testing.T) {
 	answers("two") // never without
 }
 
+// TestConfiguredModelTakesPrecedence: a folder of the name of a configured model is not served, nor
+// is one whose name begins with a dot.
+func TestConfiguredModelTakesPrecedence(t *testing.T) {
+	root := t.TempDir()
+	own := filepath.Join(t.TempDir(), "own.safetensors")
+	writeFile(t, own, []byte("own"))
+	for _, name := range []string{"shirts", ".shoes", "hats"} {
+		writeFile(t, filepath.Join(root, name, "3", "model.safetensors"), []byte("of the folder"))
+	}
+	r := startWith(t, openDigest, func(c *Config) {
+		c.Models, c.ModelsFolder, c.ModelsInterval = []NamedModel{{"shirts", own}}, root, 20*time.Millisecond
+	})
+	waitFor(t, "the folder is served", func() bool { return digestOf(t, r, "hats") == "of the folder" })
+	if got := digestOf(t, r, "shirts"); got != "own" {
+		t.Errorf("shirts: %s", got)
+	}
+	if answer, _ := post(t, r.url+"/v1/classify?model=.shoes", "", white()); answer.StatusCode != 404 {
+		t.Errorf("a hidden folder: %s", answer.Status)
+	}
+}
+
 // TestTakeOver: requests in flight finish on the version that they began with.
 func TestTakeOver(t *testing.T) {
 	root := t.TempDir()

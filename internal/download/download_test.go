@@ -290,7 +290,9 @@ func TestFetchGivesUp(t *testing.T) {
 			}
 			part(w, 1000)
 		},
-		"whole, cut in turn": func(w http.ResponseWriter, _ *http.Request, request int) { part(w, 1000+1000*(request%2)) },
+		"whole, cut in turn": func(w http.ResponseWriter, _ *http.Request, request int) {
+			part(w, 1000+1000*(request%2))
+		},
 	} {
 		var requests atomic.Int64
 		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
