@@ -42,37 +42,10 @@ func (p Picture) prepare(ctx context.Context, spec picture.Spec, limits picture.
 		return nil
 	case p.reader != nil:
 		var err error
-		if data, err = picture.Read(&boundedReader{ctx: ctx, r: p.reader}, limits); err != nil {
+		if data, err = picture.ReadContext(ctx, p.reader, limits); err != nil {
 			return err
 		}
 	}
 	_, err := spec.Load(ctx, data, limits, input)
 	return err
-}
-
-// maxEmptyReads is the number of reads in a row that may return nothing, as in package bufio.
-const maxEmptyReads = 100
-
-// boundedReader ends with its context, and with a reader that returns neither bytes nor an error
-// for ever.
-type boundedReader struct {
-	ctx   context.Context
-	r     io.Reader
-	empty int // reads in a row
-}
-
-// Read reads from the reader unless the context has ended.
-func (b *boundedReader) Read(p []byte) (int, error) {
-	if err := b.ctx.Err(); err != nil {
-		return 0, err
-	}
-	n, err := b.r.Read(p)
-	if n > 0 || err != nil {
-		b.empty = 0
-		return n, err
-	}
-	if b.empty++; b.empty >= maxEmptyReads {
-		return 0, io.ErrNoProgress
-	}
-	return 0, nil
 }

@@ -187,7 +187,7 @@ func New(c Config, spec picture.Spec, train dataset.Training, seed uint64, l pic
 //
 // The steps are: decode, replace the background (see SetBackgrounds), rotate by quarter
 // turns, crop and resize, place on a larger background, resample (the affine changes), flip,
-// change colours, degrade, erase. Load skips what is off.
+// change colours, degrade, erase. Load skips the changes that are off.
 func (v *Views) Load(ctx context.Context, epoch, index int, dst []float32) error {
 	number := index % len(v.set.Samples)
 	sample := v.set.Samples[number]
@@ -242,7 +242,7 @@ type changes struct {
 	scene                            scene
 }
 
-// drawChanges draws the changes of an input of the given size. It draws what is off, too, so
+// drawChanges draws the changes of an input of the given size. It also draws the changes that are off, so
 // that turning on one change does not affect the others.
 func (c Config) drawChanges(r *rand.Rand, width, height int) changes {
 	within := func(limit float64) float64 { return limit * (2*r.Float64() - 1) }

@@ -48,7 +48,7 @@ func KeepApplication(ctx context.Context, s weights.Source, origin string, data 
 }
 
 // ApplicationSpec returns the preprocessing of a network of keras.applications, without the order
-// of channels, which is a layer of the network.
+// of channels: a layer of the network sets it.
 func ApplicationSpec(a weights.Application) (picture.Spec, error) {
 	p, err := lookupPreprocessing(a.Preprocess)
 	if err != nil {

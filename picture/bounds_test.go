@@ -111,7 +111,7 @@ func TestLimitsAreInclusive(t *testing.T) {
 
 func TestContextReader(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
-	r := contextReader{ctx, strings.NewReader("text")}
+	r := contextReader{ctx: ctx, r: strings.NewReader("text")}
 	b := make([]byte, 2)
 	if n, err := r.Read(b); n != 2 || err != nil || string(b) != "te" {
 		t.Errorf("%d bytes, %q, %v", n, b, err)

@@ -48,7 +48,7 @@ func decodeHEIF(ctx context.Context, data []byte, _, maxPixels int) (*RGB, error
 // adapt adapts a decoder of the standard library's signature.
 func adapt(decode func(io.Reader) (image.Image, error)) func(context.Context, []byte, int, int) (*RGB, error) {
 	return func(ctx context.Context, data []byte, _, _ int) (*RGB, error) {
-		m, err := decode(&contextReader{ctx, bytes.NewReader(data)})
+		m, err := decode(&contextReader{ctx: ctx, r: bytes.NewReader(data)})
 		if err != nil {
 			return nil, classify(err)
 		}
@@ -62,24 +62,37 @@ func decodeGIF(ctx context.Context, data []byte, _, _ int) (*RGB, error) {
 	if err != nil {
 		return nil, classify(err)
 	}
-	m, err := gif.Decode(&contextReader{ctx, bytes.NewReader(data)})
+	m, err := gif.Decode(&contextReader{ctx: ctx, r: bytes.NewReader(data)})
 	if err != nil {
 		return nil, classify(err)
 	}
 	return blendOverWhite(ctx, m, image.Rect(0, 0, c.Width, c.Height))
 }
 
-// contextReader fails when its context ends, which stops a decoder that reads from it.
+// maxEmptyReads is the number of reads in a row that may return nothing, as in package bufio.
+const maxEmptyReads = 100
+
+// contextReader fails when its context ends, which ends a decoder that reads, and when its reader
+// keeps returning neither bytes nor an error.
 type contextReader struct {
-	ctx context.Context
-	r   io.Reader
+	ctx   context.Context
+	r     io.Reader
+	empty int // reads in a row
 }
 
 func (c *contextReader) Read(p []byte) (int, error) {
 	if err := c.ctx.Err(); err != nil {
 		return 0, err
 	}
-	return c.r.Read(p)
+	n, err := c.r.Read(p)
+	if n > 0 || err != nil || len(p) == 0 {
+		c.empty = 0
+		return n, err
+	}
+	if c.empty++; c.empty >= maxEmptyReads {
+		return 0, io.ErrNoProgress
+	}
+	return 0, nil
 }
 
 // blendOverWhite returns the part of m on the canvas over white.

@@ -68,8 +68,13 @@ func (l Limits) errTooManyBytes() error {
 }
 
 // Read reads a picture's bytes. More than MaxBytes are an Error of kind TooLarge. Errors of r are
-// returned as they are.
-func Read(r io.Reader, l Limits) ([]byte, error) {
+// returned as they are; a reader that keeps returning nothing is io.ErrNoProgress.
+func Read(r io.Reader, l Limits) ([]byte, error) { return ReadContext(context.Background(), r, l) }
+
+// ReadContext reads as Read does, and ends with its context between two calls of r.Read; it cannot
+// interrupt one that blocks.
+func ReadContext(ctx context.Context, r io.Reader, l Limits) ([]byte, error) {
+	r = &contextReader{ctx: ctx, r: r}
 	data, err := io.ReadAll(io.LimitReader(r, min(l.MaxBytes, math.MaxInt64-1)+1))
 	if err != nil {
 		return nil, err

@@ -190,7 +190,7 @@ func encodeDataspace(shape []int) []byte {
 }
 
 // Little-endian numbers, as datatypes of version 1: class, bits, bytes per value, and the positions
-// of sign, exponent and mantissa by IEEE 754.
+// of sign, exponent and mantissa in IEEE 754.
 var (
 	float32Type = []byte{0x10 | byte(classFloat), 0x20, 31, 0, 4, 0, 0, 0, 0, 0, 32, 0, 23, 8, 0, 23, 127, 0, 0, 0}
 	float64Type = []byte{0x10 | byte(classFloat), 0x20, 63, 0, 8, 0, 0, 0, 0, 0, 64, 0, 52, 11, 0, 52, 255, 3, 0, 0}

@@ -69,8 +69,8 @@ func (d *decoder) selectComponents(specs []byte) ([]*component, error) {
 	return selected, nil
 }
 
-// progression is the part of the coefficients that a scan contains: those from first
-// to last, and of each the bits from low. high is 0 in their first scan.
+// progression is the part of the coefficients that a scan contains: the coefficients first to
+// last, and their bits from low on. high is 0 in their first scan.
 type progression struct{ first, last, high, low int }
 
 // isValid reports whether a scan of n components can have the progression.
