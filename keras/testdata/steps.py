@@ -23,7 +23,7 @@ import time
 import zlib
 
 here = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, os.path.join(here, "..", "..", "internal", "near", "testdata"))
+sys.path.insert(0, os.path.join(here, "..", "..", "internal", "peertest", "testdata"))
 from keras_steps import generate, keras, np, picture_batch, tf
 
 CLASSES, STEPS, SIDE = 5, 10, 96
