@@ -18,7 +18,7 @@ func ExampleOpen() {
 	}
 	defer os.RemoveAll(folder)
 	path := filepath.Join(folder, "greeting")
-	if err := os.WriteFile(path, []byte("hello\n"), 0o600); err != nil {
+	if err = os.WriteFile(path, []byte("hello\n"), 0o600); err != nil {
 		fmt.Println(err)
 		return
 	}
