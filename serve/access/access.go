@@ -35,10 +35,10 @@ type Config struct {
 	Clock reload.Clock
 }
 
-// Names of the values, in reload.State.
+// Names of the values in reload.State.
 const (
-	APIKeysName     = "API keys"
-	CertificateName = "TLS certificate"
+	KeysName        = "keys"
+	CertificateName = "certificate"
 )
 
 // ErrTLSPair is the error of a configuration with a TLS certificate but no key, or a key but no

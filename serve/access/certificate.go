@@ -27,6 +27,9 @@ func OpenCertificate(c Config) (*Certificate, error) {
 		Load: func(files [][]byte, _ *tls.Certificate) (*tls.Certificate, error) {
 			return parseCertificate(c.TLSCert, files[0], files[1])
 		},
+		Describe: func(pair *tls.Certificate) string {
+			return "expires " + pair.Leaf.NotAfter.UTC().Format(time.RFC3339)
+		},
 		KeepUntil: func(pair *tls.Certificate) time.Time { return pair.Leaf.NotAfter },
 	})
 	if err != nil {

@@ -119,6 +119,9 @@ func TestCertificateIsRenewed(t *testing.T) {
 	write(t, p.config.TLSKey, key)
 	p.check(2)
 	p.want(2, reload.Current)
+	if got, want := p.State().Detail, "expires "+p.expires.Add(time.Hour).UTC().Format(time.RFC3339); got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
 	if notAfter, err := p.NotAfter(); err != nil || !notAfter.Equal(p.expires.Add(time.Hour)) || p.failures != 0 {
 		t.Errorf("until %v, %v, %d failures", notAfter, err, p.failures)
 	}

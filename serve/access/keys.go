@@ -76,9 +76,15 @@ func OpenKeys(c Config) (*Keys, error) {
 	}
 	var err error
 	k.keys, err = open(c, reload.Config[[]*Key]{
-		Name: APIKeysName, Paths: []string{c.APIKeyFile},
+		Name: KeysName, Paths: []string{c.APIKeyFile},
 		Load: func(files [][]byte, previous []*Key) ([]*Key, error) {
 			return loadKeys(c.APIKeyFile, files[0], previous, c.Clock)
+		},
+		Describe: func(keys []*Key) string {
+			if len(keys) == 0 {
+				return "no keys: every request that needs one is refused"
+			}
+			return fmt.Sprintf("number of keys: %d", len(keys))
 		},
 	})
 	if err != nil {

@@ -154,7 +154,7 @@ func TestEmptiedFileRevokesAllKeys(t *testing.T) {
 		f.check(2)
 		f.wantKey(header("X-Api-Key", "first"), "", ErrUnknownKey)
 		f.wantKey(header(), "", ErrNoKey)
-		if s, ok := f.State(); !ok || s.Status != reload.Current {
+		if s, ok := f.State(); !ok || s.Status != reload.Current || !strings.HasPrefix(s.Detail, "no keys") {
 			t.Errorf("%+v", s)
 		}
 		write(t, f.path, "first\n")

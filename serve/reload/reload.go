@@ -60,13 +60,16 @@ func SystemClock() Clock {
 // Config says how a value is loaded. Name, Paths and Load are required; zero values of the others
 // stand for the defaults.
 type Config[T any] struct {
-	// Name is what the value is called in errors and in State, such as "API keys".
+	// Name is what the value is called in errors and in State, such as "keys".
 	Name string
 	// Paths are the files, which must be regular ones.
 	Paths []string
 	// Load makes the value of the contents of the files. It also gets the previous value, which is
 	// the zero value at first. One call runs at a time.
 	Load func(files [][]byte, previous T) (T, error)
+
+	// Describe, if not nil, returns a few words about a value for State, such as how many keys it has.
+	Describe func(T) string
 
 	// Interval is the time between checks.
 	Interval time.Duration
@@ -109,6 +112,9 @@ func (c *Config[T]) setDefaults() {
 	if c.MaxBytes == 0 {
 		c.MaxBytes = DefaultMaxBytes
 	}
+	if c.Describe == nil {
+		c.Describe = func(T) string { return "" }
+	}
 	if c.OnSuccess == nil {
 		c.OnSuccess = func(State) {}
 	}
@@ -135,6 +141,8 @@ const (
 type State struct {
 	Name   string `json:"name"`
 	Status Status `json:"status"`
+	// Detail is what Config.Describe says about the value.
+	Detail string `json:"detail,omitempty"`
 	// Loaded is when the value was loaded. Modified is the latest modification time of its files then.
 	Loaded   time.Time `json:"loaded"`
 	Modified time.Time `json:"modified"`
@@ -290,7 +298,7 @@ func (v *Value[T]) load(found contents, now time.Duration) error {
 	v.loaded, v.pending = found.digest, found.digest
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.value, v.confirmed = value, now
+	v.value, v.confirmed, v.state.Detail = value, now, v.config.Describe(value)
 	v.state.Loaded, v.state.Modified, v.state.Err = v.config.Clock.Wall(), found.modified, nil
 	v.state.Checked = v.state.Loaded
 	return nil

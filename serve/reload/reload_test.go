@@ -70,6 +70,7 @@ func open(t *testing.T, change func(*reload.Config[string])) *watched {
 	write(t, w.path, "one")
 	c := reload.Config[string]{
 		Name: "the text", Paths: []string{w.path}, Load: join, Clock: w.clock.Clock(),
+		Describe:  func(text string) string { return text + "!" },
 		OnSuccess: func(s reload.State) { w.reports = append(w.reports, string(s.Status)) },
 		OnFailure: func(s reload.State) { w.reports = append(w.reports, string(s.Status)+": "+s.Err.Error()) },
 	}
@@ -99,7 +100,8 @@ func (w *watched) want(want string, status reload.Status) {
 	if got != want || (want == "") != errors.Is(err, reload.ErrUnavailable) {
 		w.t.Errorf("got %q and %v, want %q", got, err, want)
 	}
-	if s := w.State(); s.Status != status || (s.Err == nil) != (status == reload.Current) {
+	if s := w.State(); s.Status != status || (s.Err == nil) != (status == reload.Current) ||
+		want != "" && s.Detail != want+"!" {
 		w.t.Errorf("the state is %+v, want %s", s, status)
 	}
 }
