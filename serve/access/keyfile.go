@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"regexp"
 	"strings"
 	"time"
@@ -214,7 +213,8 @@ func (t keyTable) limits() (Limits, error) {
 		if f.value == nil {
 			continue
 		}
-		if !(*f.value >= f.least && *f.value <= f.max) || math.IsNaN(*f.value) {
+		// Also true for NaN, which no comparison holds for.
+		if !(*f.value >= f.least && *f.value <= f.max) {
 			return Limits{}, fmt.Errorf("%s must be from %g to %g; omit it for no limit", f.name, f.least, f.max)
 		}
 		*f.to = *f.value

@@ -106,7 +106,7 @@ func TestParseKeysRefuses(t *testing.T) {
 		"[[key]]\nname = \"shop\"\n":                              "either key or sha256",
 		table("sha256 = \"ab\""):                                  "either key or sha256",
 		"[[key]]\nname = \"shop\"\nsha256 = \"ab\"\n":             "64 hexadecimal digits",
-		"[[key]]\nname = \"shop\"\nkey = \"\"\n":                  "at least 16",
+		"[[key]]\nname = \"shop\"\nkey = \"0123456789abcde\"\n":   "at least 16",
 		"[[key]]\nname = \"shop\"\nkey = \"0123456789 abcdef\"\n": "without spaces",
 		"[[key]]\nname = \"shop\"\nkey = " + secret + "\n":        "line 3",
 		"[[key]]\nname = \"shop\"\nkey = \"" + secret + "\n":      "line 3",

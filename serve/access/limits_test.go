@@ -117,6 +117,22 @@ func TestRelease(t *testing.T) {
 	}
 }
 
+// TestLowerMaxPictures: a request without pictures is admitted even if more pictures are under way than a
+// new limit allows.
+func TestLowerMaxPictures(t *testing.T) {
+	k := limited(Limits{MaxPictures: 2}, &clock{})
+	if _, err := k.Admit(Cost{Pictures: 2}); err != nil {
+		t.Fatal(err)
+	}
+	k.usage.setLimits(Limits{MaxPictures: 1})
+	if _, err := k.Admit(Cost{Requests: 1}); err != nil {
+		t.Error(err)
+	}
+	if _, err := k.Admit(Cost{Pictures: 1}); !errors.Is(err, ErrLimited) {
+		t.Error(err)
+	}
+}
+
 // TestAdmitClockJumps: the time of day has no influence on limits.
 func TestAdmitClockJumps(t *testing.T) {
 	now := &clock{wall: time.Unix(1e9, 0)}

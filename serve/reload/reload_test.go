@@ -264,6 +264,19 @@ func TestFilesThatDoNotStopChanging(t *testing.T) {
 	w.wantReports("current", "refused: the files do not stop changing", "current")
 }
 
+// TestChangesAfterAFailure: the first failure remains the reason while the file changes again and again.
+func TestChangesAfterAFailure(t *testing.T) {
+	w := open(t, nil)
+	write(t, w.path, "bad")
+	w.check(2)
+	for i := range 9 {
+		write(t, w.path, strings.Repeat("x", i+1))
+		w.check(1)
+	}
+	w.want("", reload.Refused)
+	w.wantReports("current", "stale: malformed", "refused: malformed")
+}
+
 // TestNobodyChecks: a value whose files are no longer checked is refused, and State says why.
 func TestNobodyChecks(t *testing.T) {
 	w := open(t, nil)
@@ -302,6 +315,42 @@ func TestFilesReplacedOneAfterAnother(t *testing.T) {
 	w.check(2)
 	w.want("three", reload.Current)
 	w.wantReports("current", "current", "stale: they do not match", "current")
+}
+
+// TestMovedBoundary: what moves from one file to the next is a change, too.
+func TestMovedBoundary(t *testing.T) {
+	second := filepath.Join(t.TempDir(), "second")
+	write(t, second, "two")
+	w := open(t, func(c *reload.Config[string]) { c.Paths = append(c.Paths, second) })
+	write(t, w.path, "onet")
+	write(t, second, "wo")
+	w.check(2)
+	w.want("onet+wo", reload.Current)
+}
+
+// TestSameFailureAgain: a failure that comes back after a recovery is reported again.
+func TestSameFailureAgain(t *testing.T) {
+	w := open(t, nil)
+	for _, text := range []string{"bad", "one", "bad", "two", "bad"} {
+		write(t, w.path, text)
+		w.check(2)
+	}
+	w.wantReports("current", "stale: malformed", "current", "stale: malformed", "current", "stale: malformed")
+}
+
+// TestModified: the state has the time of the file that was changed last.
+func TestModified(t *testing.T) {
+	second := filepath.Join(t.TempDir(), "second")
+	write(t, second, "two")
+	w := open(t, func(c *reload.Config[string]) { c.Paths = []string{c.Paths[0], second, c.Paths[0]} })
+	for path, seconds := range map[string]int64{w.path: 1e9, second: 1e9 + 5} {
+		if err := os.Chtimes(path, time.Time{}, time.Unix(seconds, 0)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Reload(); err != nil || !w.State().Modified.Equal(time.Unix(1e9+5, 0)) {
+		t.Errorf("%v, %v", err, w.State().Modified)
+	}
 }
 
 // TestSymbolicLinks: Kubernetes swaps the link of the folder that the file's link points into.
