@@ -49,11 +49,6 @@ func TestOperateSettings(t *testing.T) {
 	}
 }
 
-// nameVariable returns the environment variable of a flag, by the rule of readEnvironment.
-func nameVariable(flag string) string {
-	return "GARB_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
-}
-
 // foreign lists flags of docker, curl and systemctl that the files below use.
 var foreign = map[string]bool{"data-binary": true, "rm": true, "read-only": true, "cap-drop": true,
 	"security-opt": true, "memory": true, "from": true, "now": true}
