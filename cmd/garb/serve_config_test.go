@@ -62,15 +62,15 @@ model:
 		t.Fatal(err)
 	}
 	c := s.config
-	if c.Queue != 100 || c.MaxBatch != 6 || c.RequestTimeout != 30*time.Second || c.Addr != ":9000" ||
+	if c.Engine.Queue != 100 || c.Engine.MaxBatch != 6 || c.RequestTimeout != 30*time.Second || c.Addr != ":9000" ||
 		s.accept.String() != "0.25" || s.settings.flags.Lookup(quietFlag).Value.String() != "true" {
 		t.Errorf("%+v %v", c, s.accept)
 	}
 	if want := []string{"https://a.example/", "https://b.example/"}; !slices.Equal(c.URLPrefixes, want) {
 		t.Errorf("prefixes %v", c.URLPrefixes)
 	}
-	if want := []serve.NamedModel{{Name: "only", Path: "clothing"}}; !slices.Equal(c.Models, want) {
-		t.Errorf("models %v", c.Models)
+	if want := []serve.NamedModel{{Name: "only", Path: "clothing"}}; !slices.Equal(c.Models.Models, want) {
+		t.Errorf("models %v", c.Models.Models)
 	}
 	for flag, want := range map[string]string{"queue": path + ":2", "max-batch": "GARB_MAX_BATCH",
 		"timeout": "--timeout", "workers": "", "model": "--model", "config": "GARB_CONFIG"} {
@@ -220,10 +220,10 @@ func TestReload(t *testing.T) {
 		failures   int
 	}{
 		{"a limit and a list", "queue: 200\nmax-batch: 2\ntimeout: 11s\nallow-url-prefix: [https://b.example/]\n",
-			func(c *serve.Config) { c.Queue, c.URLPrefixes = 200, []string{"https://b.example/"} },
+			func(c *serve.Config) { c.Engine.Queue, c.URLPrefixes = 200, []string{"https://b.example/"} },
 			[]string{`level=INFO msg="configuration reloaded"`, `changed="[allow-url-prefix queue]"`}, 0},
 		{"nothing", "queue: 200\nmax-batch: 2\nallow-url-prefix: [https://b.example/]\n",
-			func(c *serve.Config) { c.Queue, c.URLPrefixes = 200, []string{"https://b.example/"} },
+			func(c *serve.Config) { c.Engine.Queue, c.URLPrefixes = 200, []string{"https://b.example/"} },
 			[]string{"changed=[]"}, 0},
 		{"a bad value", "queue: none\n", nil,
 			[]string{"level=ERROR", "the previous settings stay",
@@ -231,14 +231,14 @@ func TestReload(t *testing.T) {
 		{"settings that contradict each other", "queue: 200\nmax-pictures: 300\n", nil, []string{"level=ERROR"}, 2},
 		{"what the service refuses", "api-key-file: refused\n", nil, []string{"cannot read its keys"}, 3},
 		{"a setting that needs a restart", "queue: 300\nmax-batch: 8\n",
-			func(c *serve.Config) { c.Queue, c.URLPrefixes = 300, nil },
+			func(c *serve.Config) { c.Engine.Queue, c.URLPrefixes = 300, nil },
 			[]string{`changed="[allow-url-prefix queue]"`, `msg="changed settings need a restart"`,
 				"settings=[max-batch]"}, 3},
 		{"the same again", "queue: 300\nmax-batch: 8\n",
-			func(c *serve.Config) { c.Queue, c.URLPrefixes = 300, nil },
+			func(c *serve.Config) { c.Engine.Queue, c.URLPrefixes = 300, nil },
 			[]string{"changed=[]", "settings=[max-batch]"}, 3},
 		{"back to the default", "",
-			func(c *serve.Config) { c.Queue, c.URLPrefixes = serve.Default().Queue, nil },
+			func(c *serve.Config) { c.Engine.Queue, c.URLPrefixes = serve.Default().Engine.Queue, nil },
 			[]string{"changed=[queue]", "settings=[max-batch]"}, 3},
 	} {
 		if err := os.WriteFile(path, []byte(step.text), 0o600); err != nil {
@@ -277,8 +277,8 @@ func TestReloadWithoutTheFile(t *testing.T) {
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	if r.reload(); *failures != 1 || len(*applied) != 0 || r.current.config.Queue != 100 {
-		t.Errorf("%d failures, queue %d", *failures, r.current.config.Queue)
+	if r.reload(); *failures != 1 || len(*applied) != 0 || r.current.config.Engine.Queue != 100 {
+		t.Errorf("%d failures, queue %d", *failures, r.current.config.Engine.Queue)
 	}
 }
 
@@ -326,7 +326,7 @@ func TestReloadAtHangup(t *testing.T) {
 	path := writeConfig(t, "queue: 100\n")
 	r, _, _, _ := newTestReloader(t, path)
 	reloaded := make(chan int, 1)
-	r.apply = func(next *service) error { reloaded <- next.config.Queue; return nil }
+	r.apply = func(next *service) error { reloaded <- next.config.Engine.Queue; return nil }
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
