@@ -3,6 +3,7 @@ package check
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"io"
 	"os"
 	"slices"
@@ -46,7 +47,7 @@ func decode(t *testing.T, file string, kinds map[string]any) {
 	found := 0
 	for {
 		document, err := reader.Read()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
@@ -143,7 +144,8 @@ func checkPod(t *testing.T, pod core.PodSpec) {
 	c := pod.Containers[0]
 	whole, own := pod.SecurityContext, c.SecurityContext
 	switch {
-	case whole == nil || whole.RunAsNonRoot == nil || !*whole.RunAsNonRoot || whole.RunAsUser == nil || *whole.RunAsUser == 0,
+	case whole == nil || whole.RunAsNonRoot == nil || !*whole.RunAsNonRoot,
+		whole.RunAsUser == nil || *whole.RunAsUser == 0,
 		whole.SeccompProfile == nil || whole.SeccompProfile.Type != core.SeccompProfileTypeRuntimeDefault,
 		own == nil || own.AllowPrivilegeEscalation == nil || *own.AllowPrivilegeEscalation,
 		own.Capabilities == nil || !slices.Equal(own.Capabilities.Drop, []core.Capability{"ALL"}),
@@ -161,7 +163,11 @@ func checkPod(t *testing.T, pod core.PodSpec) {
 			t.Errorf("%s: request %v, limit %v", name, &request, &limit)
 		}
 	}
-	admin := c.Args[slices.Index(c.Args, "--admin-addr")+1]
+	i := slices.Index(c.Args, "--admin-addr")
+	if i < 0 {
+		t.Fatal("no --admin-addr")
+	}
+	admin := c.Args[i+1]
 	for _, probe := range []*core.Probe{c.ReadinessProbe, c.LivenessProbe, c.StartupProbe} {
 		if probe == nil {
 			continue
@@ -171,7 +177,8 @@ func checkPod(t *testing.T, pod core.PodSpec) {
 			port = probe.HTTPGet.Port.IntVal
 		}
 		if want := intstr.Parse(admin[1:]); port != want.IntVal {
-			t.Errorf("the probe of %s uses port %v, and --admin-addr is %s", probe.HTTPGet.Path, probe.HTTPGet.Port, admin)
+			t.Errorf("the probe of %s uses port %v, and --admin-addr is %s", probe.HTTPGet.Path,
+				probe.HTTPGet.Port, admin)
 		}
 	}
 	if c.ReadinessProbe == nil || c.LivenessProbe == nil {
@@ -182,7 +189,8 @@ func checkPod(t *testing.T, pod core.PodSpec) {
 // findPort returns the number of a container's port, or 0.
 func findPort(ports []core.ContainerPort, port intstr.IntOrString) int32 {
 	for _, p := range ports {
-		if port.Type == intstr.String && p.Name == port.StrVal || port.Type == intstr.Int && p.ContainerPort == port.IntVal {
+		if port.Type == intstr.String && p.Name == port.StrVal ||
+			port.Type == intstr.Int && p.ContainerPort == port.IntVal {
 			return p.ContainerPort
 		}
 	}
