@@ -1,0 +1,196 @@
+package connection
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// start serves a handler on a free port, and returns its host and port. At the end of the test the server has to
+// stop.
+func start(t testing.TB, handler http.Handler, change func(*Config)) (*Server, string) {
+	t.Helper()
+	c := Default()
+	if change != nil {
+		change(&c)
+	}
+	s, err := New(c, handler)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(l) }()
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	})
+	return s, l.Addr().String()
+}
+
+// refusals are the paths of refuser: the status, and how the body is read before.
+var refusals = []string{"401", "404", "405", "413", "413-midway", "415", "429", "503"}
+
+// refuser refuses each request with the status in its path: before it reads the body, or in the middle.
+var refuser = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	status, how, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "-")
+	code, err := strconv.Atoi(status)
+	if err != nil {
+		code = http.StatusTeapot
+	}
+	if how == "midway" {
+		if _, err := io.Copy(io.Discard, http.MaxBytesReader(w, r.Body, 500_000)); err == nil {
+			code = http.StatusTeapot
+		}
+	}
+	http.Error(w, "refused", code)
+})
+
+// peer runs a program from testdata. It skips the test if the variable that names the interpreter is not set.
+func peer(t *testing.T, variable, script string, arguments ...string) string {
+	t.Helper()
+	interpreter := os.Getenv(variable)
+	if interpreter == "" {
+		t.Skipf("set %s to run testdata/%s", variable, script)
+	}
+	command := exec.CommandContext(t.Context(), interpreter,
+		append([]string{filepath.Join("testdata", script)}, arguments...)...)
+	command.WaitDelay = time.Second
+	out, err := command.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return string(out)
+}
+
+// TestClientsReadTheAnswer has real clients send bodies that the server refuses. All of them must read the status,
+// although most send the whole body first.
+func TestClientsReadTheAnswer(t *testing.T) {
+	tries, sizes := 10, []int{1 << 20, 6 << 20, 40 << 20}
+	if testing.Short() {
+		tries = 2
+	}
+	_, host := start(t, refuser, nil)
+	base := "http://" + host
+	arguments := []string{base, strconv.Itoa(tries)}
+	for _, size := range sizes {
+		arguments = append(arguments, strconv.Itoa(size))
+	}
+	arguments = append(append(arguments, "--"), refusals...)
+	script := func(variable, script string, client ...string) func(t *testing.T) string {
+		return func(t *testing.T) string { return peer(t, variable, script, append(client, arguments...)...) }
+	}
+	want := fmt.Sprintf("read %d", tries*len(sizes)*len(refusals))
+	for name, run := range map[string]func(t *testing.T) string{
+		"urllib":              script("GARB_PYTHON", "client.py", "urllib"),
+		"http.client":         script("GARB_PYTHON", "client.py", "http.client"),
+		"requests":            script("GARB_PYTHON", "client.py", "requests"),
+		"node http":           script("GARB_NODE", "client.mjs", "http"),
+		"node fetch":          script("GARB_NODE", "client.mjs", "fetch"),
+		"node http2":          script("GARB_NODE", "client.mjs", "http2"),
+		"Java":                script("GARB_JAVA", "Client.java"),
+		"curl":                func(t *testing.T) string { return curl(t, base, tries, sizes) },
+		"curl without Expect": func(t *testing.T) string { return curl(t, base, tries, sizes, "-H", "Expect:") },
+		"curl over HTTP/2": func(t *testing.T) string {
+			return curl(t, base, tries, sizes, "--http2-prior-knowledge")
+		},
+		"Go":             func(t *testing.T) string { return goClient(t, base, tries, sizes, false) },
+		"Go over HTTP/2": func(t *testing.T) string { return goClient(t, base, tries, sizes, true) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			began := time.Now()
+			if out := strings.TrimSpace(run(t)); out != want {
+				t.Errorf("want %q:\n%.4000s", want, out)
+			}
+			t.Logf("%v", time.Since(began).Round(time.Millisecond))
+		})
+	}
+}
+
+// curl sends the bodies with curl, in one process for each size and status.
+func curl(t *testing.T, base string, tries int, sizes []int, options ...string) string {
+	program, err := exec.LookPath("curl")
+	if err != nil {
+		t.Skip("install curl, and have it in PATH")
+	}
+	var failures strings.Builder
+	read := 0
+	for _, size := range sizes {
+		body := filepath.Join(t.TempDir(), "body")
+		if err := os.WriteFile(body, make([]byte, size), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for _, status := range refusals {
+			want, _, _ := strings.Cut(status, "-")
+			command := exec.CommandContext(t.Context(), program, append(options, "-sS", "-o", os.DevNull, "-w",
+				"%{http_code}\n", "--data-binary", "@"+body, fmt.Sprintf("%s/%s?[1-%d]", base, status, tries))...)
+			out, err := command.CombinedOutput()
+			n := strings.Count(string(out), want+"\n")
+			if read += n; n < tries || err != nil {
+				fmt.Fprintf(&failures, "%d bytes, %s: %v: %s\n", size, status, err, out)
+			}
+		}
+	}
+	return failures.String() + fmt.Sprintf("read %d", read)
+}
+
+// goClient sends the bodies with net/http.
+func goClient(t *testing.T, base string, tries int, sizes []int, http2 bool) string {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(!http2)
+	protocols.SetUnencryptedHTTP2(http2)
+	transport := &http.Transport{Protocols: protocols}
+	defer transport.CloseIdleConnections()
+	client := &http.Client{Transport: transport}
+	var failures strings.Builder
+	read := 0
+	for _, size := range sizes {
+		for _, status := range refusals {
+			want, _, _ := strings.Cut(status, "-")
+			for range tries {
+				have, err := sendBody(t.Context(), client, base+"/"+status, size)
+				if err == nil && strconv.Itoa(have) == want {
+					read++
+				} else {
+					fmt.Fprintf(&failures, "%d bytes, %s: %d, %v\n", size, status, have, err)
+				}
+			}
+		}
+	}
+	return failures.String() + fmt.Sprintf("read %d", read)
+}
+
+func sendBody(ctx context.Context, client *http.Client, url string, size int) (status int, err error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(make([]byte, size)))
+	if err != nil {
+		return 0, err
+	}
+	answer, err := client.Do(request)
+	if err != nil {
+		return 0, err
+	}
+	defer answer.Body.Close()
+	_, err = io.Copy(io.Discard, answer.Body)
+	return answer.StatusCode, err
+}
