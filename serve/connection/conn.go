@@ -3,7 +3,9 @@ package connection
 import (
 	"container/list"
 	"crypto/tls"
+	"errors"
 	"net"
+	"os"
 	"sync/atomic"
 )
 
@@ -28,10 +30,7 @@ func (c *conn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func isTimeout(err error) bool {
-	timeout, ok := err.(net.Error)
-	return ok && timeout.Timeout()
-}
+func isTimeout(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }
 
 // CloseWrite closes the server's side. The server calls it when it has answered and will only wait before it calls
 // Close, so the connection lingers from now on.
@@ -66,7 +65,7 @@ func (c *conn) linger() {
 		return
 	}
 	config := &c.limits.config.Linger
-	if discard(c.Conn, config.Bytes, config.Timeout, config.Idle, c.Conn.SetReadDeadline) != nil {
+	if discard(c.Conn, config.Bytes, config.Timeout, config.Idle, c.SetReadDeadline) != nil {
 		c.limits.config.count(LingerCut)
 	}
 }

@@ -37,7 +37,7 @@ type trackedBody struct {
 
 func (b *trackedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		b.ended.Store(true)
 	}
 	return n, err
@@ -81,11 +81,10 @@ func discard(r io.Reader, limit int64, timeout, idle time.Duration, setReadDeadl
 		}
 		n, err := r.Read(buffer[:min(limit, int64(len(buffer)))])
 		limit -= int64(n)
-		switch err {
-		case nil:
-		case io.EOF:
+		if errors.Is(err, io.EOF) {
 			return nil
-		default:
+		}
+		if err != nil {
 			return err
 		}
 	}

@@ -193,10 +193,10 @@ func (c *framedConn) Read(p []byte) (int, error) {
 	if n == 0 || c.frames.other {
 		return n, err
 	}
-	if err := c.frames.feed(p[:n], time.Now()); err != nil {
+	if excess := c.frames.feed(p[:n], time.Now()); excess != nil {
 		c.base.limits.config.count(Flood)
 		c.abort()
-		return 0, err
+		return 0, excess
 	}
 	c.watch()
 	return n, err

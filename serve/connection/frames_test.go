@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 )
@@ -96,25 +97,27 @@ func TestFramesOverTime(t *testing.T) {
 
 func TestIncompleteFrames(t *testing.T) {
 	limits := Default().HTTP2
+	ended, open := frame(frameHeaders, flagEndHeaders, 1, 9), frame(frameHeaders, 0, 1, 9)
+	more, last := frame(frameContinuation, 0, 1, 9), frame(frameContinuation, flagEndHeaders, 1, 9)
+	end := frame(frameContinuation, flagEndHeaders, 1, 0)
 	for name, test := range map[string]struct {
-		sent []byte
+		sent []byte // after the preface
 		want bool
 	}{
-		"an HTTP/1 request":                  {[]byte("PRI / HTTP/1.1\r\nHost: x\r\n"), false},
-		"the preface":                        {[]byte(preface), false},
-		"a part of a header":                 {[]byte(preface + "\x00\x00"), true},
-		"a header of HEADERS":                {append([]byte(preface), frame(frameHeaders, flagEndHeaders, 1, 9)[:9]...), true},
-		"a part of HEADERS":                  {append([]byte(preface), frame(frameHeaders, flagEndHeaders, 1, 9)[:12]...), true},
-		"HEADERS":                            {append([]byte(preface), frame(frameHeaders, flagEndHeaders, 1, 9)...), false},
-		"HEADERS without an end":             {append([]byte(preface), frame(frameHeaders, 0, 1, 9)...), true},
-		"a part of DATA":                     {append([]byte(preface), frame(frameData, 0, 1, 100)[:50]...), false},
-		"a part of PING":                     {append([]byte(preface), frame(framePing, 0, 0, 8)[:12]...), true},
-		"HEADERS and a CONTINUATION":         {append([]byte(preface), append(frame(1, 0, 1, 9), frame(9, 0, 1, 9)...)...), true},
-		"HEADERS and the last CONTINUATION":  {append([]byte(preface), append(frame(1, 0, 1, 9), frame(9, 4, 1, 9)...)...), false},
-		"an empty frame that ends the block": {append([]byte(preface), append(frame(1, 0, 1, 9), frame(9, 4, 1, 0)...)...), false},
+		"nothing":                            {nil, false},
+		"a part of a header":                 {ended[:2], true},
+		"a header of HEADERS":                {ended[:9], true},
+		"a part of HEADERS":                  {ended[:12], true},
+		"HEADERS":                            {ended, false},
+		"HEADERS without an end":             {open, true},
+		"a part of DATA":                     {frame(frameData, 0, 1, 100)[:50], false},
+		"a part of PING":                     {frame(framePing, 0, 0, 8)[:12], true},
+		"HEADERS and a CONTINUATION":         {slices.Concat(open, more), true},
+		"HEADERS and the last CONTINUATION":  {slices.Concat(open, more, last), false},
+		"an empty frame that ends the block": {slices.Concat(open, end), false},
 	} {
 		f := newFrames(&limits)
-		if err := f.feed(test.sent, time.Now()); err != nil {
+		if err := f.feed(append([]byte(preface), test.sent...), time.Now()); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 		if have := f.incomplete(); have != test.want {
@@ -123,11 +126,20 @@ func TestIncompleteFrames(t *testing.T) {
 	}
 }
 
+func TestFramesOfHTTP1(t *testing.T) {
+	limits := Default().HTTP2
+	f := newFrames(&limits)
+	err := f.feed([]byte("PRI / HTTP/1.1\r\nHost: x\r\n"), time.Now())
+	if err != nil || !f.other || f.incomplete() {
+		t.Errorf("%v, %+v", err, f)
+	}
+}
+
 // FuzzFrames checks that the way in which bytes arrive changes nothing.
 func FuzzFrames(f *testing.F) {
 	f.Add([]byte("GET / HTTP/1.1\r\n\r\n"), byte(1))
 	f.Add(append([]byte(preface), frame(frameHeaders, 0, 1, 30)...), byte(7))
-	f.Add(append([]byte(preface), repeat(40, frame(frameHeaders, 0, 1, 0), frame(frameContinuation, 0, 1, 0))...), byte(9))
+	f.Add(append([]byte(preface), repeat(40, frame(frameHeaders, 0, 1, 0))...), byte(9))
 	f.Fuzz(func(t *testing.T, sent []byte, step byte) {
 		limits := HTTP2{MaxContinuations: 3, Resets: Rate{Burst: 3}, Windows: Rate{Burst: 3}, Controls: Rate{Burst: 3}}
 		now := time.Now()

@@ -97,7 +97,9 @@ func TestHTTP2Attacks(t *testing.T) {
 		"a header that does not end": {HeaderTimeout, headers(0, 1, block), nil},
 		"a header that trickles":     {HeaderTimeout, headers(flagEndHeaders, 1, block)[:12], nil},
 		"a frame that trickles":      {HeaderTimeout, frame(framePing, 0, 0, 8)[:5], nil},
-		"continuations":              {Flood, headers(0, 1, block), func() []byte { return frame(frameContinuation, 0, 1, 0) }},
+		"continuations": {Flood, headers(0, 1, block), func() []byte {
+			return frame(frameContinuation, 0, 1, 0)
+		}},
 		"rapid resets": {Flood, nil, func() []byte {
 			id := next()
 			return append(headers(flagEndHeaders|flagEndStream, id, block), frame(frameReset, 0, id, 4)...)

@@ -58,7 +58,7 @@ func clientAddress(a net.Addr, prefix6 int) netip.Prefix {
 // waits, as connections with a request are soon done. It does not wait when the client's own places are taken,
 // since that would hold up other clients. It reports whether the connection has a place; stopped ends the wait.
 func (l *limiter) admit(c *conn, stopped func() bool) bool {
-	address := clientAddress(c.Conn.RemoteAddr(), l.config.IPv6Prefix)
+	address := clientAddress(c.RemoteAddr(), l.config.IPv6Prefix)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for !l.closed && !stopped() {

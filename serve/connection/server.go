@@ -125,6 +125,7 @@ func (s *Server) Stats() Stats {
 	s.limits.mu.Lock()
 	defer s.limits.mu.Unlock()
 	return Stats{
-		Open: s.limits.open, Idle: s.limits.idle, Lingering: len(s.limits.linger) + s.limits.drains, Clients: len(s.limits.clients),
+		Open: s.limits.open, Idle: s.limits.idle, Lingering: len(s.limits.linger) + s.limits.drains,
+		Clients: len(s.limits.clients),
 	}
 }

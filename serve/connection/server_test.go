@@ -36,9 +36,9 @@ func dial(t testing.TB, from, host string) net.Conn {
 }
 
 // send sends a GET request and reads the status of the answer. The connection stays open.
-func send(t testing.TB, c net.Conn, path string) int {
+func send(t testing.TB, c net.Conn) int {
 	t.Helper()
-	fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: x\r\n\r\n", path)
+	fmt.Fprint(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
 	answer, err := http.ReadResponse(bufio.NewReader(c), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -148,11 +148,11 @@ func TestIdleConnectionsOfOneClient(t *testing.T) {
 	s, host := start(t, ok, func(c *Config) { c.Count = seen.count })
 	const held = 1100
 	for range held {
-		if status := send(t, dial(t, "127.0.0.1", host), "/"); status != 200 {
+		if status := send(t, dial(t, "127.0.0.1", host)); status != 200 {
 			t.Fatal(status)
 		}
 	}
-	if status := send(t, dial(t, "127.0.0.2", host), "/"); status != 200 {
+	if status := send(t, dial(t, "127.0.0.2", host)); status != 200 {
 		t.Error(status)
 	}
 	limit := Default().MaxPerClient
@@ -168,22 +168,22 @@ func TestIdleConnectionsOfOneClient(t *testing.T) {
 func TestEviction(t *testing.T) {
 	s, host := start(t, ok, func(c *Config) { c.MaxConnections = 4 })
 	one := dial(t, "127.0.0.2", host)
-	send(t, one, "/")
+	send(t, one)
 	var many []net.Conn
 	for range 3 {
 		many = append(many, dial(t, "127.0.0.1", host))
-		send(t, many[len(many)-1], "/")
+		send(t, many[len(many)-1])
 	}
-	send(t, many[0], "/") // now many[1] is the longest idle
+	send(t, many[0]) // now many[1] is the longest idle
 	waitFor(t, "all are idle", func() bool { return s.Stats().Idle == 4 })
-	if status := send(t, dial(t, "127.0.0.3", host), "/"); status != 200 {
+	if status := send(t, dial(t, "127.0.0.3", host)); status != 200 {
 		t.Error(status)
 	}
 	if text := untilClosed(t, many[1]); text != "" {
 		t.Errorf("%q", text)
 	}
 	for _, c := range []net.Conn{one, many[0], many[2]} {
-		send(t, c, "/") // fails the test if the connection is closed
+		send(t, c) // fails the test if the connection is closed
 	}
 }
 
@@ -206,7 +206,7 @@ func TestBusyConnections(t *testing.T) {
 	}
 	answered := make(chan int)
 	waiting := dial(t, "127.0.0.3", host)
-	go func() { answered <- send(t, waiting, "/") }()
+	go func() { answered <- send(t, waiting) }()
 	leave <- true // the first has its answer, and its place is free
 	<-entered
 	close(leave)
@@ -304,9 +304,9 @@ func TestShutdown(t *testing.T) {
 	stopped := make(chan error, 1)
 	go func() { stopped <- s.Shutdown(context.Background()) }()
 	waitFor(t, "it takes no connection", func() bool {
-		c, err := net.Dial("tcp", host)
+		late, err := net.Dial("tcp", host)
 		if err == nil {
-			c.Close()
+			late.Close()
 		}
 		return err != nil
 	})
@@ -355,7 +355,7 @@ func TestUnixSocket(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer c.Close()
-		if status := send(t, c, "/"); status != 200 {
+		if status := send(t, c); status != 200 {
 			t.Error(status)
 		}
 	}
