@@ -10,8 +10,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -92,31 +94,37 @@ func TestClientsReadTheAnswer(t *testing.T) {
 		tries = 2
 	}
 	_, host := start(t, refuser, nil)
-	base := "http://" + host
-	arguments := []string{base, strconv.Itoa(tries)}
-	for _, size := range sizes {
-		arguments = append(arguments, strconv.Itoa(size))
+	_, secureHost := start(t, refuser, func(c *Config) { c.TLS = certificate(t) })
+	plain, secure := "http://"+host, "https://"+secureHost
+	script := func(variable, script, base string, client ...string) func(t *testing.T) string {
+		arguments := append(client, base, strconv.Itoa(tries))
+		for _, size := range sizes {
+			arguments = append(arguments, strconv.Itoa(size))
+		}
+		arguments = append(append(arguments, "--"), refusals...)
+		return func(t *testing.T) string { return peer(t, variable, script, arguments...) }
 	}
-	arguments = append(append(arguments, "--"), refusals...)
-	script := func(variable, script string, client ...string) func(t *testing.T) string {
-		return func(t *testing.T) string { return peer(t, variable, script, append(client, arguments...)...) }
+	command := func(base string, options ...string) func(t *testing.T) string {
+		return func(t *testing.T) string { return curl(t, base, tries, sizes, options...) }
 	}
 	want := fmt.Sprintf("read %d", tries*len(sizes)*len(refusals))
 	for name, run := range map[string]func(t *testing.T) string{
-		"urllib":              script("GARB_PYTHON", "client.py", "urllib"),
-		"http.client":         script("GARB_PYTHON", "client.py", "http.client"),
-		"requests":            script("GARB_PYTHON", "client.py", "requests"),
-		"node http":           script("GARB_NODE", "client.mjs", "http"),
-		"node fetch":          script("GARB_NODE", "client.mjs", "fetch"),
-		"node http2":          script("GARB_NODE", "client.mjs", "http2"),
-		"Java":                script("GARB_JAVA", "Client.java"),
-		"curl":                func(t *testing.T) string { return curl(t, base, tries, sizes) },
-		"curl without Expect": func(t *testing.T) string { return curl(t, base, tries, sizes, "-H", "Expect:") },
-		"curl over HTTP/2": func(t *testing.T) string {
-			return curl(t, base, tries, sizes, "--http2-prior-knowledge")
-		},
-		"Go":             func(t *testing.T) string { return goClient(t, base, tries, sizes, false) },
-		"Go over HTTP/2": func(t *testing.T) string { return goClient(t, base, tries, sizes, true) },
+		"urllib":              script("GARB_PYTHON", "client.py", plain, "urllib"),
+		"http.client":         script("GARB_PYTHON", "client.py", plain, "http.client"),
+		"requests":            script("GARB_PYTHON", "client.py", plain, "requests"),
+		"node http":           script("GARB_NODE", "client.mjs", plain, "http"),
+		"node fetch":          script("GARB_NODE", "client.mjs", plain, "fetch"),
+		"node http2":          script("GARB_NODE", "client.mjs", plain, "http2"),
+		"node http2 and TLS":  script("GARB_NODE", "client.mjs", secure, "http2"),
+		"Java":                script("GARB_JAVA", "Client.java", plain),
+		"Java and TLS":        script("GARB_JAVA", "Client.java", secure),
+		"curl":                command(plain),
+		"curl without Expect": command(plain, "-H", "Expect:"),
+		"curl over HTTP2":     command(plain, "--http2-prior-knowledge"),
+		"curl and TLS":        command(secure, "-k", "--http1.1"),
+		"curl, HTTP2 and TLS": command(secure, "-k"),
+		"Go":                  func(t *testing.T) string { return goClient(t, plain, tries, sizes, false) },
+		"Go over HTTP2":       func(t *testing.T) string { return goClient(t, plain, tries, sizes, true) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			began := time.Now()
@@ -150,23 +158,30 @@ func curl(t *testing.T, base string, tries int, sizes []int, options ...string) 
 	})
 }
 
-// eachBody calls send for each size, refusal and try. It returns the failures, and then how many statuses were
-// read, as the programs in testdata do.
+// eachBody calls send for each size, refusal and try; refusals are sent at a time. It returns the failures, and then
+// how many statuses were read, as the programs in testdata do.
 func eachBody(base string, tries int, sizes []int, send func(url string, size int) (string, error)) string {
+	var mu sync.Mutex // of the results
 	var failures strings.Builder
 	read := 0
 	for _, size := range sizes {
+		var sent sync.WaitGroup
 		for _, path := range refusals {
 			want, _, _ := strings.Cut(path, "-")
-			for try := range tries {
-				have, err := send(base+"/"+path, size)
-				if err == nil && have == want {
-					read++
-				} else {
-					fmt.Fprintf(&failures, "%d bytes, %s, try %d: %s, %v\n", size, path, try, have, err)
+			sent.Go(func() {
+				for try := range tries {
+					have, err := send(base+"/"+path, size)
+					mu.Lock()
+					if err == nil && have == want {
+						read++
+					} else {
+						fmt.Fprintf(&failures, "%d bytes, %s, try %d: %s, %v\n", size, path, try, have, err)
+					}
+					mu.Unlock()
 				}
-			}
+			})
 		}
+		sent.Wait()
 	}
 	return failures.String() + fmt.Sprintf("read %d", read)
 }
@@ -179,14 +194,15 @@ func goClient(t *testing.T, base string, tries int, sizes []int, http2 bool) str
 	transport := &http.Transport{Protocols: protocols}
 	defer transport.CloseIdleConnections()
 	client := &http.Client{Transport: transport}
+	body := make([]byte, slices.Max(sizes))
 	return eachBody(base, tries, sizes, func(url string, size int) (string, error) {
-		have, err := sendBody(t.Context(), client, url, size)
+		have, err := sendBody(t.Context(), client, url, body[:size])
 		return strconv.Itoa(have), err
 	})
 }
 
-func sendBody(ctx context.Context, client *http.Client, url string, size int) (status int, err error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(make([]byte, size)))
+func sendBody(ctx context.Context, client *http.Client, url string, body []byte) (status int, err error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
 		return 0, err
 	}

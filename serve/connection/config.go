@@ -57,8 +57,8 @@ type Linger struct {
 	Bytes   int64         // the largest number of bytes to read
 	Timeout time.Duration // the time in all
 	Idle    time.Duration // the time without a byte
-	// StreamIdle is the time without a byte of an HTTP/2 request's body. The client learns only then that the
-	// answer has ended.
+	// StreamIdle is the time without a byte of an HTTP/2 request's body. A client that has read the status and
+	// stopped sending, as Go's does, learns only then that the answer has ended.
 	StreamIdle time.Duration
 	// Max is the largest number of such connections and requests, and MaxPerClient that of one client address.
 	// Further ones are closed at once. With Max 0 all are.
@@ -108,7 +108,7 @@ func Default() Config {
 		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,
 		// The times are those of nginx: lingering_time and lingering_timeout.
 		Linger: Linger{
-			Bytes: 64 << 20, Timeout: 30 * time.Second, Idle: 5 * time.Second, StreamIdle: time.Second,
+			Bytes: 64 << 20, Timeout: 30 * time.Second, Idle: 5 * time.Second, StreamIdle: time.Second / 2,
 			Max: 256, MaxPerClient: 64,
 		},
 		HTTP2: HTTP2{
