@@ -69,6 +69,7 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"serve/inferencepb", "", "google.golang.org/protobuf"},
 	{"serve/observe", "model", "github.com/VictoriaMetrics/metrics"},
 	{"serve/access", "", ""},
+	{"serve/connection", "", ""},
 	{"serve/fetch", "internal/download", ""},
 	{"serve/engine", "picture model serve/observe", ""},
 	{"serve/enginetest", "picture model", ""},

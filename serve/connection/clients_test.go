@@ -26,7 +26,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // stop.
 func start(t testing.TB, handler http.Handler, change func(*Config)) (*Server, string) {
 	t.Helper()
-	c := Default()
+	c := DefaultConfig()
 	if change != nil {
 		change(&c)
 	}
@@ -93,9 +93,13 @@ func TestClientsReadTheAnswer(t *testing.T) {
 	if testing.Short() {
 		tries = 2
 	}
-	_, host := start(t, refuser, nil)
-	_, secureHost := start(t, refuser, func(c *Config) { c.TLS = certificate(t) })
+	patient := func(c *Config) { c.Linger.Timeout, c.Linger.Idle, c.Linger.StreamIdle = patience, patience, patience }
+	_, host := start(t, refuser, patient)
+	_, secureHost := start(t, refuser, func(c *Config) { patient(c); c.TLS = certificate(t) })
 	plain, secure := "http://"+host, "https://"+secureHost
+	// Go's client stops sending over HTTP/2, and waits for the end of the answer.
+	_, impatientHost := start(t, refuser, func(c *Config) { c.Linger.StreamIdle = 10 * time.Millisecond })
+	impatient := "http://" + impatientHost
 	script := func(variable, script, base string, client ...string) func(t *testing.T) string {
 		arguments := append(client, base, strconv.Itoa(tries))
 		for _, size := range sizes {
@@ -124,7 +128,7 @@ func TestClientsReadTheAnswer(t *testing.T) {
 		"curl and TLS":        command(secure, "-k", "--http1.1"),
 		"curl, HTTP2 and TLS": command(secure, "-k"),
 		"Go":                  func(t *testing.T) string { return goClient(t, plain, tries, sizes, false) },
-		"Go over HTTP2":       func(t *testing.T) string { return goClient(t, plain, tries, sizes, true) },
+		"Go over HTTP2":       func(t *testing.T) string { return goClient(t, impatient, tries, sizes, true) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			began := time.Now()

@@ -100,15 +100,15 @@ func Events() []Event {
 		ServerError}
 }
 
-// Default returns the default settings.
-func Default() Config {
+// DefaultConfig returns the default settings.
+func DefaultConfig() Config {
 	return Config{
 		MaxConnections: 1024, MaxPerClient: 512, IPv6Prefix: 64, // a /64 is what one subscriber has at least
 		HeaderTimeout: 5 * time.Second, ReadTimeout: time.Minute, WriteTimeout: time.Minute,
 		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,
 		// The times are those of nginx: lingering_time and lingering_timeout.
 		Linger: Linger{
-			Bytes: 64 << 20, Timeout: 30 * time.Second, Idle: 5 * time.Second, StreamIdle: time.Second / 2,
+			Bytes: 64 << 20, Timeout: 30 * time.Second, Idle: 5 * time.Second, StreamIdle: time.Second,
 			Max: 256, MaxPerClient: 64,
 		},
 		HTTP2: HTTP2{

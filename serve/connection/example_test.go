@@ -18,7 +18,7 @@ func Example() {
 	handler := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, "no key", http.StatusUnauthorized)
 	})
-	server, err := connection.New(connection.Default(), handler)
+	server, err := connection.New(connection.DefaultConfig(), handler)
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -28,7 +28,7 @@ const (
 func repeat(n int, frames ...[]byte) []byte { return bytes.Repeat(bytes.Join(frames, nil), n) }
 
 func TestFrames(t *testing.T) {
-	limits := Default().HTTP2
+	limits := DefaultConfig().HTTP2
 	request := frame(frameHeaders, flagEndHeaders, 1, 20)
 	data := frame(frameData, 0, 1, 100)
 	open := frame(frameHeaders, 0, 1, 20)
@@ -77,7 +77,7 @@ func TestFrames(t *testing.T) {
 
 // TestFramesOverTime checks that a client may go on for ever at the allowed rate.
 func TestFramesOverTime(t *testing.T) {
-	limits := Default().HTTP2
+	limits := DefaultConfig().HTTP2
 	f := newFrames(&limits)
 	now := time.Now()
 	ping := frame(framePing, 0, 0, 8)
@@ -96,7 +96,7 @@ func TestFramesOverTime(t *testing.T) {
 }
 
 func TestIncompleteFrames(t *testing.T) {
-	limits := Default().HTTP2
+	limits := DefaultConfig().HTTP2
 	ended, open := frame(frameHeaders, flagEndHeaders, 1, 9), frame(frameHeaders, 0, 1, 9)
 	more, last := frame(frameContinuation, 0, 1, 9), frame(frameContinuation, flagEndHeaders, 1, 9)
 	end := frame(frameContinuation, flagEndHeaders, 1, 0)
@@ -127,7 +127,7 @@ func TestIncompleteFrames(t *testing.T) {
 }
 
 func TestFramesOfHTTP1(t *testing.T) {
-	limits := Default().HTTP2
+	limits := DefaultConfig().HTTP2
 	f := newFrames(&limits)
 	err := f.feed([]byte("PRI / HTTP/1.1\r\nHost: x\r\n"), time.Now())
 	if err != nil || !f.other || f.incomplete() {

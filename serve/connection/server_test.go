@@ -92,7 +92,7 @@ func (e *events) of(event Event) int {
 }
 
 func TestValidate(t *testing.T) {
-	if err := Default().Validate(); err != nil {
+	if err := DefaultConfig().Validate(); err != nil {
 		t.Error(err)
 	}
 	for want, change := range map[string]func(*Config){
@@ -115,7 +115,7 @@ func TestValidate(t *testing.T) {
 		"lingering conn":     func(c *Config) { c.Linger.Max = -1 },
 		"connections of a c": func(c *Config) { c.Linger.MaxPerClient = -1 },
 	} {
-		c := Default()
+		c := DefaultConfig()
 		change(&c)
 		if err := c.Validate(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", want, err)
@@ -155,7 +155,7 @@ func TestIdleConnectionsOfOneClient(t *testing.T) {
 	if status := send(t, dial(t, "127.0.0.2", host)); status != 200 {
 		t.Error(status)
 	}
-	limit := Default().MaxPerClient
+	limit := DefaultConfig().MaxPerClient
 	if have := s.Stats(); have.Open != limit+1 || have.Clients != 2 {
 		t.Errorf("%+v", have)
 	}
