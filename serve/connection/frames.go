@@ -32,8 +32,8 @@ var (
 	errContinuations = errors.New("connection: too many CONTINUATION frames")
 )
 
-// frames follows the frames that an HTTP/2 client sends. It reads their headers only: what else is wrong with
-// them, the HTTP server finds out.
+// frames follows the frames that an HTTP/2 client sends. It reads only their headers, and leaves all other checks to
+// the HTTP server.
 type frames struct {
 	limits *HTTP2
 

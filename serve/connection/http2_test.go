@@ -86,7 +86,7 @@ func overBoth(t *testing.T, test func(t *testing.T, change func(*Config))) {
 	t.Run("TLS", func(t *testing.T) { test(t, func(c *Config) { c.TLS = certificate(t) }) })
 }
 
-// TestHTTP2Attacks checks that the server closes connections that send nothing of use, and serves others meanwhile.
+// TestHTTP2Attacks checks that the server closes connections that only cost it something.
 func TestHTTP2Attacks(t *testing.T) {
 	stream := uint32(1)
 	next := func() uint32 { stream += 2; return stream }

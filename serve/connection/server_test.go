@@ -207,7 +207,7 @@ func TestBusyConnections(t *testing.T) {
 	answered := make(chan int)
 	waiting := dial(t, "127.0.0.3", host)
 	go func() { answered <- send(t, waiting) }()
-	leave <- true // the first has its answer, and its place is free
+	leave <- true // the first is answered, and its connection is idle
 	<-entered
 	close(leave)
 	if status := <-answered; status != 200 {
