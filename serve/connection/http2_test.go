@@ -71,7 +71,8 @@ func certificate(t testing.TB) *tls.Config {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"}, NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{{127, 0, 0, 1}},
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"}, NotAfter: time.Now().Add(time.Hour),
+		IPAddresses: []net.IP{{127, 0, 0, 1}},
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
@@ -196,6 +197,37 @@ func TestHTTP2Streams(t *testing.T) {
 		<-entered
 		<-entered
 		c.Close()
+	})
+}
+
+// TestHTTP2Shutdown checks that requests in progress are answered, and that the client is told to send no more.
+func TestHTTP2Shutdown(t *testing.T) {
+	overBoth(t, func(t *testing.T, change func(*Config)) {
+		entered, leave := make(chan bool), make(chan bool)
+		s, host := start(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+			entered <- true
+			<-leave
+		}), change)
+		c := http2Dial(t, s, host)
+		if _, err := c.Write(headers(flagEndHeaders|flagEndStream, 1, block)); err != nil {
+			t.Fatal(err)
+		}
+		<-entered
+		stopped := make(chan error, 1)
+		go func() { stopped <- s.Shutdown(t.Context()) }()
+		header, _, err := nextFrame(c)
+		if err != nil || header[3] != frameGoAway {
+			t.Fatalf("%x %v", header, err)
+		}
+		close(leave)
+		for header[3] != frameHeaders {
+			if header, _, err = nextFrame(c); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := <-stopped; err != nil {
+			t.Error(err)
+		}
 	})
 }
 
