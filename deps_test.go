@@ -71,6 +71,7 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"serve/observe", "model", "github.com/VictoriaMetrics/metrics"},
 	{"serve/reload", "", ""},
 	{"serve/access", "serve/reload", "github.com/pelletier/go-toml/v2 golang.org/x/time"},
+	{"serve/connection", "", ""},
 	{"serve/fetch", "internal/download", ""},
 	{"serve/engine", "picture nn model serve/observe", ""},
 	{"serve/enginetest", "picture model", ""},
