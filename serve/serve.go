@@ -27,13 +27,12 @@ import (
 
 // Server is a service with open models.
 type Server struct {
-	config  Config
-	backend request.Backend
-	metrics *observe.Metrics
-	log     *slog.Logger
-	tls     *access.Certificate
-	traces  *observe.Tracer // nil if there is no endpoint
-	http    *http.Server
+	config   Config
+	backend  request.Backend
+	observer *observe.Observer
+	log      *slog.Logger
+	tls      *access.Certificate
+	http     *http.Server
 }
 
 // Opener opens the model at a path, and checks it: its file, and its golden logits.
@@ -47,19 +46,27 @@ type NamedModel = registry.NamedModel
 
 // New opens the models and prepares a service. log gets a record for each request and for each change
 // of models.
-func New(c Config, open Opener, log *slog.Logger) (*Server, error) {
-	if err := c.Validate(); err != nil {
+func New(c Config, open Opener, log *slog.Logger) (_ *Server, err error) {
+	if err = c.Validate(); err != nil {
 		return nil, fmt.Errorf("serve: %w", err)
 	}
 	s := &Server{config: c}
-	s.metrics = observe.NewMetrics(func() float64 { return float64(s.backend.Scheduler.Depth()) })
-	s.log = slog.New(countingHandler{log.Handler(), s.metrics})
+	depth := func() float64 { return float64(s.backend.Scheduler.Depth()) }
+	if s.observer, err = observe.New(c.observe(), log.Handler(), depth); err != nil {
+		return nil, fmt.Errorf("serve: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.closeObserver())
+		}
+	}()
+	metrics := s.observer.Metrics
+	s.log = s.observer.Log
 	s.backend = request.Backend{
-		Scheduler: engine.NewScheduler(c.Engine, s.metrics), Bodies: request.NewBodies(c.Bodies, s.metrics),
-		MaxPictures: c.Bodies.MaxPictures, Metrics: s.metrics,
+		Scheduler: engine.NewScheduler(c.Engine, metrics), Bodies: request.NewBodies(c.Bodies, metrics),
+		MaxPictures: c.Bodies.MaxPictures, Metrics: metrics,
 		Fetcher: fetch.New(c.URLPrefixes, c.Engine.Limits.MaxBytes, nil),
 	}
-	var err error
 	if c.APIKeyFile != "" {
 		if s.backend.Keys, err = access.OpenKeys(c.APIKeyFile); err != nil {
 			return nil, err
@@ -70,12 +77,7 @@ func New(c Config, open Opener, log *slog.Logger) (*Server, error) {
 			return nil, err
 		}
 	}
-	if c.TraceEndpoint != "" {
-		if s.traces, err = observe.NewTracer(c.TraceEndpoint, s.log); err != nil {
-			return nil, err
-		}
-	}
-	if s.backend.Models, err = registry.Open(c.Models, c.Engine, open, s.metrics, s.log); err != nil {
+	if s.backend.Models, err = registry.Open(c.Models, c.Engine, open, metrics, s.log); err != nil {
 		return nil, err
 	}
 	protocols := new(http.Protocols)
@@ -87,7 +89,7 @@ func New(c Config, open Opener, log *slog.Logger) (*Server, error) {
 		ReadHeaderTimeout: c.HeaderTimeout, ReadTimeout: c.RequestTimeout, IdleTimeout: c.IdleTimeout,
 		// A response that begins just before the timeout still has to be written.
 		WriteTimeout: c.RequestTimeout + c.HeaderTimeout, MaxHeaderBytes: c.MaxHeaderBytes,
-		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug), // mostly errors of clients
+		ErrorLog: s.observer.ServerLog(),
 	}
 	return s, nil
 }
@@ -131,8 +133,14 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	unwatch()
 	<-watched
 	s.backend.Models.Close()
-	s.traces.Close()
-	return err
+	return errors.Join(err, s.closeObserver())
+}
+
+// closeObserver sends the telemetry that is left, for which a collector has five seconds.
+func (s *Server) closeObserver() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	return s.observer.Close(ctx)
 }
 
 // stop shuts the service down: it is not ready any more, and requests in progress get the grace
@@ -157,8 +165,7 @@ func (s *Server) stop(end func()) error {
 // Close closes a server on which Serve was not called.
 func (s *Server) Close() error {
 	s.backend.Models.Close()
-	s.traces.Close()
-	return nil
+	return s.closeObserver()
 }
 
 // handleLive handles GET /healthz: the process responds.

@@ -12,11 +12,10 @@ import (
 
 // Info is what is known about a request in progress, for the log.
 type Info struct {
-	ID      string
-	TraceID string // "" if the request belongs to no trace
-	Model   string // the name of the model
-	Err     error  // why the request failed
-	Status  int    // of an error in gRPC, whose HTTP status is always 200; else 0
+	ID     string
+	Model  string // the name of the model
+	Err    error  // why the request failed
+	Status int    // of an error in gRPC, whose HTTP status is always 200; else 0
 }
 
 type infoKey struct{}
