@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math"
@@ -13,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"garb/serve/access"
 	"garb/serve/engine"
 	"garb/serve/observe"
 	"garb/serve/request"
@@ -114,6 +116,9 @@ func isValidID(id string) bool {
 // logRequest writes the outcome of a request to the log, the metrics and the traces.
 func (s *Server) logRequest(w *responseRecorder, r *http.Request, info *request.Info, took time.Duration) {
 	status, route := cmp.Or(info.Status, w.status, http.StatusOK), cmp.Or(r.Pattern, observe.NoRoute)
+	if errors.Is(info.Err, access.ErrLimited) {
+		s.observer.CountRejected(observe.RejectedLimit)
+	}
 	s.observer.CountRequest(r.Context(), route, r.Method, status, took)
 	observe.EndRequest(r.Context(), route, info.Model, status)
 	level := slog.LevelInfo
@@ -127,6 +132,10 @@ func (s *Server) logRequest(w *responseRecorder, r *http.Request, info *request.
 	}
 	if info.Model != "" {
 		attributes = append(attributes, slog.String("model", info.Model))
+	}
+	if info.Key != nil && info.Key.Name() != "" {
+		s.observer.CountKeyRequest(info.Key.Name(), status)
+		attributes = append(attributes, slog.String("key", info.Key.Name()))
 	}
 	if info.Err != nil {
 		attributes = append(attributes, slog.String("error", info.Err.Error()))

@@ -38,16 +38,6 @@ const (
 	RejectedStopping Reason = "stopping" // the service is shutting down
 )
 
-// File is a kind of file that the service reloads when it changes.
-type File string
-
-// The files.
-const (
-	FileKeys        File = "keys"        // API keys
-	FileCertificate File = "certificate" // the TLS certificate and its key
-	FileConfig      File = "config"      // the configuration
-)
-
 // The buckets of histograms, for times in seconds and for batch sizes.
 var (
 	secondsBounds = []float64{.001, .0025, .005, .0075, .01, .015, .02, .03, .05, .075, .1, .25, .5, 1, 2.5, 5, 10, 30}
@@ -131,8 +121,8 @@ func NewMetrics(queueDepth func() float64) *Metrics {
 	m.modelUnreadable = m.counter("garb_model_unreadable_total",
 		"Checks that could not read the files of an active version, which stays active.", "model")
 
-	m.reloads = m.counter("garb_reloads_total", "Reloads of files that changed.", "file", "result")
-	m.reloadFailed = m.gaugeVec("garb_reload_failed", "1 if the last reload of a file failed.", "file")
+	m.reloads = m.counter("garb_reloads_total", "Loads of files that may change while the service runs.", "file", "result")
+	m.reloadFailed = m.gaugeVec("garb_reload_failed", "1 if the last load of a file failed.", "file")
 	m.serverErrors = m.counter("garb_server_errors_total", "Errors of the HTTP server outside of requests.", "kind")
 	m.panics = m.counter("garb_panics_total", "Unexpected failures; each is in the log.")
 	m.logErrors = m.counter("garb_log_errors_total", "Log records that could not be written.")
@@ -254,23 +244,17 @@ func (m *Metrics) CountCache(hit bool) {
 	m.cache.WithLabelValues(result).Inc()
 }
 
-// CountReload counts a reload of a file that changed, and records whether it failed. The first,
-// successful load is not a reload, but may be recorded by RecordLoad.
-func (m *Metrics) CountReload(file File, err error) {
-	result, failed := "ok", 0.0
-	if err != nil {
-		result, failed = "failed", 1
+// CountReload counts a load of a file that may change while the service runs, such as "keys", and records
+// whether it failed.
+func (m *Metrics) CountReload(file string, ok bool) {
+	m.reloads.WithLabelValues(file, "success")
+	m.reloads.WithLabelValues(file, "failure")
+	result, failed := "success", 0.0
+	if !ok {
+		result, failed = "failure", 1
 	}
-	m.RecordLoad(file)
-	m.reloads.WithLabelValues(string(file), result).Inc()
-	m.reloadFailed.WithLabelValues(string(file)).Set(failed)
-}
-
-// RecordLoad records that a file was loaded at the start. It creates the file's series.
-func (m *Metrics) RecordLoad(file File) {
-	m.reloads.WithLabelValues(string(file), "ok")
-	m.reloads.WithLabelValues(string(file), "failed")
-	m.reloadFailed.WithLabelValues(string(file))
+	m.reloads.WithLabelValues(file, result).Inc()
+	m.reloadFailed.WithLabelValues(file).Set(failed)
 }
 
 // CountPanic counts a panic that was recovered.

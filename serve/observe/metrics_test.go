@@ -62,9 +62,8 @@ func count(ctx context.Context, m *Metrics) {
 	m.CountCache(false)
 	m.CountModelRefused("m")
 	m.CountModelUnreadable("m")
-	m.RecordLoad(FileConfig)
-	m.CountReload(FileKeys, errors.New("gone"))
-	m.CountReload(FileCertificate, nil)
+	m.CountReload("keys", false)
+	m.CountReload("certificate", true)
 	m.CountPanic()
 	m.CountLogError()
 	m.exportErrors.WithLabelValues("traces").Inc()
@@ -147,10 +146,10 @@ func TestMetricsValues(t *testing.T) {
 		`garb_cache_total{result="hit"} 1`, `garb_cache_total{result="miss"} 1`,
 		`garb_model_info{digest="sha256:abc",model="m",version="3"} 1`,
 		`garb_model_refused_total{model="m"} 1`, `garb_model_unreadable_total{model="m"} 1`,
-		`garb_reloads_total{file="keys",result="failed"} 1`, `garb_reloads_total{file="keys",result="ok"} 0`,
-		`garb_reloads_total{file="certificate",result="ok"} 1`, `garb_reloads_total{file="config",result="ok"} 0`,
+		`garb_reloads_total{file="keys",result="failure"} 1`, `garb_reloads_total{file="keys",result="success"} 0`,
+		`garb_reloads_total{file="certificate",result="success"} 1`,
 		`garb_reload_failed{file="keys"} 1`, `garb_reload_failed{file="certificate"} 0`,
-		`garb_reload_failed{file="config"} 0`, `garb_server_errors_total{kind="accept"} 0`,
+		`garb_server_errors_total{kind="accept"} 0`,
 		`garb_panics_total 1`, `garb_log_errors_total 1`, `garb_export_errors_total{signal="traces"} 1`,
 	} {
 		if !strings.Contains(text, "\n"+line+"\n") {
@@ -160,7 +159,7 @@ func TestMetricsValues(t *testing.T) {
 	if t.Failed() {
 		t.Log(text)
 	}
-	m.CountReload(FileKeys, nil)
+	m.CountReload("keys", true)
 	m.RemoveKey("shop")
 	text = scrape(t, m, "")
 	if !strings.Contains(text, "\n"+`garb_reload_failed{file="keys"} 0`+"\n") || strings.Contains(text, "shop") {

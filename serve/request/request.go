@@ -8,14 +8,25 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+
+	"garb/serve/access"
 )
 
 // Info is what is known about a request in progress, for the log.
 type Info struct {
 	ID     string
-	Model  string // the name of the model
-	Err    error  // why the request failed
-	Status int    // of an error in gRPC, whose HTTP status is always 200; else 0
+	Model  string      // the name of the model
+	Key    *access.Key // nil before the key is checked, and where none is needed
+	Err    error       // why the request failed
+	Status int         // of an error in gRPC, whose HTTP status is always 200; else 0
+}
+
+// Admit takes a cost from the limits of the request's key, see access.Key.Admit.
+func (i *Info) Admit(c access.Cost) (release func(), err error) {
+	if i.Key == nil {
+		return func() {}, nil
+	}
+	return i.Key.Admit(c)
 }
 
 type infoKey struct{}
