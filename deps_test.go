@@ -68,7 +68,7 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"project", "", "golang.org/x/sync gonum.org/v1/gonum"},
 	{"serve/inferencepb", "", "google.golang.org/protobuf"},
 	{"serve/listen", "", "golang.org/x/sys"},
-	{"serve/observe", "model", "github.com/VictoriaMetrics/metrics"},
+	{"serve/observe", "", "github.com/prometheus/client_golang go.opentelemetry.io/contrib go.opentelemetry.io/otel"},
 	{"serve/reload", "", ""},
 	{"serve/access", "serve/reload", "github.com/pelletier/go-toml/v2 golang.org/x/time"},
 	{"serve/connection", "", ""},
@@ -83,7 +83,8 @@ var layout = []struct{ pkg, ours, modules string }{
 		"connectrpc.com/connect google.golang.org/protobuf"},
 	{"serve/tensorflow", "serve/engine serve/registry serve/request serve/tensors", ""},
 	{"serve/page", "", ""},
-	{"serve", "serve/observe serve/reload serve/access serve/fetch serve/engine serve/registry serve/request serve/classify " +
+	{"serve", "model serve/observe serve/reload serve/access serve/fetch serve/engine serve/registry serve/request " +
+		"serve/classify " +
 		"serve/inference serve/tensorflow serve/page",
 		"golang.org/x/net"},
 	{"cmd/garb",
@@ -106,7 +107,11 @@ var testModules = []string{
 	"github.com/chromedp/cdproto",
 	"github.com/chromedp/chromedp",
 	"github.com/google/go-cmp",
+	"github.com/prometheus/client_model",
+	"github.com/prometheus/common",
+	"go.opentelemetry.io/proto",
 	"go.uber.org/goleak",
+	"google.golang.org/protobuf",
 	"pgregory.net/rapid",
 }
 
@@ -239,7 +244,7 @@ func moduleOf(path string) string {
 	elements := strings.Split(path, "/")
 	n := 3 // host, owner, repository
 	switch elements[0] {
-	case "connectrpc.com", "go.uber.org", "go.yaml.in", "google.golang.org", "pgregory.net":
+	case "connectrpc.com", "go.opentelemetry.io", "go.uber.org", "go.yaml.in", "google.golang.org", "pgregory.net":
 		n = 2
 	}
 	if len(elements) > n && regexp.MustCompile(`^v\d+$`).MatchString(elements[n]) {

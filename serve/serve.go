@@ -29,14 +29,13 @@ import (
 
 // Server is a service with open models.
 type Server struct {
-	config  Config
-	backend request.Backend
-	metrics *observe.Metrics
-	log     *slog.Logger
-	tls     *access.Certificate
+	config   Config
+	backend  request.Backend
+	observer *observe.Observer
+	log      *slog.Logger
+	tls      *access.Certificate
 	// endWatch ends the watching of the files of keys and certificate.
 	endWatch func()
-	traces   *observe.Tracer // nil if there is no endpoint
 	http     *http.Server
 }
 
@@ -51,19 +50,27 @@ type NamedModel = registry.NamedModel
 
 // New opens the models and prepares a service. log gets a record for each request and for each change
 // of models.
-func New(c Config, open Opener, log *slog.Logger) (*Server, error) {
-	if err := c.Validate(); err != nil {
+func New(c Config, open Opener, log *slog.Logger) (_ *Server, err error) {
+	if err = c.Validate(); err != nil {
 		return nil, fmt.Errorf("serve: %w", err)
 	}
 	s := &Server{config: c}
-	s.metrics = observe.NewMetrics(func() float64 { return float64(s.backend.Scheduler.Depth()) })
-	s.log = slog.New(countingHandler{log.Handler(), s.metrics})
+	depth := func() float64 { return float64(s.backend.Scheduler.Depth()) }
+	if s.observer, err = observe.New(c.observe(), log.Handler(), depth); err != nil {
+		return nil, fmt.Errorf("serve: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.closeObserver())
+		}
+	}()
+	metrics := s.observer.Metrics
+	s.log = s.observer.Log
 	s.backend = request.Backend{
-		Scheduler: engine.NewScheduler(c.Engine, s.metrics), Bodies: request.NewBodies(c.Bodies, s.metrics),
-		MaxPictures: c.Bodies.MaxPictures, Metrics: s.metrics,
+		Scheduler: engine.NewScheduler(c.Engine, metrics), Bodies: request.NewBodies(c.Bodies, metrics),
+		MaxPictures: c.Bodies.MaxPictures, Metrics: metrics,
 		Fetcher: fetch.New(c.URLPrefixes, c.Engine.Limits.MaxBytes, nil),
 	}
-	var err error
 	files := access.Default()
 	files.APIKeyFile, files.TLSCert, files.TLSKey = c.APIKeyFile, c.TLSCert, c.TLSKey
 	files.OnSuccess, files.OnFailure = s.logReload, s.logReload
@@ -75,12 +82,7 @@ func New(c Config, open Opener, log *slog.Logger) (*Server, error) {
 			return nil, err
 		}
 	}
-	if c.TraceEndpoint != "" {
-		if s.traces, err = observe.NewTracer(c.TraceEndpoint, s.log); err != nil {
-			return nil, err
-		}
-	}
-	if s.backend.Models, err = registry.Open(c.Models, c.Engine, open, s.metrics, s.log); err != nil {
+	if s.backend.Models, err = registry.Open(c.Models, c.Engine, open, metrics, s.log); err != nil {
 		return nil, err
 	}
 	protocols := new(http.Protocols)
@@ -92,7 +94,7 @@ func New(c Config, open Opener, log *slog.Logger) (*Server, error) {
 		ReadHeaderTimeout: c.HeaderTimeout, ReadTimeout: c.RequestTimeout, IdleTimeout: c.IdleTimeout,
 		// A response that begins just before the timeout still has to be written.
 		WriteTimeout: c.RequestTimeout + c.HeaderTimeout, MaxHeaderBytes: c.MaxHeaderBytes,
-		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug), // mostly errors of clients
+		ErrorLog: s.observer.ServerLog(),
 	}
 	s.endWatch = s.watchFiles()
 	return s, nil
@@ -135,17 +137,19 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	watchers.Wait()
 	s.endWatch()
 	s.backend.Models.Close()
-	s.traces.Close()
-	return err
+	return errors.Join(err, s.closeObserver())
+}
+
+// closeObserver sends the telemetry that is left, for which a collector has five seconds.
+func (s *Server) closeObserver() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	return s.observer.Close(ctx)
 }
 
 // logReload logs that files were loaded, or why they could not be.
 func (s *Server) logReload(state reload.State) {
-	result := "failure"
-	if state.Status == reload.Current {
-		result = "success"
-	}
-	s.metrics.CountReload(state.Name, result)
+	s.observer.CountReload(state.Name, state.Status == reload.Current)
 	switch state.Status {
 	case reload.Current:
 		s.log.Info("loaded", "file", state.Name, "detail", state.Detail)
@@ -196,8 +200,7 @@ func (s *Server) watchFiles() (end func()) {
 func (s *Server) Close() error {
 	s.endWatch()
 	s.backend.Models.Close()
-	s.traces.Close()
-	return nil
+	return s.closeObserver()
 }
 
 // handleLive handles GET /healthz: the process responds.

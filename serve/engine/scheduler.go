@@ -243,15 +243,18 @@ func (s *Scheduler) classify(ctx context.Context, e *Engine, data []byte, option
 		return nil, ctx.Err()
 	}
 	a := &Answer{Wait: time.Since(began)}
+	observe.AddSpan(ctx, "queue", began, time.Now())
 	began = time.Now()
+	decoding, span := observe.Start(ctx, "decode")
 	input := e.inputs.Get().(*[]float32)
 	info, err := func() (picture.Info, error) {
 		defer func() { <-s.decoders }()
 		if err := ctx.Err(); err != nil {
 			return picture.Info{}, err
 		}
-		return e.Spec().Load(ctx, data, s.config.Limits, *input)
+		return e.Spec().Load(decoding, data, s.config.Limits, *input)
 	}()
+	observe.End(span, err)
 	if err != nil {
 		e.inputs.Put(input)
 		return nil, err
