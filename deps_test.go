@@ -66,6 +66,7 @@ var layout = []struct{ pkg, ours, modules string }{
 		"github.com/gofrs/flock"},
 	{"explain", "internal/safefile picture nn model report", "golang.org/x/image"},
 	{"project", "", "golang.org/x/sync gonum.org/v1/gonum"},
+	{"serve/fetch", "", ""},
 	{"serve/inferencepb", "", "google.golang.org/protobuf"},
 	{"serve", "internal/download accept picture model explain serve/inferencepb",
 		"connectrpc.com/connect github.com/VictoriaMetrics/metrics golang.org/x/net google.golang.org/protobuf"},
@@ -89,6 +90,7 @@ var testModules = []string{
 	"github.com/chromedp/chromedp",
 	"github.com/google/go-cmp",
 	"go.uber.org/goleak",
+	"golang.org/x/net",
 	"pgregory.net/rapid",
 }
 
