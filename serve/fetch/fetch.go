@@ -131,7 +131,11 @@ func (f *Fetcher) Get(ctx context.Context, address string) ([]byte, error) {
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
 	}
-	return nil, &Error{ErrUnavailable, err}
+	var e *url.Error
+	if errors.As(err, &e) {
+		err = e.Err // without the URL, whose query may be a secret
+	}
+	return nil, &Error{ErrUnavailable, fmt.Errorf("%s: %w", u.Host, err)}
 }
 
 // receive sends the requests, and reads the answer.
@@ -173,7 +177,7 @@ func (f *Fetcher) checkRedirect(r *http.Request, via []*http.Request) error {
 	}
 	u, err := f.resolve(r.URL.String())
 	if err != nil {
-		return fmt.Errorf("a redirect: %w", err)
+		return fmt.Errorf("a redirect to %s: %w", r.URL.Host, err)
 	}
 	r.URL, r.Host = u, ""
 	r.Header.Del("Referer") // another host's path
