@@ -205,6 +205,10 @@ func TestGet(t *testing.T) {
 			t.Errorf("%s: %d bytes, %v", path, len(data), err)
 		}
 	}
+	// A picture with too large a Content-Length is not received at all.
+	if _, err := f.Get(t.Context(), s.URL+"/good/declared"); !strings.Contains(cause(err).Error(), "1048577 bytes") {
+		t.Errorf("a declared length: %v", cause(err))
+	}
 }
 
 // TestGetHidesTheCause fetches from hosts that fail in different ways: all look the same to clients, and

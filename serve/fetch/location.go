@@ -62,9 +62,6 @@ func parsePrefix(text string) (location, error) {
 // parse parses a URL, and refuses everything that another program could understand in another way.
 func parse(text string) (*url.URL, location, error) {
 	var l location
-	if strings.Contains(text, `\`) {
-		return nil, l, errors.New("it has a backslash")
-	}
 	u, err := url.Parse(text)
 	switch {
 	case err != nil:
@@ -147,7 +144,7 @@ func checkPath(path string) error {
 		case strings.Count(decoded, "/") != strings.Count(path, "/"):
 			return errors.New("the path has an encoded slash")
 		case strings.Contains(decoded, `\`):
-			return errors.New("the path has an encoded backslash")
+			return errors.New("the path has a backslash")
 		case !utf8.ValidString(decoded) || strings.ContainsFunc(decoded, unicode.IsControl):
 			return errors.New("the path has encoded control characters or invalid UTF-8")
 		}
