@@ -21,8 +21,11 @@ import (
 // maxRedirects is the maximum number of redirects of a fetch.
 const maxRedirects = 3
 
-// ErrNotAllowed is the error of a URL that has none of the prefixes. It depends on the URL alone.
-var ErrNotAllowed = errors.New("this service does not fetch pictures from this URL; send the picture itself")
+// ErrURL is the error of a text that is not a URL.
+var ErrURL = errors.New("the URL is invalid")
+
+// ErrForbidden is the error of a URL that has none of the prefixes. It depends on the URL alone.
+var ErrForbidden = errors.New("this service does not fetch pictures from this URL; send the picture itself")
 
 // ErrUnavailable is the error of every fetch that failed. It does not say whether the name, the address,
 // the connection or the answer was the reason, since that would tell clients about the service's network.
@@ -30,7 +33,7 @@ var ErrUnavailable = errors.New("the picture could not be fetched")
 
 // Error is the error of a fetch. Its text is the same for every cause, so that clients can read it.
 type Error struct {
-	Kind  error // ErrNotAllowed or ErrUnavailable
+	Kind  error // ErrURL, ErrForbidden or ErrUnavailable
 	Cause error // for the log only
 }
 
@@ -119,8 +122,11 @@ func (f *Fetcher) Close() { f.transport.CloseIdleConnections() }
 // Get fetches a picture. It returns an *Error, or the error of ctx if that has ended.
 func (f *Fetcher) Get(ctx context.Context, address string) ([]byte, error) {
 	u, err := f.resolve(address)
-	if err != nil {
-		return nil, &Error{ErrNotAllowed, err}
+	switch {
+	case errors.Is(err, ErrURL):
+		return nil, &Error{ErrURL, err}
+	case err != nil:
+		return nil, &Error{ErrForbidden, err}
 	}
 	limited, cancel := context.WithTimeout(ctx, f.config.Timeout)
 	defer cancel()

@@ -259,11 +259,14 @@ func TestGetHidesTheCause(t *testing.T) {
 		}
 	}
 	// The URL alone decides whether it is allowed, and nothing is resolved for it.
-	for _, address := range []string{"http://missing.example/", "http://10.0.0.1/", "http://localhost/", "nothing"} {
+	for _, address := range []string{"http://missing.example/", "http://10.0.0.1/", "http://localhost/", "nothing", "http:"} {
 		_, err := f.Get(t.Context(), address)
-		if !errors.Is(err, ErrNotAllowed) || err.Error() != ErrNotAllowed.Error() {
+		if !errors.Is(err, ErrForbidden) || err.Error() != ErrForbidden.Error() {
 			t.Errorf("%s: %v", address, err)
 		}
+	}
+	if _, err := f.Get(t.Context(), "http://["); !errors.Is(err, ErrURL) || err.Error() != ErrURL.Error() {
+		t.Error(err)
 	}
 }
 

@@ -65,7 +65,7 @@ func parse(text string) (*url.URL, location, error) {
 	u, err := url.Parse(text)
 	switch {
 	case err != nil:
-		return nil, l, errors.New("it is not a URL")
+		return nil, l, ErrURL
 	case u.Scheme != "http" && u.Scheme != "https" || u.Opaque != "" || u.Host == "":
 		return nil, l, errors.New("it is not an http or https URL with a host")
 	case u.User != nil:

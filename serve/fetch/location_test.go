@@ -117,7 +117,7 @@ func TestResolveRefuses(t *testing.T) {
 
 // TestResolveWithoutPrefixes checks that nothing is fetched by default.
 func TestResolveWithoutPrefixes(t *testing.T) {
-	if _, err := newFetcher(t, nil).Get(t.Context(), "https://images.example.org/"); !errors.Is(err, ErrNotAllowed) {
+	if _, err := newFetcher(t, nil).Get(t.Context(), "https://images.example.org/"); !errors.Is(err, ErrForbidden) {
 		t.Error(err)
 	}
 }
