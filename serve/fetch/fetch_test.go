@@ -259,7 +259,8 @@ func TestGetHidesTheCause(t *testing.T) {
 		}
 	}
 	// The URL alone decides whether it is allowed, and nothing is resolved for it.
-	for _, address := range []string{"http://missing.example/", "http://10.0.0.1/", "http://localhost/", "nothing", "http:"} {
+	for _, address := range []string{"http://missing.example/", "http://10.0.0.1/", "http://localhost/", "nothing",
+		"http:"} {
 		_, err := f.Get(t.Context(), address)
 		if !errors.Is(err, ErrForbidden) || err.Error() != ErrForbidden.Error() {
 			t.Errorf("%s: %v", address, err)
