@@ -72,7 +72,8 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"serve/reload", "", ""},
 	{"serve/access", "serve/reload", "github.com/pelletier/go-toml/v2 golang.org/x/time"},
 	{"serve/connection", "", ""},
-	{"serve/fetch", "internal/download", ""},
+	{"serve/fetch", "", ""},
+	{"serve/origin", "", ""},
 	{"serve/engine", "picture nn model serve/observe", ""},
 	{"serve/enginetest", "picture model", ""},
 	{"serve/registry", "model serve/observe serve/engine", ""},
@@ -112,6 +113,7 @@ var testModules = []string{
 	"go.opentelemetry.io/proto",
 	"go.uber.org/goleak",
 	"google.golang.org/protobuf",
+	"golang.org/x/net",
 	"pgregory.net/rapid",
 }
 

@@ -69,7 +69,9 @@ func New(c Config, open Opener, log *slog.Logger) (_ *Server, err error) {
 	s.backend = request.Backend{
 		Scheduler: engine.NewScheduler(c.Engine, metrics), Bodies: request.NewBodies(c.Bodies, metrics),
 		MaxPictures: c.Bodies.MaxPictures, Metrics: metrics,
-		Fetcher: fetch.New(c.URLPrefixes, c.Engine.Limits.MaxBytes, nil),
+	}
+	if s.backend.Fetcher, err = fetch.New(c.fetch()); err != nil {
+		return nil, fmt.Errorf("serve: %w", err)
 	}
 	files := access.Default()
 	files.APIKeyFile, files.TLSCert, files.TLSKey = c.APIKeyFile, c.TLSCert, c.TLSKey
