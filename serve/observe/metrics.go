@@ -121,7 +121,8 @@ func NewMetrics(queueDepth func() float64) *Metrics {
 	m.modelUnreadable = m.counter("garb_model_unreadable_total",
 		"Checks that could not read the files of an active version, which stays active.", "model")
 
-	m.reloads = m.counter("garb_reloads_total", "Loads of files that may change while the service runs.", "file", "result")
+	m.reloads = m.counter("garb_reloads_total", "Loads of files that may change while the service runs.", "file",
+		"result")
 	m.reloadFailed = m.gaugeVec("garb_reload_failed", "1 if the last load of a file failed.", "file")
 	m.serverErrors = m.counter("garb_server_errors_total", "Errors of the HTTP server outside of requests.", "kind")
 	m.panics = m.counter("garb_panics_total", "Unexpected failures; each is in the log.")
