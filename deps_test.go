@@ -74,20 +74,20 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"serve/connection", "", ""},
 	{"serve/fetch", "", ""},
 	{"serve/origin", "", ""},
-	{"serve/engine", "picture nn model serve/observe", ""},
 	{"serve/enginetest", "picture model", ""},
+	{"serve/engine", "picture nn model serve/observe", ""},
 	{"serve/registry", "model serve/observe serve/engine", ""},
-	{"serve/request", "picture serve/observe serve/access serve/fetch serve/engine serve/registry", ""},
+	{"serve/request", "picture serve/observe serve/reload serve/access serve/fetch serve/origin serve/engine serve/registry",
+		""},
 	{"serve/tensors", "picture model serve/access serve/engine serve/registry serve/request", ""},
 	{"serve/classify", "accept picture model explain serve/access serve/engine serve/registry serve/request", ""},
 	{"serve/inference", "model serve/inferencepb serve/engine serve/registry serve/request serve/tensors",
 		"connectrpc.com/connect google.golang.org/protobuf"},
 	{"serve/tensorflow", "serve/engine serve/registry serve/request serve/tensors", ""},
 	{"serve/page", "", ""},
-	{"serve", "model serve/observe serve/reload serve/access serve/fetch serve/engine serve/registry serve/request " +
-		"serve/classify " +
-		"serve/inference serve/tensorflow serve/page",
-		"golang.org/x/net"},
+	{"serve", "model serve/listen serve/observe serve/reload serve/access serve/connection serve/fetch serve/origin " +
+		"serve/engine serve/registry serve/request serve/classify serve/inference serve/tensorflow serve/page",
+		""},
 	{"cmd/garb",
 		"accept conformal internal/safefile internal/download internal/kernel tensor picture nn diagram backbone " +
 			"keras weights model convert report dataset relabel crops augment evaluate train explain project " +
