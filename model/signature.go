@@ -61,8 +61,7 @@ func (s *Signature) SetNames(input, output string) {
 func (s *Signature) Validate(classes int) error {
 	for _, name := range []string{s.Input, s.Output} {
 		if name != "" && !ValidTensorName(name) {
-			return fmt.Errorf("it has an input or output with the name %.40q…; names are printable and have at most %d "+
-				"bytes", name, MaxTensorNameBytes)
+			return fmt.Errorf("the name %.40q of its input or output is too long, or not printable", name)
 		}
 	}
 	if s.Input == s.Output && s.Input != "" {

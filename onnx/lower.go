@@ -200,7 +200,8 @@ func (b *writer) writeOutputs(logits string, shape []int, o Options) {
 		last = operation{"Sigmoid", "probabilities/sigmoid", []string{cooled}, b.names.Probabilities, nil}
 	}
 	b.nodes = append(b.nodes, last)
-	b.outputs = []message{valueInfo(b.names.Logits, typeFloat, shape), valueInfo(b.names.Probabilities, typeFloat, shape)}
+	b.outputs = []message{valueInfo(b.names.Logits, typeFloat, shape),
+		valueInfo(b.names.Probabilities, typeFloat, shape)}
 }
 
 // readParam returns parameter k of layer i.

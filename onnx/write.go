@@ -87,9 +87,10 @@ const (
 
 // Write writes a network as an ONNX model of opset 17 that computes in float32, for batches of any
 // size. Its input is "input", float32 [batch h w c] as the network's own, or "picture", uint8
-// [batch h w 3]; Options.Names may have other names. Its outputs are "logits", the network's output, and "probabilities", their
+// [batch h w 3]. Its outputs are "logits", the network's output, and "probabilities", their
 // softmax; if the network ends with a softmax, "probabilities" is its output. With
-// Options.Acceptance there is a third. The same network gives the same bytes.
+// Options.Acceptance there is a third. Options.Names gives other names. The same network gives the
+// same bytes.
 //
 // Errors are *nn.LayerError and *nn.WeightError about the network, *TooLargeError, or those of w.
 // Write panics if Preprocessing has not as many channels as the network, if the temperature is
@@ -107,7 +108,8 @@ func Write(w io.Writer, n *nn.Network, o Options) error {
 		graph: graph, shapes: graph.Shapes(), weights: n.Tensors, int8: o.Int8, known: map[string]bool{},
 		constants: map[string]string{}, names: o.Names.resolve(),
 	}
-	for _, name := range []string{b.names.Input, b.names.Logits, b.names.Probabilities, inputName, pictureName, logitsName, probabilitiesName, acceptanceName} {
+	for _, name := range []string{b.names.Input, b.names.Logits, b.names.Probabilities, inputName,
+		pictureName, logitsName, probabilitiesName, acceptanceName} {
 		b.known[name] = true
 	}
 	if err := b.writeNetwork(o); err != nil {

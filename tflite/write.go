@@ -110,11 +110,11 @@ func (e *LabelError) Error() string {
 
 // Write writes a network as a TensorFlow Lite model that computes in float32. Its input is
 // "input", the network's input as float32 [1 h w c], or "picture", uint8 [1 h w c]; the
-// first axis can be resized to any batch; Options.Names may have other names. Its outputs are "logits", the network's output,
+// first axis can be resized to any batch. Its outputs are "logits", the network's output,
 // and "probabilities", their softmax; a softmax at the end of the network is taken for the
-// latter. Options.Acceptance adds a third output. Batch-norms and ReLUs are fused into the
-// layer before, unless another layer takes its output as well. The same network always
-// gives the same bytes.
+// latter. Options.Acceptance adds a third output, and Options.Names gives other names. Batch-norms
+// and ReLUs are fused into the layer before, unless another layer takes its output as well. The
+// same network always gives the same bytes.
 //
 // The error is a *nn.LayerError or *nn.WeightError about the network, a *LabelError, a
 // *TooLargeError, or one of w. Write panics if Pictures is set and the Preprocessing does not
@@ -136,7 +136,8 @@ func Write(w io.Writer, n *nn.Network, o Options) error {
 		makers: map[int32]int{}, readers: map[int32]int{}, names: map[string]bool{},
 	}
 	o.Names = o.Names.resolve()
-	for _, name := range []string{o.Names.Input, o.Names.Logits, o.Names.Probabilities, inputName, pictureName, logitsName, probabilitiesName, acceptanceName} {
+	for _, name := range []string{o.Names.Input, o.Names.Logits, o.Names.Probabilities, inputName,
+		pictureName, logitsName, probabilitiesName, acceptanceName} {
 		b.names[name] = true
 	}
 	if err = b.writeNetwork(o); err != nil {
