@@ -53,7 +53,7 @@ var layout = []struct{ pkg, ours, modules string }{
 	{".", "picture model", "golang.org/x/sync"},
 	{"convert", "internal/safefile accept tensor picture nn backbone keras weights onnx tflite model", ""},
 	{"report", "picture", ""},
-	{"dataset", "internal/download picture", "golang.org/x/sync gonum.org/v1/gonum"},
+	{"dataset", "internal/download picture", "github.com/gofrs/flock golang.org/x/sync gonum.org/v1/gonum"},
 	{"relabel", "internal/safefile dataset", ""},
 	{"crops", "picture dataset", ""},
 	{"augment", "picture dataset", ""},
@@ -68,9 +68,24 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"project", "", "golang.org/x/sync gonum.org/v1/gonum"},
 	{"serve/inferencepb", "", "google.golang.org/protobuf"},
 	{"serve/tensorflowpb", "", "google.golang.org/protobuf"},
-	{"serve/tensorflow", "internal/kernel serve/tensorflowpb", "google.golang.org/protobuf"},
-	{"serve", "internal/download accept picture model explain serve/inferencepb",
-		"connectrpc.com/connect github.com/VictoriaMetrics/metrics golang.org/x/net google.golang.org/protobuf"},
+	{"serve/observe", "model", "github.com/VictoriaMetrics/metrics"},
+	{"serve/reload", "", ""},
+	{"serve/access", "serve/reload", "github.com/pelletier/go-toml/v2 golang.org/x/time"},
+	{"serve/fetch", "internal/download", ""},
+	{"serve/engine", "picture nn model serve/observe", ""},
+	{"serve/enginetest", "picture model", ""},
+	{"serve/registry", "model serve/observe serve/engine", ""},
+	{"serve/request", "picture serve/observe serve/access serve/fetch serve/engine serve/registry", ""},
+	{"serve/tensors", "picture model serve/access serve/engine serve/registry serve/request", ""},
+	{"serve/classify", "accept picture model explain serve/access serve/engine serve/registry serve/request", ""},
+	{"serve/inference", "model serve/inferencepb serve/engine serve/registry serve/request serve/tensors",
+		"connectrpc.com/connect google.golang.org/protobuf"},
+	{"serve/tensorflow", "internal/kernel serve/tensorflowpb serve/engine serve/registry serve/request serve/tensors",
+		"google.golang.org/protobuf"},
+	{"serve/page", "", ""},
+	{"serve", "serve/observe serve/reload serve/access serve/fetch serve/engine serve/registry serve/request serve/classify " +
+		"serve/inference serve/tensorflow serve/page",
+		"golang.org/x/net"},
 	{"cmd/garb",
 		"accept conformal internal/safefile internal/download internal/kernel tensor picture nn diagram backbone " +
 			"keras weights model convert report dataset relabel crops augment evaluate train explain project " +
@@ -87,6 +102,7 @@ var layout = []struct{ pkg, ours, modules string }{
 
 // testModules are the modules that only tests import.
 var testModules = []string{
+	"connectrpc.com/connect",
 	"github.com/chromedp/cdproto",
 	"github.com/chromedp/chromedp",
 	"github.com/google/go-cmp",

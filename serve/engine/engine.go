@@ -1,0 +1,267 @@
+// Package engine runs models for a service: a bounded queue, decoding, batches, answers.
+//
+//	pictures → place in the queue → decode → batch → logits → answers
+//
+// Decoding and inference are separate: each has a limit on what is processed at a time.
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"garb/model"
+	"garb/nn"
+	"garb/picture"
+	"garb/serve/observe"
+)
+
+// Classifier is what the service needs of a model; *model.Classifier implements it.
+type Classifier interface {
+	Digest() string
+	Classes() []string
+	Spec() picture.Spec
+	// OutputCount returns the length of a row of Outputs: the number of classes, and one more if
+	// the model has acceptance.
+	OutputCount() int
+	// Outputs writes a row of outputs for each input, one after another: the logits of the
+	// classes, followed by that of the acceptance if the model has it.
+	Outputs(ctx context.Context, inputs, rows []float32) error
+	// AcceptanceThreshold returns the lowest acceptance of accepted pictures, from 0 to 1.
+	AcceptanceThreshold() float64
+	// Answer returns the answer about a picture with this row of outputs.
+	Answer(row []float32) model.Answer
+	// List returns predictions with the identifiers of ImageNet's classes.
+	List(predictions []model.Prediction) []model.ListedPrediction
+	ActivationMap(ctx context.Context, input []float32, class int) (*model.ActivationMap, error)
+}
+
+// Engine runs one model. Each of its workers repeatedly takes its share of the waiting inputs, up to
+// MaxBatch, and computes them as a batch. So a single input never waits for others, and batches grow
+// with the queue.
+type Engine struct {
+	Classifier
+	name     string // of the model, for metrics
+	classes  int
+	outputs  int // of one input
+	workers  int
+	maxBatch int
+	metrics  *observe.Metrics
+
+	waiting chan *job
+	ended   chan struct{}
+	users   sync.WaitGroup
+	inputs  sync.Pool // of []float32 of one input
+}
+
+// job is one input for an engine, and its result.
+type job struct {
+	ctx     context.Context
+	input   []float32
+	outputs []float32 // the row of the model's outputs
+	explain bool
+	class   int // to explain; -1 means the most probable class
+	heat    *model.ActivationMap
+
+	queued    time.Time
+	wait      time.Duration // in the queue
+	inference time.Duration
+	done      chan error // receives the job's error once
+}
+
+// New starts the engine of a model, which has this name in metrics. The caller ends it with Retire.
+func New(name string, classifier Classifier, c Config, m *observe.Metrics) *Engine {
+	c = c.withDefaults()
+	e := &Engine{
+		Classifier: classifier, name: name, classes: len(classifier.Classes()), outputs: classifier.OutputCount(),
+		workers: c.Workers, maxBatch: c.MaxBatch, metrics: m,
+		waiting: make(chan *job, c.Queue), ended: make(chan struct{}),
+	}
+	length := classifier.Spec().ValueCount()
+	e.inputs.New = func() any { v := make([]float32, length); return &v }
+	var running sync.WaitGroup
+	for range e.workers {
+		running.Go(e.work)
+	}
+	go func() {
+		running.Wait()
+		close(e.ended)
+	}()
+	return e
+}
+
+// Judges reports whether the model has acceptance: whether it judges if a picture shows any of its
+// classes.
+func (e *Engine) Judges() bool { return e.outputs > e.classes }
+
+// Waiting returns the number of inputs that wait for a worker.
+func (e *Engine) Waiting() int { return len(e.waiting) }
+
+// Use marks the engine as used until release is called: Retire waits for that.
+func (e *Engine) Use() (release func()) {
+	e.users.Add(1)
+	return e.users.Done
+}
+
+// Retire ends the engine once it is not used any more. It must not be used afterwards.
+func (e *Engine) Retire() {
+	e.users.Wait()
+	close(e.waiting)
+	<-e.ended
+}
+
+// Ended returns a channel that is closed when the engine has ended.
+func (e *Engine) Ended() <-chan struct{} { return e.ended }
+
+// WarmUp computes an input, so that the first request does not pay for what is prepared once.
+func (e *Engine) WarmUp(ctx context.Context, input []float32) error {
+	return e.infer(&job{ctx: ctx, input: input})
+}
+
+// infer computes a job's outputs, and its activation map if it needs one. It returns the error of the
+// model or of the job's context. In the latter case the engine may still read the input for a while,
+// so it must not be written to.
+func (e *Engine) infer(j *job) error {
+	j.queued, j.done = time.Now(), make(chan error, 1)
+	select {
+	case e.waiting <- j:
+	case <-j.ctx.Done():
+		return j.ctx.Err()
+	}
+	select {
+	case err := <-j.done:
+		return err
+	case <-j.ctx.Done():
+		return j.ctx.Err()
+	}
+}
+
+// work computes batches until waiting is closed.
+func (e *Engine) work() {
+	var inputs, rows []float32
+	for first := range e.waiting {
+		batch := e.collectBatch(first)
+		if len(batch) == 0 {
+			continue
+		}
+		length, outputs := len(batch[0].input), e.outputs
+		if len(batch) > 1 && len(inputs) < e.maxBatch*length {
+			inputs = make([]float32, e.maxBatch*length)
+		}
+		if len(rows) < len(batch)*outputs {
+			rows = make([]float32, e.maxBatch*outputs)
+		}
+		in, out := batch[0].input, rows[:len(batch)*outputs]
+		if len(batch) > 1 {
+			in = inputs[:len(batch)*length]
+			for i, j := range batch {
+				copy(in[i*length:], j.input)
+			}
+		}
+		ctx, cancel := joinContexts(batch)
+		began := time.Now()
+		err := e.recoverPanic(func() error { return e.Outputs(ctx, in, out) })
+		cancel()
+		took := time.Since(began)
+		e.metrics.CountBatch(e.name, len(batch))
+		for i, j := range batch {
+			j.inference = took
+			if err == nil {
+				j.outputs = append(j.outputs[:0], out[i*outputs:][:outputs]...)
+				e.explain(j)
+			}
+			// An ended context is the error of its own job only.
+			if jobErr := j.ctx.Err(); jobErr != nil {
+				j.done <- jobErr
+			} else {
+				j.done <- err
+			}
+		}
+	}
+}
+
+// collectBatch returns the first job and a share of the waiting ones, without those whose context has
+// ended.
+func (e *Engine) collectBatch(first *job) []*job {
+	var batch []*job
+	add := func(j *job) {
+		j.wait = time.Since(j.queued)
+		if err := j.ctx.Err(); err != nil {
+			j.done <- err
+			return
+		}
+		batch = append(batch, j)
+	}
+	most := min(e.maxBatch, 1+len(e.waiting)/e.workers)
+	add(first)
+	for len(batch) < most {
+		select {
+		case j, open := <-e.waiting:
+			if !open {
+				return batch
+			}
+			add(j)
+		default:
+			return batch
+		}
+	}
+	return batch
+}
+
+// explain computes the activation map of a job that needs one.
+func (e *Engine) explain(j *job) {
+	if !j.explain {
+		return
+	}
+	// An error here costs the map, not the answer.
+	_ = e.recoverPanic(func() (err error) {
+		class := j.class
+		if class < 0 {
+			class = nn.Argmax(j.outputs[:e.classes])
+		}
+		j.heat, err = e.ActivationMap(j.ctx, j.input, class)
+		return err
+	})
+}
+
+// ErrPanic is the error of a panic while a request was processed.
+var ErrPanic = errors.New("the model failed")
+
+// recoverPanic calls do and turns a panic into an error: one request must not end the engine.
+func (e *Engine) recoverPanic(do func() error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			e.metrics.CountPanic()
+			err = fmt.Errorf("%w: %v", ErrPanic, r)
+		}
+	}()
+	return do()
+}
+
+// joinContexts returns a context that ends when the contexts of all jobs have: then no client waits
+// for the batch any more.
+func joinContexts(batch []*job) (context.Context, context.CancelFunc) {
+	if len(batch) == 1 {
+		return context.WithCancel(batch[0].ctx)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var left atomic.Int64
+	left.Store(int64(len(batch)))
+	var stops []func() bool
+	for _, j := range batch {
+		stops = append(stops, context.AfterFunc(j.ctx, func() {
+			if left.Add(-1) == 0 {
+				cancel()
+			}
+		}))
+	}
+	return ctx, func() {
+		for _, stop := range stops {
+			stop()
+		}
+		cancel()
+	}
+}

@@ -1,0 +1,135 @@
+package request
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strconv"
+
+	"garb/serve/access"
+	"garb/serve/engine"
+	"garb/serve/fetch"
+	"garb/serve/observe"
+	"garb/serve/registry"
+)
+
+// Backend is what the handlers of all protocols work with.
+type Backend struct {
+	Models      *registry.Registry
+	Scheduler   *engine.Scheduler
+	Bodies      *Bodies
+	MaxPictures int // of one request
+	Keys        *access.Keys
+	Fetcher     *fetch.Fetcher // of pictures by their URLs
+	Metrics     *observe.Metrics
+}
+
+// Authorize finds the API key of a request, if the service requires one, and returns an error if there is
+// none or the key's limits do not admit the request.
+func (b *Backend) Authorize(r *http.Request) error {
+	key, err := b.Keys.Authenticate(r.Header)
+	if err != nil {
+		b.Metrics.CountRejected(observe.RejectedKey)
+		return err
+	}
+	info := From(r.Context())
+	info.Key = key
+	_, err = info.Admit(access.Cost{Requests: 1, Bytes: max(r.ContentLength, 0)})
+	return err
+}
+
+// RequireKey returns a handler that refuses requests without a valid API key, if the service has keys.
+func (b *Backend) RequireKey(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if err := b.Authorize(r); err != nil {
+			WriteError(w, r, err)
+			return
+		}
+		next(w, r)
+	}
+}
+
+// Acquire returns a version of a model, and a function to call after its use. The name "" means the
+// default model, and the number "" the version that is being served.
+func (b *Backend) Acquire(ctx context.Context, name, number string) (*registry.Version, func(), error) {
+	n := 0
+	if number != "" {
+		var err error
+		if n, err = strconv.Atoi(number); err != nil || n < 1 {
+			return nil, nil, fmt.Errorf("%w: version %.20q of %.64s: versions are numbers from 1", registry.ErrNoModel,
+				number, name)
+		}
+	}
+	v, release, err := b.Models.Acquire(name, n)
+	if err == nil {
+		From(ctx).Model = v.Name
+	}
+	return v, release, err
+}
+
+// AcquireRequested returns the version that a request's path names, by its wildcards {model} and
+// {version}.
+func (b *Backend) AcquireRequested(r *http.Request) (*registry.Version, func(), error) {
+	return b.Acquire(r.Context(), r.PathValue("model"), r.PathValue("version"))
+}
+
+// ReadBody reads a request's body. It fails at once if the service is stopping.
+func (b *Backend) ReadBody(w http.ResponseWriter, r *http.Request) (data []byte, release func(), err error) {
+	if b.Scheduler.Stopping() {
+		return nil, nil, engine.ErrStopping
+	}
+	data, release, err = b.Bodies.Read(w, r)
+	return admitBody(r, data, release, err)
+}
+
+// ReadMessage reads the message of a unary gRPC request. It fails at once if the service is stopping.
+func (b *Backend) ReadMessage(w http.ResponseWriter, r *http.Request) (frame []byte, release func(), err error) {
+	if b.Scheduler.Stopping() {
+		return nil, nil, engine.ErrStopping
+	}
+	frame, release, err = b.Bodies.ReadMessage(w, r)
+	return admitBody(r, frame, release, err)
+}
+
+// admitBody takes the size of a body from the limits of the request's key, if the header did not tell it.
+func admitBody(r *http.Request, data []byte, release func(), err error) ([]byte, func(), error) {
+	if err != nil || r.ContentLength >= 0 {
+		return data, release, err
+	}
+	if _, err = From(r.Context()).Admit(access.Cost{Bytes: int64(len(data))}); err != nil {
+		release()
+		return nil, nil, err
+	}
+	return data, release, nil
+}
+
+// HandleBody calls answer with the version that a request's path names and the request's body.
+func (b *Backend) HandleBody(
+	w http.ResponseWriter, r *http.Request, answer func(*registry.Version, []byte) error,
+) error {
+	v, release, err := b.AcquireRequested(r)
+	if err != nil {
+		return err
+	}
+	defer release()
+	body, free, err := b.ReadBody(w, r)
+	if err != nil {
+		return err
+	}
+	defer free()
+	return answer(v, body)
+}
+
+// ProtocolHandler returns a handler that requires an API key, if the service has any, and writes
+// errors as {"error": …}.
+func (b *Backend) ProtocolHandler(handle func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		err := b.Authorize(r)
+		if err == nil {
+			err = handle(w, r)
+		}
+		if err != nil {
+			WriteProtocolError(w, r, err)
+		}
+	}
+}
