@@ -66,6 +66,7 @@ var layout = []struct{ pkg, ours, modules string }{
 		"github.com/gofrs/flock"},
 	{"explain", "internal/safefile picture nn model report", "golang.org/x/image"},
 	{"project", "", "golang.org/x/sync gonum.org/v1/gonum"},
+	{"answers", "", "github.com/gofrs/flock"},
 	{"serve/inferencepb", "", "google.golang.org/protobuf"},
 	{"serve", "internal/download accept picture model explain serve/inferencepb",
 		"connectrpc.com/connect github.com/VictoriaMetrics/metrics golang.org/x/net google.golang.org/protobuf"},
