@@ -76,8 +76,12 @@ func (r *Reader) Feedback(ctx context.Context) iter.Seq2[*StoredFeedback, error]
 	}
 }
 
-// readLines decodes the lines of a file and calls use with those within r's bounds, until it
-// returns false.
+// includes reports whether a time is within r's bounds.
+func (r *Reader) includes(at time.Time) bool {
+	return (r.From.IsZero() || !at.Before(r.From)) && (r.To.IsZero() || at.Before(r.To))
+}
+
+// readLines opens a file and calls decodeLines.
 func readLines[T any](ctx context.Context, r *Reader, name string, decode func([]byte) (T, error),
 	timeOf func(T) time.Time, use func(T) bool) (goOn bool, err error) {
 	f, err := openRegular(filepath.Join(r.Folder, name))
@@ -85,7 +89,13 @@ func readLines[T any](ctx context.Context, r *Reader, name string, decode func([
 		return true, err
 	}
 	defer f.Close()
-	lines := bufio.NewReaderSize(f, bufferSize)
+	return decodeLines(ctx, r, f, decode, timeOf, use)
+}
+
+// decodeLines decodes lines and calls use with those within r's bounds, until it returns false.
+func decodeLines[T any](ctx context.Context, r *Reader, file io.Reader, decode func([]byte) (T, error),
+	timeOf func(T) time.Time, use func(T) bool) (goOn bool, err error) {
+	lines := bufio.NewReaderSize(file, bufferSize)
 	var line []byte
 	for {
 		if err = ctx.Err(); err != nil {
@@ -109,10 +119,7 @@ func readLines[T any](ctx context.Context, r *Reader, name string, decode func([
 			r.skipped.Invalid++
 			continue
 		}
-		if at := timeOf(value); at.Before(r.From) || !r.To.IsZero() && !at.Before(r.To) {
-			continue
-		}
-		if !use(value) {
+		if r.includes(timeOf(value)) && !use(value) {
 			return false, nil
 		}
 	}

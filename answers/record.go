@@ -37,11 +37,11 @@ type Record struct {
 	// of its classes.
 	Acceptance *float64 `json:"acceptance,omitempty"`
 	Accepted   *bool    `json:"accepted,omitempty"`
-	// Labels are those of a multi-label model, and nil for other models.
-	Labels []string `json:"labels,omitempty"`
+	// Labels are those of a multi-label model, perhaps none, and nil for other models.
+	Labels []string `json:"labels,omitzero"`
 	// Set is the prediction set, nil if the model has none.
-	Set       []string  `json:"set,omitempty"`
-	Embedding Embedding `json:"embedding,omitempty"`
+	Set       []string  `json:"set,omitzero"`
+	Embedding Embedding `json:"embedding,omitzero"`
 }
 
 // Model identifies the model that answered.

@@ -1,6 +1,7 @@
 package answers
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -436,22 +437,31 @@ func TestKill(t *testing.T) {
 	folder := t.TempDir()
 	reported := 0
 	for range 5 {
+		enough := reported + 100
 		victim := exec.Command(os.Args[0])
 		victim.Env = append(os.Environ(), victimVariable+"="+folder)
-		var out, errOut bytes.Buffer
-		victim.Stdout, victim.Stderr = &out, &errOut
-		if err := victim.Start(); err != nil {
+		var errOut bytes.Buffer
+		victim.Stderr = &errOut
+		out, err := victim.StdoutPipe()
+		if err = errors.Join(err, victim.Start()); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(300 * time.Millisecond)
+		lines := bufio.NewScanner(out)
+		for lines.Scan() {
+			if reported++; reported == enough {
+				break
+			}
+		}
 		if err := victim.Process.Kill(); err != nil {
 			t.Fatal(err)
+		}
+		for lines.Scan() {
+			reported++
 		}
 		_ = victim.Wait()
 		if errOut.Len() > 0 {
 			t.Fatal(errOut.String())
 		}
-		reported += strings.Count(out.String(), "stored\n")
 	}
 	r := &Reader{Folder: folder}
 	all := readAll(t, r)
