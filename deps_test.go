@@ -74,7 +74,7 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"cmd/garb",
 		"accept conformal internal/safefile internal/download internal/kernel tensor picture nn diagram backbone " +
 			"keras weights model convert report dataset relabel crops augment evaluate train explain project " +
-			"mislabel serve",
+			"mislabel answers drift serve",
 		"github.com/spf13/cobra github.com/spf13/pflag go.yaml.in/yaml/v3 golang.org/x/sys golang.org/x/term"},
 	{"examples/train", ". train", ""},
 	{"docs/lab", "internal/safefile model report evaluate train", ""},
