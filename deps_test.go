@@ -69,8 +69,22 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"answers", "", "github.com/gofrs/flock"},
 	{"drift", "evaluate", "golang.org/x/sync gonum.org/v1/gonum"},
 	{"serve/inferencepb", "", "google.golang.org/protobuf"},
-	{"serve", "internal/download accept picture model explain serve/inferencepb",
-		"connectrpc.com/connect github.com/VictoriaMetrics/metrics golang.org/x/net google.golang.org/protobuf"},
+	{"serve/observe", "model", "github.com/VictoriaMetrics/metrics"},
+	{"serve/access", "", ""},
+	{"serve/fetch", "internal/download", ""},
+	{"serve/engine", "picture model serve/observe", ""},
+	{"serve/enginetest", "picture model", ""},
+	{"serve/registry", "model serve/observe serve/engine", ""},
+	{"serve/request", "picture serve/observe serve/access serve/fetch serve/engine serve/registry", ""},
+	{"serve/tensors", "picture model serve/engine serve/registry serve/request", ""},
+	{"serve/classify", "accept picture model explain serve/engine serve/registry serve/request", ""},
+	{"serve/inference", "model serve/inferencepb serve/engine serve/registry serve/request serve/tensors",
+		"connectrpc.com/connect google.golang.org/protobuf"},
+	{"serve/tensorflow", "serve/engine serve/registry serve/request serve/tensors", ""},
+	{"serve/page", "", ""},
+	{"serve", "serve/observe serve/access serve/fetch serve/engine serve/registry serve/request serve/classify " +
+		"serve/inference serve/tensorflow serve/page",
+		"golang.org/x/net"},
 	{"cmd/garb",
 		"accept conformal internal/safefile internal/download internal/kernel tensor picture nn diagram backbone " +
 			"keras weights model convert report dataset relabel crops augment evaluate train explain project " +
@@ -87,6 +101,7 @@ var layout = []struct{ pkg, ours, modules string }{
 
 // testModules are the modules that only tests import.
 var testModules = []string{
+	"connectrpc.com/connect",
 	"github.com/chromedp/cdproto",
 	"github.com/chromedp/chromedp",
 	"github.com/google/go-cmp",

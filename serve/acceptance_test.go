@@ -14,6 +14,8 @@ import (
 
 	"garb/model"
 	pb "garb/serve/inferencepb"
+	"garb/serve/request"
+	"garb/serve/tensors"
 )
 
 // black is a picture that the fake calls dark and, if it judges, accepts.
@@ -35,7 +37,7 @@ type judged struct {
 
 // TestClassifyAcceptance: what is said of accepted and refused pictures, at every threshold.
 func TestClassifyAcceptance(t *testing.T) {
-	r := start(t, &fake{judges: true}, nil)
+	r := start(t, &fake{Judging: true}, nil)
 	yes, no := true, false
 	accepted, refused := judged{"dark", &yes, &ofBlack, ""}, judged{"light", &no, &ofWhite, "neither"}
 	for _, c := range []struct {
@@ -93,7 +95,7 @@ func TestClassifySet(t *testing.T) {
 	if _, text := post(t, r.url+"/v1/classify", "", white()); strings.Contains(string(text), `"set"`) {
 		t.Errorf("without a set: %s", text)
 	}
-	f.set = []string{"light", "dark"}
+	f.PredictionSet = []string{"light", "dark"}
 	if _, text := post(t, r.url+"/v1/classify", "", white()); !strings.Contains(string(text),
 		`"set":["light","dark"]`) {
 		t.Errorf("with a set: %s", text)
@@ -102,7 +104,7 @@ func TestClassifySet(t *testing.T) {
 
 // TestClassifyBadThreshold: what is wrong with a threshold, and what it is told.
 func TestClassifyBadThreshold(t *testing.T) {
-	judging, other := start(t, &fake{judges: true}, nil), start(t, &fake{}, nil)
+	judging, other := start(t, &fake{Judging: true}, nil), start(t, &fake{}, nil)
 	const range01 = "an acceptance threshold is a number from 0 to 1, or all to accept every picture"
 	for _, c := range []struct {
 		r      *running
@@ -122,7 +124,7 @@ func TestClassifyBadThreshold(t *testing.T) {
 		{other, "most", range01},
 	} {
 		answer, text := post(t, c.r.url+"/v1/classify?accept="+c.accept, "", white())
-		var p problem
+		var p request.Problem
 		if err := json.Unmarshal(text, &p); err != nil || answer.StatusCode != http.StatusBadRequest ||
 			p.Kind != "bad_request" || !strings.Contains(p.Detail, c.detail) || len(p.Detail) > 300 {
 			t.Errorf("accept=%.40s: %s %s", c.accept, answer.Status, text)
@@ -136,7 +138,7 @@ func TestClassifyBadThreshold(t *testing.T) {
 
 // TestInferenceAcceptance: the output acceptance of the Open Inference Protocol.
 func TestInferenceAcceptance(t *testing.T) {
-	r := start(t, &fake{judges: true}, nil)
+	r := start(t, &fake{Judging: true}, nil)
 	input := fmt.Sprintf(`{"name": "x", "datatype": "FP32", "shape": [2, 8, 8, 3], "data": [%s192%s]}`,
 		strings.Repeat("0,", 192), strings.Repeat(",0", 191))
 	acceptances := fmt.Sprintf(`[%v,%v]`, float32(ofBlack), float32(ofWhite))
@@ -168,11 +170,11 @@ func TestInferenceAcceptance(t *testing.T) {
 	metadata, err := call[pb.ModelMetadataRequest, pb.ModelMetadataResponse](t, r, "ModelMetadata",
 		&pb.ModelMetadataRequest{Name: "m"})
 	if err != nil || len(metadata.Outputs) != 4 || metadata.Outputs[3].Name != "acceptance" ||
-		metadata.Outputs[3].Datatype != typeFP32 || !cmp.Equal(metadata.Outputs[3].Shape, []int64{-1}) {
+		metadata.Outputs[3].Datatype != tensors.FP32 || !cmp.Equal(metadata.Outputs[3].Shape, []int64{-1}) {
 		t.Errorf("%v, %v", metadata, err)
 	}
 	q := &pb.ModelInferRequest{
-		ModelName: "m", Inputs: []*inputMessage{{Name: "picture", Datatype: typeBytes, Shape: []int64{1},
+		ModelName: "m", Inputs: []*inputMessage{{Name: "picture", Datatype: tensors.Bytes, Shape: []int64{1},
 			Contents: &pb.InferTensorContents{BytesContents: [][]byte{white()}}}},
 		Outputs: []*outputMessage{{Name: "acceptance"}},
 	}
@@ -185,7 +187,7 @@ func TestInferenceAcceptance(t *testing.T) {
 	if a, err := inferGRPC(t, r, q); err != nil || len(a.Outputs) != 4 || a.Outputs[3].Name != "acceptance" {
 		t.Errorf("%v, %v", a, err)
 	}
-	q.Inputs[0].Contents, q.RawInputContents = nil, [][]byte{tensor{texts: []string{string(white())}}.encodeRaw()}
+	q.Inputs[0].Contents, q.RawInputContents = nil, [][]byte{tensors.Tensor{Texts: []string{string(white())}}.EncodeRaw()}
 	if a, err := inferGRPC(t, r, q); err != nil || len(a.RawOutputContents) != 4 ||
 		string(a.RawOutputContents[3]) != raw[4:] {
 		t.Errorf("%v, %v", a, err)
@@ -202,7 +204,7 @@ func TestInferenceAcceptance(t *testing.T) {
 
 // TestInferenceBadAcceptance: what cannot be asked about acceptance.
 func TestInferenceBadAcceptance(t *testing.T) {
-	judging, other := start(t, &fake{judges: true}, nil), start(t, &fake{}, nil)
+	judging, other := start(t, &fake{Judging: true}, nil), start(t, &fake{}, nil)
 	for _, c := range []struct {
 		r            *running
 		output, says string
@@ -221,7 +223,7 @@ func TestInferenceBadAcceptance(t *testing.T) {
 		}
 	}
 	q := &pb.ModelInferRequest{
-		ModelName: "m", Inputs: []*inputMessage{{Datatype: typeBytes, Shape: []int64{1},
+		ModelName: "m", Inputs: []*inputMessage{{Datatype: tensors.Bytes, Shape: []int64{1},
 			Contents: &pb.InferTensorContents{BytesContents: [][]byte{white()}}}},
 		Outputs: []*outputMessage{{Name: "acceptance"}},
 	}
@@ -235,7 +237,7 @@ func TestInferenceBadAcceptance(t *testing.T) {
 //
 //nolint:funlen // mostly tables
 func TestPredictAcceptance(t *testing.T) {
-	judging, other := start(t, &fake{judges: true}, nil), start(t, &fake{}, nil)
+	judging, other := start(t, &fake{Judging: true}, nil), start(t, &fake{}, nil)
 	var pictures []string
 	for _, p := range [][]byte{black(), white()} {
 		pictures = append(pictures, `{"b64": "`+base64.StdEncoding.EncodeToString(p)+`"}`)
@@ -305,7 +307,7 @@ func TestPredictAcceptance(t *testing.T) {
 // TestRefusalsAreCounted: by all three protocols, by the threshold that each picture was
 // judged by, and from 0 on.
 func TestRefusalsAreCounted(t *testing.T) {
-	r, other := start(t, &fake{judges: true}, nil), start(t, &fake{}, nil)
+	r, other := start(t, &fake{Judging: true}, nil), start(t, &fake{}, nil)
 	counts := func(n int) {
 		t.Helper()
 		if line := fmt.Sprintf("\ngarb_refusals_total{model=\"m\"} %d\n", n); !strings.Contains(metricsOf(t, r), line) {
@@ -338,16 +340,16 @@ func TestRefusalsAreCounted(t *testing.T) {
 // TestExplainedRefusal: the map of a refused picture is that of its most probable class, never
 // of what is behind the classes in the model's outputs.
 func TestExplainedRefusal(t *testing.T) {
-	f := &fake{judges: true}
+	f := &fake{Judging: true}
 	r := start(t, f, nil)
 	for name, c := range map[string]struct {
 		picture []byte
 		class   int64
 	}{"accepted": {black(), 0}, "refused": {white(), 1}} { // the outputs of black are -0, -1 and 4
-		f.explained.Store(-1)
+		f.Explained.Store(-1)
 		answer, text := post(t, r.url+"/v1/classify?explain=true", "", c.picture)
-		if answer.StatusCode != http.StatusOK || f.explained.Load() != c.class {
-			t.Errorf("%s: %s, class %d: %.100s", name, answer.Status, f.explained.Load(), text)
+		if answer.StatusCode != http.StatusOK || f.Explained.Load() != c.class {
+			t.Errorf("%s: %s, class %d: %.100s", name, answer.Status, f.Explained.Load(), text)
 		}
 	}
 }
@@ -355,7 +357,7 @@ func TestExplainedRefusal(t *testing.T) {
 // TestOpenAPIAcceptance: what models that judge answer is as described.
 func TestOpenAPIAcceptance(t *testing.T) {
 	d := described(t)
-	r := start(t, &fake{judges: true, set: []string{"dark"}}, nil)
+	r := start(t, &fake{Judging: true, PredictionSet: []string{"dark"}}, nil)
 	input := pictureInput(white())
 	instance := `[{"b64": "` + base64.StdEncoding.EncodeToString(white()) + `"}]`
 	form, fields := form(t, black(), white())

@@ -11,7 +11,9 @@ import (
 
 	"connectrpc.com/connect"
 
+	"garb/serve/inference"
 	pb "garb/serve/inferencepb"
+	"garb/serve/tensors"
 )
 
 func packed(t testing.TB, with func(io.Writer) io.WriteCloser, data []byte) []byte {
@@ -32,7 +34,7 @@ func deflated(w io.Writer) io.WriteCloser { return zlib.NewWriter(w) }
 
 // TestCompressedBodies: what is compressed is read as what it holds, within the same bounds.
 func TestCompressedBodies(t *testing.T) {
-	r := start(t, &fake{}, func(c *Config) { c.MaxBodyBytes, c.BodyBudgetBytes = 1<<20, 3<<20 })
+	r := start(t, &fake{}, func(c *Config) { c.Bodies.MaxBytes, c.Bodies.BudgetBytes = 1<<20, 3<<20 })
 	whole := packed(t, gzipped, white())
 	for _, c := range []struct {
 		name, encoding string
@@ -62,25 +64,25 @@ func TestCompressedBodies(t *testing.T) {
 		if allocated := after.TotalAlloc - before.TotalAlloc; allocated > 16<<20 {
 			t.Errorf("%s: %d bytes were allocated", c.name, allocated)
 		}
-		if r.bodies.Load() != 0 {
-			t.Errorf("%s: %d bytes are left", c.name, r.bodies.Load())
+		if r.backend.Bodies.Used() != 0 {
+			t.Errorf("%s: %d bytes are left", c.name, r.backend.Bodies.Used())
 		}
 	}
 }
 
 // TestCompressedMessages: the same for gRPC.
 func TestCompressedMessages(t *testing.T) {
-	r := start(t, &fake{}, func(c *Config) { c.MaxBodyBytes, c.BodyBudgetBytes = 1<<20, 3<<20 })
+	r := start(t, &fake{}, func(c *Config) { c.Bodies.MaxBytes, c.Bodies.BudgetBytes = 1<<20, 3<<20 })
 	protocols := new(http.Protocols)
 	protocols.SetUnencryptedHTTP2(true)
 	transport := &http.Transport{Protocols: protocols}
 	defer transport.CloseIdleConnections()
 	client := connect.NewClient[pb.ModelInferRequest, pb.ModelInferResponse](&http.Client{Transport: transport},
-		r.url+inferenceService+"ModelInfer", connect.WithGRPC(), connect.WithSendGzip())
+		r.url+inference.Service+"ModelInfer", connect.WithGRPC(), connect.WithSendGzip())
 	infer := func(picture []byte) (*pb.ModelInferResponse, error) {
 		answer, err := client.CallUnary(t.Context(),
 			connect.NewRequest(&pb.ModelInferRequest{ModelName: "m", Inputs: []*inputMessage{{
-				Name: "picture", Datatype: typeBytes, Shape: []int64{1},
+				Name: "picture", Datatype: tensors.Bytes, Shape: []int64{1},
 				Contents: &pb.InferTensorContents{BytesContents: [][]byte{picture}},
 			}}}))
 		if err != nil {
@@ -91,7 +93,7 @@ func TestCompressedMessages(t *testing.T) {
 	if answer, err := infer(white()); err != nil || len(answer.Outputs) == 0 {
 		t.Errorf("%v, %v", answer, err)
 	}
-	if _, err := infer(make([]byte, 1<<26)); connect.CodeOf(err) != grpcCode(413) {
+	if _, err := infer(make([]byte, 1<<26)); connect.CodeOf(err) != inference.Code(413) {
 		t.Errorf("a bomb: %v", err)
 	}
 	// Frames that connect's client does not make.
@@ -100,7 +102,7 @@ func TestCompressedMessages(t *testing.T) {
 		"too short":      {1, 0, 0, 0, 9, 1, 2, 3},
 		"too long":       {1, 0, 0, 0, 1, 1, 2, 3},
 	} {
-		q, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.url+inferenceService+"ModelInfer",
+		q, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.url+inference.Service+"ModelInfer",
 			bytes.NewReader(frame))
 		if err != nil {
 			t.Fatal(err)
@@ -117,7 +119,7 @@ func TestCompressedMessages(t *testing.T) {
 			t.Errorf("%s: status %q, want 3", name, status)
 		}
 	}
-	if r.bodies.Load() != 0 {
-		t.Errorf("%d bytes are left", r.bodies.Load())
+	if r.backend.Bodies.Used() != 0 {
+		t.Errorf("%d bytes are left", r.backend.Bodies.Used())
 	}
 }

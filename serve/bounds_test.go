@@ -1,14 +1,11 @@
 package serve
 
 import (
-	"bytes"
 	"encoding/base64"
-	"encoding/binary"
 	"errors"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -16,9 +13,9 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
-	"google.golang.org/protobuf/proto"
 
-	pb "garb/serve/inferencepb"
+	"garb/serve/inference"
+	"garb/serve/request"
 )
 
 // TestNewRefuses: what a service needs is checked before it begins.
@@ -28,13 +25,13 @@ func TestNewRefuses(t *testing.T) {
 		spoil func(c *Config)
 		want  string
 	}{
-		"settings":       {func(c *Config) { c.Queue = 0 }, "queue"},
+		"settings":       {func(c *Config) { c.Engine.Queue = 0 }, "queue"},
 		"keys":           {func(c *Config) { c.APIKeyFile = gone }, "keys"},
 		"certificate":    {func(c *Config) { c.TLSCert, c.TLSKey = gone, gone }, "certificate"},
 		"trace endpoint": {func(c *Config) { c.TraceEndpoint = "ftp://x" }, "traces"},
 	} {
 		c := Default()
-		c.Models = []NamedModel{{"m", "somewhere"}}
+		c.Models.Models = []NamedModel{{Name: "m", Path: "somewhere"}}
 		test.spoil(&c)
 		opened := false
 		open := func(string) (Classifier, error) { opened = true; return nil, errors.New("no model") }
@@ -60,7 +57,7 @@ func TestRequestTimeouts(t *testing.T) {
 		}
 		have, err := s.timeout(r)
 		if refused := want == 0; refused {
-			if !errors.Is(err, errBadRequest) || have != 30*time.Second {
+			if !errors.Is(err, request.ErrInvalid) || have != 30*time.Second {
 				t.Errorf("%q: %v, %v", text, have, err)
 			}
 		} else if have != want || err != nil {
@@ -83,180 +80,6 @@ func TestRequestIDs(t *testing.T) {
 	}
 }
 
-// TestTraceparents: the W3C's header is taken over if it is whole.
-func TestTraceparents(t *testing.T) {
-	trace, parent := strings.Repeat("0a", 16), strings.Repeat("b0", 8)
-	for header, sound := range map[string]bool{
-		"00-" + trace + "-" + parent + "-01":                   true,
-		"00-" + trace + "-" + parent + "-01-more":              true,
-		"00-" + trace + "-" + parent:                           false,
-		"01-" + trace + "-" + parent + "-01":                   false,
-		"00-" + trace[1:] + "-" + parent + "-01":               false,
-		"00-" + trace + "-" + parent[1:] + "-01":               false,
-		"00-" + strings.ToUpper(trace) + "-" + parent + "-01":  false,
-		"00-" + strings.Repeat("0", 32) + "-" + parent + "-01": false,
-		"00-" + trace + "-" + strings.Repeat("0", 16) + "-01":  false,
-		"00-" + strings.Repeat("x", 32) + "-" + parent + "-01": false,
-		"": false,
-	} {
-		have := parseTraceparent(header)
-		if (have.trace == trace && have.parent == parent) != sound || !sound && have.trace+have.parent != "" {
-			t.Errorf("%q: %+v", header, have)
-		}
-		if len(have.span) != 16 {
-			t.Errorf("%q: our span is %q", header, have.span)
-		}
-	}
-}
-
-// TestTraceEndpoints: an address without a path gets OTLP's.
-func TestTraceEndpoints(t *testing.T) {
-	for endpoint, want := range map[string]string{
-		"http://c.example:4318": "http://c.example:4318/v1/traces", "https://c.example/": "https://c.example/v1/traces",
-		"http://c.example/x": "http://c.example/x", "ftp://c.example": "", "http://": "", "c.example": "", "://": "",
-	} {
-		tracer, err := newTracer(endpoint, slog.New(slog.DiscardHandler))
-		if (err == nil) != (want != "") {
-			t.Errorf("%s: %v", endpoint, err)
-		}
-		if err != nil {
-			continue
-		}
-		if tracer.endpoint != want {
-			t.Errorf("%s: spans go to %s, not %s", endpoint, tracer.endpoint, want)
-		}
-		tracer.close()
-	}
-}
-
-// TestBase64: pictures in JSON come in either alphabet, padded or not, as data URLs or bare.
-func TestBase64(t *testing.T) {
-	data := []byte{0xfb, 0xff, 0xfe, 0}
-	for name, text := range map[string]string{
-		"standard":       base64.StdEncoding.EncodeToString(data),
-		"standard, bare": base64.RawStdEncoding.EncodeToString(data),
-		"address":        base64.URLEncoding.EncodeToString(data),
-		"address, bare":  base64.RawURLEncoding.EncodeToString(data),
-		"data URL":       "data:image/png;base64," + base64.StdEncoding.EncodeToString(data),
-	} {
-		if have, err := decodeBase64(text); err != nil || !bytes.Equal(have, data) {
-			t.Errorf("%s: %x, %v", name, have, err)
-		}
-	}
-	for _, text := range []string{"data:image/png,abc", "a", "ab*d", "+-"} {
-		if _, err := decodeBase64(text); !errors.Is(err, errBadRequest) {
-			t.Errorf("%q: %v", text, err)
-		}
-	}
-}
-
-// TestRawTensors reads pictures, each after its length, and values, to the last byte.
-func TestRawTensors(t *testing.T) {
-	e := inputSpec{spec: fakeSpec, pictures: 3}
-	element := func(text string) []byte {
-		return append(binary.LittleEndian.AppendUint32(nil, uint32(len(text))), text...)
-	}
-	two := slices.Concat(element("one"), element(""))
-	values := make([]byte, 4*fakeSpec.ValueCount())
-	shape := []int{1, fakeSpec.Height, fakeSpec.Width, 3}
-	for name, test := range map[string]struct {
-		datatype string
-		shape    []int
-		data     []byte
-		want     error
-	}{
-		"pictures":               {typeBytes, []int{2}, two, nil},
-		"pictures in a column":   {typeBytes, []int{2, 1}, two, nil},
-		"pictures in a row":      {typeBytes, []int{1, 2}, two, errBadRequest},
-		"no shape":               {typeBytes, nil, two, errBadRequest},
-		"three axes":             {typeBytes, []int{2, 1, 1}, two, errBadRequest},
-		"no picture":             {typeBytes, []int{0}, nil, errBadRequest},
-		"as many as are allowed": {typeBytes, []int{3}, slices.Concat(two, element("x")), nil},
-		"one more":               {typeBytes, []int{4}, slices.Concat(two, two), errTooLarge},
-		"more than it says":      {typeBytes, []int{1}, two, errBadRequest},
-		"fewer than it says":     {typeBytes, []int{3}, two, errBadRequest},
-		"cut off":                {typeBytes, []int{1}, element("one")[:6], errBadRequest},
-		"a length cut off":       {typeBytes, []int{1}, element("")[:3], errBadRequest},
-		"an endless length":      {typeBytes, []int{1}, []byte{255, 255, 255, 255, 0}, errBadRequest},
-		"values":                 {typeFP32, shape, values, nil},
-		"a value more": {typeFP32, shape, append(values[:len(values):len(values)], 0, 0, 0, 0),
-			errBadRequest},
-		"a value less":           {typeFP32, shape, values[4:], errBadRequest},
-		"values of no picture":   {typeFP32, []int{0, fakeSpec.Height, fakeSpec.Width, 3}, nil, errBadRequest},
-		"values without a batch": {typeFP32, shape[1:], values, errBadRequest},
-		"values turned":          {typeFP32, []int{1, 3, fakeSpec.Height, fakeSpec.Width}, values, errBadRequest},
-		"another type":           {"FP16", shape, values, errBadRequest},
-	} {
-		b, err := e.decodeRaw(test.datatype, test.shape, test.data)
-		if !errors.Is(err, test.want) || (err == nil) != (test.want == nil) {
-			t.Errorf("%s: %v, want %v", name, err, test.want)
-		}
-		if name == "pictures" {
-			var have []string
-			for _, p := range b.pictures {
-				have = append(have, string(p.data))
-			}
-			if !slices.Equal(have, []string{"one", ""}) {
-				t.Errorf("pictures %q", have)
-			}
-		}
-		if name == "values" && len(b.values) != fakeSpec.ValueCount() {
-			t.Errorf("%d values", len(b.values))
-		}
-	}
-}
-
-// TestCountedFields: a message may have so many fields, those of messages inside it and the
-// numbers of shapes among them.
-func TestCountedFields(t *testing.T) {
-	message := &pb.ModelInferRequest{ModelName: "m", Inputs: []*pb.ModelInferRequest_InferInputTensor{
-		{Name: "a", Datatype: "BYTES", Shape: []int64{1, 300}}, {Name: "b"},
-	}}
-	data, err := proto.Marshal(message)
-	if err != nil {
-		t.Fatal(err)
-	}
-	// The name; two inputs; three and one fields inside them; three bytes of a shape.
-	const fields = 1 + 2 + 3 + 1 + 3
-	for left := range fields + 3 {
-		have := left
-		err := countFields(data, message.ProtoReflect().Descriptor(), &have)
-		if (err == nil) != (left >= fields) || err == nil && have != left-fields {
-			t.Errorf("of %d fields %d are left, %v", left, have, err)
-		}
-	}
-	left := 100
-	for _, cut := range []int{1, len(data) - 1} {
-		if countFields(data[:cut], message.ProtoReflect().Descriptor(), &left) == nil {
-			t.Errorf("a message cut to %d bytes is counted", cut)
-		}
-	}
-}
-
-// TestMessageLengths: a compressed gRPC message has the length that is written before it.
-func TestMessageLengths(t *testing.T) {
-	s := start(t, &fake{}, nil)
-	compressed := packed(t, gzipped, []byte("message"))
-	for more, ok := range map[int]bool{-1: false, 0: true, 1: false} {
-		body := append(binary.BigEndian.AppendUint32([]byte{1}, uint32(len(compressed)+more)), compressed...)
-		r := httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(body))
-		r.Header.Set("Grpc-Encoding", "gzip")
-		frame, release, err := s.readMessage(httptest.NewRecorder(), r)
-		switch {
-		case ok && (err != nil || string(frame) != "\x00\x00\x00\x00\x07message"):
-			t.Errorf("frame %q, %v", frame, err)
-		case !ok && !errors.Is(err, errBadRequest):
-			t.Errorf("%d bytes more: %v", more, err)
-		}
-		if err == nil {
-			release()
-		}
-		if left := s.bodies.Load(); left != 0 {
-			t.Errorf("%d bytes are not given back", left)
-		}
-	}
-}
-
 func TestCodes(t *testing.T) {
 	for status, want := range map[int]connect.Code{
 		400: connect.CodeInvalidArgument, 401: connect.CodeUnauthenticated, 403: connect.CodePermissionDenied,
@@ -264,84 +87,8 @@ func TestCodes(t *testing.T) {
 		499: connect.CodeCanceled, 500: connect.CodeInternal, 502: connect.CodeUnavailable,
 		503: connect.CodeUnavailable, 504: connect.CodeDeadlineExceeded,
 	} {
-		if have := grpcCode(status); have != want {
+		if have := inference.Code(status); have != want {
 			t.Errorf("status %d has the code %v, not %v", status, have, want)
-		}
-	}
-}
-
-// TestModelFolders: a version is its one model file, or its folder if that is a run's.
-func TestModelFolders(t *testing.T) {
-	folder := t.TempDir()
-	version := func(name string, files ...string) string {
-		path := filepath.Join(folder, name)
-		if err := os.MkdirAll(path, 0o755); err != nil {
-			t.Fatal(err)
-		}
-		for _, f := range files {
-			writeFile(t, filepath.Join(path, f), []byte("x"))
-		}
-		return path
-	}
-	for _, test := range []struct {
-		path, want string
-	}{
-		{version("1"), ""},
-		{version("2", "model.safetensors"), "2/model.safetensors"},
-		{version("3", "model.safetensors", "notes.txt"), "3/model.safetensors"},
-		{version("4", "a.safetensors", "b.safetensors"), "4"},
-		{version("5", "checkpoints/a_1_0.5.safetensors"), "5"},
-		{version("6", "a.safetensors", "checkpoints/a_1_0.5.safetensors"), "6/a.safetensors"},
-		{version("7", "notes.txt"), "7"},
-	} {
-		path, signature, ok := findModel(test.path)
-		want := filepath.Join(folder, filepath.FromSlash(test.want))
-		if ok != (test.want != "") || ok && (path != want || signature == "") {
-			t.Errorf("%s: %q, %v", test.path, path, ok)
-		}
-	}
-	version("-1", "m.safetensors")
-	version("0", "m.safetensors")
-	version("12", "m.safetensors")
-	version("new", "m.safetensors")
-	writeFile(t, filepath.Join(folder, "13"), nil)
-	var numbers []int
-	for _, c := range listCandidates(folder) {
-		numbers = append(numbers, c.number)
-	}
-	if !slices.Equal(numbers, []int{12, 7, 6, 5, 4, 3, 2}) {
-		t.Errorf("the versions are %v", numbers)
-	}
-}
-
-// TestBudget: bodies together may take the budget to the byte, and give it back.
-func TestBudget(t *testing.T) {
-	s := start(t, &fake{}, func(c *Config) { c.MaxBodyBytes, c.BodyBudgetBytes = 10, 30 })
-	if err := s.reserve(30); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.reserve(1); !errors.Is(err, errFull) {
-		t.Errorf("one byte more: %v", err)
-	}
-	if have := s.bodies.Load(); have != 30 {
-		t.Errorf("%d bytes are taken", have)
-	}
-	s.bodies.Add(-30)
-	for length, ok := range map[int]bool{0: true, 9: true, 10: true, 11: false} {
-		for _, announced := range []int64{int64(length), -1} {
-			data, release, err := s.readBounded(strings.NewReader(strings.Repeat("x", length)), announced)
-			if (err == nil) != ok || !ok && !errors.Is(err, errTooLarge) {
-				t.Errorf("%d bytes, announced as %d: %v", length, announced, err)
-			}
-			if ok {
-				if len(data) != length || s.bodies.Load() != int64(cap(data)) {
-					t.Errorf("%d bytes read, %d taken for %d", len(data), s.bodies.Load(), cap(data))
-				}
-				release()
-			}
-			if left := s.bodies.Load(); left != 0 {
-				t.Errorf("%d bytes, announced as %d: %d are not given back", length, announced, left)
-			}
 		}
 	}
 }
@@ -425,54 +172,24 @@ func TestFirstModel(t *testing.T) {
 	for _, name := range []string{"b", "a", "c"} {
 		writeFile(t, filepath.Join(folder, name, "1", "m.safetensors"), []byte("x"))
 	}
-	for want, named := range map[string][]NamedModel{"a": nil, "z": {{"z", "p"}}, "y": {{"y", "p"}, {"x", "p"}}} {
-		r := start(t, &fake{}, func(c *Config) { c.Models, c.ModelsFolder = named, folder })
-		v, release, err := r.models.acquire("", 0)
+	for want, named := range map[string][]NamedModel{"a": nil, "z": {{Name: "z", Path: "p"}}, "y": {{Name: "y", Path: "p"}, {Name: "x", Path: "p"}}} {
+		r := start(t, &fake{}, func(c *Config) { c.Models.Models, c.Models.Folder = named, folder })
+		v, release, err := r.backend.Models.Acquire("", 0)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if v.name != want {
-			t.Errorf("the first of %v is %s, not %s", named, v.name, want)
+		if v.Name != want {
+			t.Errorf("the first of %v is %s, not %s", named, v.Name, want)
 		}
 		release()
 	}
-}
-
-// TestPlaces: as many pictures have a place as the queue is long, and none once the service
-// stops.
-func TestPlaces(t *testing.T) {
-	s := start(t, &fake{}, func(c *Config) { c.Queue, c.MaxPictures = 3, 3 })
-	release, err := s.admit(2)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err = s.admit(2); !errors.Is(err, errFull) {
-		t.Errorf("one more than there is room for: %v", err)
-	}
-	other, err := s.admit(1)
-	if err != nil {
-		t.Errorf("the last place: %v", err)
-	}
-	if depth := s.depth.Load(); depth != 3 {
-		t.Errorf("%d places are taken", depth)
-	}
-	release()
-	other()
-	if depth := s.depth.Load(); depth != 0 {
-		t.Errorf("%d places are not given back", depth)
-	}
-	s.stopping.Store(true)
-	if release, err := s.admit(1); !errors.Is(err, errStopping) || release != nil {
-		t.Errorf("while it stops: %v", err)
-	}
-	s.stopping.Store(false)
 }
 
 // TestReadyNamesVersions: an instance says which version of each model answers.
 func TestReadyNamesVersions(t *testing.T) {
 	folder := t.TempDir()
 	writeFile(t, filepath.Join(folder, "b", "7", "m.safetensors"), []byte("x"))
-	h := start(t, &fake{}, func(c *Config) { c.ModelsFolder = folder }).Handler()
+	h := start(t, &fake{}, func(c *Config) { c.Models.Folder = folder }).Handler()
 	if body := get(h, "/readyz").Body.String(); !strings.Contains(body, `"models":{"b":7,"m":1}`) {
 		t.Error(body)
 	}
@@ -501,66 +218,6 @@ func TestShapesOfValues(t *testing.T) {
 		answer, text := post(t, r.url+"/v2/models/m/infer", "application/json", []byte(body))
 		if answer.StatusCode != want {
 			t.Errorf("shape %s: %d, %s", shape, answer.StatusCode, text)
-		}
-	}
-}
-
-// TestVersionsInUseAnswer: a version that another took over from answers until its last user is
-// done. (That it does not end too early shows only if it is fast enough.)
-func TestVersionsInUseAnswer(t *testing.T) {
-	r := start(t, &fake{digest: "old"}, nil)
-	old, release, err := r.models.acquire("m", 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	now, err := r.models.load("m", 2, "elsewhere", "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.models.activate(now)
-	select {
-	case <-old.ended:
-		t.Error("the old version ended while it was in use")
-	case <-time.After(50 * time.Millisecond):
-	}
-	if err := old.infer(&job{ctx: t.Context(), input: make([]float32, fakeSpec.ValueCount())}); err != nil {
-		t.Error(err)
-	}
-	release()
-	<-old.ended
-}
-
-// TestTracesThatAreNotSent are in the log.
-func TestTracesThatAreNotSent(t *testing.T) {
-	for name, status := range map[string]int{"taken": 204, "not taken": 300, "not sent": 0} {
-		collector := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			w.WriteHeader(status)
-		}))
-		if status == 0 {
-			collector.Close() // nobody listens
-		}
-		log := &syncBuffer{}
-		tracer, err := newTracer(collector.URL, slog.New(slog.NewTextHandler(log, nil)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		tracer.add(&requestInfo{}, "/", 200, time.Second)
-		tracer.close()
-		collector.Close()
-		if have := log.String(); (have != "") != (status != 204) || status != 204 && !strings.Contains(have, "span") {
-			t.Errorf("%s: the log has %q", name, have)
-		}
-	}
-}
-
-// TestValuesAreCut: the first of several values in JSON ends where its brackets and quotes do.
-func TestValuesAreCut(t *testing.T) {
-	for text, want := range map[string]string{
-		`[1],[2]`: `[1]`, `{"a":[1,{}]},2`: `{"a":[1,{}]}`, `"a]",2`: `"a]"`, `"\"",2`: `"\""`, `12,3`: `12`, `1]`: `1`,
-	} {
-		first, rest := jsonValue(text).cut()
-		if string(first) != want || string(rest) != text[len(want):] {
-			t.Errorf("%s: %s and %s", text, first, rest)
 		}
 	}
 }

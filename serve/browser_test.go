@@ -468,7 +468,7 @@ func (b browserTest) testKey(t *testing.T) {
 func (b browserTest) testBusy(t *testing.T) {
 	f, entered, release := gate()
 	defer release()
-	url := start(t, f, func(c *Config) { c.Queue, c.MaxPictures = 1, 1 }).url
+	url := start(t, f, func(c *Config) { c.Engine.Queue, c.Bodies.MaxPictures = 1, 1 }).url
 	p := open(t, b.browser, url, desktop, light)
 	p.choose(example, example, example)
 	<-entered
@@ -480,7 +480,7 @@ func (b browserTest) testBusy(t *testing.T) {
 
 func (b browserTest) testAgain(t *testing.T) {
 	calls := 0
-	f := &fake{outputs: func(context.Context, []float32, []float32) error {
+	f := &fake{OnOutputs: func(context.Context, []float32, []float32) error {
 		if calls++; calls == 2 { // the first is the warming
 			return errors.New("broken")
 		}
@@ -521,7 +521,9 @@ func (b browserTest) testLabels(t *testing.T) {
 }
 
 func (b browserTest) testModels(t *testing.T) {
-	url := start(t, &fake{}, func(c *Config) { c.Models = []NamedModel{{"second", "x"}, {"another", "x"}} }).url
+	url := start(t, &fake{}, func(c *Config) {
+		c.Models.Models = []NamedModel{{Name: "second", Path: "x"}, {Name: "another", Path: "x"}}
+	}).url
 	p := open(t, b.browser, url, desktop, light)
 	p.shows(`document.querySelector('#model').value === 'second' && tests.visible('#model')[0]`)
 	p.run(chromedp.SetValue("#model", "another"))
@@ -537,7 +539,7 @@ func (b browserTest) testRefused(t *testing.T) {
 	folder := t.TempDir()
 	dark1, light1 := drawn(t, filepath.Join(folder, "coal.png"), color.Black),
 		drawn(t, filepath.Join(folder, "snow.png"), color.White)
-	url := start(t, &fake{judges: true, refusal: "not clothing"}, nil).url
+	url := start(t, &fake{Judging: true, RefusalClass: "not clothing"}, nil).url
 	p := open(t, b.browser, url, desktop, light)
 	p.choose(dark1, light1)
 	p.shows(done + ` === 2`)
@@ -578,7 +580,7 @@ func (b browserTest) testRefused(t *testing.T) {
 	p.screenshot("refused-phone-light")
 
 	// A model of other things than clothes.
-	url = start(t, &fake{judges: true, refusal: "none of these"}, nil).url
+	url = start(t, &fake{Judging: true, RefusalClass: "none of these"}, nil).url
 	p = open(t, b.browser, url, desktop, light)
 	p.choose(light1)
 	p.shows(done + ` === 1`)
@@ -589,7 +591,7 @@ func (b browserTest) testRefused(t *testing.T) {
 }
 
 func (b browserTest) testAway(t *testing.T) {
-	s := start(t, &fake{}, func(c *Config) { c.Limits.MaxBytes = 40_000 })
+	s := start(t, &fake{}, func(c *Config) { c.Engine.Limits.MaxBytes = 40_000 })
 	p := open(t, b.browser, s.url, desktop, light)
 	large := filepath.Join(t.TempDir(), "large.jpg")
 	writeFile(t, large, make([]byte, 50_000))

@@ -1,13 +1,9 @@
 package serve
 
 import (
-	"errors"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 )
 
 // TestConfigBounds has the last setting that works, and the first that does not.
@@ -15,7 +11,7 @@ import (
 //nolint:funlen // it is a table
 func TestConfigBounds(t *testing.T) {
 	valid := Default()
-	valid.Models = []NamedModel{{"m", "model.safetensors"}}
+	valid.Models.Models = []NamedModel{{Name: "m", Path: "model.safetensors"}}
 	if err := valid.Validate(); err != nil {
 		t.Fatal(err)
 	}
@@ -24,27 +20,27 @@ func TestConfigBounds(t *testing.T) {
 		name      string
 		good, bad func(c *Config)
 	}{
-		{"models", func(c *Config) { c.Models, c.ModelsFolder = nil, "models" }, func(c *Config) { c.Models = nil }},
-		{"a model's name", func(c *Config) { c.Models[0].Name = name },
-			func(c *Config) { c.Models[0].Name = name + "x" }},
-		{"a name's letters", func(c *Config) { c.Models[0].Name = "0.a_B-c" },
-			func(c *Config) { c.Models[0].Name = "a/b" }},
-		{"a name's first letter", func(c *Config) { c.Models[0].Name = "9" },
-			func(c *Config) { c.Models[0].Name = ".a" }},
-		{"two models", func(c *Config) { c.Models = append(c.Models, NamedModel{"n", "m"}) },
-			func(c *Config) { c.Models = append(c.Models, c.Models[0]) }},
-		{"interval", func(c *Config) { c.ModelsInterval = 1 }, func(c *Config) { c.ModelsInterval = 0 }},
-		{"queue", func(c *Config) { c.Queue, c.MaxPictures = 1, 1 }, func(c *Config) { c.Queue = 0 }},
-		{"batch", func(c *Config) { c.MaxBatch = 1 }, func(c *Config) { c.MaxBatch = 0 }},
-		{"workers", func(c *Config) { c.Workers = 0 }, func(c *Config) { c.Workers = -1 }},
-		{"decoders", func(c *Config) { c.Decoders = 0 }, func(c *Config) { c.Decoders = -1 }},
-		{"pictures", func(c *Config) { c.MaxPictures = 1 }, func(c *Config) { c.MaxPictures = 0 }},
+		{"models", func(c *Config) { c.Models.Models, c.Models.Folder = nil, "models" }, func(c *Config) { c.Models.Models = nil }},
+		{"a model's name", func(c *Config) { c.Models.Models[0].Name = name },
+			func(c *Config) { c.Models.Models[0].Name = name + "x" }},
+		{"a name's letters", func(c *Config) { c.Models.Models[0].Name = "0.a_B-c" },
+			func(c *Config) { c.Models.Models[0].Name = "a/b" }},
+		{"a name's first letter", func(c *Config) { c.Models.Models[0].Name = "9" },
+			func(c *Config) { c.Models.Models[0].Name = ".a" }},
+		{"two models", func(c *Config) { c.Models.Models = append(c.Models.Models, NamedModel{Name: "n", Path: "m"}) },
+			func(c *Config) { c.Models.Models = append(c.Models.Models, c.Models.Models[0]) }},
+		{"interval", func(c *Config) { c.Models.Interval = 1 }, func(c *Config) { c.Models.Interval = 0 }},
+		{"queue", func(c *Config) { c.Engine.Queue, c.Bodies.MaxPictures = 1, 1 }, func(c *Config) { c.Engine.Queue = 0 }},
+		{"batch", func(c *Config) { c.Engine.MaxBatch = 1 }, func(c *Config) { c.Engine.MaxBatch = 0 }},
+		{"workers", func(c *Config) { c.Engine.Workers = 0 }, func(c *Config) { c.Engine.Workers = -1 }},
+		{"decoders", func(c *Config) { c.Engine.Decoders = 0 }, func(c *Config) { c.Engine.Decoders = -1 }},
+		{"pictures", func(c *Config) { c.Bodies.MaxPictures = 1 }, func(c *Config) { c.Bodies.MaxPictures = 0 }},
 		{"connections", func(c *Config) { c.MaxConnections = 1 }, func(c *Config) { c.MaxConnections = 0 }},
-		{"pictures in a queue", func(c *Config) { c.MaxPictures = c.Queue },
-			func(c *Config) { c.MaxPictures = c.Queue + 1 }},
-		{"body", func(c *Config) { c.MaxBodyBytes = 1 }, func(c *Config) { c.MaxBodyBytes = 0 }},
-		{"budget", func(c *Config) { c.MaxBodyBytes, c.BodyBudgetBytes = 10, 30 },
-			func(c *Config) { c.MaxBodyBytes, c.BodyBudgetBytes = 10, 29 }},
+		{"pictures in a queue", func(c *Config) { c.Bodies.MaxPictures = c.Engine.Queue },
+			func(c *Config) { c.Bodies.MaxPictures = c.Engine.Queue + 1 }},
+		{"body", func(c *Config) { c.Bodies.MaxBytes = 1 }, func(c *Config) { c.Bodies.MaxBytes = 0 }},
+		{"budget", func(c *Config) { c.Bodies.MaxBytes, c.Bodies.BudgetBytes = 10, 30 },
+			func(c *Config) { c.Bodies.MaxBytes, c.Bodies.BudgetBytes = 10, 29 }},
 		{"header", func(c *Config) { c.MaxHeaderBytes = 1024 }, func(c *Config) { c.MaxHeaderBytes = 1023 }},
 		{"request", func(c *Config) { c.RequestTimeout = 1 }, func(c *Config) { c.RequestTimeout = 0 }},
 		{"header's time", func(c *Config) { c.HeaderTimeout = 1 }, func(c *Config) { c.HeaderTimeout = 0 }},
@@ -52,10 +48,10 @@ func TestConfigBounds(t *testing.T) {
 		{"grace", func(c *Config) { c.Grace = 0 }, func(c *Config) { c.Grace = -1 }},
 		{"TLS", func(c *Config) { c.TLSCert, c.TLSKey = "a", "b" }, func(c *Config) { c.TLSCert = "a" }},
 		{"TLS's key", func(c *Config) {}, func(c *Config) { c.TLSKey = "b" }},
-		{"limits", func(c *Config) { c.Limits.MaxPixels = 1 }, func(c *Config) { c.Limits.MaxPixels = 0 }},
+		{"limits", func(c *Config) { c.Engine.Limits.MaxPixels = 1 }, func(c *Config) { c.Engine.Limits.MaxPixels = 0 }},
 	} {
 		good, bad := valid, valid
-		good.Models, bad.Models = slices.Clone(valid.Models), slices.Clone(valid.Models)
+		good.Models.Models, bad.Models.Models = slices.Clone(valid.Models.Models), slices.Clone(valid.Models.Models)
 		test.good(&good)
 		test.bad(&bad)
 		if err := good.Validate(); err != nil {
@@ -77,86 +73,4 @@ func TestConfigBounds(t *testing.T) {
 			t.Errorf("the prefix %s: %v", prefix, err)
 		}
 	}
-}
-
-// TestWatched looks at a file as if a second were over: what it says is taken over when it
-// changes, and kept where it is broken.
-func TestWatched(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "value")
-	write := func(text string) {
-		writeFile(t, path, []byte(text))
-	}
-	write("1")
-	made := 0
-	w, err := newReloader(func() (string, error) {
-		made++
-		text, err := os.ReadFile(path)
-		if err == nil && string(text) == "broken" {
-			err = errors.New("broken")
-		}
-		return string(text), err
-	}, path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	later := func() string {
-		w.checked = time.Now().Add(-checkInterval)
-		return w.get()
-	}
-	expect := func(have, want string, wantMade int) {
-		t.Helper()
-		if have != want || made != wantMade {
-			t.Errorf("value %q, made %d times; want %q, %d", have, made, want, wantMade)
-		}
-	}
-	expect(w.get(), "1", 1)
-	expect(later(), "1", 1) // nothing changed
-	write("22")
-	w.checked = time.Now().Add(time.Hour) // a second is not over, however slow the machine is
-	expect(w.get(), "1", 1)
-	expect(later(), "22", 2)
-	expect(later(), "22", 2)
-	write("broken")
-	expect(later(), "22", 3)
-	write("four")
-	expect(later(), "four", 4)
-	// A file of the same size with another time.
-	write("five")
-	if err := os.Chtimes(path, time.Unix(1, 0), time.Unix(1, 0)); err != nil {
-		t.Fatal(err)
-	}
-	expect(later(), "five", 5)
-	if age := time.Since(w.checked); age < 0 || age > time.Hour {
-		t.Errorf("it was looked at %v ago", age)
-	}
-}
-
-// TestStamps: files differ by their sizes, their times, and by being there.
-func TestStamps(t *testing.T) {
-	folder := t.TempDir()
-	a, b := filepath.Join(folder, "a"), filepath.Join(folder, "b")
-	at := time.Unix(1000, 5)
-	write := func(path, text string, changed time.Time) {
-		writeFile(t, path, []byte(text))
-		if err := os.Chtimes(path, changed, changed); err != nil {
-			t.Fatal(err)
-		}
-	}
-	seen := map[string]string{}
-	look := func(what string) {
-		s := stampFiles([]string{a, b})
-		if other, ok := seen[s]; ok {
-			t.Errorf("%s looks like %s: %s", what, other, s)
-		}
-		seen[s] = what
-	}
-	look("none")
-	write(a, "1", at)
-	look("one")
-	write(b, "1", at)
-	look("both")
-	write(b, "22", at)
-	look("another size")
-	write(b, "22", at.Add(time.Second))
-	look("another time")
 }

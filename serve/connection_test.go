@@ -70,7 +70,7 @@ func TestSlowClients(t *testing.T) {
 		}
 	}
 	// What has come is a few bytes: no more memory than for these is taken.
-	if taken := r.bodies.Load(); taken > 128<<10 {
+	if taken := r.backend.Bodies.Used(); taken > 128<<10 {
 		t.Errorf("%d bytes are taken for slow bodies", taken)
 	}
 	for name, c := range map[string]net.Conn{"header": slowHeader, "body": slowBody, "idle": idle} {
@@ -79,7 +79,7 @@ func TestSlowClients(t *testing.T) {
 		}
 	}
 	wait.Wait()
-	waitFor(t, "nothing is taken", func() bool { return r.bodies.Load() == 0 })
+	waitFor(t, "nothing is taken", func() bool { return r.backend.Bodies.Used() == 0 })
 }
 
 // TestHalfClosed: who closes their side is told something true, and nothing is left.
@@ -100,12 +100,12 @@ func TestHalfClosed(t *testing.T) {
 			t.Errorf("%s", answer.Status)
 		}
 	}
-	waitFor(t, "nothing is under way", func() bool { return r.depth.Load() == 0 })
+	waitFor(t, "nothing is under way", func() bool { return r.backend.Scheduler.Depth() == 0 })
 }
 
 // TestBodiesTogether: many large bodies at a time are refused, not kept.
 func TestBodiesTogether(t *testing.T) {
-	r := start(t, &fake{}, func(c *Config) { c.MaxBodyBytes, c.BodyBudgetBytes = 1<<20, 3<<20 })
+	r := start(t, &fake{}, func(c *Config) { c.Bodies.MaxBytes, c.Bodies.BudgetBytes = 1<<20, 3<<20 })
 	var held []net.Conn
 	for range 3 {
 		c := dial(t, r)
@@ -115,7 +115,7 @@ func TestBodiesTogether(t *testing.T) {
 		}
 		held = append(held, c)
 	}
-	waitFor(t, "most is taken", func() bool { return r.bodies.Load() > 2_700_000 })
+	waitFor(t, "most is taken", func() bool { return r.backend.Bodies.Used() > 2_700_000 })
 	answer, text := post(t, r.url+"/v1/classify", "", make([]byte, 500_000))
 	if answer.StatusCode != 429 {
 		t.Errorf("%s %s", answer.Status, text)
@@ -123,7 +123,7 @@ func TestBodiesTogether(t *testing.T) {
 	for _, c := range held {
 		c.Close()
 	}
-	waitFor(t, "all is given back", func() bool { return r.bodies.Load() == 0 })
+	waitFor(t, "all is given back", func() bool { return r.backend.Bodies.Used() == 0 })
 	if answer, _ := post(t, r.url+"/v1/classify", "", white()); answer.StatusCode != 200 {
 		t.Errorf("afterwards: %s", answer.Status)
 	}
@@ -156,7 +156,7 @@ func TestLargeHeader(t *testing.T) {
 // TestStopUnderLoad: told to stop while many ask, the service finishes all that it took:
 // each request is answered in full, or refused, or finds nobody.
 func TestStopUnderLoad(t *testing.T) {
-	f := &fake{outputs: func(context.Context, []float32, []float32) error {
+	f := &fake{OnOutputs: func(context.Context, []float32, []float32) error {
 		time.Sleep(time.Millisecond)
 		return nil
 	}}

@@ -29,7 +29,7 @@ func open(path string) (serve.Classifier, error) {
 // server answers a picture that is sent to it.
 func ExampleServer_Handler() {
 	config := serve.Default()
-	config.Models = []serve.NamedModel{{Name: "clothing", Path: model.Clothing}}
+	config.Models.Models = []serve.NamedModel{{Name: "clothing", Path: model.Clothing}}
 	server, err := serve.New(config, open, slog.New(slog.DiscardHandler))
 	if err != nil {
 		fmt.Println(err)
@@ -87,8 +87,8 @@ func ExampleOpener() {
 func ExampleConfig() {
 	config := serve.Default() // names no model
 	fmt.Println(config.Validate() == nil)
-	config.Models = []serve.NamedModel{{Name: "clothing", Path: model.Clothing}}
-	config.MaxBatch, config.Queue = 8, 64
+	config.Models.Models = []serve.NamedModel{{Name: "clothing", Path: model.Clothing}}
+	config.Engine.MaxBatch, config.Engine.Queue = 8, 64
 	fmt.Println(config.Validate() == nil)
 	// Output:
 	// false
@@ -104,7 +104,7 @@ func ExampleNew() {
 	}
 	defer os.RemoveAll(folder)
 	config := serve.Default()
-	config.Models = []serve.NamedModel{{Name: "clothing", Path: model.Clothing}}
+	config.Models.Models = []serve.NamedModel{{Name: "clothing", Path: model.Clothing}}
 	config.APIKeyFile = filepath.Join(folder, "keys")
 	if err = os.WriteFile(config.APIKeyFile, []byte("a-long-secret\n"), 0o600); err != nil {
 		fmt.Println(err)
@@ -131,7 +131,7 @@ func ExampleNew() {
 // A file that is no picture is refused with a reason for programs.
 func ExampleServer() {
 	config := serve.Default()
-	config.Models = []serve.NamedModel{{Name: "clothing", Path: model.Clothing}}
+	config.Models.Models = []serve.NamedModel{{Name: "clothing", Path: model.Clothing}}
 	server, err := serve.New(config, open, slog.New(slog.DiscardHandler))
 	if err != nil {
 		fmt.Println(err)
@@ -154,7 +154,7 @@ func ExampleServer() {
 // Serve answers on a listener until its context ends, and lets requests that are in flight finish.
 func ExampleServer_Serve() {
 	config := serve.Default()
-	config.Models = []serve.NamedModel{{Name: "clothing", Path: model.Clothing}}
+	config.Models.Models = []serve.NamedModel{{Name: "clothing", Path: model.Clothing}}
 	server, err := serve.New(config, open, slog.New(slog.DiscardHandler))
 	if err != nil {
 		fmt.Println(err)

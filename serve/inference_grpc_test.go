@@ -15,9 +15,11 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
-	"google.golang.org/protobuf/proto"
 
+	"garb/serve/inference"
 	pb "garb/serve/inferencepb"
+	"garb/serve/request"
+	"garb/serve/tensors"
 )
 
 // call calls a procedure as gRPC clients do.
@@ -33,7 +35,7 @@ func callWithin[Q, A any](ctx context.Context, r *running, name string, q *Q, he
 	protocols.SetUnencryptedHTTP2(true)
 	transport := &http.Transport{Protocols: protocols}
 	defer transport.CloseIdleConnections()
-	client := connect.NewClient[Q, A](&http.Client{Transport: transport}, r.url+inferenceService+name,
+	client := connect.NewClient[Q, A](&http.Client{Transport: transport}, r.url+inference.Service+name,
 		connect.WithGRPC())
 	request := connect.NewRequest(q)
 	for i := 0; i+1 < len(header); i += 2 {
@@ -68,13 +70,13 @@ func TestInferenceGRPC(t *testing.T) {
 	shape := []int64{1, int64(model.Spec().Height), int64(model.Spec().Width), 3}
 	shirt := slices.Index(model.Classes(), "t-shirt")
 	for name, q := range map[string]*pb.ModelInferRequest{
-		"picture": {Inputs: []*inputMessage{{Name: "picture", Datatype: typeBytes, Shape: []int64{1},
+		"picture": {Inputs: []*inputMessage{{Name: "picture", Datatype: tensors.Bytes, Shape: []int64{1},
 			Contents: &pb.InferTensorContents{BytesContents: [][]byte{data}}}}},
-		"picture, raw": {Inputs: []*inputMessage{{Name: "picture", Datatype: typeBytes, Shape: []int64{1, 1}}},
-			RawInputContents: [][]byte{tensor{texts: []string{string(data)}}.encodeRaw()}},
-		"values": {Inputs: []*inputMessage{{Name: "input", Datatype: typeFP32, Shape: shape,
+		"picture, raw": {Inputs: []*inputMessage{{Name: "picture", Datatype: tensors.Bytes, Shape: []int64{1, 1}}},
+			RawInputContents: [][]byte{tensors.Tensor{Texts: []string{string(data)}}.EncodeRaw()}},
+		"values": {Inputs: []*inputMessage{{Name: "input", Datatype: tensors.FP32, Shape: shape,
 			Contents: &pb.InferTensorContents{Fp32Contents: values}}}},
-		"values, raw": {Inputs: []*inputMessage{{Name: "input", Datatype: typeFP32, Shape: shape}},
+		"values, raw": {Inputs: []*inputMessage{{Name: "input", Datatype: tensors.FP32, Shape: shape}},
 			RawInputContents: [][]byte{littleEndian(values)}},
 	} {
 		q.ModelName, q.ModelVersion, q.Id = "clothing", "1", "a1"
@@ -158,7 +160,7 @@ func TestInferenceGRPCMetadata(t *testing.T) {
 //
 //nolint:funlen // it is a table
 func TestInferenceGRPCErrors(t *testing.T) {
-	r := start(t, &fake{}, func(c *Config) { c.MaxPictures, c.MaxBodyBytes = 3, 1<<20 })
+	r := start(t, &fake{}, func(c *Config) { c.Bodies.MaxPictures, c.Bodies.MaxBytes = 3, 1<<20 })
 	contents := func(pictures ...[]byte) *pb.InferTensorContents {
 		return &pb.InferTensorContents{BytesContents: pictures}
 	}
@@ -168,7 +170,7 @@ func TestInferenceGRPCErrors(t *testing.T) {
 	input := func(datatype string, c *pb.InferTensorContents, shape ...int64) []*inputMessage {
 		return []*inputMessage{{Datatype: datatype, Shape: shape, Contents: c}}
 	}
-	good := input(typeBytes, contents(white()), 1)
+	good := input(tensors.Bytes, contents(white()), 1)
 	for name, c := range map[string]struct {
 		q    *pb.ModelInferRequest
 		code connect.Code
@@ -177,38 +179,38 @@ func TestInferenceGRPCErrors(t *testing.T) {
 		"another version": {&pb.ModelInferRequest{ModelName: "m", ModelVersion: "x"}, connect.CodeNotFound},
 		"no input":        {&pb.ModelInferRequest{}, connect.CodeInvalidArgument},
 		"two inputs":      {&pb.ModelInferRequest{Inputs: append(good, good...)}, connect.CodeInvalidArgument},
-		"no data":         {&pb.ModelInferRequest{Inputs: input(typeBytes, nil, 1)}, connect.CodeInvalidArgument},
-		"too few": {&pb.ModelInferRequest{Inputs: input(typeBytes, contents(white()), 2)},
+		"no data":         {&pb.ModelInferRequest{Inputs: input(tensors.Bytes, nil, 1)}, connect.CodeInvalidArgument},
+		"too few": {&pb.ModelInferRequest{Inputs: input(tensors.Bytes, contents(white()), 2)},
 			connect.CodeInvalidArgument},
-		"too many": {&pb.ModelInferRequest{Inputs: input(typeBytes, contents(white(), white()), 1)},
+		"too many": {&pb.ModelInferRequest{Inputs: input(tensors.Bytes, contents(white(), white()), 1)},
 			connect.CodeInvalidArgument},
-		"beyond the limit": {&pb.ModelInferRequest{Inputs: input(typeBytes,
+		"beyond the limit": {&pb.ModelInferRequest{Inputs: input(tensors.Bytes,
 			contents(white(), white(), white(), white()), 4)}, connect.CodeInvalidArgument},
 		"another type": {&pb.ModelInferRequest{Inputs: input("INT8", contents(white()), 1)},
 			connect.CodeInvalidArgument},
-		"another shape": {&pb.ModelInferRequest{Inputs: input(typeFP32, floats(), 1, 8, 8)},
+		"another shape": {&pb.ModelInferRequest{Inputs: input(tensors.FP32, floats(), 1, 8, 8)},
 			connect.CodeInvalidArgument},
-		"NaN": {&pb.ModelInferRequest{Inputs: input(typeFP32, floats(float32(math.NaN())), 1, 8, 8, 3)},
+		"NaN": {&pb.ModelInferRequest{Inputs: input(tensors.FP32, floats(float32(math.NaN())), 1, 8, 8, 3)},
 			connect.CodeInvalidArgument},
-		"infinity": {&pb.ModelInferRequest{Inputs: input(typeFP32, floats(float32(math.Inf(1))), 1, 8, 8,
+		"infinity": {&pb.ModelInferRequest{Inputs: input(tensors.FP32, floats(float32(math.Inf(1))), 1, 8, 8,
 			3)}, connect.CodeInvalidArgument},
 		"both forms": {&pb.ModelInferRequest{Inputs: good, RawInputContents: [][]byte{{}}},
 			connect.CodeInvalidArgument},
-		"two raw": {&pb.ModelInferRequest{Inputs: input(typeBytes, nil, 1),
+		"two raw": {&pb.ModelInferRequest{Inputs: input(tensors.Bytes, nil, 1),
 			RawInputContents: [][]byte{{}, {}}}, connect.CodeInvalidArgument},
-		"raw, cut off": {&pb.ModelInferRequest{Inputs: input(typeBytes, nil, 1),
+		"raw, cut off": {&pb.ModelInferRequest{Inputs: input(tensors.Bytes, nil, 1),
 			RawInputContents: [][]byte{{9, 0, 0, 0}}}, connect.CodeInvalidArgument},
-		"no picture": {&pb.ModelInferRequest{Inputs: input(typeBytes, contents([]byte("text")), 1)},
+		"no picture": {&pb.ModelInferRequest{Inputs: input(tensors.Bytes, contents([]byte("text")), 1)},
 			connect.CodeInvalidArgument},
 		"another output": {&pb.ModelInferRequest{Inputs: good, Outputs: []*outputMessage{{Name: "x"}}},
 			connect.CodeInvalidArgument},
 		"negative top": {&pb.ModelInferRequest{Inputs: good,
 			Outputs: []*outputMessage{{Name: "logits", Parameters: topClasses(-1)}}}, connect.CodeInvalidArgument},
-		"too long": {&pb.ModelInferRequest{Inputs: input(typeBytes, contents(make([]byte, 1<<20)), 1)},
+		"too long": {&pb.ModelInferRequest{Inputs: input(tensors.Bytes, contents(make([]byte, 1<<20)), 1)},
 			connect.CodeInvalidArgument},
-		"far too many": {&pb.ModelInferRequest{Inputs: input(typeBytes, contents(make([][]byte, 10_000)...), 1)},
+		"far too many": {&pb.ModelInferRequest{Inputs: input(tensors.Bytes, contents(make([][]byte, 10_000)...), 1)},
 			connect.CodeInvalidArgument},
-		"a very long shape": {&pb.ModelInferRequest{Inputs: input(typeBytes, contents(white()),
+		"a very long shape": {&pb.ModelInferRequest{Inputs: input(tensors.Bytes, contents(white()),
 			make([]int64, 10_000)...)}, connect.CodeInvalidArgument},
 		"all well": {&pb.ModelInferRequest{Inputs: good, Outputs: []*outputMessage{{Name: "class"}}}, 0},
 	} {
@@ -219,14 +221,14 @@ func TestInferenceGRPCErrors(t *testing.T) {
 	}
 	// The log and the metrics tell them from answers, though HTTP does not.
 	for _, status := range []string{"200", "400", "404", "413"} {
-		if line := `garb_requests_total{route="POST ` + inferenceService + `ModelInfer",method="POST",status="` +
+		if line := `garb_requests_total{route="POST ` + inference.Service + `ModelInfer",method="POST",status="` +
 			status + `"} `; !strings.Contains(metricsOf(t, r), line) {
 			t.Errorf("no %s", line)
 		}
 	}
-	for _, status := range statuses {
-		if code := grpcCode(status.status); code == connect.CodeInvalidArgument && status.status >= 429 {
-			t.Errorf("%d is %v", status.status, code)
+	for _, k := range request.Kinds() {
+		if code := inference.Code(k.Status); code == connect.CodeInvalidArgument && k.Status >= 429 {
+			t.Errorf("%d is %v", k.Status, code)
 		}
 	}
 	// None of connect's own protocols is spoken.
@@ -234,13 +236,13 @@ func TestInferenceGRPCErrors(t *testing.T) {
 	defer transport.CloseIdleConnections()
 	for _, options := range [][]connect.ClientOption{{connect.WithProtoJSON()}, {}, {connect.WithGRPCWeb()}} {
 		client := connect.NewClient[pb.ServerLiveRequest, pb.ServerLiveResponse](&http.Client{Transport: transport},
-			r.url+inferenceService+"ServerLive", options...)
+			r.url+inference.Service+"ServerLive", options...)
 		if _, err := client.CallUnary(t.Context(), connect.NewRequest(&pb.ServerLiveRequest{})); err == nil {
 			t.Error("another protocol was spoken")
 		}
 	}
-	if r.depth.Load() != 0 || r.bodies.Load() != 0 {
-		t.Errorf("%d pictures, %d bytes are left", r.depth.Load(), r.bodies.Load())
+	if r.backend.Scheduler.Depth() != 0 || r.backend.Bodies.Used() != 0 {
+		t.Errorf("%d pictures, %d bytes are left", r.backend.Scheduler.Depth(), r.backend.Bodies.Used())
 	}
 }
 
@@ -250,8 +252,8 @@ func TestInferenceGRPCFull(t *testing.T) {
 	writeFile(t, path, []byte("secret\n"))
 	f, entered, open := gate()
 	defer open()
-	r := start(t, f, func(c *Config) { c.Queue, c.MaxPictures, c.APIKeyFile = 1, 1, path })
-	q := &pb.ModelInferRequest{Inputs: []*inputMessage{{Datatype: typeBytes, Shape: []int64{1},
+	r := start(t, f, func(c *Config) { c.Engine.Queue, c.Bodies.MaxPictures, c.APIKeyFile = 1, 1, path })
+	q := &pb.ModelInferRequest{Inputs: []*inputMessage{{Datatype: tensors.Bytes, Shape: []int64{1},
 		Contents: &pb.InferTensorContents{BytesContents: [][]byte{white()}}}}}
 	if _, err := inferGRPC(t, r, q); connect.CodeOf(err) != connect.CodeUnauthenticated {
 		t.Errorf("without a key: %v", err)
@@ -285,8 +287,8 @@ func TestInferenceGRPCFull(t *testing.T) {
 		t.Errorf("late: %v", err)
 	}
 	open()
-	waitFor(t, "the place is free", func() bool { return r.depth.Load() == 0 })
-	r.stopping.Store(true)
+	waitFor(t, "the place is free", func() bool { return r.backend.Scheduler.Depth() == 0 })
+	r.backend.Scheduler.Stop()
 	if _, err := call[pb.ModelInferRequest, pb.ModelInferResponse](t, r, "ModelInfer", q, "X-Api-Key",
 		"secret"); connect.CodeOf(err) != connect.CodeUnavailable {
 		t.Errorf("when stopping: %v", err)
@@ -298,37 +300,6 @@ func topClasses(n int64) map[string]*pb.InferParameter {
 	return map[string]*pb.InferParameter{
 		"classification": {ParameterChoice: &pb.InferParameter_Int64Param{Int64Param: n}},
 	}
-}
-
-func FuzzModelInfer(f *testing.F) {
-	for _, q := range []*pb.ModelInferRequest{
-		{ModelName: "m", Id: "a",
-			Inputs: []*inputMessage{{Name: "picture", Datatype: typeBytes, Shape: []int64{1},
-				Contents: &pb.InferTensorContents{BytesContents: [][]byte{white()}}}}},
-		{Inputs: []*inputMessage{{Datatype: typeBytes, Shape: []int64{1}}},
-			RawInputContents: [][]byte{tensor{texts: []string{"a"}}.encodeRaw()},
-			Outputs:          []*outputMessage{{Name: "logits", Parameters: topClasses(2)}}},
-		{Inputs: []*inputMessage{{Datatype: typeFP32, Shape: []int64{1, 8, 8, 3},
-			Contents: &pb.InferTensorContents{Fp32Contents: make([]float32, 192)}}}},
-	} {
-		data, err := proto.Marshal(q)
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(data)
-	}
-	f.Fuzz(func(t *testing.T, data []byte) {
-		q := &pb.ModelInferRequest{}
-		if (codec{3}).Unmarshal(data, q) != nil {
-			return
-		}
-		if b, err := fakeExpects.parseMessage(q); err == nil {
-			checkInputs(t, b)
-		}
-		if all, err := fakeExpects.parseOutputsGRPC(q); err == nil && (len(all) == 0 || len(all) > 4) {
-			t.Errorf("%d outputs", len(all))
-		}
-	})
 }
 
 // TestTritonClient lets the clients of other servers ask: tritonclient, and what people

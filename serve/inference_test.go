@@ -15,10 +15,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"garb/model"
 	"garb/picture"
+	"garb/serve/inference"
+	"garb/serve/tensors"
 )
 
 // clothing serves the built-in classifier as "clothing".
@@ -28,7 +28,7 @@ func clothing(t testing.TB) (*running, *model.Classifier) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return start(t, classifier, func(c *Config) { c.Models = []NamedModel{{"clothing", model.Clothing}} }), classifier
+	return start(t, classifier, func(c *Config) { c.Models.Models = []NamedModel{{Name: "clothing", Path: model.Clothing}} }), classifier
 }
 
 // valuesOf are those of a picture.
@@ -41,7 +41,7 @@ func valuesOf(t testing.TB, spec picture.Spec, data []byte) []float32 {
 	return values
 }
 
-func littleEndian(values []float32) []byte { return tensor{floats: values}.encodeRaw() }
+func littleEndian(values []float32) []byte { return tensors.Tensor{Floats: values}.EncodeRaw() }
 
 // inferAnswer is an answer in JSON.
 type inferAnswer struct {
@@ -152,8 +152,8 @@ func TestInferenceClothing(t *testing.T) {
 		shape    []int
 		raw      []byte
 	}{
-		"picture": {typeBytes, []int{1}, tensor{texts: []string{string(data)}}.encodeRaw()},
-		"values":  {typeFP32, []int{1, spec.Height, spec.Width, 3}, littleEndian(values)},
+		"picture": {tensors.Bytes, []int{1}, tensors.Tensor{Texts: []string{string(data)}}.EncodeRaw()},
+		"values":  {tensors.FP32, []int{1, spec.Height, spec.Width, 3}, littleEndian(values)},
 	} {
 		text, err := json.Marshal(map[string]any{
 			"inputs": []any{map[string]any{"name": name, "datatype": c.datatype, "shape": c.shape,
@@ -166,11 +166,11 @@ func TestInferenceClothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		answer, body := post(t, r.url+"/v2/models/clothing/infer", "application/octet-stream", append(text, c.raw...),
-			headerLength, strconv.Itoa(len(text)))
+			inference.HeaderLength, strconv.Itoa(len(text)))
 		if answer.StatusCode != http.StatusOK || answer.Header.Get("Content-Type") != "application/octet-stream" {
 			t.Fatalf("%s: %s %s", name, answer.Status, body)
 		}
-		length, err := strconv.Atoi(answer.Header.Get(headerLength))
+		length, err := strconv.Atoi(answer.Header.Get(inference.HeaderLength))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -346,7 +346,7 @@ func TestInferenceOutputs(t *testing.T) {
 //nolint:funlen // it is a table
 func TestInferenceErrors(t *testing.T) {
 	f := &fake{}
-	r := start(t, f, func(c *Config) { c.MaxPictures, c.MaxBodyBytes = 3, 1<<20 })
+	r := start(t, f, func(c *Config) { c.Bodies.MaxPictures, c.Bodies.MaxBytes = 3, 1<<20 })
 	zeros := strings.TrimSuffix(strings.Repeat("0,", 192), ",")
 	fp32 := func(shape, data string) string {
 		return `{"inputs": [{"name": "input", "datatype": "FP32", "shape": ` + shape + `, "data": [` + data + `]}]}`
@@ -441,16 +441,16 @@ func TestInferenceErrors(t *testing.T) {
 			t.Errorf("%s %.80s: %s, %s; want %d, %s", c.path, c.body, answer.Status, text, c.status, c.says)
 		}
 	}
-	before := len(f.sizes())
+	before := len(f.BatchSizes())
 	raw := func(json string, tail []byte, length string) int {
-		answer, _ := post(t, r.url+infer, "", append([]byte(json), tail...), headerLength, length)
+		answer, _ := post(t, r.url+infer, "", append([]byte(json), tail...), inference.HeaderLength, length)
 		return answer.StatusCode
 	}
 	header := func(datatype, shape string, size int) string {
 		return fmt.Sprintf(`{"inputs": [{"name": "a", "datatype": %q, "shape": %s, "parameters": `+
 			`{"binary_data_size": %d}}]}`, datatype, shape, size)
 	}
-	one := tensor{texts: []string{"abc"}}.encodeRaw()
+	one := tensors.Tensor{Texts: []string{"abc"}}.EncodeRaw()
 	nan := littleEndian(append(make([]float32, 191), float32(math.NaN())))
 	infinite := littleEndian(append(make([]float32, 191), float32(math.Inf(-1))))
 	for name, c := range map[string]struct {
@@ -487,11 +487,11 @@ func TestInferenceErrors(t *testing.T) {
 			t.Errorf("header of %s bytes: %d", length, got)
 		}
 	}
-	if n := len(f.sizes()) - before; n > 0 {
+	if n := len(f.BatchSizes()) - before; n > 0 {
 		t.Errorf("%d batches were computed", n)
 	}
-	if r.depth.Load() != 0 || r.bodies.Load() != 0 {
-		t.Errorf("%d pictures, %d bytes are left", r.depth.Load(), r.bodies.Load())
+	if r.backend.Scheduler.Depth() != 0 || r.backend.Bodies.Used() != 0 {
+		t.Errorf("%d pictures, %d bytes are left", r.backend.Scheduler.Depth(), r.backend.Bodies.Used())
 	}
 }
 
@@ -532,128 +532,18 @@ func TestInferenceKeys(t *testing.T) {
 // TestInferenceFull: values take places in the queue, as pictures do.
 func TestInferenceFull(t *testing.T) {
 	f, entered, open := gate()
-	r := start(t, f, func(c *Config) { c.Queue, c.MaxPictures = 2, 2 })
+	r := start(t, f, func(c *Config) { c.Engine.Queue, c.Bodies.MaxPictures = 2, 2 })
 	defer open()
 	under := inBackground(t.Context(), r.url)
 	<-entered
-	body := tensor{floats: make([]float32, 2*192)}.encodeRaw()
+	body := tensors.Tensor{Floats: make([]float32, 2*192)}.EncodeRaw()
 	text := fmt.Sprintf(`{"inputs": [{"name": "a", "datatype": "FP32", "shape": [2, 8, 8, 3], "parameters": `+
 		`{"binary_data_size": %d}}]}`, len(body))
-	answer, got := post(t, r.url+"/v2/models/m/infer", "", append([]byte(text), body...), headerLength,
+	answer, got := post(t, r.url+"/v2/models/m/infer", "", append([]byte(text), body...), inference.HeaderLength,
 		strconv.Itoa(len(text)))
 	if answer.StatusCode != http.StatusTooManyRequests || answer.Header.Get("Retry-After") == "" {
 		t.Errorf("%s: %s", answer.Status, got)
 	}
 	open()
 	<-under
-}
-
-// fakeExpects is what the fake takes.
-var fakeExpects = inputSpec{spec: fakeSpec, pictures: 3, judges: true}
-
-func checkInputs(t *testing.T, b inputs) {
-	t.Helper()
-	if n := len(b.pictures); n > 3 || len(b.values) > 3*192 || len(b.values)%192 != 0 ||
-		(n == 0) == (len(b.values) == 0) {
-		t.Errorf("%d pictures and %d values", n, len(b.values))
-	}
-}
-
-func FuzzInferRequest(f *testing.F) {
-	f.Add([]byte(`{"id": "é\"", "inputs": [`+pictureInput(white())+`], "outputs": [{"name": "class", `+
-		`"parameters": {"binary_data": true}}]}`), "")
-	f.Add([]byte(`{"inputs": [{"datatype": "BYTES", "shape": [2, 1], "data": [["YQ=="], ["Yg=="]]}], `+
-		`"parameters": {"binary_data_output": true}}`), "")
-	f.Add([]byte(`{"inputs": [{"datatype": "FP32", "shape": [1, 8, 8, 3], "data": [`+strings.Repeat("0,",
-		191)+`-1e-3]}]}`), "")
-	for _, raw := range [][]byte{tensor{texts: []string{"abc", ""}}.encodeRaw(), littleEndian(make([]float32, 192))} {
-		for _, kind := range []string{`"BYTES", "shape": [2]`, `"FP32", "shape": [1, 8, 8, 3]`} {
-			text := fmt.Sprintf(`{"inputs": [{"datatype": %s, "parameters": {"binary_data_size": %d}}]}`, kind,
-				len(raw))
-			f.Add(append([]byte(text), raw...), strconv.Itoa(len(text)))
-		}
-	}
-	f.Fuzz(func(t *testing.T, body []byte, length string) {
-		q, err := fakeExpects.parseInferRequest(body, length)
-		if err != nil {
-			if status, _ := errorStatus(err); status != 400 && status != 413 {
-				t.Errorf("%d: %v", status, err)
-			}
-			return
-		}
-		checkInputs(t, q.inputs)
-		if len(q.outputs) == 0 || len(q.outputs) > 4 {
-			t.Errorf("%d outputs", len(q.outputs))
-		}
-	})
-}
-
-func FuzzPredictRequest(f *testing.F) {
-	f.Add([]byte(`{"signature_name": "serving_default", "instances": [{"b64": "YQ=="}, {"picture": {"b64": "Yg"}}]}`))
-	f.Add([]byte(`{"inputs": {"x": [{"b64": "YQ=="}]}}`))
-	f.Add([]byte(`{"signature_name": "serving_acceptance", "instances": [{"b64": "YQ=="}]}`))
-	row := "[" + strings.TrimSuffix(strings.Repeat("[0, 1, 2],", 8), ",") + "]"
-	f.Add([]byte(`{"instances": [[` + strings.TrimSuffix(strings.Repeat(row+" ,", 8), ",") + `]]}`))
-	f.Fuzz(func(t *testing.T, body []byte) {
-		q, err := fakeExpects.parsePredictRequest(body)
-		if err != nil {
-			if status, _ := errorStatus(err); status != 400 && status != 413 {
-				t.Errorf("%d: %v", status, err)
-			}
-			return
-		}
-		checkInputs(t, q.inputs)
-	})
-}
-
-// FuzzTensorJSON holds the walk through JSON against encoding/json.
-//
-//nolint:gocognit // it compares the kinds of JSON values one by one
-func FuzzTensorJSON(f *testing.F) {
-	f.Add([]byte(`[[1, 2e0, -3], [4.5, 0, 6]]`))
-	f.Add([]byte(` [ 1,2,3 ,4,5,6 ] `))
-	f.Add([]byte(`{"a\u0022\\": [1, {"b": "]}"}], "": null, "c" : "x"}`))
-	f.Fuzz(func(t *testing.T, text []byte) {
-		v, err := parseJSON(text)
-		if err != nil {
-			if json.Valid(text) {
-				t.Fatal(err)
-			}
-			return
-		}
-		var want [][]float32
-		numbers, err := v.numbers(2, 3)
-		var flat []float32
-		switch {
-		case json.Unmarshal(text, &want) == nil && len(want) == 2 && len(want[0]) == 3 && len(want[1]) == 3 &&
-			!bytes.Contains(text, []byte("null")):
-			flat = append(want[0], want[1]...)
-		case json.Unmarshal(text, &flat) == nil && len(flat) == 6 && !bytes.Contains(text, []byte("null")):
-		default:
-			flat = nil
-		}
-		if (err == nil) != (flat != nil) || err == nil && !slices.Equal(numbers, flat) {
-			t.Errorf("%q: %v, %v, want %v", text, numbers, err, flat)
-		}
-		var elements []json.RawMessage
-		if json.Unmarshal(text, &elements) == nil {
-			got := []json.RawMessage(nil)
-			for e := range v.elements() {
-				got = append(got, json.RawMessage(e))
-			}
-			if len(got)+len(elements) > 0 && !cmp.Equal(got, elements) {
-				t.Errorf("%q has %q, want %q", text, got, elements)
-			}
-		}
-		var members map[string]json.RawMessage
-		if json.Unmarshal(text, &members) == nil && members != nil {
-			got := map[string]json.RawMessage{}
-			for name, m := range v.members() {
-				got[name] = json.RawMessage(m)
-			}
-			if !cmp.Equal(got, members) {
-				t.Errorf("%q has %q, want %q", text, got, members)
-			}
-		}
-	})
 }

@@ -14,32 +14,10 @@ import (
 	"strings"
 	"time"
 
-	vm "github.com/VictoriaMetrics/metrics"
+	"garb/serve/engine"
+	"garb/serve/observe"
+	"garb/serve/request"
 )
-
-// requestInfo is what is known about a request in progress, for the log.
-type requestInfo struct {
-	id     string
-	trace  traceparent
-	model  string
-	err    error
-	status int // of an error in gRPC, whose HTTP status is always 200; else 0
-}
-
-type requestKey struct{}
-
-// requestFrom returns the request of a context, an empty one outside of requests.
-func requestFrom(ctx context.Context) *requestInfo {
-	if r, ok := ctx.Value(requestKey{}).(*requestInfo); ok {
-		return r
-	}
-	return &requestInfo{}
-}
-
-func requestID(ctx context.Context) string { return requestFrom(ctx).id }
-
-// recordError records why a request failed.
-func recordError(ctx context.Context, err error) { requestFrom(ctx).err = err }
 
 // responseRecorder records the status and size of a response.
 type responseRecorder struct {
@@ -79,30 +57,31 @@ func (w *responseRecorder) Flush() {
 func (s *Server) observe(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
-		info := &requestInfo{id: r.Header.Get("X-Request-Id"), trace: parseTraceparent(r.Header.Get("Traceparent"))}
-		if !isValidID(info.id) {
-			info.id = rand.Text()
+		trace := observe.ParseTraceparent(r.Header.Get("Traceparent"))
+		info := &request.Info{ID: r.Header.Get("X-Request-Id"), TraceID: trace.TraceID()}
+		if !isValidID(info.ID) {
+			info.ID = rand.Text()
 		}
-		w.Header().Set("X-Request-Id", info.id)
+		w.Header().Set("X-Request-Id", info.ID)
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		out := &responseRecorder{ResponseWriter: w}
-		ctx := context.WithValue(r.Context(), requestKey{}, info)
+		ctx := request.WithInfo(r.Context(), info)
 		timeout, err := s.timeout(r)
 		ctx, cancel := context.WithTimeout(ctx, timeout)
 		defer cancel()
 		r = r.WithContext(ctx)
 		defer func() {
 			if p := recover(); p != nil {
-				s.metrics.panics.Inc()
-				s.log.Error("panic", "request_id", info.id, "error", fmt.Sprint(p), "stack", string(debug.Stack()))
+				s.metrics.CountPanic()
+				s.log.Error("panic", "request_id", info.ID, "error", fmt.Sprint(p), "stack", string(debug.Stack()))
 				if out.status == 0 {
-					writeError(out, r, fmt.Errorf("%w: %v", errPanic, p))
+					request.WriteError(out, r, fmt.Errorf("%w: %v", engine.ErrPanic, p))
 				}
 			}
-			s.logRequest(out, r, info, time.Since(began))
+			s.logRequest(out, r, info, trace, time.Since(began))
 		}()
 		if err != nil {
-			writeError(out, r, err)
+			request.WriteError(out, r, err)
 			return
 		}
 		next.ServeHTTP(out, r)
@@ -122,7 +101,7 @@ func (s *Server) timeout(r *http.Request) (time.Duration, error) {
 	}
 	if err != nil || timeout <= 0 {
 		return s.config.RequestTimeout,
-			fmt.Errorf("%w: X-Request-Timeout %q: it must be a time such as 0.25 (seconds) or 250ms", errBadRequest,
+			fmt.Errorf("%w: X-Request-Timeout %q: it must be a time such as 0.25 (seconds) or 250ms", request.ErrInvalid,
 				text)
 	}
 	return min(timeout, s.config.RequestTimeout), nil
@@ -138,8 +117,11 @@ var methods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.Me
 	http.MethodOptions}
 
 // logRequest writes the outcome of a request to the log, the metrics and the traces.
-func (s *Server) logRequest(w *responseRecorder, r *http.Request, info *requestInfo, took time.Duration) {
-	status, method := cmp.Or(info.status, w.status, http.StatusOK), r.Method
+func (s *Server) logRequest(
+	w *responseRecorder, r *http.Request, info *request.Info, trace observe.Traceparent,
+	took time.Duration,
+) {
+	status, method := cmp.Or(info.Status, w.status, http.StatusOK), r.Method
 	if !slices.Contains(methods, method) {
 		method = "other"
 	}
@@ -147,25 +129,25 @@ func (s *Server) logRequest(w *responseRecorder, r *http.Request, info *requestI
 	if route == "" {
 		route = "none"
 	}
-	s.metrics.countRequest(route, method, status, took)
-	s.traces.add(info, route, status, took)
+	s.metrics.CountRequest(r.Context(), route, method, status, took)
+	s.traces.Add(trace, info.ID, info.Model, route, status, took)
 	level := slog.LevelInfo
 	if status >= 500 {
 		level = slog.LevelError
 	}
 	attributes := []slog.Attr{
-		slog.String("request_id", info.id), slog.String("method", r.Method), slog.String("path", r.URL.Path),
+		slog.String("request_id", info.ID), slog.String("method", r.Method), slog.String("path", r.URL.Path),
 		slog.Int("status", status),
 		slog.Float64("seconds", took.Seconds()), slog.Int64("bytes", w.bytes), slog.String("client", r.RemoteAddr),
 	}
-	if info.model != "" {
-		attributes = append(attributes, slog.String("model", info.model))
+	if info.Model != "" {
+		attributes = append(attributes, slog.String("model", info.Model))
 	}
-	if info.trace.isSet() {
-		attributes = append(attributes, slog.String("trace_id", info.trace.traceID()))
+	if info.TraceID != "" {
+		attributes = append(attributes, slog.String("trace_id", info.TraceID))
 	}
-	if info.err != nil {
-		attributes = append(attributes, slog.String("error", info.err.Error()))
+	if info.Err != nil {
+		attributes = append(attributes, slog.String("error", info.Err.Error()))
 	}
 	s.log.LogAttrs(context.WithoutCancel(r.Context()), level, "request", attributes...)
 }
@@ -173,41 +155,21 @@ func (s *Server) logRequest(w *responseRecorder, r *http.Request, info *requestI
 // countingHandler counts log records that could not be written, for example because the disk is full.
 type countingHandler struct {
 	slog.Handler
-	errors *vm.Counter
+	metrics *observe.Metrics
 }
 
 func (h countingHandler) Handle(ctx context.Context, r slog.Record) error {
 	err := h.Handler.Handle(ctx, r)
 	if err != nil {
-		h.errors.Inc()
+		h.metrics.CountLogError()
 	}
 	return err
 }
 
 func (h countingHandler) WithAttrs(a []slog.Attr) slog.Handler {
-	return countingHandler{h.Handler.WithAttrs(a), h.errors}
+	return countingHandler{h.Handler.WithAttrs(a), h.metrics}
 }
 
 func (h countingHandler) WithGroup(name string) slog.Handler {
-	return countingHandler{h.Handler.WithGroup(name), h.errors}
-}
-
-// requireKey returns a handler that refuses requests without a valid API key, if the service has keys.
-func (s *Server) requireKey(next http.HandlerFunc) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		if err := s.authorize(r.Header); err != nil {
-			writeError(w, r, err)
-			return
-		}
-		next(w, r)
-	}
-}
-
-// authorize returns an error if the service has keys and the header has none of them.
-func (s *Server) authorize(h http.Header) error {
-	if s.keys != nil && !s.keys.hasKey(h) {
-		s.metrics.count(rejected, "key")
-		return errNoKey
-	}
-	return nil
+	return countingHandler{h.Handler.WithGroup(name), h.metrics}
 }

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"garb/serve/classify"
 )
 
 // openDigest opens models that a test writes: the file's text is its digest, and one
@@ -23,9 +25,9 @@ func openDigest(path string) (Classifier, error) {
 	if strings.HasPrefix(string(text), "bad") {
 		return nil, errors.New("its golden logits are off")
 	}
-	f := &fake{digest: string(text)}
+	f := &fake{Label: string(text)}
 	if strings.HasPrefix(string(text), "mute") {
-		f.outputs = func(context.Context, []float32, []float32) error { return errors.New("it says nothing") }
+		f.OnOutputs = func(context.Context, []float32, []float32) error { return errors.New("it says nothing") }
 	}
 	return f, nil
 }
@@ -37,7 +39,7 @@ func digestOf(t testing.TB, r *running, name string) string {
 	if answer.StatusCode != 200 {
 		t.Fatalf("%s: %s", answer.Status, text)
 	}
-	var c classification
+	var c classify.Classification
 	if err := json.Unmarshal(text, &c); err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +65,7 @@ func TestVersions(t *testing.T) {
 	publish("draft", "draft")
 	writeFile(t, filepath.Join(root, "shoes", "7", "model.safetensors"), []byte("seven"))
 	r := startWith(t, openDigest, func(c *Config) {
-		c.Models, c.ModelsFolder, c.ModelsInterval = nil, root, 20*time.Millisecond
+		c.Models.Models, c.Models.Folder, c.Models.Interval = nil, root, 20*time.Millisecond
 	})
 	answers := func(want string) {
 		t.Helper()
@@ -125,7 +127,7 @@ func TestConfiguredModelTakesPrecedence(t *testing.T) {
 		writeFile(t, filepath.Join(root, name, "3", "model.safetensors"), []byte("of the folder"))
 	}
 	r := startWith(t, openDigest, func(c *Config) {
-		c.Models, c.ModelsFolder, c.ModelsInterval = []NamedModel{{"shirts", own}}, root, 20*time.Millisecond
+		c.Models.Models, c.Models.Folder, c.Models.Interval = []NamedModel{{Name: "shirts", Path: own}}, root, 20*time.Millisecond
 	})
 	waitFor(t, "the folder is served", func() bool { return digestOf(t, r, "hats") == "of the folder" })
 	if got := digestOf(t, r, "shirts"); got != "own" {
@@ -140,7 +142,7 @@ func TestConfiguredModelTakesPrecedence(t *testing.T) {
 func TestTakeOver(t *testing.T) {
 	root := t.TempDir()
 	old, entered, open := gate()
-	old.digest = "old"
+	old.Label = "old"
 	opener := func(path string) (Classifier, error) {
 		if strings.Contains(path, "/1/") {
 			return old, nil
@@ -149,7 +151,7 @@ func TestTakeOver(t *testing.T) {
 	}
 	writeFile(t, filepath.Join(root, "m", "1", "model.safetensors"), []byte("old"))
 	r := startWith(t, opener, func(c *Config) {
-		c.Models, c.ModelsFolder, c.ModelsInterval = nil, root, 20*time.Millisecond
+		c.Models.Models, c.Models.Folder, c.Models.Interval = nil, root, 20*time.Millisecond
 	})
 	under := inBackground(t.Context(), r.url)
 	<-entered
@@ -170,21 +172,21 @@ func TestNoModel(t *testing.T) {
 	writeFile(t, filepath.Join(root, "m", "1", "model.safetensors"), []byte("bad"))
 	for name, change := range map[string]func(*Config){
 		"broken file": func(c *Config) {
-			c.Models = []NamedModel{{"m", filepath.Join(root, "m", "1",
+			c.Models.Models = []NamedModel{{Name: "m", Path: filepath.Join(root, "m", "1",
 				"model.safetensors")}}
 		},
-		"missing file":  func(c *Config) { c.Models = []NamedModel{{"m", filepath.Join(root, "nix")}} },
-		"broken folder": func(c *Config) { c.ModelsFolder = root },
-		"no folder":     func(c *Config) { c.ModelsFolder = filepath.Join(root, "nix") },
+		"missing file":  func(c *Config) { c.Models.Models = []NamedModel{{Name: "m", Path: filepath.Join(root, "nix")}} },
+		"broken folder": func(c *Config) { c.Models.Folder = root },
+		"no folder":     func(c *Config) { c.Models.Folder = filepath.Join(root, "nix") },
 		"nothing":       func(c *Config) {},
-		"bad name":      func(c *Config) { c.Models = []NamedModel{{"a/b", "x"}} },
-		"twice":         func(c *Config) { c.Models = []NamedModel{{"a", "x"}, {"a", "y"}} },
+		"bad name":      func(c *Config) { c.Models.Models = []NamedModel{{Name: "a/b", Path: "x"}} },
+		"twice":         func(c *Config) { c.Models.Models = []NamedModel{{Name: "a", Path: "x"}, {Name: "a", Path: "y"}} },
 		"bad prefix": func(c *Config) {
-			c.Models, c.URLPrefixes = []NamedModel{{"a", "x"}},
+			c.Models.Models, c.URLPrefixes = []NamedModel{{Name: "a", Path: "x"}},
 				[]string{"https://example.org"}
 		},
-		"half of TLS": func(c *Config) { c.Models, c.TLSCert = []NamedModel{{"a", "x"}}, "cert.pem" },
-		"no queue":    func(c *Config) { c.Models, c.Queue = []NamedModel{{"a", "x"}}, 0 },
+		"half of TLS": func(c *Config) { c.Models.Models, c.TLSCert = []NamedModel{{Name: "a", Path: "x"}}, "cert.pem" },
+		"no queue":    func(c *Config) { c.Models.Models, c.Engine.Queue = []NamedModel{{Name: "a", Path: "x"}}, 0 },
 	} {
 		c := Default()
 		change(&c)

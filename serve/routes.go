@@ -1,6 +1,14 @@
 package serve
 
-import "net/http"
+import (
+	"net/http"
+
+	"garb/serve/classify"
+	"garb/serve/inference"
+	"garb/serve/page"
+	"garb/serve/request"
+	"garb/serve/tensorflow"
+)
 
 // Handler returns the handler of all requests.
 func (s *Server) Handler() http.Handler {
@@ -8,13 +16,14 @@ func (s *Server) Handler() http.Handler {
 	// No API key is needed for what reveals nothing, nor for the page, which sends a key itself.
 	mux.HandleFunc("GET /healthz", s.handleLive)
 	mux.HandleFunc("GET /readyz", s.handleReady)
-	s.registerPage(mux)
-	s.registerDocs(mux)
-
-	mux.HandleFunc("POST /v1/classify", s.requireKey(s.handleClassify))
-	mux.HandleFunc("GET /metrics", s.requireKey(s.metrics.handler))
-	s.registerTensorFlow(mux)
-	s.registerInference(mux)
+	page.Register(mux, page.Settings{
+		MaxBytes:   min(s.config.Bodies.MaxBytes, s.config.Engine.Limits.MaxBytes),
+		FirstModel: s.backend.Models.DefaultName(),
+	})
+	mux.Handle("POST /v1/classify", classify.New(&s.backend, s.config.Engine.Limits))
+	mux.HandleFunc("GET /metrics", s.backend.RequireKey(s.metrics.ServeHTTP))
+	tensorflow.New(&s.backend).Register(mux)
+	inference.New(&s.backend).Register(mux)
 	return s.observe(handleMissing(mux))
 }
 
@@ -31,10 +40,10 @@ func handleMissing(mux *http.ServeMux) http.Handler {
 		mux.ServeHTTP(probe, r)
 		if probe.status == http.StatusMethodNotAllowed {
 			w.Header().Set("Allow", probe.header.Get("Allow"))
-			writeError(w, r, errMethod)
+			request.WriteError(w, r, request.ErrMethod)
 			return
 		}
-		writeError(w, r, errNoRoute)
+		request.WriteError(w, r, request.ErrNoRoute)
 	})
 }
 

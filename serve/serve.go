@@ -3,8 +3,7 @@
 //	request → limits, key → body, bounded → pictures → place in the queue → decode
 //	        → batch → logits → predictions → answer
 //
-// Decoding and inference are separate: each has a limit on what is processed at a time, and the queue
-// between them is bounded.
+// It composes the packages below it: engine, registry, one package for each protocol, and so on.
 package serve
 
 import (
@@ -14,30 +13,37 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"runtime"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/net/netutil"
+
+	"garb/serve/access"
+	"garb/serve/engine"
+	"garb/serve/fetch"
+	"garb/serve/observe"
+	"garb/serve/registry"
+	"garb/serve/request"
 )
 
 // Server is a service with open models.
 type Server struct {
 	config  Config
-	models  *models
-	metrics *metrics
+	backend request.Backend
+	metrics *observe.Metrics
 	log     *slog.Logger
-	keys    *keys // nil if no API key is needed
-	tls     *certificate
-	traces  *tracer // nil if there is no endpoint
-	fetch   *fetcher
+	tls     *access.Certificate
+	traces  *observe.Tracer // nil if there is no endpoint
 	http    *http.Server
-
-	decoders chan struct{} // holds a token for each picture that is being decoded
-	depth    atomic.Int64  // pictures in progress
-	bodies   atomic.Int64  // bytes of all bodies in progress
-	stopping atomic.Bool
 }
+
+// Opener opens the model at a path, and checks it: its file, and its golden logits.
+type Opener = registry.Opener
+
+// Classifier is what the service needs of a model; *model.Classifier implements it.
+type Classifier = engine.Classifier
+
+// NamedModel is a model to serve, and the name that it is served under.
+type NamedModel = registry.NamedModel
 
 // New opens the models and prepares a service. log gets a record for each request and for each change
 // of models.
@@ -45,32 +51,31 @@ func New(c Config, open Opener, log *slog.Logger) (*Server, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("serve: %w", err)
 	}
-	for _, n := range []*int{&c.Workers, &c.Decoders} {
-		if *n == 0 {
-			*n = runtime.GOMAXPROCS(0)
-		}
+	s := &Server{config: c}
+	s.metrics = observe.NewMetrics(func() float64 { return float64(s.backend.Scheduler.Depth()) })
+	s.log = slog.New(countingHandler{log.Handler(), s.metrics})
+	s.backend = request.Backend{
+		Scheduler: engine.NewScheduler(c.Engine, s.metrics), Bodies: request.NewBodies(c.Bodies, s.metrics),
+		MaxPictures: c.Bodies.MaxPictures, Metrics: s.metrics,
+		Fetcher: fetch.New(c.URLPrefixes, c.Engine.Limits.MaxBytes, nil),
 	}
-	s := &Server{config: c, log: log, decoders: make(chan struct{}, c.Decoders)}
-	s.metrics = newMetrics(func() float64 { return float64(s.depth.Load()) })
-	s.log = slog.New(countingHandler{log.Handler(), s.metrics.logErrors})
 	var err error
 	if c.APIKeyFile != "" {
-		if s.keys, err = openKeys(c.APIKeyFile); err != nil {
+		if s.backend.Keys, err = access.OpenKeys(c.APIKeyFile); err != nil {
 			return nil, err
 		}
 	}
 	if c.TLSCert != "" {
-		if s.tls, err = openCertificate(c.TLSCert, c.TLSKey); err != nil {
+		if s.tls, err = access.OpenCertificate(c.TLSCert, c.TLSKey); err != nil {
 			return nil, err
 		}
 	}
-	s.fetch = newFetcher(c.URLPrefixes, c.Limits.MaxBytes, nil)
 	if c.TraceEndpoint != "" {
-		if s.traces, err = newTracer(c.TraceEndpoint, s.log); err != nil {
+		if s.traces, err = observe.NewTracer(c.TraceEndpoint, s.log); err != nil {
 			return nil, err
 		}
 	}
-	if s.models, err = openModels(c, open, s.metrics, s.log); err != nil {
+	if s.backend.Models, err = registry.Open(c.Models, c.Engine, open, s.metrics, s.log); err != nil {
 		return nil, err
 	}
 	protocols := new(http.Protocols)
@@ -90,7 +95,7 @@ func New(c Config, open Opener, log *slog.Logger) (*Server, error) {
 // OpenToAll reports whether the service accepts requests from other machines without an API key.
 func (s *Server) OpenToAll(l net.Listener) bool {
 	a, ok := l.Addr().(*net.TCPAddr)
-	return ok && !a.IP.IsLoopback() && s.keys == nil
+	return ok && !a.IP.IsLoopback() && s.backend.Keys == nil
 }
 
 // Serve serves requests on a listener until ctx ends. Then it refuses new requests, and lets those in
@@ -103,7 +108,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	failed := make(chan error, 1)
 	go func() {
 		if s.tls != nil {
-			s.http.TLSConfig = s.tls.config()
+			s.http.TLSConfig = s.tls.Config()
 			failed <- s.http.ServeTLS(l, "", "")
 			return
 		}
@@ -113,28 +118,28 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	watched := make(chan struct{})
 	go func() {
 		defer close(watched)
-		if s.config.ModelsFolder != "" {
-			s.models.watch(watching)
+		if s.config.Models.Folder != "" {
+			s.backend.Models.Watch(watching)
 		}
 	}()
 	var err error
 	select {
 	case err = <-failed:
 	case <-ctx.Done():
-		err = s.stop(func() { end(errStopping) })
+		err = s.stop(func() { end(engine.ErrStopping) })
 	}
 	unwatch()
 	<-watched
-	s.models.close()
-	s.traces.close()
+	s.backend.Models.Close()
+	s.traces.Close()
 	return err
 }
 
 // stop shuts the service down: it is not ready any more, and requests in progress get the grace
 // period. It calls end to cancel those that are left.
 func (s *Server) stop(end func()) error {
-	s.stopping.Store(true)
-	s.log.Info("stopping", "grace", s.config.Grace.String(), "pictures_under_way", s.depth.Load())
+	s.backend.Scheduler.Stop()
+	s.log.Info("stopping", "grace", s.config.Grace.String(), "pictures_under_way", s.backend.Scheduler.Depth())
 	ctx, cancel := context.WithTimeout(context.Background(), s.config.Grace)
 	defer cancel()
 	err := s.http.Shutdown(ctx)
@@ -151,39 +156,25 @@ func (s *Server) stop(end func()) error {
 
 // Close closes a server on which Serve was not called.
 func (s *Server) Close() error {
-	s.models.close()
-	s.traces.close()
+	s.backend.Models.Close()
+	s.traces.Close()
 	return nil
-}
-
-// admit takes places in the queue for n pictures, or fails at once. release frees them.
-func (s *Server) admit(n int) (release func(), err error) {
-	if s.stopping.Load() {
-		s.metrics.count(rejected, "stopping")
-		return nil, errStopping
-	}
-	if s.depth.Add(int64(n)) > int64(s.config.Queue) {
-		s.depth.Add(int64(-n))
-		s.metrics.count(rejected, "full")
-		return nil, errFull
-	}
-	return func() { s.depth.Add(int64(-n)) }, nil
 }
 
 // handleLive handles GET /healthz: the process responds.
 func (s *Server) handleLive(w http.ResponseWriter, _ *http.Request) {
-	writeJSON(w, "application/json", http.StatusOK, map[string]string{"status": "ok"})
+	request.WriteJSON(w, "application/json", http.StatusOK, map[string]string{"status": "ok"})
 }
 
 // handleReady handles GET /readyz: the service accepts requests.
 func (s *Server) handleReady(w http.ResponseWriter, r *http.Request) {
-	if s.stopping.Load() {
-		writeError(w, r, errStopping)
+	if s.backend.Scheduler.Stopping() {
+		request.WriteError(w, r, engine.ErrStopping)
 		return
 	}
 	versions := map[string]int{}
-	for _, v := range s.models.list() {
-		versions[v.name] = v.number
+	for _, v := range s.backend.Models.List() {
+		versions[v.Name] = v.Number
 	}
-	writeJSON(w, "application/json", http.StatusOK, map[string]any{"status": "ready", "models": versions})
+	request.WriteJSON(w, "application/json", http.StatusOK, map[string]any{"status": "ready", "models": versions})
 }

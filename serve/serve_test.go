@@ -2,7 +2,6 @@ package serve
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -11,7 +10,6 @@ import (
 	"hash/crc32"
 	"io"
 	"log/slog"
-	"math"
 	"mime/multipart"
 	"net"
 	"net/http"
@@ -19,14 +17,15 @@ import (
 	"os"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
 	"garb/model"
-	"garb/picture"
+	"garb/serve/classify"
+	"garb/serve/enginetest"
+	"garb/serve/request"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -42,101 +41,10 @@ func read(t testing.TB, path string) []byte {
 	return data
 }
 
-// fake is a model with two classes: the mean of a picture's values decides.
-type fake struct {
-	digest  string
-	outputs func(ctx context.Context, inputs, rows []float32) error // nil: the mean
-	predict func()
-	judges  bool   // whether it judges: light pictures are none of its classes
-	refusal string // "": "neither"
-	set     []string
+// fake is the model of the tests.
+type fake = enginetest.Model
 
-	mu      sync.Mutex
-	batches []int // sizes of what Outputs was called with
-
-	explained atomic.Int64 // class of the last activation map
-}
-
-var fakeSpec = picture.Spec{Width: 8, Height: 8, Filter: picture.Bilinear, Fit: picture.Stretch,
-	Std: [3]float32{255, 255, 255}}
-
-func (f *fake) Digest() string     { return "sha256:" + f.digest }
-func (f *fake) Classes() []string  { return []string{"dark", "light"} }
-func (f *fake) Spec() picture.Spec { return fakeSpec }
-
-func (f *fake) OutputCount() int {
-	if f.judges {
-		return 3
-	}
-	return 2
-}
-
-func (f *fake) Outputs(ctx context.Context, inputs, rows []float32) error {
-	length := f.OutputCount()
-	n := len(rows) / length
-	f.mu.Lock()
-	f.batches = append(f.batches, n)
-	f.mu.Unlock()
-	if f.outputs != nil {
-		if err := f.outputs(ctx, inputs, rows); err != nil {
-			return err
-		}
-	}
-	for i := range n {
-		mean := float32(0)
-		for _, v := range inputs[i*len(inputs)/n:][:len(inputs)/n] {
-			mean += v / float32(len(inputs)/n)
-		}
-		row := rows[i*length:][:length]
-		row[0], row[1] = -mean, mean-1
-		if f.judges {
-			row[2] = 4
-			if mean > 0.5 {
-				row[2] = -4
-			}
-		}
-	}
-	return ctx.Err()
-}
-
-func (f *fake) AcceptanceThreshold() float64 { return 0.5 }
-
-func (f *fake) List(predictions []model.Prediction) []model.ListedPrediction {
-	listed := make([]model.ListedPrediction, len(predictions))
-	for i, p := range predictions {
-		listed[i].Prediction = p
-	}
-	return listed
-}
-
-func (f *fake) Answer(row []float32) (a model.Answer) {
-	if f.predict != nil {
-		f.predict()
-	}
-	p := []model.Prediction{{Class: "dark", Probability: 0.75, Logit: row[0]},
-		{Class: "light", Probability: 0.25, Logit: row[1]}}
-	if row[1] > row[0] {
-		p[0].Class, p[1].Class = p[1].Class, p[0].Class
-	}
-	a.Predictions, a.Accepted, a.Set = p, true, f.set
-	if f.judges {
-		a.Judged, a.Acceptance, a.Refusal = true, 1/(1+math.Exp(-float64(row[2]))), cmp.Or(f.refusal, "neither")
-		a.Accepted = a.Acceptance >= 0.5
-	}
-	return a
-}
-
-func (f *fake) ActivationMap(_ context.Context, _ []float32, class int) (*model.ActivationMap, error) {
-	f.explained.Store(int64(class))
-	return &model.ActivationMap{Height: 1, Width: 1, Values: []float32{1}}, nil
-}
-
-// sizes are those of the batches so far, without that of the warming.
-func (f *fake) sizes() []int {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return append([]int(nil), f.batches[1:]...)
-}
+var fakeSpec = enginetest.Spec
 
 // running is a server under test, at a port of its own.
 type running struct {
@@ -173,8 +81,8 @@ func start(t testing.TB, model Classifier, change func(*Config)) *running {
 func startWith(t testing.TB, open Opener, change func(*Config)) *running {
 	t.Helper()
 	c := Default()
-	c.Models = []NamedModel{{"m", "somewhere"}}
-	c.Workers = 1 // so that a test knows what comes after what
+	c.Models.Models = []NamedModel{{Name: "m", Path: "somewhere"}}
+	c.Engine.Workers = 1 // so that a test knows what comes after what
 	if change != nil {
 		change(&c)
 	}
@@ -271,12 +179,12 @@ func form(t testing.TB, pictures ...[]byte) (contentType string, body []byte) {
 func TestClassify(t *testing.T) {
 	r := startWith(t, func(path string) (Classifier, error) { return model.Open(path, model.Options{}) },
 		func(c *Config) {
-			c.Models = []NamedModel{{model.Clothing, model.Clothing}, {"net", model.ImageNet}}
+			c.Models.Models = []NamedModel{{Name: model.Clothing, Path: model.Clothing}, {Name: "net", Path: model.ImageNet}}
 		})
 	data := read(t, example)
 	shirt := func(text []byte) {
 		t.Helper()
-		var c classification
+		var c classify.Classification
 		if err := json.Unmarshal(text, &c); err != nil || c.Class != "t-shirt" || len(c.Predictions) != 3 ||
 			c.Model.Name != model.Clothing || !strings.HasPrefix(c.Model.Digest, "sha256:") ||
 			c.Milliseconds.Inference <= 0 {
@@ -301,7 +209,7 @@ func TestClassify(t *testing.T) {
 	answer, text := post(t, r.url+"/v1/classify?top=1&explain=1", kind, body)
 	var several []struct {
 		Picture, Class, Explanation string
-		Error                       *failedMessage
+		Error                       *classify.FailedMessage
 	}
 	if err := json.Unmarshal(text, &several); err != nil || answer.StatusCode != http.StatusOK || len(several) != 3 {
 		t.Fatalf("%v %s", err, text)
@@ -328,7 +236,7 @@ func TestClassify(t *testing.T) {
 //nolint:funlen // it is a table
 func TestStatuses(t *testing.T) {
 	r := start(t, &fake{}, func(c *Config) {
-		c.MaxPictures, c.MaxBodyBytes, c.BodyBudgetBytes, c.Limits.MaxBytes = 3, 64<<10, 1<<20, 32<<10
+		c.Bodies.MaxPictures, c.Bodies.MaxBytes, c.Bodies.BudgetBytes, c.Engine.Limits.MaxBytes = 3, 64<<10, 1<<20, 32<<10
 	})
 	four, fourBody := form(t, white(), white(), white(), white())
 	var fields bytes.Buffer
@@ -389,7 +297,7 @@ func TestStatuses(t *testing.T) {
 			if c.status == 200 {
 				return
 			}
-			var p problem
+			var p request.Problem
 			if err := json.Unmarshal(text, &p); err != nil || p.Kind != c.kind ||
 				!strings.Contains(p.Detail, c.detail) || p.Status != c.status ||
 				p.RequestID != answer.Header.Get("X-Request-Id") ||
@@ -422,7 +330,7 @@ func TestStatuses(t *testing.T) {
 func gate() (f *fake, entered chan struct{}, open func()) {
 	held, entered := make(chan struct{}), make(chan struct{}, 100)
 	first := true
-	f = &fake{outputs: func(ctx context.Context, _, _ []float32) error {
+	f = &fake{OnOutputs: func(ctx context.Context, _, _ []float32) error {
 		if first { // the warming
 			first = false
 			return nil
@@ -475,26 +383,26 @@ func waitFor(t testing.TB, what string, holds func() bool) {
 // are computed together, as many as may be.
 func TestBatches(t *testing.T) {
 	f, entered, open := gate()
-	r := start(t, f, func(c *Config) { c.MaxBatch = 4 })
+	r := start(t, f, func(c *Config) { c.Engine.MaxBatch = 4 })
 	first := inBackground(t.Context(), r.url)
 	<-entered
 	var others []chan result
 	for range 6 {
 		others = append(others, inBackground(t.Context(), r.url))
 	}
-	v, release, err := r.models.acquire("", 0)
+	v, release, err := r.backend.Models.Acquire("", 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer release()
-	waitFor(t, "six wait", func() bool { return len(v.waiting) == 6 })
+	waitFor(t, "six wait", func() bool { return v.Waiting() == 6 })
 	open()
 	for _, done := range append(others, first) {
 		if got := <-done; got.status != 200 || !strings.Contains(got.text, `"class":"light"`) {
 			t.Errorf("%+v", got)
 		}
 	}
-	if got := fmt.Sprint(f.sizes()); got != "[1 4 2]" {
+	if got := fmt.Sprint(f.BatchSizes()); got != "[1 4 2]" {
 		t.Errorf("batches of %s, want 1, then 4, then 2", got)
 	}
 }
@@ -503,11 +411,11 @@ func TestBatches(t *testing.T) {
 // again; afterwards there is room.
 func TestFull(t *testing.T) {
 	f, entered, open := gate()
-	r := start(t, f, func(c *Config) { c.Queue, c.MaxPictures = 2, 2 })
+	r := start(t, f, func(c *Config) { c.Engine.Queue, c.Bodies.MaxPictures = 2, 2 })
 	under := []chan result{inBackground(t.Context(), r.url)}
 	<-entered
 	under = append(under, inBackground(t.Context(), r.url))
-	waitFor(t, "two are under way", func() bool { return r.depth.Load() == 2 })
+	waitFor(t, "two are under way", func() bool { return r.backend.Scheduler.Depth() == 2 })
 	// It must not wait: the two others have their answers only after open.
 	answer, text := post(t, r.url+"/v1/classify", "", white())
 	if answer.StatusCode != 429 || answer.Header.Get("Retry-After") != "1" ||
@@ -520,8 +428,8 @@ func TestFull(t *testing.T) {
 			t.Errorf("%+v", got)
 		}
 	}
-	if answer, _ := post(t, r.url+"/v1/classify", "", white()); answer.StatusCode != 200 || r.depth.Load() != 0 {
-		t.Errorf("afterwards: %s, %d under way", answer.Status, r.depth.Load())
+	if answer, _ := post(t, r.url+"/v1/classify", "", white()); answer.StatusCode != 200 || r.backend.Scheduler.Depth() != 0 {
+		t.Errorf("afterwards: %s, %d under way", answer.Status, r.backend.Scheduler.Depth())
 	}
 }
 
@@ -549,7 +457,7 @@ func TestLate(t *testing.T) {
 	if got := <-first; got.status != 200 {
 		t.Errorf("%+v", got)
 	}
-	if got := fmt.Sprint(f.sizes()); got != "[1]" {
+	if got := fmt.Sprint(f.BatchSizes()); got != "[1]" {
 		t.Errorf("batches of %s: late ones were computed", got)
 	}
 }
@@ -559,8 +467,8 @@ func TestGone(t *testing.T) {
 	stopped := make(chan error, 1)
 	f, entered, open := gate()
 	defer open()
-	inner := f.outputs
-	f.outputs = func(ctx context.Context, in, out []float32) error {
+	inner := f.OnOutputs
+	f.OnOutputs = func(ctx context.Context, in, out []float32) error {
 		err := inner(ctx, in, out)
 		if err != nil {
 			stopped <- err
@@ -590,7 +498,7 @@ func TestGone(t *testing.T) {
 func TestPanics(t *testing.T) {
 	for name, spoil := range map[string]func(f *fake, calls *int){
 		"in the model": func(f *fake, calls *int) {
-			f.outputs = func(context.Context, []float32, []float32) error {
+			f.OnOutputs = func(context.Context, []float32, []float32) error {
 				if *calls++; *calls == 2 { // after the warming
 					panic("boom")
 				}
@@ -598,7 +506,7 @@ func TestPanics(t *testing.T) {
 			}
 		},
 		"in the handler": func(f *fake, calls *int) {
-			f.predict = func() {
+			f.OnAnswer = func() {
 				if *calls++; *calls == 1 {
 					panic("boom")
 				}
@@ -647,7 +555,7 @@ func (fullDisk) Write([]byte) (int, error) { return 0, errors.New("no space left
 // TestLogOnFullDisk: lines are lost and counted, answers are not.
 func TestLogOnFullDisk(t *testing.T) {
 	c := Default()
-	c.Models = []NamedModel{{"m", "somewhere"}}
+	c.Models.Models = []NamedModel{{Name: "m", Path: "somewhere"}}
 	s, err := New(c, func(string) (Classifier, error) { return &fake{}, nil },
 		slog.New(slog.NewJSONHandler(fullDisk{}, nil)))
 	if err != nil {
@@ -670,7 +578,7 @@ func TestLogOnFullDisk(t *testing.T) {
 
 // TestMetricsAndLog: what a request leaves behind.
 func TestMetricsAndLog(t *testing.T) {
-	r := start(t, &fake{digest: "abc"}, nil)
+	r := start(t, &fake{Label: "abc"}, nil)
 	answer, _ := post(t, r.url+"/v1/classify", "", white(), "X-Request-Id", "my-id.1", "Traceparent",
 		"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
 	if got := answer.Header.Get("X-Request-Id"); got != "my-id.1" {
@@ -716,7 +624,7 @@ func TestReadyAndStop(t *testing.T) {
 	<-entered
 	stopped := make(chan error, 1)
 	go func() { stopped <- r.stop() }()
-	waitFor(t, "it stops", r.stopping.Load)
+	waitFor(t, "it stops", r.backend.Scheduler.Stopping)
 	w := httptest.NewRecorder()
 	r.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/readyz", nil))
 	if w.Code != 503 {
@@ -768,9 +676,9 @@ func TestExplainedClass(t *testing.T) {
 		{"?explain=true&class=hat", 400, -1},
 		{"?class=dark", 400, -1},
 	} {
-		f.explained.Store(-1)
+		f.Explained.Store(-1)
 		answer, text := post(t, r.url+"/v1/classify"+c.query, "", white())
-		if got := f.explained.Load(); answer.StatusCode != c.status || got != c.class ||
+		if got := f.Explained.Load(); answer.StatusCode != c.status || got != c.class ||
 			bytes.Contains(text, []byte(`"explanation":"data:image/png`)) != (c.class >= 0) {
 			t.Errorf("%s: %s, class %d, %.80s", c.query, answer.Status, got, text)
 		}

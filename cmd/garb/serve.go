@@ -63,32 +63,32 @@ func (s *service) addModelFlags(flags *pflag.FlagSet) {
 	flags.StringArrayVar(&s.models, "model", nil,
 		"model to serve as NAME=PATH, where PATH is a file, a run's folder, clothing, garments or imagenet; "+
 			"repeatable; the first is the default model (default clothing)")
-	flags.StringVar(&config.ModelsFolder, "models", "",
+	flags.StringVar(&config.Models.Folder, "models", "",
 		"folder of NAME/VERSION/ folders with models; it is watched, and the highest valid version is served")
 	addAcceptFlag(flags, &s.accept)
-	flags.DurationVar(&config.ModelsInterval, "models-interval", config.ModelsInterval,
+	flags.DurationVar(&config.Models.Interval, "models-interval", config.Models.Interval,
 		"interval between checks of --models")
-	flags.IntVar(&config.Queue, "queue", config.Queue,
+	flags.IntVar(&config.Engine.Queue, "queue", config.Engine.Queue,
 		"maximum number of pending pictures; further ones are refused with status 429")
-	flags.IntVar(&config.MaxBatch, "max-batch", config.MaxBatch, "maximum batch size")
-	flags.IntVar(&config.Workers, "workers", config.Workers,
+	flags.IntVar(&config.Engine.MaxBatch, "max-batch", config.Engine.MaxBatch, "maximum batch size")
+	flags.IntVar(&config.Engine.Workers, "workers", config.Engine.Workers,
 		"number of batches that a model computes concurrently, each on one core (0 for one per core)")
-	flags.IntVar(&config.Decoders, "decoders", config.Decoders,
+	flags.IntVar(&config.Engine.Decoders, "decoders", config.Engine.Decoders,
 		"number of pictures decoded concurrently (0 for one per core)")
 }
 
 // addLimitFlags adds the flags for limits and timeouts.
 func (s *service) addLimitFlags(flags *pflag.FlagSet) {
 	config := &s.config
-	flags.Int64Var(&config.MaxBodyBytes, "max-body", config.MaxBodyBytes, "maximum size of a request body, in bytes")
-	flags.Int64Var(&config.BodyBudgetBytes, "max-bodies", config.BodyBudgetBytes,
+	flags.Int64Var(&config.Bodies.MaxBytes, "max-body", config.Bodies.MaxBytes, "maximum size of a request body, in bytes")
+	flags.Int64Var(&config.Bodies.BudgetBytes, "max-bodies", config.Bodies.BudgetBytes,
 		"maximum total size of all request bodies in memory, in bytes")
-	flags.IntVar(&config.MaxPictures, "max-pictures", config.MaxPictures, "maximum number of pictures per request")
+	flags.IntVar(&config.Bodies.MaxPictures, "max-pictures", config.Bodies.MaxPictures, "maximum number of pictures per request")
 	flags.IntVar(&config.MaxHeaderBytes, "max-header", config.MaxHeaderBytes,
 		"maximum size of a request header, in bytes")
 	flags.IntVar(&config.MaxConnections, "max-connections", config.MaxConnections,
 		"maximum number of open connections")
-	flags.IntVar(&config.Limits.MaxPixels, "max-pixels", config.Limits.MaxPixels,
+	flags.IntVar(&config.Engine.Limits.MaxPixels, "max-pixels", config.Engine.Limits.MaxPixels,
 		"maximum number of pixels per picture")
 	flags.DurationVar(&config.RequestTimeout, "timeout", config.RequestTimeout,
 		"request timeout; clients may shorten it with X-Request-Timeout")
@@ -119,7 +119,7 @@ func (s *service) validate(c *cobra.Command, args []string) error {
 	if err := readEnvironment(c.Flags(), os.LookupEnv); err != nil {
 		return err
 	}
-	if len(s.models) == 0 && s.config.ModelsFolder == "" {
+	if len(s.models) == 0 && s.config.Models.Folder == "" {
 		s.models = []string{model.Clothing}
 	}
 	for _, m := range s.models {
@@ -130,7 +130,7 @@ func (s *service) validate(c *cobra.Command, args []string) error {
 		if !ok {
 			path = name
 		}
-		s.config.Models = append(s.config.Models, serve.NamedModel{Name: name, Path: path})
+		s.config.Models.Models = append(s.config.Models.Models, serve.NamedModel{Name: name, Path: path})
 	}
 	return s.config.Validate()
 }
@@ -142,7 +142,7 @@ func (s *service) run(c *cobra.Command) error {
 	// under load for a core.
 	cores := runtime.GOMAXPROCS(0)
 	runtime.GOMAXPROCS(cores + 1)
-	for _, n := range []*int{&s.config.Workers, &s.config.Decoders} {
+	for _, n := range []*int{&s.config.Engine.Workers, &s.config.Engine.Decoders} {
 		if *n == 0 {
 			*n = cores
 		}

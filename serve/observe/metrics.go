@@ -1,7 +1,7 @@
-package serve
+package observe
 
 import (
-	"io"
+	"context"
 	"net/http"
 	"strconv"
 	"strings"
@@ -36,12 +36,21 @@ var (
 		rejected, panics, logErrors, modelInfo, modelRefused}
 )
 
+// Families returns the names of the metrics, each with its labels.
+func Families() map[string][]string {
+	all := map[string][]string{}
+	for _, f := range families {
+		all[f.name] = f.labels
+	}
+	return all
+}
+
 var escapes = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
 
 // withLabels returns the name of the family's metric with these values of its labels.
 func (f family) withLabels(values ...string) string {
 	if len(values) != len(f.labels) {
-		panic("serve: wrong number of labels for " + f.name)
+		panic("observe: wrong number of labels for " + f.name)
 	}
 	if len(values) == 0 {
 		return f.name
@@ -64,65 +73,75 @@ var (
 
 // The stages of a classification.
 const (
-	stageDecode    = "decode"
-	stageQueue     = "queue"
-	stageInference = "inference"
+	StageDecode    = "decode"
+	StageQueue     = "queue"
+	StageInference = "inference"
 )
 
-// metrics are the metrics of a server.
-type metrics struct {
-	set               *vm.Set
-	panics, logErrors *vm.Counter
-}
+// The reasons of rejections.
+const (
+	RejectedFull     = "full"
+	RejectedStopping = "stopping"
+	RejectedBodies   = "bodies"
+	RejectedKey      = "key"
+)
 
-// newMetrics returns the metrics of a server; depth returns the number of pictures in its queue.
-func newMetrics(depth func() float64) *metrics {
+// Metrics are the metrics of a service.
+type Metrics struct{ set *vm.Set }
+
+// NewMetrics returns the metrics of a service; depth returns the number of pictures in its queue.
+func NewMetrics(depth func() float64) *Metrics {
 	set := vm.NewSet()
 	set.NewGauge(queueDepth.withLabels(), depth)
-	return &metrics{set, set.NewCounter(panics.withLabels()), set.NewCounter(logErrors.withLabels())}
+	m := &Metrics{set}
+	set.NewCounter(panics.withLabels())
+	set.NewCounter(logErrors.withLabels())
+	return m
 }
 
-func (m *metrics) handler(w http.ResponseWriter, _ *http.Request) {
+func (m *Metrics) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-	m.write(w)
-}
-
-func (m *metrics) write(w io.Writer) {
 	m.set.WritePrometheus(w)
 	vm.WriteProcessMetrics(w)
 }
 
-func (m *metrics) count(f family, values ...string) {
+func (m *Metrics) count(f family, values ...string) {
 	m.set.GetOrCreateCounter(f.withLabels(values...)).Inc()
 }
 
-func (m *metrics) observe(bounds []float64, value float64, f family, values ...string) {
+func (m *Metrics) observe(bounds []float64, value float64, f family, values ...string) {
 	m.set.GetOrCreatePrometheusHistogramExt(f.withLabels(values...), bounds).Update(value)
 }
 
-// countRequest counts a request that was answered. route is a pattern, so it has few values.
-func (m *metrics) countRequest(route, method string, status int, took time.Duration) {
+// CountRequest counts a request that was answered. route is a pattern, so it has few values.
+func (m *Metrics) CountRequest(_ context.Context, route, method string, status int, took time.Duration) {
 	m.count(requestCount, route, method, strconv.Itoa(status))
 	m.observe(secondsBounds, took.Seconds(), requestSeconds, route)
 }
 
-func (m *metrics) observeStage(name string, took time.Duration) {
+func (m *Metrics) ObserveStage(_ context.Context, name string, took time.Duration) {
 	m.observe(secondsBounds, took.Seconds(), stageSeconds, name)
 }
 
-func (m *metrics) countBatch(model string, size int) {
+func (m *Metrics) CountBatch(model string, size int) {
 	m.observe(sizeBounds, float64(size), batchSize, model)
 }
+func (m *Metrics) CountPrediction(model, class string) { m.count(predictions, model, class) }
+func (m *Metrics) CountRefusal(model string)           { m.count(refusals, model) }
+func (m *Metrics) CountRejected(reason string)         { m.count(rejected, reason) }
+func (m *Metrics) CountPanic()                         { m.count(panics) }
+func (m *Metrics) CountLogError()                      { m.count(logErrors) }
+func (m *Metrics) CountModelRefused(model string)      { m.count(modelRefused, model) }
 
-// setVersion records the version that is being served now, and removes the previous one, nil if there
-// is none.
-func (m *metrics) setVersion(before, now *version) {
-	if before != nil {
-		m.set.UnregisterMetric(modelInfo.withLabels(before.name, strconv.Itoa(before.number), before.Digest()))
+// SetVersion records the version that is being served now.
+func (m *Metrics) SetVersion(model string, number int, digest string, judges bool) {
+	if judges { // created now, so that the first refusal is an increase from 0
+		m.set.GetOrCreateCounter(refusals.withLabels(model))
 	}
-	if now.judges() { // created now, so that the first refusal is an increase from 0
-		m.set.GetOrCreateCounter(refusals.withLabels(now.name))
-	}
-	name := modelInfo.withLabels(now.name, strconv.Itoa(now.number), now.Digest())
-	m.set.GetOrCreateGauge(name, func() float64 { return 1 })
+	m.set.GetOrCreateGauge(modelInfo.withLabels(model, strconv.Itoa(number), digest), func() float64 { return 1 })
+}
+
+// RemoveVersion removes what SetVersion recorded.
+func (m *Metrics) RemoveVersion(model string, number int, digest string) {
+	m.set.UnregisterMetric(modelInfo.withLabels(model, strconv.Itoa(number), digest))
 }

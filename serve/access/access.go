@@ -1,4 +1,5 @@
-package serve
+// Package access decides who may use a service: API keys, and the TLS certificate.
+package access
 
 import (
 	"bytes"
@@ -14,9 +15,12 @@ import (
 	"time"
 )
 
-// checkInterval is the interval at which files that may change while the service runs, such as keys, are
+// ErrNoKey is the error of a request without a valid API key.
+var ErrNoKey = errors.New("this service requires an API key: send Authorization: Bearer KEY")
+
+// CheckInterval is the interval at which files that may change while the service runs, such as keys, are
 // checked.
-const checkInterval = time.Second
+const CheckInterval = time.Second
 
 // reloader holds a value that is loaded from files, and reloads it when they change. If that fails, it
 // keeps the previous value.
@@ -42,7 +46,7 @@ func newReloader[T any](load func() (T, error), paths ...string) (*reloader[T], 
 func (w *reloader[T]) get() T {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if time.Since(w.checked) < checkInterval {
+	if time.Since(w.checked) < CheckInterval {
 		return w.value
 	}
 	w.checked = time.Now()
@@ -65,13 +69,13 @@ func stampFiles(paths []string) string {
 	return all.String()
 }
 
-// keys are the API keys of the service.
-type keys struct {
+// Keys are the API keys of the service.
+type Keys struct {
 	digests *reloader[[][sha256.Size]byte]
 }
 
-// openKeys reads a file of keys, one a line. Empty lines and lines that begin with # are ignored.
-func openKeys(path string) (*keys, error) {
+// OpenKeys reads a file of keys, one a line. Empty lines and lines that begin with # are ignored.
+func OpenKeys(path string) (*Keys, error) {
 	digests, err := newReloader(func() ([][sha256.Size]byte, error) {
 		text, err := os.ReadFile(path)
 		if err != nil {
@@ -88,12 +92,12 @@ func openKeys(path string) (*keys, error) {
 		}
 		return all, nil
 	}, path)
-	return &keys{digests}, err
+	return &Keys{digests}, err
 }
 
-// hasKey reports whether a header has one of the keys, in Authorization: Bearer KEY or in X-Api-Key. It
+// HasKey reports whether a header has one of the keys, in Authorization: Bearer KEY or in X-Api-Key. It
 // compares the digests of all keys in constant time, so that the time reveals nothing about them.
-func (k *keys) hasKey(h http.Header) bool {
+func (k *Keys) HasKey(h http.Header) bool {
 	key := h.Get("X-Api-Key")
 	if scheme, token, ok := strings.Cut(h.Get("Authorization"), " "); ok && strings.EqualFold(scheme, "Bearer") {
 		key = strings.TrimSpace(token)
@@ -105,12 +109,12 @@ func (k *keys) hasKey(h http.Header) bool {
 	return found == 1
 }
 
-// certificate is the TLS certificate of the service, which may be renewed while it runs.
-type certificate struct {
+// Certificate is the TLS certificate of the service, which may be renewed while it runs.
+type Certificate struct {
 	pair *reloader[*tls.Certificate]
 }
 
-func openCertificate(cert, key string) (*certificate, error) {
+func OpenCertificate(cert, key string) (*Certificate, error) {
 	pair, err := newReloader(func() (*tls.Certificate, error) {
 		c, err := tls.LoadX509KeyPair(cert, key)
 		if err != nil {
@@ -118,10 +122,10 @@ func openCertificate(cert, key string) (*certificate, error) {
 		}
 		return &c, nil
 	}, cert, key)
-	return &certificate{pair}, err
+	return &Certificate{pair}, err
 }
 
-func (c *certificate) config() *tls.Config {
+func (c *Certificate) Config() *tls.Config {
 	return &tls.Config{MinVersion: tls.VersionTLS12,
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 			if pair := c.pair.get(); pair != nil {

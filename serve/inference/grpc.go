@@ -1,4 +1,4 @@
-package serve
+package inference
 
 import (
 	"bytes"
@@ -17,69 +17,72 @@ import (
 
 	"garb/model"
 	pb "garb/serve/inferencepb"
+	"garb/serve/request"
+	"garb/serve/tensors"
 )
 
-const inferenceService = "/inference.GRPCInferenceService/"
+// Service is the prefix of the paths of the protocol over gRPC.
+const Service = "/inference.GRPCInferenceService/"
 
-// registerInferenceGRPC registers the Open Inference Protocol over gRPC, which uses HTTP/2.
-func (s *Server) registerInferenceGRPC(mux *http.ServeMux) {
-	handleRPC(s, mux, "ServerLive", true, func(context.Context, *pb.ServerLiveRequest) (*pb.ServerLiveResponse, error) {
+// registerGRPC registers the Open Inference Protocol over gRPC, which uses HTTP/2.
+func (h *Handler) registerGRPC(mux *http.ServeMux) {
+	handleRPC(h.backend, mux, "ServerLive", true, func(context.Context, *pb.ServerLiveRequest) (*pb.ServerLiveResponse, error) {
 		return &pb.ServerLiveResponse{Live: true}, nil
 	})
-	handleRPC(s, mux, "ServerReady", true,
+	handleRPC(h.backend, mux, "ServerReady", true,
 		func(context.Context, *pb.ServerReadyRequest) (*pb.ServerReadyResponse, error) {
-			return &pb.ServerReadyResponse{Ready: !s.stopping.Load()}, nil
+			return &pb.ServerReadyResponse{Ready: !h.backend.Scheduler.Stopping()}, nil
 		})
-	handleRPC(s, mux, "ServerMetadata", false,
+	handleRPC(h.backend, mux, "ServerMetadata", false,
 		func(context.Context, *pb.ServerMetadataRequest) (*pb.ServerMetadataResponse, error) {
 			return &pb.ServerMetadataResponse{Name: "garb", Version: model.Version, Extensions: extensions}, nil
 		})
-	handleRPC(s, mux, "ModelReady", false,
+	handleRPC(h.backend, mux, "ModelReady", false,
 		func(ctx context.Context, q *pb.ModelReadyRequest) (*pb.ModelReadyResponse, error) {
-			_, release, err := s.acquire(ctx, q.Name, q.Version)
+			_, release, err := h.backend.Acquire(ctx, q.Name, q.Version)
 			if err != nil { // clients poll for a model that does not exist yet
 				return &pb.ModelReadyResponse{}, nil
 			}
 			release()
-			return &pb.ModelReadyResponse{Ready: !s.stopping.Load()}, nil
+			return &pb.ModelReadyResponse{Ready: !h.backend.Scheduler.Stopping()}, nil
 		})
-	handleRPC(s, mux, "ModelMetadata", false, s.modelMetadataGRPC)
-	handleRPC(s, mux, "ModelInfer", false, s.inferGRPC)
+	handleRPC(h.backend, mux, "ModelMetadata", false, h.modelMetadataGRPC)
+	handleRPC(h.backend, mux, "ModelInfer", false, h.inferGRPC)
 }
 
 // handleRPC registers a procedure; open ones need no API key. The body is read and decompressed like
 // every other one, within the limits, before it is decoded.
-func handleRPC[Q, A any](s *Server, mux *http.ServeMux, name string, open bool,
+func handleRPC[Q, A any](b *request.Backend, mux *http.ServeMux, name string, open bool,
 	answer func(context.Context, *Q) (*A, error)) {
-	procedure := connect.NewUnaryHandlerSimple(inferenceService+name, func(ctx context.Context, q *Q) (*A, error) {
+	procedure := connect.NewUnaryHandlerSimple(Service+name, func(ctx context.Context, q *Q) (*A, error) {
 		a, err := answer(ctx, q)
 		if err != nil {
-			return nil, s.grpcError(ctx, err)
+			return nil, grpcError(ctx, err)
 		}
 		return a, nil
-	}, connect.WithCodec(codec{s.config.MaxPictures}), connect.WithCompression("gzip", nil, nil))
+	}, connect.WithCodec(codec{b.MaxPictures}), connect.WithCompression("gzip", nil, nil))
 	refusal := connect.NewErrorWriter()
-	mux.HandleFunc("POST "+inferenceService+name, func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("POST "+Service+name, func(w http.ResponseWriter, r *http.Request) {
 		// connect also supports protocols of its own, which are not offered here.
 		if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil ||
 			kind != "application/grpc" && kind != "application/grpc+proto" {
-			writeError(w, r, fmt.Errorf("%w: gRPC needs application/grpc", errMediaType))
+			request.WriteError(w, r, fmt.Errorf("%w: gRPC needs application/grpc", request.ErrMediaType))
 			return
 		}
 		var err error
 		if !open {
-			err = s.authorize(r.Header)
+			err = b.Authorize(r.Header)
 		}
 		if err == nil {
 			var body []byte
 			var free func()
-			if body, free, err = s.readMessage(w, r); err == nil {
+			if body, free, err = b.ReadMessage(w, r); err == nil {
 				defer free()
 				r.Body = io.NopCloser(bytes.NewReader(body))
 			}
 		}
 		if err != nil {
-			_ = refusal.Write(w, r, s.grpcError(r.Context(), err)) // a client that does not read is not our error
+			_ = refusal.Write(w, r, grpcError(r.Context(), err)) // a client that does not read is not our error
 			return
 		}
 		procedure.ServeHTTP(w, r)
@@ -87,16 +90,16 @@ func handleRPC[Q, A any](s *Server, mux *http.ServeMux, name string, open bool,
 }
 
 // grpcError returns an error as an error of gRPC, and records it.
-func (s *Server) grpcError(ctx context.Context, err error) error {
-	err = cause(ctx, err)
-	recordError(ctx, err)
-	status, _ := errorStatus(err)
-	requestFrom(ctx).status = status
-	return connect.NewError(grpcCode(status), errors.New(publicMessage(err)))
+func grpcError(ctx context.Context, err error) error {
+	err = request.Cause(ctx, err)
+	request.From(ctx).Err = err
+	status, _ := request.Status(err)
+	request.From(ctx).Status = status
+	return connect.NewError(Code(status), errors.New(request.PublicMessage(err)))
 }
 
-// grpcCode returns the gRPC code for an HTTP status.
-func grpcCode(status int) connect.Code {
+// Code returns the gRPC code for an HTTP status.
+func Code(status int) connect.Code {
 	switch status {
 	case http.StatusUnauthorized:
 		return connect.CodeUnauthenticated
@@ -106,7 +109,7 @@ func grpcCode(status int) connect.Code {
 		return connect.CodeNotFound
 	case http.StatusTooManyRequests:
 		return connect.CodeResourceExhausted
-	case statusClientGone:
+	case request.StatusClientGone:
 		return connect.CodeCanceled
 	case http.StatusBadGateway, http.StatusServiceUnavailable:
 		return connect.CodeUnavailable
@@ -168,24 +171,24 @@ func countFields(data []byte, d protoreflect.MessageDescriptor, left *int) error
 	return nil
 }
 
-func (s *Server) modelMetadataGRPC(
+func (h *Handler) modelMetadataGRPC(
 	ctx context.Context, q *pb.ModelMetadataRequest,
 ) (*pb.ModelMetadataResponse, error) {
-	v, release, err := s.acquire(ctx, q.Name, q.Version)
+	v, release, err := h.backend.Acquire(ctx, q.Name, q.Version)
 	if err != nil {
 		return nil, err
 	}
 	defer release()
-	message := func(all []tensorMetadata) (out []*pb.ModelMetadataResponse_TensorMetadata) {
+	message := func(all []tensors.Metadata) (out []*pb.ModelMetadataResponse_TensorMetadata) {
 		for _, t := range all {
 			out = append(out, &pb.ModelMetadataResponse_TensorMetadata{Name: t.Name, Datatype: t.Datatype,
 				Shape: toInt64(t.Shape)})
 		}
 		return out
 	}
-	inputs, outputs := describeTensors(v)
+	inputs, outputs := tensors.Describe(v)
 	return &pb.ModelMetadataResponse{
-		Name: v.name, Versions: []string{strconv.Itoa(v.number)}, Platform: "garb", Inputs: message(inputs),
+		Name: v.Name, Versions: []string{strconv.Itoa(v.Number)}, Platform: "garb", Inputs: message(inputs),
 		Outputs: message(outputs),
 	}, nil
 }
@@ -198,13 +201,13 @@ func toInt64(shape []int) (out []int64) {
 }
 
 // inferGRPC handles ModelInfer.
-func (s *Server) inferGRPC(ctx context.Context, q *pb.ModelInferRequest) (*pb.ModelInferResponse, error) {
-	v, release, err := s.acquire(ctx, q.ModelName, q.ModelVersion)
+func (h *Handler) inferGRPC(ctx context.Context, q *pb.ModelInferRequest) (*pb.ModelInferResponse, error) {
+	v, release, err := h.backend.Acquire(ctx, q.ModelName, q.ModelVersion)
 	if err != nil {
 		return nil, err
 	}
 	defer release()
-	e := s.inputSpec(v)
+	e := h.inputSpec(v)
 	outputs, err := e.parseOutputsGRPC(q)
 	if err != nil {
 		return nil, err
@@ -213,19 +216,19 @@ func (s *Server) inferGRPC(ctx context.Context, q *pb.ModelInferRequest) (*pb.Mo
 	if err != nil {
 		return nil, err
 	}
-	answers, err := s.answerAll(ctx, v, b)
+	answers, err := tensors.Answer(ctx, h.backend.Scheduler, v, b)
 	if err != nil {
 		return nil, err
 	}
-	out := &pb.ModelInferResponse{ModelName: v.name, ModelVersion: strconv.Itoa(v.number), Id: q.Id}
+	out := &pb.ModelInferResponse{ModelName: v.Name, ModelVersion: strconv.Itoa(v.Number), Id: q.Id}
 	for _, o := range outputs {
-		t := makeTensor(v, answers, o)
-		message := &pb.ModelInferResponse_InferOutputTensor{Name: t.name, Datatype: t.datatype, Shape: toInt64(t.shape)}
-		if o.binary {
-			out.RawOutputContents = append(out.RawOutputContents, t.encodeRaw())
+		t := tensors.Collect(v, answers, o)
+		message := &pb.ModelInferResponse_InferOutputTensor{Name: t.Name, Datatype: t.Datatype, Shape: toInt64(t.Shape)}
+		if o.Binary {
+			out.RawOutputContents = append(out.RawOutputContents, t.EncodeRaw())
 		} else {
-			message.Contents = &pb.InferTensorContents{Fp32Contents: t.floats}
-			for _, text := range t.texts {
+			message.Contents = &pb.InferTensorContents{Fp32Contents: t.Floats}
+			for _, text := range t.Texts {
 				message.Contents.BytesContents = append(message.Contents.BytesContents, []byte(text))
 			}
 		}
@@ -235,7 +238,7 @@ func (s *Server) inferGRPC(ctx context.Context, q *pb.ModelInferRequest) (*pb.Mo
 }
 
 // parseMessage parses the tensor of a message.
-func (e inputSpec) parseMessage(q *pb.ModelInferRequest) (in inputs, err error) {
+func (e inputSpec) parseMessage(q *pb.ModelInferRequest) (in tensors.Inputs, err error) {
 	if len(q.Inputs) != 1 {
 		return in, errInputs
 	}
@@ -248,40 +251,40 @@ func (e inputSpec) parseMessage(q *pb.ModelInferRequest) (in inputs, err error) 
 	if len(q.RawInputContents) > 0 {
 		if len(q.RawInputContents) > 1 || contents != nil {
 			return in, fmt.Errorf("%w: the data must be either in one element of raw_input_contents or in contents",
-				errBadRequest)
+				request.ErrInvalid)
 		}
-		return e.decodeRaw(input.Datatype, shape, q.RawInputContents[0])
+		return e.DecodeRaw(input.Datatype, shape, q.RawInputContents[0])
 	}
-	n, err := e.countPictures(input.Datatype, shape)
+	n, err := e.CountPictures(input.Datatype, shape)
 	if err != nil {
 		return in, err
 	}
 	have, want := len(contents.GetBytesContents()), n
-	if input.Datatype == typeFP32 {
-		have, want = len(contents.GetFp32Contents()), n*e.spec.ValueCount()
-		in.values = contents.GetFp32Contents()
+	if input.Datatype == tensors.FP32 {
+		have, want = len(contents.GetFp32Contents()), n*e.Spec.ValueCount()
+		in.Values = contents.GetFp32Contents()
 	}
 	if have != want {
-		return inputs{}, fmt.Errorf("%w: %d elements of %s are not of shape %v", errBadRequest, have,
+		return tensors.Inputs{}, fmt.Errorf("%w: %d elements of %s are not of shape %v", request.ErrInvalid, have,
 			input.Datatype, shape)
 	}
-	if input.Datatype == typeBytes {
+	if input.Datatype == tensors.Bytes {
 		for _, data := range contents.GetBytesContents() {
-			in.pictures = append(in.pictures, upload{data: data})
+			in.Pictures = append(in.Pictures, data)
 		}
 	}
 	return in, nil
 }
 
 // parseOutputsGRPC is parseOutputs for a message. Outputs are raw if inputs are.
-func (e inputSpec) parseOutputsGRPC(q *pb.ModelInferRequest) (all []requestedOutput, err error) {
+func (e inputSpec) parseOutputsGRPC(q *pb.ModelInferRequest) (all []tensors.Output, err error) {
 	raw := len(q.RawInputContents) > 0
 	for _, o := range q.Outputs {
 		top := o.Parameters["classification"].GetInt64Param()
-		all = append(all, requestedOutput{name: o.Name, binary: raw, top: int(min(top, 1<<20))})
+		all = append(all, tensors.Output{Name: o.Name, Binary: raw, Top: int(min(top, 1<<20))})
 	}
 	if all == nil {
-		all = e.allOutputs(raw)
+		all = e.AllOutputs(raw)
 	}
-	return all, e.checkOutputs(all)
+	return all, e.CheckOutputs(all)
 }

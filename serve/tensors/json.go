@@ -1,4 +1,4 @@
-package serve
+package tensors
 
 import (
 	"bytes"
@@ -7,23 +7,25 @@ import (
 	"iter"
 	"strconv"
 	"unicode/utf8"
+
+	"garb/serve/request"
 )
 
-// jsonValue is a JSON value: a part of a valid text. Its methods parse it in place, since bodies have
+// JSON is a JSON value: a part of a valid text. Its methods parse it in place, since bodies have
 // megabytes of numbers or base64, and decoding an array such as [{},{},…] takes many times its size.
-type jsonValue []byte
+type JSON []byte
 
-// parseJSON checks that a body is valid JSON.
-func parseJSON(body []byte) (jsonValue, error) {
+// ParseJSON checks that a body is valid JSON.
+func ParseJSON(body []byte) (JSON, error) {
 	if !json.Valid(body) {
 		var v json.RawMessage
-		return nil, decodeJSON(body, &v) // the error says what is wrong
+		return nil, request.DecodeJSON(body, &v) // the error says what is wrong
 	}
-	return jsonValue(body).trimmed(), nil
+	return JSON(body).trimmed(), nil
 }
 
 // trimmed returns the value without leading white space.
-func (v jsonValue) trimmed() jsonValue {
+func (v JSON) trimmed() JSON {
 	for len(v) > 0 && isSpace(v[0]) {
 		v = v[1:]
 	}
@@ -32,11 +34,11 @@ func (v jsonValue) trimmed() jsonValue {
 
 func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\n' || c == '\r' }
 
-// is reports whether a value is an object '{', an array '[' or a string '"'.
-func (v jsonValue) is(first byte) bool { return len(v) > 0 && v[0] == first }
+// Is reports whether a value is an object '{', an array '[' or a string '"'.
+func (v JSON) Is(first byte) bool { return len(v) > 0 && v[0] == first }
 
 // cut returns the first value and what follows it.
-func (v jsonValue) cut() (first, rest jsonValue) {
+func (v JSON) cut() (first, rest JSON) {
 	depth := 0
 	for i := 0; i < len(v); i++ {
 		switch c := v[i]; {
@@ -62,14 +64,14 @@ func (v jsonValue) cut() (first, rest jsonValue) {
 	return v, nil
 }
 
-// elements iterates over the elements of an array; other values have none.
-func (v jsonValue) elements() iter.Seq[jsonValue] {
-	return func(yield func(jsonValue) bool) {
-		if !v.is('[') {
+// Elements iterates over the elements of an array; other values have none.
+func (v JSON) Elements() iter.Seq[JSON] {
+	return func(yield func(JSON) bool) {
+		if !v.Is('[') {
 			return
 		}
-		for v = v[1:].trimmed(); !v.is(']'); {
-			var e jsonValue
+		for v = v[1:].trimmed(); !v.Is(']'); {
+			var e JSON
 			e, v = v.cut()
 			if !yield(e) {
 				return
@@ -79,9 +81,9 @@ func (v jsonValue) elements() iter.Seq[jsonValue] {
 	}
 }
 
-// only returns the element of an array with one element, else nil.
-func (v jsonValue) only() (one jsonValue) {
-	for e := range v.elements() {
+// Only returns the element of an array with one element, else nil.
+func (v JSON) Only() (one JSON) {
+	for e := range v.Elements() {
 		if one != nil {
 			return nil
 		}
@@ -90,17 +92,17 @@ func (v jsonValue) only() (one jsonValue) {
 	return one
 }
 
-// members iterates over the members of an object; other values have none.
-func (v jsonValue) members() iter.Seq2[string, jsonValue] {
-	return func(yield func(string, jsonValue) bool) {
-		if !v.is('{') {
+// Members iterates over the members of an object; other values have none.
+func (v JSON) Members() iter.Seq2[string, JSON] {
+	return func(yield func(string, JSON) bool) {
+		if !v.Is('{') {
 			return
 		}
-		for v = v[1:].trimmed(); !v.is('}'); {
-			var name, m jsonValue
+		for v = v[1:].trimmed(); !v.Is('}'); {
+			var name, m JSON
 			name, v = v.cut()
 			m, v = v.trimmed()[1:].trimmed().cut() // after the colon
-			if !yield(name.text(), m) {
+			if !yield(name.Text(), m) {
 				return
 			}
 			v = v.next()
@@ -109,16 +111,16 @@ func (v jsonValue) members() iter.Seq2[string, jsonValue] {
 }
 
 // next returns the text from the element after a comma, or from the end of the array or object.
-func (v jsonValue) next() jsonValue {
-	if v = v.trimmed(); v.is(',') {
+func (v JSON) next() JSON {
+	if v = v.trimmed(); v.Is(',') {
 		v = v[1:].trimmed()
 	}
 	return v
 }
 
-// member returns the member of an object with a name, the last of several, nil if there is none.
-func (v jsonValue) member(name string) (found jsonValue) {
-	for n, m := range v.members() {
+// Member returns the member of an object with a name, the last of several, nil if there is none.
+func (v JSON) Member(name string) (found JSON) {
+	for n, m := range v.Members() {
 		if n == name {
 			found = m
 		}
@@ -126,9 +128,9 @@ func (v jsonValue) member(name string) (found jsonValue) {
 	return found
 }
 
-// text returns the content of a string, "" for other values.
-func (v jsonValue) text() string {
-	if !v.is('"') {
+// Text returns the content of a string, "" for other values.
+func (v JSON) Text() string {
+	if !v.Is('"') {
 		return ""
 	}
 	if bytes.IndexByte(v, '\\') < 0 && utf8.Valid(v) { // the usual case
@@ -139,17 +141,17 @@ func (v jsonValue) text() string {
 	return s
 }
 
-// integer parses an integer.
-func (v jsonValue) integer() (int, error) {
+// Integer parses an integer.
+func (v JSON) Integer() (int, error) {
 	n, err := strconv.Atoi(string(v))
 	if err != nil {
-		return 0, fmt.Errorf("%w: %.40s is not an integer", errBadRequest, v)
+		return 0, fmt.Errorf("%w: %.40s is not an integer", request.ErrInvalid, v)
 	}
 	return n, nil
 }
 
-// numbers parses an array of numbers of a shape, which may be nested or flat.
-func (v jsonValue) numbers(shape ...int) ([]float32, error) {
+// Numbers parses an array of numbers of a shape, which may be nested or flat.
+func (v JSON) Numbers(shape ...int) ([]float32, error) {
 	count := 1
 	for _, n := range shape {
 		count *= n
@@ -157,7 +159,7 @@ func (v jsonValue) numbers(shape ...int) ([]float32, error) {
 	if len(v) < 2*count { // a digit and a comma each; allocate nothing for a short text
 		return nil, errNumbers(shape)
 	}
-	if v.is('[') && !v[1:].trimmed().is('[') {
+	if v.Is('[') && !v[1:].trimmed().Is('[') {
 		shape = []int{count}
 	}
 	values := make([]float32, count)
@@ -166,18 +168,18 @@ func (v jsonValue) numbers(shape ...int) ([]float32, error) {
 }
 
 func errNumbers(shape []int) error {
-	return fmt.Errorf("%w: the data are not numbers of shape %v", errBadRequest, shape)
+	return fmt.Errorf("%w: the data are not numbers of shape %v", request.ErrInvalid, shape)
 }
 
 // row parses one array of numbers into values. It returns the text after it and the values that are
 // still to be filled.
-func (v jsonValue) row(shape []int, values []float32) (rest jsonValue, left []float32, err error) {
-	if !v.is('[') {
+func (v JSON) row(shape []int, values []float32) (rest JSON, left []float32, err error) {
+	if !v.Is('[') {
 		return nil, nil, errNumbers(shape)
 	}
 	v = v[1:].trimmed()
 	for range shape[0] {
-		if v.is(']') {
+		if v.Is(']') {
 			return nil, nil, errNumbers(shape)
 		}
 		if len(shape) > 1 {
@@ -185,17 +187,17 @@ func (v jsonValue) row(shape []int, values []float32) (rest jsonValue, left []fl
 				return nil, nil, err
 			}
 		} else {
-			var number jsonValue
+			var number JSON
 			number, v = v.cut()
 			f, err := strconv.ParseFloat(string(number), 32)
 			if err != nil {
-				return nil, nil, fmt.Errorf("%w: %.40s is not a 32-bit number", errBadRequest, number)
+				return nil, nil, fmt.Errorf("%w: %.40s is not a 32-bit number", request.ErrInvalid, number)
 			}
 			values[0], values = float32(f), values[1:]
 		}
 		v = v.next()
 	}
-	if !v.is(']') {
+	if !v.Is(']') {
 		return nil, nil, errNumbers(shape)
 	}
 	return v[1:], values, nil

@@ -1,4 +1,5 @@
-package serve
+// Package page is the web page of a service, for people, and the documentation of its APIs.
+package page
 
 import (
 	"bytes"
@@ -10,7 +11,7 @@ import (
 	"time"
 )
 
-//go:embed page
+//go:embed assets
 var pageFiles embed.FS
 
 // pageAssets are the files that the page loads.
@@ -25,28 +26,33 @@ var pageAssets = []struct{ name, contentType string }{
 const pagePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; " +
 	"connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
 
-// registerPage registers the web page. It needs no API key itself; it asks the user for the key that
-// its requests need.
-func (s *Server) registerPage(mux *http.ServeMux) {
-	mux.HandleFunc("GET /{$}", asset("text/html; charset=utf-8", s.index()))
+// Settings are the settings of a service that the page needs.
+type Settings struct {
+	MaxBytes   int64  // of a picture
+	FirstModel string // the default model
+}
+
+// Register registers the web page, the API's description in OpenAPI 3.1 and its documentation. They
+// need no API key; the page asks the user for the key that its requests need.
+func Register(mux *http.ServeMux, s Settings) {
+	mux.HandleFunc("GET /{$}", asset("text/html; charset=utf-8", index(s)))
 	for _, a := range pageAssets {
-		content, err := pageFiles.ReadFile("page/" + a.name)
+		content, err := pageFiles.ReadFile("assets/" + a.name)
 		if err != nil {
-			panic("serve: " + err.Error()) // our own files
+			panic("page: " + err.Error()) // our own files
 		}
 		mux.HandleFunc("GET /page/"+a.name, asset(a.contentType, content))
 	}
+	mux.HandleFunc("GET /openapi.json", asset("application/json", openAPIText))
+	mux.HandleFunc("GET /docs", asset("text/html; charset=utf-8", docsPage(openAPIText)))
+	mux.HandleFunc("GET /docs.css", asset("text/css; charset=utf-8", docsStyle))
 }
 
-// index returns the page's HTML, with the settings of this service that it needs.
-func (s *Server) index() []byte {
+// index returns the page's HTML with the settings.
+func index(s Settings) []byte {
 	var b bytes.Buffer
-	err := template.Must(template.ParseFS(pageFiles, "page/index.html")).Execute(&b, struct {
-		MaxBytes   int64
-		FirstModel string
-	}{min(s.config.MaxBodyBytes, s.config.Limits.MaxBytes), s.models.defaultName})
-	if err != nil {
-		panic("serve: " + err.Error()) // our own template and values
+	if err := template.Must(template.ParseFS(pageFiles, "assets/index.html")).Execute(&b, s); err != nil {
+		panic("page: " + err.Error()) // our own template and values
 	}
 	return b.Bytes()
 }

@@ -1,4 +1,4 @@
-package serve
+package page
 
 import (
 	"bytes"
@@ -22,13 +22,8 @@ var (
 	docsStyle []byte
 )
 
-// registerDocs registers the API's description in OpenAPI 3.1 and its documentation page. Neither
-// needs an API key.
-func (s *Server) registerDocs(mux *http.ServeMux) {
-	mux.HandleFunc("GET /openapi.json", asset("application/json", openAPIText))
-	mux.HandleFunc("GET /docs", asset("text/html; charset=utf-8", docsPage(openAPIText)))
-	mux.HandleFunc("GET /docs.css", asset("text/css; charset=utf-8", docsStyle))
-}
+// OpenAPI returns the API's description in OpenAPI 3.1, as JSON. The caller must not change it.
+func OpenAPI() []byte { return openAPIText }
 
 // openAPI is the part of an OpenAPI description that the page shows.
 type openAPI struct {
@@ -91,7 +86,7 @@ type openAPISchema struct {
 func docsPage(text []byte) []byte {
 	var api openAPI
 	if err := json.Unmarshal(text, &api); err != nil {
-		panic("serve: openapi.json: " + err.Error())
+		panic("page: openapi.json: " + err.Error())
 	}
 	page := template.Must(template.New("docs").Funcs(template.FuncMap{
 		"text": codeText, "type": typeText, "operations": api.operations, "parameter": api.parameter, "body": api.body,
@@ -105,7 +100,7 @@ func docsPage(text []byte) []byte {
 	}).Parse(docsTemplate))
 	var b bytes.Buffer
 	if err := page.Execute(&b, api); err != nil {
-		panic("serve: docs.html: " + err.Error())
+		panic("page: docs.html: " + err.Error())
 	}
 	return b.Bytes()
 }

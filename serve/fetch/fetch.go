@@ -1,4 +1,5 @@
-package serve
+// Package fetch fetches pictures by their URLs.
+package fetch
 
 import (
 	"context"
@@ -17,27 +18,34 @@ import (
 	"garb/internal/download"
 )
 
+// Errors of fetches.
+var (
+	ErrForbidden   = errors.New("fetching this picture is not allowed")
+	ErrUnavailable = errors.New("the picture could not be fetched")
+	ErrURL         = errors.New("invalid url")
+)
+
 // fetchTimeout bounds the fetch of one picture.
 const fetchTimeout = 10 * time.Second
 
 // maxRedirects is the largest number of redirects of a fetch; each is checked like the first URL.
 const maxRedirects = 3
 
-// fetcher fetches pictures by their URLs: only from allowed prefixes and public addresses, so that
+// Fetcher fetches pictures by their URLs: only from allowed prefixes and public addresses, so that
 // clients cannot use the service to reach internal hosts.
-type fetcher struct {
+type Fetcher struct {
 	prefixes []*url.URL
 	maxBytes int64
 	client   *http.Client
 }
 
-// newFetcher returns a fetcher. allowed, if not nil, replaces isPublic, for tests, which use loopback
+// New returns a Fetcher. allowed, if not nil, replaces isPublic, for tests, which use loopback
 // addresses.
-func newFetcher(prefixes []string, maxBytes int64, allowed func(netip.Addr) bool) *fetcher {
+func New(prefixes []string, maxBytes int64, allowed func(netip.Addr) bool) *Fetcher {
 	if allowed == nil {
 		allowed = isPublic
 	}
-	f := &fetcher{maxBytes: maxBytes}
+	f := &Fetcher{maxBytes: maxBytes}
 	for _, p := range prefixes {
 		if u, err := url.Parse(p); err == nil { // validated
 			f.prefixes = append(f.prefixes, u)
@@ -50,7 +58,7 @@ func newFetcher(prefixes []string, maxBytes int64, allowed func(netip.Addr) bool
 		ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {
 			host, err := netip.ParseAddrPort(address)
 			if err != nil || !allowed(host.Addr()) {
-				return fmt.Errorf("%w: its address is not public", errForbidden)
+				return fmt.Errorf("%w: its address is not public", ErrForbidden)
 			}
 			return nil
 		},
@@ -65,7 +73,7 @@ func newFetcher(prefixes []string, maxBytes int64, allowed func(netip.Addr) bool
 		},
 		CheckRedirect: func(r *http.Request, via []*http.Request) error {
 			if len(via) > maxRedirects {
-				return fmt.Errorf("%w: too many redirects", errUnavailable)
+				return fmt.Errorf("%w: too many redirects", ErrUnavailable)
 			}
 			return f.check(r.URL)
 		},
@@ -73,11 +81,11 @@ func newFetcher(prefixes []string, maxBytes int64, allowed func(netip.Addr) bool
 	return f
 }
 
-// get fetches the content of a URL.
-func (f *fetcher) get(ctx context.Context, address string) ([]byte, error) {
+// Get fetches the content of a URL.
+func (f *Fetcher) Get(ctx context.Context, address string) ([]byte, error) {
 	u, err := url.Parse(address)
 	if err != nil {
-		return nil, fmt.Errorf("%w: invalid url", errBadRequest)
+		return nil, fmt.Errorf("%w", ErrURL)
 	}
 	if err = f.check(u); err != nil {
 		return nil, err
@@ -86,7 +94,7 @@ func (f *fetcher) get(ctx context.Context, address string) ([]byte, error) {
 	defer cancel()
 	data, err := download.Get(ctx, f.client, u.String(), f.maxBytes, nil)
 	switch {
-	case err == nil || errors.Is(err, errForbidden) || errors.Is(err, errUnavailable):
+	case err == nil || errors.Is(err, ErrForbidden) || errors.Is(err, ErrUnavailable):
 		return data, err
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
@@ -97,17 +105,17 @@ func (f *fetcher) get(ctx context.Context, address string) ([]byte, error) {
 // fetchError is the error of a failed fetch. Its cause goes to the log, but not to the client.
 type fetchError struct{ err error }
 
-func (e *fetchError) Error() string   { return errUnavailable.Error() }
-func (e *fetchError) Unwrap() []error { return []error{errUnavailable, e.err} }
+func (e *fetchError) Error() string   { return ErrUnavailable.Error() }
+func (e *fetchError) Unwrap() []error { return []error{ErrUnavailable, e.err} }
 
 // check returns an error unless a URL has one of the prefixes: the same scheme and host, and a path that
 // begins with the prefix's.
-func (f *fetcher) check(u *url.URL) error {
+func (f *Fetcher) check(u *url.URL) error {
 	if len(f.prefixes) == 0 {
-		return fmt.Errorf("%w: this service does not fetch pictures; send the picture itself", errForbidden)
+		return fmt.Errorf("%w: this service does not fetch pictures; send the picture itself", ErrForbidden)
 	}
 	if u.User != nil || u.Opaque != "" {
-		return fmt.Errorf("%w: the URL has a user name", errForbidden)
+		return fmt.Errorf("%w: the URL has a user name", ErrForbidden)
 	}
 	clean := path.Clean("/" + u.Path)
 	if strings.HasSuffix(u.Path, "/") && clean != "/" {
@@ -116,7 +124,7 @@ func (f *fetcher) check(u *url.URL) error {
 	if !slices.ContainsFunc(f.prefixes, func(p *url.URL) bool {
 		return p.Scheme == u.Scheme && strings.EqualFold(p.Host, u.Host) && strings.HasPrefix(clean, p.Path)
 	}) {
-		return fmt.Errorf("%w: the URL is not one that this service fetches pictures from", errForbidden)
+		return fmt.Errorf("%w: the URL is not one that this service fetches pictures from", ErrForbidden)
 	}
 	return nil
 }

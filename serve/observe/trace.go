@@ -1,4 +1,4 @@
-package serve
+package observe
 
 import (
 	"bytes"
@@ -19,13 +19,14 @@ import (
 	"garb/model"
 )
 
-// traceparent is the content of the W3C header "00-TRACE-SPAN-FLAGS": the trace that a request belongs
+// Traceparent is the content of the W3C header "00-TRACE-SPAN-FLAGS": the trace that a request belongs
 // to, the client's span, and the identifier of our own span.
-type traceparent struct{ trace, parent, span string }
+type Traceparent struct{ trace, parent, span string }
 
-func parseTraceparent(header string) traceparent {
+// ParseTraceparent parses the header.
+func ParseTraceparent(header string) Traceparent {
 	parts := strings.Split(header, "-")
-	t := traceparent{span: randomHex(8)}
+	t := Traceparent{span: randomHex(8)}
 	if len(parts) >= 4 && parts[0] == "00" && isHex(parts[1], 32) && isHex(parts[2], 16) {
 		t.trace, t.parent = parts[1], parts[2]
 	}
@@ -43,15 +44,13 @@ func randomHex(bytes int) string {
 	return hex.EncodeToString(b)
 }
 
-// isSet reports whether the client sent a valid trace.
-func (t traceparent) isSet() bool { return t.trace != "" }
+// TraceID returns the identifier of the trace, "" if the client sent none.
+func (t Traceparent) TraceID() string { return t.trace }
 
-func (t traceparent) traceID() string { return t.trace }
-
-// tracer sends a span for each request to a collector, in batches, as OTLP over HTTP in JSON
+// Tracer sends a span for each request to a collector, in batches, as OTLP over HTTP in JSON
 // (opentelemetry-proto, trace/v1). When the collector is slow or unreachable, spans are dropped:
 // requests never wait for it.
-type tracer struct {
+type Tracer struct {
 	endpoint string
 	client   *http.Client
 	log      *slog.Logger
@@ -94,9 +93,9 @@ const (
 	spanTimeout  = 5 * time.Second
 )
 
-// newTracer starts a tracer. endpoint is the collector's URL; a missing path becomes the standard one
+// NewTracer starts a tracer. endpoint is the collector's URL; a missing path becomes the standard one
 // of OTLP.
-func newTracer(endpoint string, log *slog.Logger) (*tracer, error) {
+func NewTracer(endpoint string, log *slog.Logger) (*Tracer, error) {
 	u, err := url.Parse(endpoint)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return nil, fmt.Errorf("traces: %q is not an http or https URL", endpoint)
@@ -104,31 +103,31 @@ func newTracer(endpoint string, log *slog.Logger) (*tracer, error) {
 	if u.Path == "" || u.Path == "/" {
 		u.Path = "/v1/traces"
 	}
-	t := &tracer{endpoint: u.String(), client: &http.Client{Timeout: spanTimeout}, log: log,
+	t := &Tracer{endpoint: u.String(), client: &http.Client{Timeout: spanTimeout}, log: log,
 		spans: make(chan span, spanQueue)}
 	t.done.Go(t.sendSpans)
 	return t, nil
 }
 
-// add queues the span of a request that has just been answered.
-func (t *tracer) add(r *requestInfo, route string, status int, took time.Duration) {
+// Add queues the span of a request that has just been answered.
+func (t *Tracer) Add(parent Traceparent, id, model, route string, status int, took time.Duration) {
 	if t == nil {
 		return
 	}
 	s := span{
-		TraceID: r.trace.trace, SpanID: r.trace.span, ParentID: r.trace.parent, Name: route, Kind: spanServer,
+		TraceID: parent.trace, SpanID: parent.span, ParentID: parent.parent, Name: route, Kind: spanServer,
 		Start: nanoseconds(time.Now().Add(-took)), End: nanoseconds(time.Now()),
 		Attributes: []attribute{
 			{"http.route", map[string]any{"stringValue": route}},
 			{"http.response.status_code", map[string]any{"intValue": strconv.Itoa(status)}},
-			{"garb.request_id", map[string]any{"stringValue": r.id}},
+			{"garb.request_id", map[string]any{"stringValue": id}},
 		},
 	}
 	if s.TraceID == "" {
 		s.TraceID = randomHex(16)
 	}
-	if r.model != "" {
-		s.Attributes = append(s.Attributes, attribute{"garb.model", map[string]any{"stringValue": r.model}})
+	if model != "" {
+		s.Attributes = append(s.Attributes, attribute{"garb.model", map[string]any{"stringValue": model}})
 	}
 	if status >= 500 {
 		s.Status.Code = statusError
@@ -141,8 +140,8 @@ func (t *tracer) add(r *requestInfo, route string, status int, took time.Duratio
 
 func nanoseconds(t time.Time) string { return strconv.FormatInt(t.UnixNano(), 10) }
 
-// sendSpans sends the queued spans at intervals until close.
-func (t *tracer) sendSpans() {
+// sendSpans sends the queued spans at intervals until Close.
+func (t *Tracer) sendSpans() {
 	tick := time.NewTicker(spanInterval)
 	defer tick.Stop()
 	var batch []span
@@ -163,7 +162,7 @@ func (t *tracer) sendSpans() {
 	}
 }
 
-func (t *tracer) send(batch []span) {
+func (t *Tracer) send(batch []span) {
 	if len(batch) == 0 {
 		return
 	}
@@ -194,8 +193,8 @@ func (t *tracer) send(batch []span) {
 	}
 }
 
-// close sends the remaining spans and stops the tracer.
-func (t *tracer) close() {
+// Close sends the remaining spans and stops the tracer.
+func (t *Tracer) Close() {
 	if t == nil {
 		return
 	}

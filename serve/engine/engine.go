@@ -1,4 +1,9 @@
-package serve
+// Package engine runs models for a service: a bounded queue, decoding, batches, answers.
+//
+//	pictures → place in the queue → decode → batch → logits → answers
+//
+// Decoding and inference are separate: each has a limit on what is processed at a time.
+package engine
 
 import (
 	"context"
@@ -10,6 +15,7 @@ import (
 
 	"garb/model"
 	"garb/picture"
+	"garb/serve/observe"
 )
 
 // Classifier is what the service needs of a model; *model.Classifier implements it.
@@ -32,17 +38,17 @@ type Classifier interface {
 	ActivationMap(ctx context.Context, input []float32, class int) (*model.ActivationMap, error)
 }
 
-// engine runs one model. Each of its workers repeatedly takes its share of the waiting inputs, up to
-// maxBatch, and computes them as a batch. So a single input never waits for others, and batches grow
+// Engine runs one model. Each of its workers repeatedly takes its share of the waiting inputs, up to
+// MaxBatch, and computes them as a batch. So a single input never waits for others, and batches grow
 // with the queue.
-type engine struct {
-	model    Classifier
+type Engine struct {
+	Classifier
+	name     string // of the model, for metrics
 	classes  int
 	outputs  int // of one input
 	workers  int
 	maxBatch int
-	metrics  *metrics
-	name     string
+	metrics  *observe.Metrics
 
 	waiting chan *job
 	ended   chan struct{}
@@ -55,8 +61,9 @@ type job struct {
 	ctx     context.Context
 	input   []float32
 	outputs []float32 // the row of the model's outputs
-	explanation
-	heat *model.ActivationMap
+	explain bool
+	class   int // to explain; -1 means the most probable class
+	heat    *model.ActivationMap
 
 	queued    time.Time
 	wait      time.Duration // in the queue
@@ -64,19 +71,15 @@ type job struct {
 	done      chan error // receives the job's error once
 }
 
-// explanation says whether a job needs an activation map, and of which class.
-type explanation struct {
-	explain bool
-	class   int // -1 means the most probable class
-}
-
-func newEngine(name string, model Classifier, c Config, m *metrics) *engine {
-	e := &engine{
-		model: model, classes: len(model.Classes()), outputs: model.OutputCount(),
-		workers: c.Workers, maxBatch: c.MaxBatch, metrics: m, name: name,
+// New starts the engine of a model, which has this name in metrics. The caller ends it with Retire.
+func New(name string, classifier Classifier, c Config, m *observe.Metrics) *Engine {
+	c = c.withDefaults()
+	e := &Engine{
+		Classifier: classifier, name: name, classes: len(classifier.Classes()), outputs: classifier.OutputCount(),
+		workers: c.Workers, maxBatch: c.MaxBatch, metrics: m,
 		waiting: make(chan *job, c.Queue), ended: make(chan struct{}),
 	}
-	length := model.Spec().ValueCount()
+	length := classifier.Spec().ValueCount()
 	e.inputs.New = func() any { v := make([]float32, length); return &v }
 	var running sync.WaitGroup
 	for range e.workers {
@@ -89,21 +92,38 @@ func newEngine(name string, model Classifier, c Config, m *metrics) *engine {
 	return e
 }
 
-// judges reports whether the model has acceptance: whether it judges if a picture shows any of its
+// Judges reports whether the model has acceptance: whether it judges if a picture shows any of its
 // classes.
-func (e *engine) judges() bool { return e.outputs > e.classes }
+func (e *Engine) Judges() bool { return e.outputs > e.classes }
 
-// retire ends the engine once it is not used any more.
-func (e *engine) retire() {
+// Waiting returns the number of inputs that wait for a worker.
+func (e *Engine) Waiting() int { return len(e.waiting) }
+
+// Use marks the engine as used until release is called: Retire waits for that.
+func (e *Engine) Use() (release func()) {
+	e.users.Add(1)
+	return e.users.Done
+}
+
+// Retire ends the engine once it is not used any more. It must not be used afterwards.
+func (e *Engine) Retire() {
 	e.users.Wait()
 	close(e.waiting)
 	<-e.ended
 }
 
+// Ended returns a channel that is closed when the engine has ended.
+func (e *Engine) Ended() <-chan struct{} { return e.ended }
+
+// WarmUp computes an input, so that the first request does not pay for what is prepared once.
+func (e *Engine) WarmUp(ctx context.Context, input []float32) error {
+	return e.infer(&job{ctx: ctx, input: input})
+}
+
 // infer computes a job's outputs, and its activation map if it needs one. It returns the error of the
 // model or of the job's context. In the latter case the engine may still read the input for a while,
 // so it must not be written to.
-func (e *engine) infer(j *job) error {
+func (e *Engine) infer(j *job) error {
 	j.queued, j.done = time.Now(), make(chan error, 1)
 	select {
 	case e.waiting <- j:
@@ -119,7 +139,7 @@ func (e *engine) infer(j *job) error {
 }
 
 // work computes batches until waiting is closed.
-func (e *engine) work() {
+func (e *Engine) work() {
 	var inputs, rows []float32
 	for first := range e.waiting {
 		batch := e.collectBatch(first)
@@ -142,10 +162,10 @@ func (e *engine) work() {
 		}
 		ctx, cancel := joinContexts(batch)
 		began := time.Now()
-		err := e.recoverPanic(func() error { return e.model.Outputs(ctx, in, out) })
+		err := e.recoverPanic(func() error { return e.Outputs(ctx, in, out) })
 		cancel()
 		took := time.Since(began)
-		e.metrics.countBatch(e.name, len(batch))
+		e.metrics.CountBatch(e.name, len(batch))
 		for i, j := range batch {
 			j.inference = took
 			if err == nil {
@@ -164,7 +184,7 @@ func (e *engine) work() {
 
 // collectBatch returns the first job and a share of the waiting ones, without those whose context has
 // ended.
-func (e *engine) collectBatch(first *job) []*job {
+func (e *Engine) collectBatch(first *job) []*job {
 	var batch []*job
 	add := func(j *job) {
 		j.wait = time.Since(j.queued)
@@ -191,7 +211,7 @@ func (e *engine) collectBatch(first *job) []*job {
 }
 
 // explain computes the activation map of a job that needs one.
-func (e *engine) explain(j *job) {
+func (e *Engine) explain(j *job) {
 	if !j.explain {
 		return
 	}
@@ -201,20 +221,20 @@ func (e *engine) explain(j *job) {
 		if class < 0 {
 			class = model.Rank(j.outputs[:e.classes])[0]
 		}
-		j.heat, err = e.model.ActivationMap(j.ctx, j.input, class)
+		j.heat, err = e.ActivationMap(j.ctx, j.input, class)
 		return err
 	})
 }
 
-// errPanic is the error of a panic.
-var errPanic = errors.New("the model failed")
+// ErrPanic is the error of a panic while a request was processed.
+var ErrPanic = errors.New("the model failed")
 
 // recoverPanic calls do and turns a panic into an error: one request must not end the engine.
-func (e *engine) recoverPanic(do func() error) (err error) {
+func (e *Engine) recoverPanic(do func() error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			e.metrics.panics.Inc()
-			err = fmt.Errorf("%w: %v", errPanic, r)
+			e.metrics.CountPanic()
+			err = fmt.Errorf("%w: %v", ErrPanic, r)
 		}
 	}()
 	return do()

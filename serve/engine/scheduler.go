@@ -1,0 +1,246 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"garb/model"
+	"garb/picture"
+	"garb/serve/observe"
+)
+
+// Errors of requests that are refused.
+var (
+	ErrFull     = errors.New("the queue is full; try again in a second")
+	ErrStopping = errors.New("the service is shutting down; try again, and another instance may respond")
+)
+
+// Config holds the settings of the engines of a service.
+type Config struct {
+	// Queue is the largest number of pictures in progress, including those that are being
+	// decoded or classified; requests with more are refused at once.
+	Queue int
+	// MaxBatch is the largest number of pictures that a model computes as a batch.
+	MaxBatch int
+	// Workers is the number of batches that a model computes at a time, and Decoders the
+	// number of pictures that are decoded at a time; 0 means the number of cores.
+	Workers, Decoders int
+	// Limits limits each picture.
+	Limits picture.Limits
+}
+
+// DefaultConfig returns the default settings.
+func DefaultConfig() Config {
+	return Config{Queue: 256, MaxBatch: 4, Limits: picture.DefaultLimits()}
+}
+
+// Validate reports settings that cannot work.
+func (c Config) Validate() error {
+	for _, b := range []struct {
+		setting      string
+		value, least int
+	}{
+		{"queue", c.Queue, 1},
+		{"batch size", c.MaxBatch, 1},
+		{"workers", c.Workers, 0},
+		{"decoders", c.Decoders, 0},
+	} {
+		if b.value < b.least {
+			return fmt.Errorf("%s %d: must be at least %d", b.setting, b.value, b.least)
+		}
+	}
+	return c.Limits.Validate()
+}
+
+// withDefaults replaces 0 by the number of cores where that is its meaning.
+func (c Config) withDefaults() Config {
+	for _, n := range []*int{&c.Workers, &c.Decoders} {
+		if *n == 0 {
+			*n = runtime.GOMAXPROCS(0)
+		}
+	}
+	return c
+}
+
+// Scheduler lets pictures into the queue, decodes them and runs them through the engines of their
+// models, within limits for all models together.
+type Scheduler struct {
+	config   Config
+	metrics  *observe.Metrics
+	decoders chan struct{} // holds a token for each picture that is being decoded
+	depth    atomic.Int64  // pictures in progress
+	stopping atomic.Bool
+}
+
+// NewScheduler returns a scheduler. Config must be valid.
+func NewScheduler(c Config, m *observe.Metrics) *Scheduler {
+	c = c.withDefaults()
+	return &Scheduler{config: c, metrics: m, decoders: make(chan struct{}, c.Decoders)}
+}
+
+// Depth returns the number of pictures in progress.
+func (s *Scheduler) Depth() int { return int(s.depth.Load()) }
+
+// Stop makes the scheduler refuse further pictures with ErrStopping.
+func (s *Scheduler) Stop() { s.stopping.Store(true) }
+
+// Stopping reports whether Stop was called.
+func (s *Scheduler) Stopping() bool { return s.stopping.Load() }
+
+// Options are the options of a classification.
+type Options struct {
+	// Explain asks for an activation map of the class with the index Class; -1 means the most
+	// probable class.
+	Explain bool
+	Class   int
+	// Threshold is the lowest acceptance of accepted pictures, from 0 to 1; nil means the model's.
+	Threshold *float64
+}
+
+// Answer is a model's answer about a picture.
+type Answer struct {
+	model.Answer
+	Outputs []float32 // the model's outputs, which begin with the logits
+	Logits  []float32 // of the classes
+	// Heat is the activation map, nil if there is none, and Width and Height the size of the
+	// picture that it belongs to, upright.
+	Heat          *model.ActivationMap
+	Width, Height int
+
+	Decode, Wait, Inference time.Duration
+}
+
+// Refused reports whether the model judges that the picture shows none of its classes.
+func (a *Answer) Refused() bool { return a.Judged && !a.Accepted }
+
+// Probabilities returns the probabilities in the order of the model's classes.
+func (a *Answer) Probabilities() []float32 {
+	all := make([]float32, len(a.Logits))
+	for i, class := range model.Rank(a.Logits) {
+		all[class] = float32(a.Predictions[i].Probability)
+	}
+	return all
+}
+
+// Classify classifies encoded pictures in parallel. It returns an answer or an error for each picture,
+// and an error for all if the queue is full (ErrFull), the service is stopping (ErrStopping) or ctx has
+// ended.
+func (s *Scheduler) Classify(
+	ctx context.Context, e *Engine, pictures [][]byte, options Options,
+) ([]*Answer, []error, error) {
+	return s.answerEach(ctx, e, len(pictures), func(i int) (*Answer, error) {
+		return s.classify(ctx, e, pictures[i], options)
+	})
+}
+
+// Compute is Classify for preprocessed values, one picture after another. It keeps them: the engine
+// may read them after ctx has ended.
+func (s *Scheduler) Compute(ctx context.Context, e *Engine, values []float32) ([]*Answer, []error, error) {
+	length := e.Spec().ValueCount()
+	return s.answerEach(ctx, e, len(values)/length, func(i int) (*Answer, error) {
+		a := &Answer{}
+		return a, s.compute(e, &job{ctx: ctx, input: values[i*length:][:length]}, nil, a)
+	})
+}
+
+// admit takes places in the queue for n pictures, or fails at once. release frees them.
+func (s *Scheduler) admit(n int) (release func(), err error) {
+	if s.stopping.Load() {
+		s.metrics.CountRejected(observe.RejectedStopping)
+		return nil, ErrStopping
+	}
+	if s.depth.Add(int64(n)) > int64(s.config.Queue) {
+		s.depth.Add(int64(-n))
+		s.metrics.CountRejected(observe.RejectedFull)
+		return nil, ErrFull
+	}
+	return func() { s.depth.Add(int64(-n)) }, nil
+}
+
+// answerEach admits n pictures and calls do for each of them, in parallel if there are several. A
+// panic of do becomes an error.
+func (s *Scheduler) answerEach(
+	ctx context.Context, e *Engine, n int, do func(i int) (*Answer, error),
+) ([]*Answer, []error, error) {
+	release, err := s.admit(n)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer release()
+	answers, errs := make([]*Answer, n), make([]error, n)
+	work := func(i int) {
+		errs[i] = e.recoverPanic(func() (err error) {
+			answers[i], err = do(i)
+			return err
+		})
+	}
+	if n == 1 {
+		work(0)
+		return answers, errs, ctx.Err()
+	}
+	var wait sync.WaitGroup
+	for i := range n {
+		wait.Go(func() { work(i) })
+	}
+	wait.Wait()
+	return answers, errs, ctx.Err()
+}
+
+// classify decodes a picture, once it has its place in the queue, and classifies it with the model.
+func (s *Scheduler) classify(ctx context.Context, e *Engine, data []byte, options Options) (*Answer, error) {
+	began := time.Now()
+	select {
+	case s.decoders <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	a := &Answer{Wait: time.Since(began)}
+	began = time.Now()
+	input := e.inputs.Get().(*[]float32)
+	info, err := func() (picture.Info, error) {
+		defer func() { <-s.decoders }()
+		if err := ctx.Err(); err != nil {
+			return picture.Info{}, err
+		}
+		return e.Spec().Load(ctx, data, s.config.Limits, *input)
+	}()
+	if err != nil {
+		e.inputs.Put(input)
+		return nil, err
+	}
+	a.Decode = time.Since(began)
+	j := &job{ctx: ctx, input: *input, explain: options.Explain, class: options.Class}
+	if err = s.compute(e, j, options.Threshold, a); err != nil {
+		return nil, err
+	}
+	e.inputs.Put(input)
+	a.Heat = j.heat
+	a.Width, a.Height = info.Upright()
+	s.metrics.ObserveStage(ctx, observe.StageDecode, a.Decode)
+	return a, nil
+}
+
+// compute runs the model on an input, and completes the answer. threshold is the threshold of
+// acceptance; nil means the model's.
+func (s *Scheduler) compute(e *Engine, j *job, threshold *float64, a *Answer) error {
+	if err := e.infer(j); err != nil {
+		return err
+	}
+	a.Outputs, a.Logits, a.Answer = j.outputs, j.outputs[:e.classes], e.Answer(j.outputs)
+	if a.Judged && threshold != nil {
+		a.Accepted = a.Acceptance >= *threshold
+	}
+	a.Wait, a.Inference = a.Wait+j.wait, j.inference
+	s.metrics.ObserveStage(j.ctx, observe.StageQueue, a.Wait)
+	s.metrics.ObserveStage(j.ctx, observe.StageInference, a.Inference)
+	s.metrics.CountPrediction(e.name, a.Predictions[0].Class)
+	if a.Refused() {
+		s.metrics.CountRefusal(e.name)
+	}
+	return nil
+}

@@ -1,0 +1,64 @@
+// Package request is what all protocols of a service share: what is known about a request, errors and
+// their statuses, bodies within limits, API keys, and access to models.
+package request
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"strings"
+)
+
+// Info is what is known about a request in progress, for the log.
+type Info struct {
+	ID      string
+	TraceID string // "" if the request belongs to no trace
+	Model   string // the name of the model
+	Err     error  // why the request failed
+	Status  int    // of an error in gRPC, whose HTTP status is always 200; else 0
+}
+
+type infoKey struct{}
+
+// WithInfo returns a context that has an Info.
+func WithInfo(ctx context.Context, info *Info) context.Context {
+	return context.WithValue(ctx, infoKey{}, info)
+}
+
+// From returns the Info of a context, an empty one outside of requests.
+func From(ctx context.Context) *Info {
+	if r, ok := ctx.Value(infoKey{}).(*Info); ok {
+		return r
+	}
+	return &Info{}
+}
+
+// DecodeJSON decodes one JSON value.
+func DecodeJSON(body []byte, to any) error {
+	if err := json.Unmarshal(body, to); err != nil {
+		return fmt.Errorf("%w: invalid JSON: %w", ErrInvalid, err)
+	}
+	return nil
+}
+
+// DecodeBase64 decodes a picture in base64, with the standard or the URL alphabet, or as a data URL.
+func DecodeBase64(text string) ([]byte, error) {
+	if strings.HasPrefix(text, "data:") {
+		_, rest, ok := strings.Cut(text, ";base64,")
+		if !ok {
+			return nil, fmt.Errorf("%w: the data URL is not in base64", ErrInvalid)
+		}
+		text = rest
+	}
+	text = strings.TrimRight(text, "=")
+	encoding := base64.RawStdEncoding
+	if strings.ContainsAny(text, "-_") {
+		encoding = base64.RawURLEncoding
+	}
+	data, err := encoding.DecodeString(text)
+	if err != nil {
+		return nil, fmt.Errorf("%w: the picture is not in base64", ErrInvalid)
+	}
+	return data, nil
+}

@@ -1,0 +1,238 @@
+// Package tensorflow is TensorFlow Serving's API.
+package tensorflow
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"garb/serve/engine"
+	"garb/serve/registry"
+	"garb/serve/request"
+	"garb/serve/tensors"
+)
+
+// Handler handles the requests of the protocol.
+type Handler struct{ backend *request.Backend }
+
+// New returns the handler of a service.
+func New(b *request.Backend) *Handler { return &Handler{b} }
+
+// inputSpec describes the inputs that a model takes.
+type inputSpec struct{ tensors.InputSpec }
+
+func (h *Handler) inputSpec(v *registry.Version) inputSpec {
+	return inputSpec{tensors.NewInputSpec(v, h.backend.MaxPictures)}
+}
+
+// Register registers the paths of the REST API. Responses are those of a Keras classifier: the
+// probabilities in the order of the classes. The acceptance has its own signature, so that existing
+// clients are not affected.
+func (h *Handler) Register(mux *http.ServeMux) {
+	mux.HandleFunc("GET /v1/models/{model}", h.backend.ProtocolHandler(h.modelStatus))
+	mux.HandleFunc("GET /v1/models/{model}/versions/{version}", h.backend.ProtocolHandler(h.modelStatus))
+	mux.HandleFunc("GET /v1/models/{model}/metadata", h.backend.ProtocolHandler(h.modelSignature))
+	mux.HandleFunc("GET /v1/models/{model}/versions/{version}/metadata", h.backend.ProtocolHandler(h.modelSignature))
+	// The last part is NAME:predict, and a wildcard of ServeMux is a whole part.
+	mux.HandleFunc("POST /v1/models/{model}", h.backend.ProtocolHandler(h.predict))
+	mux.HandleFunc("POST /v1/models/{model}/versions/{version}", h.backend.ProtocolHandler(h.predict))
+}
+
+func (h *Handler) modelStatus(w http.ResponseWriter, r *http.Request) error {
+	v, release, err := h.backend.AcquireRequested(r)
+	if err != nil {
+		return err
+	}
+	defer release()
+	request.WriteJSON(w, "application/json", http.StatusOK, map[string]any{"model_version_status": []any{map[string]any{
+		"version": strconv.Itoa(v.Number), "state": "AVAILABLE",
+		"status": map[string]string{"error_code": "OK", "error_message": ""},
+	}}})
+	return nil
+}
+
+// The signatures of a model: that of Keras models, which takes values, one that takes pictures, and for
+// a model with acceptance one with two outputs. Each accepts both values and pictures.
+const (
+	signatureValues     = "serving_default"
+	signaturePictures   = "serving_pictures"
+	signatureAcceptance = "serving_acceptance"
+)
+
+func (h *Handler) modelSignature(w http.ResponseWriter, r *http.Request) error {
+	v, release, err := h.backend.AcquireRequested(r)
+	if err != nil {
+		return err
+	}
+	defer release()
+	info := func(name, dtype string, shape ...int) map[string]any {
+		dim := []any{}
+		for _, n := range shape {
+			dim = append(dim, map[string]string{"size": strconv.Itoa(n), "name": ""})
+		}
+		return map[string]any{"dtype": dtype, "name": name + ":0",
+			"tensor_shape": map[string]any{"dim": dim, "unknown_rank": false}}
+	}
+	probabilities := info(tensors.Probabilities, "DT_FLOAT", -1, len(v.Classes()))
+	signature := func(name string, input, outputs map[string]any) map[string]any {
+		return map[string]any{"inputs": map[string]any{name: input}, "outputs": outputs,
+			"method_name": "tensorflow/serving/predict", "defaults": map[string]any{}}
+	}
+	alone, pictures := map[string]any{tensors.Probabilities: probabilities}, info("picture", "DT_STRING", -1)
+	signatures := map[string]any{
+		signatureValues: signature("input",
+			info("input", "DT_FLOAT", -1, v.Spec().Height, v.Spec().Width, v.Spec().Channels()), alone),
+		signaturePictures: signature("picture", pictures, alone),
+	}
+	if v.Judges() {
+		both := map[string]any{tensors.Probabilities: probabilities,
+			tensors.Acceptance: info(tensors.Acceptance, "DT_FLOAT", -1)}
+		signatures[signatureAcceptance] = signature("picture", pictures, both)
+	}
+	request.WriteJSON(w, "application/json", http.StatusOK, map[string]any{
+		"model_spec": map[string]string{"name": v.Name, "signature_name": "", "version": strconv.Itoa(v.Number)},
+		"metadata":   map[string]any{"signature_def": map[string]any{"signature_def": signatures}},
+	})
+	return nil
+}
+
+// predict handles POST …:predict.
+func (h *Handler) predict(w http.ResponseWriter, r *http.Request) error {
+	last := "model"
+	if r.PathValue("version") != "" {
+		last = "version"
+	}
+	name, ok := strings.CutSuffix(r.PathValue(last), ":predict")
+	if !ok {
+		return request.ErrNoRoute
+	}
+	r.SetPathValue(last, name)
+	return h.backend.HandleBody(w, r, func(v *registry.Version, body []byte) error {
+		q, err := h.inputSpec(v).parsePredictRequest(body)
+		if err != nil {
+			return err
+		}
+		answers, err := tensors.Answer(r.Context(), h.backend.Scheduler, v, q.inputs)
+		if err != nil {
+			return err
+		}
+		request.WriteJSON(w, "application/json", http.StatusOK, q.response(answers))
+		return nil
+	})
+}
+
+// predictRequest is a request of TensorFlow Serving's API.
+type predictRequest struct {
+	inputs     tensors.Inputs
+	columns    bool // "inputs" and "outputs" instead of "instances" and "predictions"
+	acceptance bool // the response has the acceptance too
+}
+
+// response returns the response to a request. With two outputs, each row is an object with a value of
+// each output, and columns are an object with all values of each output.
+func (q predictRequest) response(answers []*engine.Answer) map[string]any {
+	probabilities, acceptances, rows := make([][]float32, len(answers)), make([]float32, len(answers)),
+		make([]map[string]any, len(answers))
+	for i, a := range answers {
+		probabilities[i], acceptances[i] = a.Probabilities(), float32(a.Acceptance)
+		rows[i] = map[string]any{tensors.Probabilities: probabilities[i], tensors.Acceptance: acceptances[i]}
+	}
+	switch {
+	case q.acceptance && q.columns:
+		return map[string]any{"outputs": map[string]any{tensors.Probabilities: probabilities,
+			tensors.Acceptance: acceptances}}
+	case q.acceptance:
+		return map[string]any{"predictions": rows}
+	case q.columns:
+		return map[string]any{"outputs": probabilities}
+	}
+	return map[string]any{"predictions": probabilities}
+}
+
+// signatures returns the names of a model's signatures.
+func (e inputSpec) signatures() []string {
+	names := []string{signatureValues, signaturePictures}
+	if e.Judges {
+		names = append(names, signatureAcceptance)
+	}
+	return names
+}
+
+// parsePredictRequest parses a request with rows ("instances") or columns ("inputs"). Both are an array
+// of pictures. The columns, or each of the rows, may be wrapped in an object with one member.
+func (e inputSpec) parsePredictRequest(body []byte) (q predictRequest, err error) {
+	v, err := tensors.ParseJSON(body)
+	if err != nil {
+		return q, err
+	}
+	name := v.Member("signature_name").Text()
+	if name != "" && !slices.Contains(e.signatures(), name) {
+		return q, fmt.Errorf("%w: there is no signature %.40q; the signatures are %s", request.ErrInvalid, name,
+			strings.Join(e.signatures(), ", "))
+	}
+	q.acceptance = name == signatureAcceptance
+	all, columns := v.Member("instances"), v.Member("inputs")
+	switch {
+	case (all == nil) == (columns == nil):
+		return q, fmt.Errorf(`%w: the JSON must have either "instances" or "inputs"`, request.ErrInvalid)
+	case all == nil:
+		q.columns, all = true, unwrap(columns)
+	}
+	q.inputs, err = e.parseInstances(all)
+	return q, err
+}
+
+// parseInstances parses an array of pictures or of values.
+func (e inputSpec) parseInstances(all tensors.JSON) (in tensors.Inputs, err error) {
+	if !all.Is('[') {
+		return in, errInstances
+	}
+	for instance := range all.Elements() {
+		if err = e.CheckCount(len(in.Pictures) + len(in.Values)/e.Spec.ValueCount() + 1); err != nil {
+			return tensors.Inputs{}, err
+		}
+		instance = unwrap(instance)
+		text := instance.Member("b64")
+		switch {
+		case instance.Is('[') && in.Pictures == nil:
+			var values []float32
+			if values, err = instance.Numbers(e.Shape()...); err != nil {
+				return tensors.Inputs{}, err
+			}
+			in.Values = append(in.Values, values...)
+		case text.Is('"') && in.Values == nil:
+			var data []byte
+			if data, err = request.DecodeBase64(text.Text()); err != nil {
+				return tensors.Inputs{}, err
+			}
+			in.Pictures = append(in.Pictures, data)
+		default:
+			return tensors.Inputs{}, errInstances
+		}
+	}
+	if in.Pictures == nil && in.Values == nil {
+		return in, errInstances
+	}
+	return in, nil
+}
+
+var errInstances = fmt.Errorf(`%w: "instances" or "inputs" must be an array of pictures, each {"b64": …}, or of `+
+	`values, each of shape [height width 3]`, request.ErrInvalid)
+
+// unwrap returns the value of an object with one member of any name, such as {"picture": …}. It returns
+// other values, and {"b64": …}, as they are.
+func unwrap(v tensors.JSON) tensors.JSON {
+	count, last := 0, v
+	for name, m := range v.Members() {
+		if name == "b64" {
+			return v
+		}
+		count, last = count+1, m
+	}
+	if count > 1 {
+		return nil
+	}
+	return last
+}
