@@ -528,3 +528,21 @@ func TestInvalidRecordsAreCounted(t *testing.T) {
 		t.Errorf("%d invalid, %d stored", got, n.stored.Load())
 	}
 }
+
+func BenchmarkStore(b *testing.B) {
+	c := Default(b.TempDir())
+	w, err := NewWriter(c, slog.New(slog.DiscardHandler), Events{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	r, picture := makeRecord("one", 0), make([]byte, 100_000)
+	r.Embedding = make(Embedding, 1280)
+	for b.Loop() {
+		if err := w.send(context.Background(), task{record: r, picture: picture}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := w.Close(context.Background()); err != nil {
+		b.Fatal(err)
+	}
+}

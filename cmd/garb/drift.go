@@ -352,7 +352,12 @@ func (r *driftResult) Verdict() string {
 	if len(found) == 0 {
 		return fmt.Sprintf("no drift (alpha %v)", r.Alpha)
 	}
-	return fmt.Sprintf("drift: %s differ from the reference (alpha %v)", strings.Join(found, " and "), r.Alpha)
+	last := len(found) - 1
+	names := found[last]
+	if last > 0 {
+		names = strings.Join(found[:last], ", ") + " and " + names
+	}
+	return fmt.Sprintf("drift in %s (alpha %v)", names, r.Alpha)
 }
 
 // formatP formats a p-value.

@@ -127,7 +127,7 @@ func TestDrift(t *testing.T) {
 		word     string
 	}{
 		"same":  {append(same, same[0], same[1]), true, exitDone, `"drift":false`},
-		"other": {other, false, exitDrift, "acceptance and embeddings differ"},
+		"other": {other, false, exitDrift, "acceptance and embeddings (alpha 0.01)"},
 	} {
 		c := answers.Default(t.TempDir())
 		c.KeepPictures = true

@@ -33,8 +33,9 @@ const (
 var feedbackColumns = []string{"image", "label", "answered", "model", "request_id", "time", "note"}
 
 const fromFeedbackHelp = `Make a data set of the pictures with feedback. garb serve --log-answers DIR stores the right
-classes that clients send to POST /v1/feedback. It needs --keep-pictures for pictures to be
-there; pictures that were not kept, or were removed to make room, are skipped and counted.
+classes that clients send to POST /v1/feedback. It keeps pictures only with
+--answers-pictures; pictures that were not kept, or were removed to make room, are skipped
+and counted.
 
 OUT gets the table ` + feedbackTable + ` with the columns ` + `image, label, answered, model, request_id,
 time and note, and the folder ` + feedbackPictures + `. A picture with several feedbacks has one row: the last
