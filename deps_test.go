@@ -66,7 +66,7 @@ var layout = []struct{ pkg, ours, modules string }{
 		"github.com/gofrs/flock"},
 	{"explain", "internal/safefile picture nn model report", "golang.org/x/image"},
 	{"project", "", "golang.org/x/sync gonum.org/v1/gonum"},
-	{"answers", "", "github.com/gofrs/flock"},
+	{"answers", "model", "github.com/gofrs/flock"},
 	{"drift", "evaluate", "golang.org/x/sync gonum.org/v1/gonum"},
 	{"serve/inferencepb", "", "google.golang.org/protobuf"},
 	{"serve/observe", "model", "github.com/VictoriaMetrics/metrics"},

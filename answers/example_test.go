@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"garb/answers"
+	"garb/model"
 )
 
 // A service stores an answer, then feedback about it. Another program reads both.
@@ -24,10 +25,9 @@ func ExampleWriter() {
 		fmt.Println(err)
 		return
 	}
-	w.Store(&answers.Record{
-		RequestID: "request-1", Time: time.Now(), Model: answers.Model{Name: "clothing"},
-		Class: "skirt", Predictions: []answers.Prediction{{Class: "skirt", Probability: 0.6}},
-	}, []byte("the bytes of the picture"))
+	r := answers.Record{RequestID: "request-1", Time: time.Now(), Model: answers.Model{Name: "clothing"}}
+	r.SetAnswer(model.Answer{Predictions: []model.Prediction{{Class: "skirt", Probability: 0.6}}})
+	w.Store(&r, []byte("the bytes of the picture"))
 	f, err := answers.ParseFeedback([]byte(`{"request_id": "request-1", "class": "dress"}`))
 	if err != nil {
 		fmt.Println(err)
@@ -39,8 +39,8 @@ func ExampleWriter() {
 	if err := w.Close(ctx); err != nil {
 		fmt.Println(err)
 	}
-	r := answers.Reader{Folder: folder}
-	for feedback, err := range r.Feedback(ctx) {
+	reader := answers.Reader{Folder: folder}
+	for feedback, err := range reader.Feedback(ctx) {
 		fmt.Println(feedback.Answered, "→", feedback.Class, err)
 	}
 	// Output:

@@ -17,6 +17,8 @@ import (
 	"math"
 	"path"
 	"time"
+
+	"garb/model"
 )
 
 // Record is an answer to one picture.
@@ -42,6 +44,18 @@ type Record struct {
 	// Set is the prediction set, nil if the model has none.
 	Set       []string  `json:"set,omitzero"`
 	Embedding Embedding `json:"embedding,omitzero"`
+}
+
+// SetAnswer sets what a model says about the picture.
+func (r *Record) SetAnswer(a model.Answer) {
+	r.Class, r.Labels, r.Set = a.Predictions[0].Class, a.Labels, a.Set
+	r.Predictions = make([]Prediction, len(a.Predictions))
+	for i, p := range a.Predictions {
+		r.Predictions[i] = Prediction{p.Class, p.Probability}
+	}
+	if a.Judged {
+		r.Acceptance, r.Accepted = &a.Acceptance, &a.Accepted
+	}
 }
 
 // Model identifies the model that answered.

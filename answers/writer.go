@@ -88,7 +88,7 @@ func (w *Writer) Store(r *Record, picture []byte) {
 	if !w.Samples(r.RequestID) {
 		return
 	}
-	size := int64(len(picture))
+	size := int64(cap(picture)) // that much stays in memory
 	w.mu.RLock()
 	defer w.mu.RUnlock()
 	if w.closed {
@@ -168,7 +168,7 @@ func (w *Writer) run() {
 			t.reply <- w.writeFeedback(*t.feedback, t.key)
 		default:
 			w.writeAnswer(*t.record, t.picture)
-			w.waiting.Add(-int64(len(t.picture)))
+			w.waiting.Add(-int64(cap(t.picture)))
 		}
 		w.reportSize()
 	}

@@ -22,6 +22,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
+
+	"garb/model"
 )
 
 func TestMain(m *testing.M) {
@@ -157,6 +159,31 @@ func checkModes(t *testing.T, folder string) {
 	})
 	if err != nil || size == 0 {
 		t.Fatal(size, err)
+	}
+}
+
+func TestSetAnswer(t *testing.T) {
+	predictions := []model.Prediction{{Index: 1, Class: "hat", Probability: 0.9}, {Class: "dress", Probability: 0.1}}
+	acceptance, accepted := 0.25, false
+	for name, c := range map[string]struct {
+		model.Answer
+		want Record
+	}{
+		"judged": {
+			model.Answer{Predictions: predictions, Judged: true, Acceptance: acceptance, Set: []string{"hat"}},
+			Record{Acceptance: &acceptance, Accepted: &accepted, Set: []string{"hat"}},
+		},
+		"several labels": {
+			model.Answer{Predictions: predictions, Accepted: true, Acceptance: 1, Labels: []string{}},
+			Record{Labels: []string{}},
+		},
+	} {
+		var got Record
+		got.SetAnswer(c.Answer)
+		c.want.Class, c.want.Predictions = "hat", []Prediction{{"hat", 0.9}, {"dress", 0.1}}
+		if diff := cmp.Diff(c.want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
 	}
 }
 

@@ -79,15 +79,11 @@ func answerOf(t *testing.T, classifier *model.Classifier, id string, data []byte
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := classifier.Answer(row)
 	r := &answers.Record{
 		RequestID: id, Time: time.Now(), Model: answers.Model{Name: "clothing", Digest: classifier.Digest()},
-		Picture: answers.Picture{Format: "png"}, Class: a.Predictions[0].Class, Embedding: embedding,
-		Acceptance: &a.Acceptance, Accepted: &a.Accepted,
+		Picture: answers.Picture{Format: "png"}, Embedding: embedding,
 	}
-	for _, p := range a.Predictions {
-		r.Predictions = append(r.Predictions, answers.Prediction{Class: p.Class, Probability: p.Probability})
-	}
+	r.SetAnswer(classifier.Answer(row))
 	return r
 }
 
