@@ -1,11 +1,11 @@
 package serve
 
 import (
-	"errors"
 	"fmt"
 	"net/url"
 	"time"
 
+	"garb/serve/access"
 	"garb/serve/engine"
 	"garb/serve/registry"
 	"garb/serve/request"
@@ -53,7 +53,7 @@ func Default() Config {
 
 // ErrTLSPair is the error of a configuration with a TLS certificate but no key, or a key but no
 // certificate.
-var ErrTLSPair = errors.New("a TLS certificate and its private key must be given together")
+var ErrTLSPair = access.ErrTLSPair
 
 // Validate reports settings that cannot work.
 func (c Config) Validate() error {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math"
@@ -14,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"garb/serve/access"
 	"garb/serve/engine"
 	"garb/serve/observe"
 	"garb/serve/request"
@@ -129,6 +131,9 @@ func (s *Server) logRequest(
 	if route == "" {
 		route = "none"
 	}
+	if errors.Is(info.Err, access.ErrLimited) {
+		s.metrics.CountRejected(observe.RejectedLimit)
+	}
 	s.metrics.CountRequest(r.Context(), route, method, status, took)
 	s.traces.Add(trace, info.ID, info.Model, route, status, took)
 	level := slog.LevelInfo
@@ -142,6 +147,9 @@ func (s *Server) logRequest(
 	}
 	if info.Model != "" {
 		attributes = append(attributes, slog.String("model", info.Model))
+	}
+	if info.Key != nil && info.Key.Name() != "" {
+		attributes = append(attributes, slog.String("key", info.Key.Name()))
 	}
 	if info.TraceID != "" {
 		attributes = append(attributes, slog.String("trace_id", info.TraceID))

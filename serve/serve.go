@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"golang.org/x/net/netutil"
@@ -22,6 +23,7 @@ import (
 	"garb/serve/fetch"
 	"garb/serve/observe"
 	"garb/serve/registry"
+	"garb/serve/reload"
 	"garb/serve/request"
 )
 
@@ -32,8 +34,10 @@ type Server struct {
 	metrics *observe.Metrics
 	log     *slog.Logger
 	tls     *access.Certificate
-	traces  *observe.Tracer // nil if there is no endpoint
-	http    *http.Server
+	// endWatch ends the watching of the files of keys and certificate.
+	endWatch func()
+	traces   *observe.Tracer // nil if there is no endpoint
+	http     *http.Server
 }
 
 // Opener opens the model at a path, and checks it: its file, and its golden logits.
@@ -60,13 +64,14 @@ func New(c Config, open Opener, log *slog.Logger) (*Server, error) {
 		Fetcher: fetch.New(c.URLPrefixes, c.Engine.Limits.MaxBytes, nil),
 	}
 	var err error
-	if c.APIKeyFile != "" {
-		if s.backend.Keys, err = access.OpenKeys(c.APIKeyFile); err != nil {
-			return nil, err
-		}
+	files := access.Default()
+	files.APIKeyFile, files.TLSCert, files.TLSKey = c.APIKeyFile, c.TLSCert, c.TLSKey
+	files.OnSuccess, files.OnFailure = s.logReload, s.logReload
+	if s.backend.Keys, err = access.OpenKeys(files); err != nil {
+		return nil, err
 	}
 	if c.TLSCert != "" {
-		if s.tls, err = access.OpenCertificate(c.TLSCert, c.TLSKey); err != nil {
+		if s.tls, err = access.OpenCertificate(files); err != nil {
 			return nil, err
 		}
 	}
@@ -89,13 +94,14 @@ func New(c Config, open Opener, log *slog.Logger) (*Server, error) {
 		WriteTimeout: c.RequestTimeout + c.HeaderTimeout, MaxHeaderBytes: c.MaxHeaderBytes,
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug), // mostly errors of clients
 	}
+	s.endWatch = s.watchFiles()
 	return s, nil
 }
 
 // OpenToAll reports whether the service accepts requests from other machines without an API key.
 func (s *Server) OpenToAll(l net.Listener) bool {
 	a, ok := l.Addr().(*net.TCPAddr)
-	return ok && !a.IP.IsLoopback() && s.backend.Keys == nil
+	return ok && !a.IP.IsLoopback() && !s.backend.Keys.Required()
 }
 
 // Serve serves requests on a listener until ctx ends. Then it refuses new requests, and lets those in
@@ -108,20 +114,17 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	failed := make(chan error, 1)
 	go func() {
 		if s.tls != nil {
-			s.http.TLSConfig = s.tls.Config()
+			s.http.TLSConfig = s.tls.TLSConfig()
 			failed <- s.http.ServeTLS(l, "", "")
 			return
 		}
 		failed <- s.http.Serve(l)
 	}()
 	watching, unwatch := context.WithCancel(ctx)
-	watched := make(chan struct{})
-	go func() {
-		defer close(watched)
-		if s.config.Models.Folder != "" {
-			s.backend.Models.Watch(watching)
-		}
-	}()
+	var watchers sync.WaitGroup
+	if s.config.Models.Folder != "" {
+		watchers.Go(func() { s.backend.Models.Watch(watching) })
+	}
 	var err error
 	select {
 	case err = <-failed:
@@ -129,10 +132,30 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		err = s.stop(func() { end(engine.ErrStopping) })
 	}
 	unwatch()
-	<-watched
+	watchers.Wait()
+	s.endWatch()
 	s.backend.Models.Close()
 	s.traces.Close()
 	return err
+}
+
+// logReload logs that files were loaded, or why they could not be.
+func (s *Server) logReload(state reload.State) {
+	result := "failure"
+	if state.Status == reload.Current {
+		result = "success"
+	}
+	s.metrics.CountReload(state.Name, result)
+	switch state.Status {
+	case reload.Current:
+		s.log.Info("loaded", "file", state.Name, "detail", state.Detail)
+	case reload.Stale:
+		s.log.Warn("a file cannot be reloaded; its old contents remain in use", "file", state.Name,
+			"detail", state.Detail, "error", state.Err.Error())
+	case reload.Refused:
+		s.log.Error("a file cannot be reloaded; its old contents are no longer used", "file", state.Name,
+			"error", state.Err.Error())
+	}
 }
 
 // stop shuts the service down: it is not ready any more, and requests in progress get the grace
@@ -154,8 +177,24 @@ func (s *Server) stop(end func()) error {
 	return err
 }
 
+// watchFiles reloads the API keys and the certificate until the returned function is called. It runs even
+// if Serve is never called, since Handler needs the keys.
+func (s *Server) watchFiles() (end func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var watchers sync.WaitGroup
+	watchers.Go(func() { s.backend.Keys.Watch(ctx) })
+	if s.tls != nil {
+		watchers.Go(func() { s.tls.Watch(ctx) })
+	}
+	return func() {
+		cancel()
+		watchers.Wait()
+	}
+}
+
 // Close closes a server on which Serve was not called.
 func (s *Server) Close() error {
+	s.endWatch()
 	s.backend.Models.Close()
 	s.traces.Close()
 	return nil
@@ -166,7 +205,20 @@ func (s *Server) handleLive(w http.ResponseWriter, _ *http.Request) {
 	request.WriteJSON(w, "application/json", http.StatusOK, map[string]string{"status": "ok"})
 }
 
-// handleReady handles GET /readyz: the service accepts requests.
+// fileStates returns the states of the files of API keys and TLS.
+func (s *Server) fileStates() []reload.State {
+	states := []reload.State{}
+	if keys, ok := s.backend.Keys.State(); ok {
+		states = append(states, keys)
+	}
+	if s.tls != nil {
+		states = append(states, s.tls.State())
+	}
+	return states
+}
+
+// handleReady handles GET /readyz: the service accepts requests. With ?verbose it also returns the states
+// of files.
 func (s *Server) handleReady(w http.ResponseWriter, r *http.Request) {
 	if s.backend.Scheduler.Stopping() {
 		request.WriteError(w, r, engine.ErrStopping)
@@ -176,5 +228,9 @@ func (s *Server) handleReady(w http.ResponseWriter, r *http.Request) {
 	for _, v := range s.backend.Models.List() {
 		versions[v.Name] = v.Number
 	}
-	request.WriteJSON(w, "application/json", http.StatusOK, map[string]any{"status": "ready", "models": versions})
+	answer := map[string]any{"status": "ready", "models": versions}
+	if r.URL.Query().Has("verbose") {
+		answer["files"] = s.fileStates()
+	}
+	request.WriteJSON(w, "application/json", http.StatusOK, answer)
 }

@@ -103,7 +103,7 @@ func (s *service) addLimitFlags(flags *pflag.FlagSet) {
 func (s *service) addAccessFlags(flags *pflag.FlagSet) {
 	config := &s.config
 	flags.StringVar(&config.APIKeyFile, "api-key-file", "",
-		"file of valid API keys, one per line; reloaded when it changes")
+		"file of valid API keys, one per line or as TOML; reloaded when it changes")
 	flags.StringVar(&config.TLSCert, "tls-cert", "", "TLS certificate file (PEM); reloaded when it changes")
 	flags.StringVar(&config.TLSKey, "tls-key", "", "TLS private key file (PEM)")
 	flags.StringArrayVar(&config.URLPrefixes, "allow-url-prefix", nil,

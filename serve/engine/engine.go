@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"garb/model"
+	"garb/nn"
 	"garb/picture"
 	"garb/serve/observe"
 )
@@ -219,7 +220,7 @@ func (e *Engine) explain(j *job) {
 	_ = e.recoverPanic(func() (err error) {
 		class := j.class
 		if class < 0 {
-			class = model.Rank(j.outputs[:e.classes])[0]
+			class = nn.Argmax(j.outputs[:e.classes])
 		}
 		j.heat, err = e.ActivationMap(j.ctx, j.input, class)
 		return err

@@ -27,13 +27,14 @@ var (
 	predictions    = family{"garb_predictions_total", []string{"model", "class"}}
 	refusals       = family{"garb_refusals_total", []string{"model"}}
 	rejected       = family{"garb_rejected_total", []string{"reason"}}
+	reloads        = family{"garb_reloads_total", []string{"file", "result"}}
 	panics         = family{"garb_panics_total", nil}
 	logErrors      = family{"garb_log_errors_total", nil}
 	modelInfo      = family{"garb_model_info", []string{"model", "version", "digest"}}
 	modelRefused   = family{"garb_model_refused_total", []string{"model"}}
 
 	families = []family{requestCount, requestSeconds, stageSeconds, batchSize, queueDepth, predictions, refusals,
-		rejected, panics, logErrors, modelInfo, modelRefused}
+		rejected, reloads, panics, logErrors, modelInfo, modelRefused}
 )
 
 // Families returns the names of the metrics, each with its labels.
@@ -84,6 +85,7 @@ const (
 	RejectedStopping = "stopping"
 	RejectedBodies   = "bodies"
 	RejectedKey      = "key"
+	RejectedLimit    = "limit"
 )
 
 // Metrics are the metrics of a service.
@@ -132,6 +134,10 @@ func (m *Metrics) CountRejected(reason string)         { m.count(rejected, reaso
 func (m *Metrics) CountPanic()                         { m.count(panics) }
 func (m *Metrics) CountLogError()                      { m.count(logErrors) }
 func (m *Metrics) CountModelRefused(model string)      { m.count(modelRefused, model) }
+
+// CountReload counts a load of a file that may change while the service runs, such as "keys". result is
+// "success" or "failure".
+func (m *Metrics) CountReload(file, result string) { m.count(reloads, file, result) }
 
 // SetVersion records the version that is being served now.
 func (m *Metrics) SetVersion(model string, number int, digest string, judges bool) {
