@@ -38,6 +38,13 @@ type StoredFeedback struct {
 	Picture   Picture   `json:"picture"`
 }
 
+// Errors of feedback are of two kinds. The first is wrapped by errors about what the feedback says, the
+// second by those about answers that are not there.
+var (
+	ErrFeedback = errors.New("invalid feedback")
+	ErrUnknown  = errors.New("no such answer")
+)
+
 // ErrFeedbackFull says that the file of feedback has reached its maximum size.
 var ErrFeedbackFull = errors.New("the file of feedback is full")
 
@@ -57,6 +64,9 @@ func (e *FeedbackError) Error() string {
 	return fmt.Sprintf("the feedback's %s %s", e.Field, e.Message)
 }
 
+// Unwrap returns ErrFeedback.
+func (e *FeedbackError) Unwrap() error { return ErrFeedback }
+
 // UnknownRequestError says that no stored answer has the request id of a feedback: there was no such
 // request, its answers were not chosen to be stored, or they are too old.
 type UnknownRequestError struct{ RequestID string }
@@ -64,6 +74,9 @@ type UnknownRequestError struct{ RequestID string }
 func (e *UnknownRequestError) Error() string {
 	return fmt.Sprintf("no stored answer has the request id %q", e.RequestID)
 }
+
+// Unwrap returns ErrUnknown.
+func (e *UnknownRequestError) Unwrap() error { return ErrUnknown }
 
 // UnknownPictureError says that a request is known, but not the picture that a feedback means.
 type UnknownPictureError struct {
@@ -79,6 +92,14 @@ func (e *UnknownPictureError) Error() string {
 			e.RequestID)
 	}
 	return fmt.Sprintf("the request %q had no such picture", e.RequestID)
+}
+
+// Unwrap returns ErrFeedback if the feedback says too little, and ErrUnknown otherwise.
+func (e *UnknownPictureError) Unwrap() error {
+	if e.Several {
+		return ErrFeedback
+	}
+	return ErrUnknown
 }
 
 // Limits of feedback.

@@ -44,6 +44,13 @@ func TestFeedback(t *testing.T) {
 		if test.want == nil && err != nil || test.want != nil && !errors.As(err, test.want) {
 			t.Errorf("%s: %v", name, err)
 		}
+		kind := ErrUnknown
+		if name == "several" || name == "no class" {
+			kind = ErrFeedback
+		}
+		if err != nil && !errors.Is(err, kind) {
+			t.Errorf("%s: the wrong kind of error: %v", name, err)
+		}
 	}
 	closeWriter(t, w)
 	byID := map[string]int{}
