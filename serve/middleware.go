@@ -58,7 +58,7 @@ func (s *Server) observe(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
 		trace := observe.ParseTraceparent(r.Header.Get("Traceparent"))
-		info := &request.Info{ID: r.Header.Get("X-Request-Id"), TraceID: trace.TraceID()}
+		info := &request.Info{ID: r.Header.Get("X-Request-Id"), TraceID: trace.TraceID(), Header: w.Header()}
 		if !isValidID(info.ID) {
 			info.ID = rand.Text()
 		}
@@ -141,7 +141,7 @@ func (s *Server) logRequest(
 		slog.Float64("seconds", took.Seconds()), slog.Int64("bytes", w.bytes), slog.String("client", r.RemoteAddr),
 	}
 	if info.Model != "" {
-		attributes = append(attributes, slog.String("model", info.Model))
+		attributes = append(attributes, slog.String("model", info.Model), slog.Int("version", info.Version))
 	}
 	if info.TraceID != "" {
 		attributes = append(attributes, slog.String("trace_id", info.TraceID))

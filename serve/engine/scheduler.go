@@ -143,8 +143,12 @@ func (s *Scheduler) Classify(
 func (s *Scheduler) Compute(ctx context.Context, e *Engine, values []float32) ([]*Answer, []error, error) {
 	length := e.Spec().ValueCount()
 	return s.answerEach(ctx, e, len(values)/length, func(i int) (*Answer, error) {
-		a := &Answer{}
-		return a, s.compute(e, &job{ctx: ctx, input: values[i*length:][:length]}, nil, a)
+		a, input := &Answer{}, values[i*length:][:length]
+		err := s.compute(e, &job{ctx: ctx, input: input}, nil, a)
+		if err == nil {
+			e.notify(Sample{Input: input, Answer: a})
+		}
+		return a, err
 	})
 }
 
@@ -174,10 +178,12 @@ func (s *Scheduler) answerEach(
 	defer release()
 	answers, errs := make([]*Answer, n), make([]error, n)
 	work := func(i int) {
+		began := time.Now()
 		errs[i] = e.recoverPanic(func() (err error) {
 			answers[i], err = do(i)
 			return err
 		})
+		e.counters.countAnswer(answers[i], errs[i], time.Since(began))
 	}
 	if n == 1 {
 		work(0)
@@ -218,6 +224,7 @@ func (s *Scheduler) classify(ctx context.Context, e *Engine, data []byte, option
 	if err = s.compute(e, j, options.Threshold, a); err != nil {
 		return nil, err
 	}
+	e.notify(Sample{Picture: data, Input: *input, Answer: a})
 	e.inputs.Put(input)
 	a.Heat = j.heat
 	a.Width, a.Height = info.Upright()

@@ -31,9 +31,12 @@ var (
 	logErrors      = family{"garb_log_errors_total", nil}
 	modelInfo      = family{"garb_model_info", []string{"model", "version", "digest"}}
 	modelRefused   = family{"garb_model_refused_total", []string{"model"}}
+	unreadable     = family{"garb_model_unreadable_total", []string{"model"}}
+	shadow         = family{"garb_shadow_total", []string{"model", "agrees"}}
+	shadowDropped  = family{"garb_shadow_dropped_total", []string{"model"}}
 
 	families = []family{requestCount, requestSeconds, stageSeconds, batchSize, queueDepth, predictions, refusals,
-		rejected, panics, logErrors, modelInfo, modelRefused}
+		rejected, panics, logErrors, modelInfo, modelRefused, unreadable, shadow, shadowDropped}
 )
 
 // Families returns the names of the metrics, each with its labels.
@@ -132,6 +135,18 @@ func (m *Metrics) CountRejected(reason string)         { m.count(rejected, reaso
 func (m *Metrics) CountPanic()                         { m.count(panics) }
 func (m *Metrics) CountLogError()                      { m.count(logErrors) }
 func (m *Metrics) CountModelRefused(model string)      { m.count(modelRefused, model) }
+
+// CountModelUnreadable counts a check that could not read the files of a served model.
+func (m *Metrics) CountModelUnreadable(model string) { m.count(unreadable, model) }
+
+// CountShadow counts a picture that a shadow version classified too, by whether it chose the same
+// class.
+func (m *Metrics) CountShadow(model string, agrees bool) {
+	m.count(shadow, model, strconv.FormatBool(agrees))
+}
+
+// CountShadowDropped counts a picture that a shadow version did not classify.
+func (m *Metrics) CountShadowDropped(model string) { m.count(shadowDropped, model) }
 
 // SetVersion records the version that is being served now.
 func (m *Metrics) SetVersion(model string, number int, digest string, judges bool) {

@@ -7,6 +7,8 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"net/http"
+	"strconv"
 	"strings"
 )
 
@@ -15,8 +17,11 @@ type Info struct {
 	ID      string
 	TraceID string // "" if the request belongs to no trace
 	Model   string // the name of the model
-	Err     error  // why the request failed
-	Status  int    // of an error in gRPC, whose HTTP status is always 200; else 0
+	Version int    // the version that answers
+	// Header is the response's, nil outside of requests.
+	Header http.Header
+	Err    error // why the request failed
+	Status int   // of an error in gRPC, whose HTTP status is always 200; else 0
 }
 
 type infoKey struct{}
@@ -32,6 +37,17 @@ func From(ctx context.Context) *Info {
 		return r
 	}
 	return &Info{}
+}
+
+// HeaderVersion is the header that has the version that answered.
+const HeaderVersion = "X-Model-Version"
+
+// setVersion records the version that answers, and tells the client.
+func (i *Info) setVersion(model string, number int) {
+	i.Model, i.Version = model, number
+	if i.Header != nil {
+		i.Header.Set(HeaderVersion, strconv.Itoa(number))
+	}
 }
 
 // DecodeJSON decodes one JSON value.

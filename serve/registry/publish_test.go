@@ -1,0 +1,77 @@
+package registry
+
+import (
+	"bufio"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"garb/model"
+	"garb/serve/engine"
+	"garb/serve/observe"
+)
+
+// TestKillWhilePublishing: a program that copies a version is killed midway. The version before goes
+// on; once the copy is complete, the new version answers.
+func TestKillWhilePublishing(t *testing.T) {
+	folder := t.TempDir()
+	data, err := os.ReadFile("../../model/clothing.safetensors")
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(folder, "clothing/1/clothing.safetensors"), string(data))
+	metrics, log := observe.NewMetrics(func() float64 { return 0 }), &lockedBuffer{}
+	c := DefaultConfig()
+	c.Folder = folder
+	m, err := Open(c, engine.DefaultConfig(), func(path string) (engine.Classifier, error) {
+		return model.Open(path, model.Options{Threads: 1})
+	}, metrics, slog.New(slog.NewTextHandler(log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(m.Close)
+	r := &testRegistry{Registry: m, t: t, folder: folder, metrics: metrics, log: log}
+
+	half := filepath.Join(folder, "clothing", "2")
+	copying := exec.Command(os.Args[0])
+	copying.Env = append(os.Environ(), copyTo+"="+half)
+	out, err := copying.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := copying.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(out)
+	for range 3 {
+		lines.Scan()
+		r.mustScan()
+	}
+	if err := copying.Process.Kill(); err != nil { // SIGKILL
+		t.Fatal(err)
+	}
+	_ = copying.Wait() // it was killed
+	r.mustScan()
+	v, release, err := m.Acquire("clothing", "", "")
+	if err != nil || v.Number != 1 {
+		t.Fatalf("version %v answers: %v", v, err)
+	}
+	release()
+	if got := r.metric(`garb_model_refused_total{model="clothing"}`); got == "" {
+		t.Errorf("the half version was not refused: %s", log)
+	}
+	refused := strings.Count(log.String(), "cannot be used")
+	r.mustScan()
+	if got := strings.Count(log.String(), "cannot be used"); got != refused {
+		t.Error("the same half was tried again")
+	}
+	write(t, filepath.Join(half, "clothing.safetensors"), string(data))
+	r.mustScan()
+	if v, release, err = m.Acquire("clothing", "", ""); err != nil || v.Number != 2 {
+		t.Fatalf("version %v answers: %v", v, err)
+	}
+	release()
+}
