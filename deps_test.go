@@ -53,7 +53,7 @@ var layout = []struct{ pkg, ours, modules string }{
 	{".", "picture model", "golang.org/x/sync"},
 	{"convert", "internal/safefile accept tensor picture nn backbone keras weights onnx tflite model", ""},
 	{"report", "picture", ""},
-	{"dataset", "internal/download picture", "golang.org/x/sync gonum.org/v1/gonum"},
+	{"dataset", "internal/download picture", "github.com/gofrs/flock golang.org/x/sync gonum.org/v1/gonum"},
 	{"relabel", "internal/safefile dataset", ""},
 	{"crops", "picture dataset", ""},
 	{"augment", "picture dataset", ""},
@@ -67,20 +67,25 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"explain", "internal/safefile picture nn model report", "golang.org/x/image"},
 	{"project", "", "golang.org/x/sync gonum.org/v1/gonum"},
 	{"serve/inferencepb", "", "google.golang.org/protobuf"},
-	{"serve/observe", "model", "github.com/VictoriaMetrics/metrics"},
-	{"serve/access", "", ""},
-	{"serve/fetch", "internal/download", ""},
-	{"serve/engine", "picture model serve/observe", ""},
+	{"serve/listen", "", "golang.org/x/sys"},
+	{"serve/observe", "", "github.com/prometheus/client_golang go.opentelemetry.io/contrib go.opentelemetry.io/otel"},
+	{"serve/reload", "", ""},
+	{"serve/access", "serve/reload", "github.com/pelletier/go-toml/v2 golang.org/x/time"},
+	{"serve/connection", "", ""},
+	{"serve/fetch", "", ""},
+	{"serve/origin", "", ""},
+	{"serve/engine", "picture nn model serve/observe", ""},
 	{"serve/enginetest", "picture model", ""},
 	{"serve/registry", "model serve/observe serve/engine", ""},
 	{"serve/request", "picture serve/observe serve/access serve/fetch serve/engine serve/registry", ""},
-	{"serve/tensors", "picture model serve/engine serve/registry serve/request", ""},
-	{"serve/classify", "accept picture model explain serve/engine serve/registry serve/request", ""},
+	{"serve/tensors", "picture model serve/access serve/engine serve/registry serve/request", ""},
+	{"serve/classify", "accept picture model explain serve/access serve/engine serve/registry serve/request", ""},
 	{"serve/inference", "model serve/inferencepb serve/engine serve/registry serve/request serve/tensors",
 		"connectrpc.com/connect google.golang.org/protobuf"},
 	{"serve/tensorflow", "serve/engine serve/registry serve/request serve/tensors", ""},
 	{"serve/page", "", ""},
-	{"serve", "serve/observe serve/access serve/fetch serve/engine serve/registry serve/request serve/classify " +
+	{"serve", "model serve/observe serve/reload serve/access serve/fetch serve/engine serve/registry serve/request " +
+		"serve/classify " +
 		"serve/inference serve/tensorflow serve/page",
 		"golang.org/x/net"},
 	{"cmd/garb",
@@ -103,7 +108,12 @@ var testModules = []string{
 	"github.com/chromedp/cdproto",
 	"github.com/chromedp/chromedp",
 	"github.com/google/go-cmp",
+	"github.com/prometheus/client_model",
+	"github.com/prometheus/common",
+	"go.opentelemetry.io/proto",
 	"go.uber.org/goleak",
+	"google.golang.org/protobuf",
+	"golang.org/x/net",
 	"pgregory.net/rapid",
 }
 
@@ -236,7 +246,7 @@ func moduleOf(path string) string {
 	elements := strings.Split(path, "/")
 	n := 3 // host, owner, repository
 	switch elements[0] {
-	case "connectrpc.com", "go.uber.org", "go.yaml.in", "google.golang.org", "pgregory.net":
+	case "connectrpc.com", "go.opentelemetry.io", "go.uber.org", "go.yaml.in", "google.golang.org", "pgregory.net":
 		n = 2
 	}
 	if len(elements) > n && regexp.MustCompile(`^v\d+$`).MatchString(elements[n]) {

@@ -82,12 +82,7 @@ func Score(m Method, outputs []float32, classes int) float64 {
 
 // computeTopLogit returns log(p/(1−p)) for the largest probability p of the softmax.
 func computeTopLogit(z []float32) float64 {
-	top := 0
-	for i, v := range z {
-		if v > z[top] {
-			top = i
-		}
-	}
+	top := nn.Argmax(z)
 	rest := slices.Concat(z[:top], z[top+1:])
 	if len(rest) == 0 {
 		return 0

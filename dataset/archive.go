@@ -18,6 +18,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/gofrs/flock"
 )
 
 // CacheFolder is the folder in garb's cache for unpacked archives (see Options.Cache).
@@ -101,7 +103,7 @@ func unpackToCache(ctx context.Context, path, kind string, o Options, tally *Tal
 		return "", ctx.Err()
 	}
 	if err != nil {
-		if done, err = unpackTo(ctx, folder, f, kind, size, o); err != nil {
+		if done, err = unpackOnce(ctx, folder, f, kind, size, o); err != nil {
 			if ctx.Err() != nil {
 				return "", ctx.Err()
 			}
@@ -112,11 +114,34 @@ func unpackToCache(ctx context.Context, path, kind string, o Options, tally *Tal
 	return filepath.Join(folder, "data"), nil
 }
 
-// unpackTo unpacks an archive to a folder of the cache, which appears in one step.
-func unpackTo(ctx context.Context, folder string, f *os.File, kind string, size int64, o Options) (*unpacked, error) {
+// lockSuffix ends the name of the file that is locked while an archive is unpacked. It stays.
+const lockSuffix = ".lock"
+
+// lockInterval is the time between attempts to lock a folder of the cache.
+const lockInterval = 50 * time.Millisecond
+
+// unpackOnce calls unpackTo, unless another process is unpacking the same archive: then it waits for
+// that one, and takes what it unpacked.
+func unpackOnce(
+	ctx context.Context, folder string, f *os.File, kind string, size int64, o Options,
+) (*unpacked, error) {
 	if err := os.MkdirAll(o.Cache, 0o755); err != nil {
 		return nil, err
 	}
+	lock := flock.New(folder + lockSuffix)
+	if _, err := lock.TryLockContext(ctx, lockInterval); err != nil {
+		return nil, fmt.Errorf("locking the cache: %w", err)
+	}
+	defer lock.Unlock() //nolint:errcheck // closing the file unlocks it in any case
+	if other, err := readUnpacked(ctx, folder); err == nil {
+		return other, nil
+	}
+	return unpackTo(ctx, folder, f, kind, size, o)
+}
+
+// unpackTo unpacks an archive to a folder of the cache, which appears in one step. The caller has locked
+// the folder.
+func unpackTo(ctx context.Context, folder string, f *os.File, kind string, size int64, o Options) (*unpacked, error) {
 	removeAbandoned(o.Cache)
 	part, err := os.MkdirTemp(o.Cache, partPrefix)
 	if err != nil {
@@ -152,13 +177,7 @@ func unpackTo(ctx context.Context, folder string, f *os.File, kind string, size 
 	if err = os.Chmod(part, 0o755); err != nil {
 		return nil, err
 	}
-	if err = os.Rename(part, folder); err == nil {
-		return done, nil
-	}
-	if other, readErr := readUnpacked(ctx, folder); readErr == nil {
-		return other, nil // another process was faster
-	}
-	if err = os.RemoveAll(folder); err != nil {
+	if err = os.RemoveAll(folder); err != nil { // an incomplete one
 		return nil, err
 	}
 	return done, os.Rename(part, folder)

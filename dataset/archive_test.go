@@ -11,9 +11,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/gofrs/flock"
 )
 
 // readArchive reads an archive as a data set, within some bytes, with a cache of its own.
@@ -131,8 +134,7 @@ func TestHostileArchives(t *testing.T) {
 			if !errors.Is(err, ErrArchive) || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("%v, want %q", err, c.want)
 			}
-			left, _ := os.ReadDir(cache)
-			if len(left) > 0 {
+			if left := listCache(cache); len(left) > 0 {
 				t.Errorf("left behind: %v", left)
 			}
 			if _, err := os.Stat(filepath.Join(filepath.Dir(cache), "evil.jpg")); err == nil {
@@ -259,6 +261,59 @@ func TestDamagedCache(t *testing.T) {
 	}
 }
 
+// listCache returns what a cache holds, except for the files that are locked.
+func listCache(cache string) []os.DirEntry {
+	all, _ := os.ReadDir(cache)
+	return slices.DeleteFunc(all, func(e os.DirEntry) bool { return strings.HasSuffix(e.Name(), lockSuffix) })
+}
+
+// TestLockedCache checks that a process waits while another one unpacks the same archive, takes what
+// that one has unpacked, and does not wait longer than its context lasts.
+func TestLockedCache(t *testing.T) {
+	folder := t.TempDir()
+	cache, path := filepath.Join(folder, "cache"), filepath.Join(folder, "a.zip")
+	if err := os.WriteFile(path, zipOf(t, archived{name: "a/1.jpg"}), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	d, err := Read(t.Context(), path, Options{Cache: cache})
+	if err != nil {
+		t.Fatal(err)
+	}
+	home := filepath.Dir(d.Folder)
+	lock := flock.New(home + lockSuffix)
+	if locked, lockErr := lock.TryLock(); !locked || lockErr != nil {
+		t.Fatal("the lock is not free: ", lockErr)
+	}
+	// What is complete can be read although another process holds the lock.
+	if _, err = Read(t.Context(), path, Options{Cache: cache}); err != nil {
+		t.Error(err)
+	}
+	aside := filepath.Join(folder, "aside")
+	if err = os.Rename(home, aside); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*lockInterval)
+	defer cancel()
+	if _, err = Read(ctx, path, Options{Cache: cache}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("while the lock is held: %v", err)
+	}
+	done := make(chan error)
+	go func() {
+		_, err := Read(t.Context(), path, Options{Cache: cache})
+		done <- err
+	}()
+	marker := filepath.Join(aside, "marker") // of the other process
+	if err = errors.Join(os.WriteFile(marker, nil, 0o644), os.Rename(aside, home), lock.Unlock()); err != nil {
+		t.Fatal(err)
+	}
+	if err = <-done; err != nil {
+		t.Error(err)
+	}
+	if !exists(filepath.Join(home, "marker")) {
+		t.Error("the archive was unpacked twice")
+	}
+}
+
 // TestArchiveStops checks that an interrupted unpacking leaves nothing behind.
 func TestArchiveStops(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
@@ -267,7 +322,7 @@ func TestArchiveStops(t *testing.T) {
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
 	}
-	if left, _ := os.ReadDir(cache); len(left) > 0 {
+	if left := listCache(cache); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 
 	"garb/nn"
 	"garb/tensor"
@@ -411,6 +412,12 @@ func ExampleDifferentiator() {
 	}
 	fmt.Println(output, gradient)
 	// Output: [6 -2] [2 -4 0]
+}
+
+// Argmax takes the first of equal values, and no NaN beside numbers.
+func ExampleArgmax() {
+	fmt.Println(nn.Argmax([]float32{1, 3, 3}), nn.Argmax([]float32{float32(math.NaN()), -1, -2}))
+	// Output: 1 1
 }
 
 // LogSumExp does not overflow where the sum of the powers would.

@@ -46,6 +46,18 @@ func (s *softmaxRows) backward(b *backBuffers) {
 	b.addInGradient(b.gradient)
 }
 
+// Argmax returns the index of the largest value, the first of equal ones. NaN counts as less than
+// every number; values must not be empty.
+func Argmax(values []float32) int {
+	best := 0
+	for i, v := range values {
+		if v > values[best] || values[best] != values[best] && v == v {
+			best = i
+		}
+	}
+	return best
+}
+
 // LogSumExp returns ln Σ_c e^(values[c]/temperature) without overflow. It is NaN if a value is, and
 // −∞ without values.
 func LogSumExp(values []float32, temperature float64) float64 {

@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/base64"
 	"encoding/pem"
 	"math/big"
 	"net"
@@ -16,8 +17,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"garb/serve/access"
 )
 
 func writeFile(t testing.TB, path string, data []byte) {
@@ -65,13 +64,55 @@ func TestKeys(t *testing.T) {
 	if got := status("X-Api-Key", "first"); got != 401 {
 		t.Errorf("the old key: %d", got)
 	}
-	writeFile(t, path, nil) // a mistake locks nobody out, and lets nobody in
-	time.Sleep(access.CheckInterval + 100*time.Millisecond)
-	if known, unknown := status("X-Api-Key", "third"), status(); known != 200 || unknown != 401 {
-		t.Errorf("with an empty file: %d and %d", known, unknown)
+	writeFile(t, path, nil)
+	waitFor(t, "the emptied file revokes the key", func() bool { return status("X-Api-Key", "third") == 401 })
+	writeFile(t, path, []byte("third\n"))
+	waitFor(t, "the key is back", func() bool { return status("X-Api-Key", "third") == 200 })
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
 	}
-	if _, err := access.OpenKeys(path); err == nil || !strings.Contains(err.Error(), "one a line") {
-		t.Errorf("%v", err)
+	waitFor(t, "without the file every request is refused", func() bool { return status("X-Api-Key", "third") == 503 })
+	waitFor(t, "the log says so", func() bool {
+		return strings.Contains(r.log.String(), "old contents are no longer used")
+	})
+	_, text, err := try(t.Context(), http.MethodGet, r.url+"/readyz?verbose", "", nil)
+	if err != nil || !strings.Contains(string(text), `"status":"refused"`) || strings.Contains(string(text), path) {
+		t.Errorf("%v, %s", err, text)
+	}
+}
+
+// TestKeyLimits: each protocol keeps to the limits of a key, and the log has the key's name.
+func TestKeyLimits(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "keys.toml")
+	const first, second, third = "first-key-of-the-test", "second-key-of-the-test", "third-key-of-the-test"
+	writeFile(t, path, []byte("[[key]]\nname = \"requests\"\nkey = \""+first+"\"\nrequests_per_second = 0.01\n"+
+		"[[key]]\nname = \"bytes\"\nkey = \""+second+"\"\nbytes_per_second = 1\n"+
+		"[[key]]\nname = \"pictures\"\nkey = \""+third+"\"\npictures_per_second = 0.01\n"))
+	r := start(t, &fake{}, func(c *Config) { c.APIKeyFile = path })
+	tensorflow := `{"instances": [{"b64": "` + base64.StdEncoding.EncodeToString(white()) + `"}]}`
+	for i, c := range []struct {
+		key, path, body string
+		want            int
+		retry           string
+	}{
+		{first, "/v1/classify", string(white()), 200, ""},
+		{first, "/v1/classify", string(white()), 429, "100"},
+		{second, "/v1/classify", string(white()), 413, ""},
+		{third, "/v1/models/m:predict", tensorflow, 200, ""},
+		{third, "/v1/models/m:predict", tensorflow, 429, "100"},
+		{third, "/v1/classify", string(white()), 429, "100"},
+	} {
+		answer, text := post(t, r.url+c.path, "", []byte(c.body), "X-Api-Key", c.key)
+		if answer.StatusCode != c.want || answer.Header.Get("Retry-After") != c.retry {
+			t.Errorf("request %d: %s, Retry-After %q, %s", i, answer.Status, answer.Header.Get("Retry-After"), text)
+		}
+	}
+	if !strings.Contains(r.log.String(), `"key":"pictures"`) {
+		t.Error("the log has no names of keys")
+	}
+	_, text, err := try(t.Context(), http.MethodGet, r.url+"/metrics", "", nil, "X-Api-Key", third)
+	if err != nil || !strings.Contains(string(text), `garb_rejected_total{reason="limit"} 3`) {
+		t.Errorf("%v, %s", err, text)
 	}
 }
 

@@ -1,12 +1,14 @@
 package serve
 
 import (
-	"errors"
 	"fmt"
 	"net/url"
 	"time"
 
+	"garb/model"
+	"garb/serve/access"
 	"garb/serve/engine"
+	"garb/serve/observe"
 	"garb/serve/registry"
 	"garb/serve/request"
 )
@@ -36,7 +38,7 @@ type Config struct {
 	TLSCert, TLSKey string // files in PEM; "" for plain HTTP
 	// URLPrefixes are the prefixes of the URLs that pictures may be fetched from.
 	URLPrefixes []string
-	// TraceEndpoint is the OTLP/HTTP URL that traces are sent to; "" sends none.
+	// TraceEndpoint is the OTLP/HTTP URL that traces are sent to; "" leaves it to the OTEL_* variables.
 	TraceEndpoint string
 }
 
@@ -53,18 +55,24 @@ func Default() Config {
 
 // ErrTLSPair is the error of a configuration with a TLS certificate but no key, or a key but no
 // certificate.
-var ErrTLSPair = errors.New("a TLS certificate and its private key must be given together")
+var ErrTLSPair = access.ErrTLSPair
 
 // Validate reports settings that cannot work.
 func (c Config) Validate() error {
 	for _, check := range []func() error{
 		c.Models.Validate, c.Engine.Validate, c.Bodies.Validate, c.validateURLPrefixes, c.validateBounds, c.validateRules,
+		c.observe().Validate,
 	} {
 		if err := check(); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// observe returns the settings of metrics, traces and logs.
+func (c Config) observe() observe.Config {
+	return observe.Config{Version: model.Version, TraceEndpoint: c.TraceEndpoint}
 }
 
 // validateURLPrefixes checks that each prefix has a host that is complete.

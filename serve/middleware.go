@@ -4,16 +4,17 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math"
 	"net/http"
 	"runtime/debug"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"garb/serve/access"
 	"garb/serve/engine"
 	"garb/serve/observe"
 	"garb/serve/request"
@@ -57,28 +58,28 @@ func (w *responseRecorder) Flush() {
 func (s *Server) observe(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
-		trace := observe.ParseTraceparent(r.Header.Get("Traceparent"))
-		info := &request.Info{ID: r.Header.Get("X-Request-Id"), TraceID: trace.TraceID(), Header: w.Header()}
+		info := &request.Info{ID: r.Header.Get("X-Request-Id"), Header: w.Header()}
 		if !isValidID(info.ID) {
 			info.ID = rand.Text()
 		}
 		w.Header().Set("X-Request-Id", info.ID)
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		out := &responseRecorder{ResponseWriter: w}
-		ctx := request.WithInfo(r.Context(), info)
+		ctx := request.WithInfo(s.observer.StartRequest(r, info.ID), info)
 		timeout, err := s.timeout(r)
 		ctx, cancel := context.WithTimeout(ctx, timeout)
 		defer cancel()
 		r = r.WithContext(ctx)
 		defer func() {
 			if p := recover(); p != nil {
-				s.metrics.CountPanic()
-				s.log.Error("panic", "request_id", info.ID, "error", fmt.Sprint(p), "stack", string(debug.Stack()))
+				s.observer.CountPanic()
+				s.log.ErrorContext(ctx, "panic", "request_id", info.ID, "error", fmt.Sprint(p),
+					"stack", string(debug.Stack()))
 				if out.status == 0 {
 					request.WriteError(out, r, fmt.Errorf("%w: %v", engine.ErrPanic, p))
 				}
 			}
-			s.logRequest(out, r, info, trace, time.Since(began))
+			s.logRequest(out, r, info, time.Since(began))
 		}()
 		if err != nil {
 			request.WriteError(out, r, err)
@@ -112,25 +113,14 @@ func isValidID(id string) bool {
 	return id != "" && len(id) <= 128 && !strings.ContainsFunc(id, func(r rune) bool { return r <= ' ' || r > '~' })
 }
 
-// methods are the methods that metrics name: clients may send any other.
-var methods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodDelete,
-	http.MethodOptions}
-
 // logRequest writes the outcome of a request to the log, the metrics and the traces.
-func (s *Server) logRequest(
-	w *responseRecorder, r *http.Request, info *request.Info, trace observe.Traceparent,
-	took time.Duration,
-) {
-	status, method := cmp.Or(info.Status, w.status, http.StatusOK), r.Method
-	if !slices.Contains(methods, method) {
-		method = "other"
+func (s *Server) logRequest(w *responseRecorder, r *http.Request, info *request.Info, took time.Duration) {
+	status, route := cmp.Or(info.Status, w.status, http.StatusOK), cmp.Or(r.Pattern, observe.NoRoute)
+	if errors.Is(info.Err, access.ErrLimited) {
+		s.observer.CountRejected(observe.RejectedLimit)
 	}
-	route := r.Pattern
-	if route == "" {
-		route = "none"
-	}
-	s.metrics.CountRequest(r.Context(), route, method, status, took)
-	s.traces.Add(trace, info.ID, info.Model, route, status, took)
+	s.observer.CountRequest(r.Context(), route, r.Method, status, took)
+	observe.EndRequest(r.Context(), route, info.Model, status)
 	level := slog.LevelInfo
 	if status >= 500 {
 		level = slog.LevelError
@@ -143,33 +133,12 @@ func (s *Server) logRequest(
 	if info.Model != "" {
 		attributes = append(attributes, slog.String("model", info.Model), slog.Int("version", info.Version))
 	}
-	if info.TraceID != "" {
-		attributes = append(attributes, slog.String("trace_id", info.TraceID))
+	if info.Key != nil && info.Key.Name() != "" {
+		s.observer.CountKeyRequest(info.Key.Name(), status)
+		attributes = append(attributes, slog.String("key", info.Key.Name()))
 	}
 	if info.Err != nil {
 		attributes = append(attributes, slog.String("error", info.Err.Error()))
 	}
 	s.log.LogAttrs(context.WithoutCancel(r.Context()), level, "request", attributes...)
-}
-
-// countingHandler counts log records that could not be written, for example because the disk is full.
-type countingHandler struct {
-	slog.Handler
-	metrics *observe.Metrics
-}
-
-func (h countingHandler) Handle(ctx context.Context, r slog.Record) error {
-	err := h.Handler.Handle(ctx, r)
-	if err != nil {
-		h.metrics.CountLogError()
-	}
-	return err
-}
-
-func (h countingHandler) WithAttrs(a []slog.Attr) slog.Handler {
-	return countingHandler{h.Handler.WithAttrs(a), h.metrics}
-}
-
-func (h countingHandler) WithGroup(name string) slog.Handler {
-	return countingHandler{h.Handler.WithGroup(name), h.metrics}
 }

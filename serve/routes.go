@@ -21,7 +21,7 @@ func (s *Server) Handler() http.Handler {
 		FirstModel: s.backend.Models.DefaultName(),
 	})
 	mux.Handle("POST /v1/classify", classify.New(&s.backend, s.config.Engine.Limits))
-	mux.HandleFunc("GET /metrics", s.backend.RequireKey(s.metrics.ServeHTTP))
+	mux.HandleFunc("GET /metrics", s.backend.RequireKey(s.observer.Handler().ServeHTTP))
 	tensorflow.New(&s.backend).Register(mux)
 	inference.New(&s.backend).Register(mux)
 	return s.observe(handleMissing(mux))

@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"golang.org/x/net/netutil"
@@ -22,18 +23,20 @@ import (
 	"garb/serve/fetch"
 	"garb/serve/observe"
 	"garb/serve/registry"
+	"garb/serve/reload"
 	"garb/serve/request"
 )
 
 // Server is a service with open models.
 type Server struct {
-	config  Config
-	backend request.Backend
-	metrics *observe.Metrics
-	log     *slog.Logger
-	tls     *access.Certificate
-	traces  *observe.Tracer // nil if there is no endpoint
-	http    *http.Server
+	config   Config
+	backend  request.Backend
+	observer *observe.Observer
+	log      *slog.Logger
+	tls      *access.Certificate
+	// endWatch ends the watching of the files of keys and certificate.
+	endWatch func()
+	http     *http.Server
 }
 
 // Opener opens the model at a path, and checks it: its file, and its golden logits.
@@ -42,40 +45,49 @@ type Opener = registry.Opener
 // Classifier is what the service needs of a model; *model.Classifier implements it.
 type Classifier = engine.Classifier
 
+// ModelConfig holds the settings of models and their versions.
+type ModelConfig = registry.Config
+
 // NamedModel is a model to serve, and the name that it is served under.
 type NamedModel = registry.NamedModel
 
 // New opens the models and prepares a service. log gets a record for each request and for each change
 // of models.
-func New(c Config, open Opener, log *slog.Logger) (*Server, error) {
-	if err := c.Validate(); err != nil {
+func New(c Config, open Opener, log *slog.Logger) (_ *Server, err error) {
+	if err = c.Validate(); err != nil {
 		return nil, fmt.Errorf("serve: %w", err)
 	}
 	s := &Server{config: c}
-	s.metrics = observe.NewMetrics(func() float64 { return float64(s.backend.Scheduler.Depth()) })
-	s.log = slog.New(countingHandler{log.Handler(), s.metrics})
-	s.backend = request.Backend{
-		Scheduler: engine.NewScheduler(c.Engine, s.metrics), Bodies: request.NewBodies(c.Bodies, s.metrics),
-		MaxPictures: c.Bodies.MaxPictures, Metrics: s.metrics,
-		Fetcher: fetch.New(c.URLPrefixes, c.Engine.Limits.MaxBytes, nil),
+	depth := func() float64 { return float64(s.backend.Scheduler.Depth()) }
+	if s.observer, err = observe.New(c.observe(), log.Handler(), depth); err != nil {
+		return nil, fmt.Errorf("serve: %w", err)
 	}
-	var err error
-	if c.APIKeyFile != "" {
-		if s.backend.Keys, err = access.OpenKeys(c.APIKeyFile); err != nil {
-			return nil, err
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.closeObserver())
 		}
+	}()
+	metrics := s.observer.Metrics
+	s.log = s.observer.Log
+	s.backend = request.Backend{
+		Scheduler: engine.NewScheduler(c.Engine, metrics), Bodies: request.NewBodies(c.Bodies, metrics),
+		MaxPictures: c.Bodies.MaxPictures, Metrics: metrics,
+	}
+	if s.backend.Fetcher, err = fetch.New(c.fetch()); err != nil {
+		return nil, fmt.Errorf("serve: %w", err)
+	}
+	files := access.Default()
+	files.APIKeyFile, files.TLSCert, files.TLSKey = c.APIKeyFile, c.TLSCert, c.TLSKey
+	files.OnSuccess, files.OnFailure = s.logReload, s.logReload
+	if s.backend.Keys, err = access.OpenKeys(files); err != nil {
+		return nil, err
 	}
 	if c.TLSCert != "" {
-		if s.tls, err = access.OpenCertificate(c.TLSCert, c.TLSKey); err != nil {
+		if s.tls, err = access.OpenCertificate(files); err != nil {
 			return nil, err
 		}
 	}
-	if c.TraceEndpoint != "" {
-		if s.traces, err = observe.NewTracer(c.TraceEndpoint, s.log); err != nil {
-			return nil, err
-		}
-	}
-	if s.backend.Models, err = registry.Open(c.Models, c.Engine, open, s.metrics, s.log); err != nil {
+	if s.backend.Models, err = registry.Open(c.Models, c.Engine, open, metrics, s.log); err != nil {
 		return nil, err
 	}
 	protocols := new(http.Protocols)
@@ -87,15 +99,16 @@ func New(c Config, open Opener, log *slog.Logger) (*Server, error) {
 		ReadHeaderTimeout: c.HeaderTimeout, ReadTimeout: c.RequestTimeout, IdleTimeout: c.IdleTimeout,
 		// A response that begins just before the timeout still has to be written.
 		WriteTimeout: c.RequestTimeout + c.HeaderTimeout, MaxHeaderBytes: c.MaxHeaderBytes,
-		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug), // mostly errors of clients
+		ErrorLog: s.observer.ServerLog(),
 	}
+	s.endWatch = s.watchFiles()
 	return s, nil
 }
 
 // OpenToAll reports whether the service accepts requests from other machines without an API key.
 func (s *Server) OpenToAll(l net.Listener) bool {
 	a, ok := l.Addr().(*net.TCPAddr)
-	return ok && !a.IP.IsLoopback() && s.backend.Keys == nil
+	return ok && !a.IP.IsLoopback() && !s.backend.Keys.Required()
 }
 
 // Serve serves requests on a listener until ctx ends. Then it refuses new requests, and lets those in
@@ -108,20 +121,17 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	failed := make(chan error, 1)
 	go func() {
 		if s.tls != nil {
-			s.http.TLSConfig = s.tls.Config()
+			s.http.TLSConfig = s.tls.TLSConfig()
 			failed <- s.http.ServeTLS(l, "", "")
 			return
 		}
 		failed <- s.http.Serve(l)
 	}()
 	watching, unwatch := context.WithCancel(ctx)
-	watched := make(chan struct{})
-	go func() {
-		defer close(watched)
-		if s.config.Models.Folder != "" {
-			s.backend.Models.Watch(watching)
-		}
-	}()
+	var watchers sync.WaitGroup
+	if s.config.Models.Folder != "" {
+		watchers.Go(func() { s.backend.Models.Watch(watching) })
+	}
 	var err error
 	select {
 	case err = <-failed:
@@ -129,10 +139,32 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		err = s.stop(func() { end(engine.ErrStopping) })
 	}
 	unwatch()
-	<-watched
+	watchers.Wait()
+	s.endWatch()
 	s.backend.Models.Close()
-	s.traces.Close()
-	return err
+	return errors.Join(err, s.closeObserver())
+}
+
+// closeObserver sends the telemetry that is left, for which a collector has five seconds.
+func (s *Server) closeObserver() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	return s.observer.Close(ctx)
+}
+
+// logReload logs that files were loaded, or why they could not be.
+func (s *Server) logReload(state reload.State) {
+	s.observer.CountReload(state.Name, state.Status == reload.Current)
+	switch state.Status {
+	case reload.Current:
+		s.log.Info("loaded", "file", state.Name, "detail", state.Detail)
+	case reload.Stale:
+		s.log.Warn("a file cannot be reloaded; its old contents remain in use", "file", state.Name,
+			"detail", state.Detail, "error", state.Err.Error())
+	case reload.Refused:
+		s.log.Error("a file cannot be reloaded; its old contents are no longer used", "file", state.Name,
+			"error", state.Err.Error())
+	}
 }
 
 // stop shuts the service down: it is not ready any more, and requests in progress get the grace
@@ -154,11 +186,26 @@ func (s *Server) stop(end func()) error {
 	return err
 }
 
+// watchFiles reloads the API keys and the certificate until the returned function is called. It runs even
+// if Serve is never called, since Handler needs the keys.
+func (s *Server) watchFiles() (end func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var watchers sync.WaitGroup
+	watchers.Go(func() { s.backend.Keys.Watch(ctx) })
+	if s.tls != nil {
+		watchers.Go(func() { s.tls.Watch(ctx) })
+	}
+	return func() {
+		cancel()
+		watchers.Wait()
+	}
+}
+
 // Close closes a server on which Serve was not called.
 func (s *Server) Close() error {
+	s.endWatch()
 	s.backend.Models.Close()
-	s.traces.Close()
-	return nil
+	return s.closeObserver()
 }
 
 // handleLive handles GET /healthz: the process responds.
@@ -166,7 +213,20 @@ func (s *Server) handleLive(w http.ResponseWriter, _ *http.Request) {
 	request.WriteJSON(w, "application/json", http.StatusOK, map[string]string{"status": "ok"})
 }
 
-// handleReady handles GET /readyz: the service accepts requests.
+// fileStates returns the states of the files of API keys and TLS.
+func (s *Server) fileStates() []reload.State {
+	states := []reload.State{}
+	if keys, ok := s.backend.Keys.State(); ok {
+		states = append(states, keys)
+	}
+	if s.tls != nil {
+		states = append(states, s.tls.State())
+	}
+	return states
+}
+
+// handleReady handles GET /readyz: the service accepts requests. With ?verbose it also returns the states
+// of files.
 func (s *Server) handleReady(w http.ResponseWriter, r *http.Request) {
 	if s.backend.Scheduler.Stopping() {
 		request.WriteError(w, r, engine.ErrStopping)
@@ -176,5 +236,9 @@ func (s *Server) handleReady(w http.ResponseWriter, r *http.Request) {
 	for _, v := range s.backend.Models.List() {
 		versions[v.Name] = v.Number
 	}
-	request.WriteJSON(w, "application/json", http.StatusOK, map[string]any{"status": "ready", "models": versions})
+	answer := map[string]any{"status": "ready", "models": versions}
+	if r.URL.Query().Has("verbose") {
+		answer["files"] = s.fileStates()
+	}
+	request.WriteJSON(w, "application/json", http.StatusOK, answer)
 }

@@ -66,7 +66,7 @@ func (r *run) score(m *measurement) {
 		f := &figures[r.validation.from[i]]
 		f.Loss -= math.Log(max(model.Softmax(row)[s.Label], 1e-15)) / float64(f.Count)
 		ones[i] = '0'
-		if argmax(row) == s.Label {
+		if nn.Argmax(row) == s.Label {
 			ones[i] = '1'
 			f.Accuracy++
 		}

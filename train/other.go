@@ -87,7 +87,7 @@ func (r *run) answersRight(outputs, targets []float32, other bool) bool {
 	case other:
 		return accept.Score(r.Config.method(), outputs, classes) < 0
 	}
-	return argmax(outputs[:classes]) == argmax(targets[:classes])
+	return nn.Argmax(outputs[:classes]) == nn.Argmax(targets[:classes])
 }
 
 // headLoss is the loss of a network whose first outputs tell the classes apart by a softmax, and

@@ -66,17 +66,6 @@ func (r *run) sample(number int) dataset.Sample {
 	return r.train.set.Samples[number%len(r.train.set.Samples)]
 }
 
-// argmax returns the index of the largest value, the first of equal ones.
-func argmax(values []float32) int {
-	best := 0
-	for i, v := range values {
-		if v > values[best] {
-			best = i
-		}
-	}
-	return best
-}
-
 // stepBuffers is the memory of a step.
 type stepBuffers struct{ inputs, targets, logits []float32 }
 

@@ -26,14 +26,20 @@ Most models refuse pictures that show none of their classes ("accepted": false).
 sets the acceptance threshold, and ?accept=0.3 sets it for one request; "all" accepts every
 picture.
 
-Every flag can also be set by an environment variable: --max-batch is GARB_MAX_BATCH.
+Every flag can also be set by an environment variable (--max-batch is GARB_MAX_BATCH), or by
+a line of the YAML file that --config names (max-batch: 8). A flag takes precedence over its
+variable, and the variable over the file. --print-config shows what is in effect, and why.
 SIGTERM or Ctrl-C stops the service; pending requests are finished within --grace.`
 
 // service holds the flags of serve.
 type service struct {
 	config serve.Config
 	models []string
+	rules  modelRules
 	accept acceptFlag
+
+	settings                 *settings
+	printConfig, checkConfig bool
 }
 
 func newServeCommand() *cobra.Command {
@@ -45,15 +51,27 @@ func newServeCommand() *cobra.Command {
 		Example: `  garb serve
   garb serve --model clothing=runs/mine --model imagenet=imagenet
   garb serve --models /srv/models --addr :8080 --api-key-file keys.txt
+  garb serve --models /srv/models --label clothing:stable=3 --label clothing:canary=4 --canary clothing=10%
   garb serve --accept 0.3
+  garb serve --config garb.yaml --print-config
   curl --data-binary @photo.jpg 'http://localhost:8080/v1/classify?top=3'`,
 		Args: func(c *cobra.Command, args []string) error { return s.validate(c, args) },
 		RunE: func(c *cobra.Command, _ []string) error { return s.run(c) },
 	}
-	s.addModelFlags(command.Flags())
-	s.addLimitFlags(command.Flags())
-	s.addAccessFlags(command.Flags())
+	s.addFlags(command.Flags())
 	return command
+}
+
+// addFlags adds all flags of serve.
+func (s *service) addFlags(flags *pflag.FlagSet) {
+	s.addModelFlags(flags)
+	s.addLimitFlags(flags)
+	s.addAccessFlags(flags)
+	flags.String(configFlag, "", "YAML file of settings, one line per flag, such as max-batch: 8")
+	flags.BoolVar(&s.printConfig, printConfigFlag, false,
+		"print all settings as such a file, with their sources, and exit")
+	flags.BoolVar(&s.checkConfig, checkConfigFlag, false,
+		"check all settings and exit; the exit code is 2 if they are invalid")
 }
 
 // addModelFlags adds the flags for the models and for how they compute.
@@ -65,6 +83,7 @@ func (s *service) addModelFlags(flags *pflag.FlagSet) {
 			"repeatable; the first is the default model (default clothing)")
 	flags.StringVar(&config.Models.Folder, "models", "",
 		"folder of NAME/VERSION/ folders with models; it is watched, and the highest valid version is served")
+	s.rules.addFlags(flags, &config.Models)
 	addAcceptFlag(flags, &s.accept)
 	flags.DurationVar(&config.Models.Interval, "models-interval", config.Models.Interval,
 		"interval between checks of --models")
@@ -103,7 +122,7 @@ func (s *service) addLimitFlags(flags *pflag.FlagSet) {
 func (s *service) addAccessFlags(flags *pflag.FlagSet) {
 	config := &s.config
 	flags.StringVar(&config.APIKeyFile, "api-key-file", "",
-		"file of valid API keys, one per line; reloaded when it changes")
+		"file of valid API keys, one per line or as TOML; reloaded when it changes")
 	flags.StringVar(&config.TLSCert, "tls-cert", "", "TLS certificate file (PEM); reloaded when it changes")
 	flags.StringVar(&config.TLSKey, "tls-key", "", "TLS private key file (PEM)")
 	flags.StringArrayVar(&config.URLPrefixes, "allow-url-prefix", nil,
@@ -111,14 +130,23 @@ func (s *service) addAccessFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&config.TraceEndpoint, "trace-endpoint", "", "OTLP/HTTP collector to send traces to")
 }
 
-// validate reads the environment, and checks the models and the settings.
+// validate reads the environment and the configuration file, and checks all settings.
 func (s *service) validate(c *cobra.Command, args []string) error {
 	if len(args) > 0 {
 		return fmt.Errorf("serve takes its models as --model, not as the argument %q", args[0])
 	}
-	if err := readEnvironment(c.Flags(), os.LookupEnv); err != nil {
+	var err error
+	if s.settings, err = readSettings(c.Flags(), os.LookupEnv); err != nil {
 		return err
 	}
+	if err = checkNoteFlags(c); err != nil {
+		return err
+	}
+	return s.finish()
+}
+
+// finish completes the settings by what the flags say, and checks them.
+func (s *service) finish() error {
 	if len(s.models) == 0 && s.config.Models.Folder == "" {
 		s.models = []string{model.Clothing}
 	}
@@ -132,17 +160,28 @@ func (s *service) validate(c *cobra.Command, args []string) error {
 		}
 		s.config.Models.Models = append(s.config.Models.Models, serve.NamedModel{Name: name, Path: path})
 	}
+	if err := s.rules.apply(&s.config.Models); err != nil {
+		return err
+	}
 	return s.config.Validate()
 }
 
 func (s *service) run(c *cobra.Command) error {
+	switch {
+	case s.printConfig:
+		return s.settings.print(c.OutOrStdout())
+	case s.checkConfig:
+		_, err := fmt.Fprintln(c.OutOrStdout(), "the settings are valid")
+		return err
+	}
 	// A computing thread keeps its core for milliseconds, and the Go scheduler would let threads
 	// that read and write wait that long. With one more thread, the operating system schedules
 	// them. Each picture is computed by one thread: two threads would wait for each other, and
 	// under load for a core.
 	cores := runtime.GOMAXPROCS(0)
 	runtime.GOMAXPROCS(cores + 1)
-	for _, n := range []*int{&s.config.Engine.Workers, &s.config.Engine.Decoders} {
+	config := s.config // the flags keep their values, for reloads
+	for _, n := range []*int{&config.Engine.Workers, &config.Engine.Decoders} {
 		if *n == 0 {
 			*n = cores
 		}
@@ -153,7 +192,7 @@ func (s *service) run(c *cobra.Command) error {
 		return fmt.Errorf("cannot listen on %s: %w; choose another address with --addr", s.config.Addr,
 			errors.Unwrap(err))
 	}
-	server, err := serve.New(s.config, func(path string) (serve.Classifier, error) {
+	server, err := serve.New(config, func(path string) (serve.Classifier, error) {
 		return model.Open(path, model.Options{Threads: 1, Accept: s.accept.threshold})
 	}, log)
 	if err != nil {
@@ -188,7 +227,7 @@ func chooseLogLevel(c *cobra.Command) slog.Level {
 func readEnvironment(flags *pflag.FlagSet, lookup func(string) (string, bool)) error {
 	var errs []error
 	flags.VisitAll(func(f *pflag.Flag) {
-		name := "GARB_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		name := nameVariable(f.Name)
 		value, ok := lookup(name)
 		if f.Changed || !ok || f.Name == "help" {
 			return
@@ -204,4 +243,9 @@ func readEnvironment(flags *pflag.FlagSet, lookup func(string) (string, bool)) e
 		}
 	})
 	return errors.Join(errs...)
+}
+
+// nameVariable returns the environment variable of a flag.
+func nameVariable(flag string) string {
+	return "GARB_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }

@@ -21,6 +21,7 @@ import (
 	"garb/explain"
 	"garb/model"
 	"garb/picture"
+	"garb/serve/access"
 	"garb/serve/engine"
 	"garb/serve/registry"
 	"garb/serve/request"
@@ -103,7 +104,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // classify classifies the pictures of a request and writes the response, unless it fails.
 func (h *Handler) classify(w http.ResponseWriter, r *http.Request) error {
-	if err := h.backend.Authorize(r.Header); err != nil {
+	if err := h.backend.Authorize(r); err != nil {
 		return err
 	}
 	o, err := parseOptions(r)
@@ -131,6 +132,11 @@ func (h *Handler) classify(w http.ResponseWriter, r *http.Request) error {
 	for i, u := range uploads {
 		pictures[i] = u.data
 	}
+	done, err := request.From(r.Context()).Admit(access.Cost{Pictures: len(pictures)})
+	if err != nil {
+		return err
+	}
+	defer done()
 	answers, errs, err := h.backend.Scheduler.Classify(r.Context(), v.Engine, pictures, o.Options)
 	if err != nil {
 		return err

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"garb/model"
+	"garb/nn"
 	"garb/picture"
 	"garb/serve/observe"
 )
@@ -196,6 +197,8 @@ func (e *Engine) work() {
 		if len(batch) == 0 {
 			continue
 		}
+		ctx, cancel := joinContexts(batch)
+		ctx, span := observe.StartBatch(ctx, e.name, contexts(batch))
 		length, outputs := len(batch[0].input), e.outputs
 		if len(batch) > 1 && len(inputs) < e.maxBatch*length {
 			inputs = make([]float32, e.maxBatch*length)
@@ -210,11 +213,13 @@ func (e *Engine) work() {
 				copy(in[i*length:], j.input)
 			}
 		}
-		ctx, cancel := joinContexts(batch)
 		began := time.Now()
-		err := e.recoverPanic(func() error { return e.Outputs(ctx, in, out) })
-		cancel()
+		computing, inference := observe.Start(ctx, "inference")
+		err := e.recoverPanic(func() error { return e.Outputs(computing, in, out) })
 		took := time.Since(began)
+		observe.End(inference, err)
+		observe.End(span, err)
+		cancel()
 		e.metrics.CountBatch(e.name, len(batch))
 		if err == nil && !batch[0].warmUp {
 			e.counters.countBatch(len(batch), took)
@@ -240,7 +245,9 @@ func (e *Engine) work() {
 func (e *Engine) collectBatch(first *job) []*job {
 	var batch []*job
 	add := func(j *job) {
-		j.wait = time.Since(j.queued)
+		now := time.Now()
+		j.wait = now.Sub(j.queued)
+		observe.AddSpan(j.ctx, "queue", j.queued, now)
 		if err := j.ctx.Err(); err != nil {
 			j.done <- err
 			return
@@ -272,7 +279,7 @@ func (e *Engine) explain(j *job) {
 	_ = e.recoverPanic(func() (err error) {
 		class := j.class
 		if class < 0 {
-			class = model.Rank(j.outputs[:e.classes])[0]
+			class = nn.Argmax(j.outputs[:e.classes])
 		}
 		j.heat, err = e.ActivationMap(j.ctx, j.input, class)
 		return err
@@ -291,6 +298,15 @@ func (e *Engine) recoverPanic(do func() error) (err error) {
 		}
 	}()
 	return do()
+}
+
+// contexts returns the contexts of jobs.
+func contexts(batch []*job) []context.Context {
+	all := make([]context.Context, len(batch))
+	for i, j := range batch {
+		all[i] = j.ctx
+	}
+	return all
 }
 
 // joinContexts returns a context that ends when the contexts of all jobs have: then no client waits

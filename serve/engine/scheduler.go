@@ -32,6 +32,8 @@ type Config struct {
 	Workers, Decoders int
 	// Limits limits each picture.
 	Limits picture.Limits
+	// CacheBytes is the size of the cache of answers; 0 means none.
+	CacheBytes int64
 }
 
 // DefaultConfig returns the default settings.
@@ -54,6 +56,9 @@ func (c Config) Validate() error {
 			return fmt.Errorf("%s %d: must be at least %d", b.setting, b.value, b.least)
 		}
 	}
+	if c.CacheBytes < 0 {
+		return fmt.Errorf("bytes of the cache of answers %d: must be at least 0", c.CacheBytes)
+	}
 	return c.Limits.Validate()
 }
 
@@ -75,12 +80,15 @@ type Scheduler struct {
 	decoders chan struct{} // holds a token for each picture that is being decoded
 	depth    atomic.Int64  // pictures in progress
 	stopping atomic.Bool
+	cache    *cache // nil if there is none
 }
 
 // NewScheduler returns a scheduler. Config must be valid.
 func NewScheduler(c Config, m *observe.Metrics) *Scheduler {
 	c = c.withDefaults()
-	return &Scheduler{config: c, metrics: m, decoders: make(chan struct{}, c.Decoders)}
+	return &Scheduler{
+		config: c, metrics: m, decoders: make(chan struct{}, c.Decoders), cache: newCache(c.CacheBytes),
+	}
 }
 
 // Depth returns the number of pictures in progress.
@@ -134,7 +142,7 @@ func (s *Scheduler) Classify(
 	ctx context.Context, e *Engine, pictures [][]byte, options Options,
 ) ([]*Answer, []error, error) {
 	return s.answerEach(ctx, e, len(pictures), func(i int) (*Answer, error) {
-		return s.classify(ctx, e, pictures[i], options)
+		return s.recall(ctx, e, pictures[i], options)
 	})
 }
 
@@ -144,11 +152,12 @@ func (s *Scheduler) Compute(ctx context.Context, e *Engine, values []float32) ([
 	length := e.Spec().ValueCount()
 	return s.answerEach(ctx, e, len(values)/length, func(i int) (*Answer, error) {
 		a, input := &Answer{}, values[i*length:][:length]
-		err := s.compute(e, &job{ctx: ctx, input: input}, nil, a)
+		err := s.compute(e, &job{ctx: ctx, input: input}, a)
 		if err == nil {
+			e.counters.countComputed(a)
 			e.notify(Sample{Input: input, Answer: a})
 		}
-		return a, err
+		return s.finish(e, a, Options{}, err)
 	})
 }
 
@@ -183,7 +192,7 @@ func (s *Scheduler) answerEach(
 			answers[i], err = do(i)
 			return err
 		})
-		e.counters.countAnswer(answers[i], errs[i], time.Since(began))
+		e.counters.countAnswer(errs[i], time.Since(began))
 	}
 	if n == 1 {
 		work(0)
@@ -197,6 +206,42 @@ func (s *Scheduler) answerEach(
 	return answers, errs, ctx.Err()
 }
 
+// recall takes the answer about a picture from the cache. If it is not there, it classifies the picture.
+func (s *Scheduler) recall(ctx context.Context, e *Engine, data []byte, options Options) (*Answer, error) {
+	if s.cache == nil {
+		a, err := s.classify(ctx, e, data, options)
+		return s.finish(e, a, options, err)
+	}
+	key := newCacheKey(e, data, options)
+	began := time.Now()
+	known, ok := s.cache.find(key)
+	s.metrics.CountCache(ok)
+	if ok {
+		e.counters.cached.add(time.Since(began))
+		return s.finish(e, &known, options, nil)
+	}
+	a, err := s.classify(ctx, e, data, options)
+	if err == nil {
+		s.cache.add(key, *a)
+	}
+	return s.finish(e, a, options, err)
+}
+
+// finish applies the options to an answer, and counts it.
+func (s *Scheduler) finish(e *Engine, a *Answer, options Options, err error) (*Answer, error) {
+	if err != nil {
+		return nil, err
+	}
+	if a.Judged && options.Threshold != nil {
+		a.Accepted = a.Acceptance >= *options.Threshold
+	}
+	s.metrics.CountPrediction(e.name, a.Predictions[0].Class)
+	if a.Refused() {
+		s.metrics.CountRefusal(e.name)
+	}
+	return a, nil
+}
+
 // classify decodes a picture, once it has its place in the queue, and classifies it with the model.
 func (s *Scheduler) classify(ctx context.Context, e *Engine, data []byte, options Options) (*Answer, error) {
 	began := time.Now()
@@ -206,24 +251,29 @@ func (s *Scheduler) classify(ctx context.Context, e *Engine, data []byte, option
 		return nil, ctx.Err()
 	}
 	a := &Answer{Wait: time.Since(began)}
+	observe.AddSpan(ctx, "queue", began, time.Now())
 	began = time.Now()
+	decoding, span := observe.Start(ctx, "decode")
 	input := e.inputs.Get().(*[]float32)
 	info, err := func() (picture.Info, error) {
 		defer func() { <-s.decoders }()
 		if err := ctx.Err(); err != nil {
 			return picture.Info{}, err
 		}
-		return e.Spec().Load(ctx, data, s.config.Limits, *input)
+		return e.Spec().Load(decoding, data, s.config.Limits, *input)
 	}()
+	observe.End(span, err)
 	if err != nil {
 		e.inputs.Put(input)
 		return nil, err
 	}
 	a.Decode = time.Since(began)
 	j := &job{ctx: ctx, input: *input, explain: options.Explain, class: options.Class}
-	if err = s.compute(e, j, options.Threshold, a); err != nil {
+	if err = s.compute(e, j, a); err != nil {
 		return nil, err
 	}
+	e.counters.countComputed(a)
+	e.counters.decode.add(a.Decode)
 	e.notify(Sample{Picture: data, Input: *input, Answer: a})
 	e.inputs.Put(input)
 	a.Heat = j.heat
@@ -232,22 +282,14 @@ func (s *Scheduler) classify(ctx context.Context, e *Engine, data []byte, option
 	return a, nil
 }
 
-// compute runs the model on an input, and completes the answer. threshold is the threshold of
-// acceptance; nil means the model's.
-func (s *Scheduler) compute(e *Engine, j *job, threshold *float64, a *Answer) error {
+// compute runs the model on an input, and completes the answer.
+func (s *Scheduler) compute(e *Engine, j *job, a *Answer) error {
 	if err := e.infer(j); err != nil {
 		return err
 	}
 	a.Outputs, a.Logits, a.Answer = j.outputs, j.outputs[:e.classes], e.Answer(j.outputs)
-	if a.Judged && threshold != nil {
-		a.Accepted = a.Acceptance >= *threshold
-	}
 	a.Wait, a.Inference = a.Wait+j.wait, j.inference
 	s.metrics.ObserveStage(j.ctx, observe.StageQueue, a.Wait)
 	s.metrics.ObserveStage(j.ctx, observe.StageInference, a.Inference)
-	s.metrics.CountPrediction(e.name, a.Predictions[0].Class)
-	if a.Refused() {
-		s.metrics.CountRefusal(e.name)
-	}
 	return nil
 }

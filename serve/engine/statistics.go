@@ -23,10 +23,12 @@ type Statistics struct {
 	Executions    int64     // batches that were computed
 	// Success and Fail are the times from a picture's place in the queue to its answer or error.
 	Success, Fail Duration
-	// Queue, Decode and Infer are the parts of the answered pictures' times. Each picture of a
-	// batch counts the whole batch's time as Infer.
+	// Queue, Decode and Infer are the parts of the times of pictures that the model computed. Each
+	// picture of a batch counts the whole batch's time as Infer.
 	Queue, Decode, Infer Duration
-	Batches              []BatchStatistics // of the sizes that occurred, the smallest first
+	// Cached are the answers from the cache, and the times of finding them there.
+	Cached  Duration
+	Batches []BatchStatistics // of the sizes that occurred, the smallest first
 }
 
 // counter counts a Duration.
@@ -44,6 +46,7 @@ type counters struct {
 	last                                atomic.Int64 // in milliseconds since 1970; 0 if there was none
 	executions                          atomic.Int64
 	success, fail, queue, decode, infer counter
+	cached                              counter
 	batches                             []counter // by their sizes, from 1
 }
 
@@ -54,19 +57,20 @@ func (c *counters) countBatch(size int, took time.Duration) {
 	c.batches[size-1].add(took)
 }
 
+// countComputed counts the parts of a picture's time that the model has computed.
+func (c *counters) countComputed(a *Answer) {
+	c.queue.add(a.Wait)
+	c.infer.add(a.Inference)
+}
+
 // countAnswer counts an answer or an error.
-func (c *counters) countAnswer(a *Answer, err error, took time.Duration) {
+func (c *counters) countAnswer(err error, took time.Duration) {
 	c.last.Store(time.Now().UnixMilli())
 	if err != nil {
 		c.fail.add(took)
 		return
 	}
 	c.success.add(took)
-	c.queue.add(a.Wait)
-	c.infer.add(a.Inference)
-	if a.Width > 0 { // values need no decoding
-		c.decode.add(a.Decode)
-	}
 }
 
 // Statistics returns what the engine has done so far.
@@ -75,6 +79,7 @@ func (e *Engine) Statistics() Statistics {
 	s := Statistics{
 		Executions: c.executions.Load(), Success: c.success.load(), Fail: c.fail.load(),
 		Queue: c.queue.load(), Decode: c.decode.load(), Infer: c.infer.load(),
+		Cached: c.cached.load(),
 	}
 	if last := c.last.Load(); last != 0 {
 		s.LastInference = time.UnixMilli(last)

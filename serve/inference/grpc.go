@@ -71,7 +71,7 @@ func handleRPC[Q, A any](b *request.Backend, mux *http.ServeMux, name string, op
 		}
 		var err error
 		if !open {
-			err = b.Authorize(r.Header)
+			err = b.Authorize(r)
 		}
 		if err == nil {
 			var body []byte

@@ -172,11 +172,12 @@ type modelStatistics struct {
 func newModelStatistics(v *registry.Version) modelStatistics {
 	s := v.Statistics()
 	all := modelStatistics{
-		Name: v.Name, Version: strconv.Itoa(v.Number), InferenceCount: s.Success.Count, ExecutionCount: s.Executions,
+		Name: v.Name, Version: strconv.Itoa(v.Number), InferenceCount: s.Infer.Count, ExecutionCount: s.Executions,
 		InferenceStats: map[string]durationStatistic{
 			"success": newDurationStatistic(s.Success), "fail": newDurationStatistic(s.Fail),
 			"queue": newDurationStatistic(s.Queue), "compute_input": newDurationStatistic(s.Decode),
-			"compute_infer": newDurationStatistic(s.Infer), "compute_output": {}, "cache_hit": {}, "cache_miss": {},
+			"compute_infer": newDurationStatistic(s.Infer), "compute_output": {},
+			"cache_hit": newDurationStatistic(s.Cached),
 		},
 		BatchStats: []batchStatistic{},
 	}

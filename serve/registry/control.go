@@ -113,7 +113,7 @@ func (m *Registry) Load(name string) error {
 	}
 	delete(m.unloaded, name)
 	if err := m.update(name); err != nil {
-		return fmt.Errorf("%w: %w", ErrRefused, err)
+		return err
 	}
 	if len(m.loaded(name)) == 0 {
 		return fmt.Errorf("%w: %s has no version that can be used", ErrRefused, name)

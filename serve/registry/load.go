@@ -264,7 +264,7 @@ func (m *Registry) refuse(key versionKey, c candidate, err error) error {
 	var reading *fs.PathError
 	if errors.As(err, &reading) {
 		m.noteReading(c.path+"/", err)
-		return err
+		return fmt.Errorf("%w: %w", ErrRefused, err)
 	}
 	r := refusal{signature: c.signature, err: err}
 	if memory := (*memoryError)(nil); errors.As(err, &memory) {

@@ -208,10 +208,15 @@ func (m *Registry) activate(v *Version) {
 	s.versions[v.Number] = v
 	m.arrange(v.Name)
 	m.mu.Unlock()
+	m.metrics.SetVersion(v.observed())
 	if before != nil {
 		m.retire(before)
 	}
-	m.metrics.SetVersion(v.Name, v.Number, v.Digest(), v.Judges())
+}
+
+// observed describes the version for metrics.
+func (v *Version) observed() observe.Version {
+	return observe.Version{Model: v.Name, Number: v.Number, Digest: v.Digest(), Classes: v.Classes(), Judges: v.Judges()}
 }
 
 // deactivate ends versions of a model once they are not used any more.
@@ -231,8 +236,11 @@ func (m *Registry) deactivate(versions ...*Version) {
 
 // retire ends a version that gets no new requests, and frees its memory.
 func (m *Registry) retire(v *Version) {
-	m.metrics.RemoveVersion(v.Name, v.Number, v.Digest())
-	m.retiring.Go(func() { m.end(v) })
+	m.metrics.RemoveVersion(v.observed())
+	m.retiring.Go(func() {
+		m.end(v)
+		m.metrics.ForgetVersion(v.observed())
+	})
 }
 
 // end ends a version after its last use.

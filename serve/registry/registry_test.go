@@ -174,7 +174,7 @@ func (r *testRegistry) loadedNumbers(name string) []int {
 // metric returns the value of a metric with its labels, "" if it does not exist.
 func (r *testRegistry) metric(name string) string {
 	w := httptest.NewRecorder()
-	r.metrics.ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	r.metrics.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
 	for line := range strings.Lines(w.Body.String()) {
 		if value, ok := strings.CutPrefix(line, name+" "); ok {
 			return strings.TrimSpace(value)
@@ -501,7 +501,7 @@ func TestRemoved(t *testing.T) {
 	if got := []string{r.answering("a", ""), r.answering("b", "")}; !slices.Equal(got, []string{"a", ""}) {
 		t.Errorf("after the model is gone, %q answer", got)
 	}
-	if got := r.metric(`garb_model_info{model="b",version="1",digest="sha256:b"}`); got != "" {
+	if got := r.metric(`garb_model_info{digest="sha256:b",model="b",version="1"}`); got != "" {
 		t.Errorf("the metric of the removed model is %s", got)
 	}
 	r.write("a", "")
@@ -540,6 +540,7 @@ func TestMemoryLimit(t *testing.T) {
 	if got := r.answering("b", ""); got != "b2" {
 		t.Errorf("with free memory, %q answers", got)
 	}
+	r.retiring.Wait()
 	if err := r.Load("a"); err != nil {
 		t.Error(err)
 	}
@@ -590,13 +591,13 @@ func TestShadow(t *testing.T) {
 			t.Errorf("%q answers", got)
 		}
 		classify(t, r, "m", 1)
-		counted := fmt.Sprintf("garb_shadow_total{model=\"m\",agrees=%q}", agrees)
+		counted := fmt.Sprintf("garb_shadow_total{agrees=%q,model=\"m\"}", agrees)
 		for deadline := time.Now().Add(10 * time.Second); r.metric(counted) != "1"; time.Sleep(time.Millisecond) {
 			if time.Now().After(deadline) {
 				t.Fatalf("%s: %s is %q", text, counted, r.metric(counted))
 			}
 		}
-		if got := r.metric(`garb_predictions_total{model="m",class="dark"}`); got != "1" {
+		if got := r.metric(`garb_predictions_total{class="dark",model="m"}`); got != "1" {
 			t.Errorf("%s predictions are counted", got)
 		}
 	}

@@ -17,25 +17,30 @@ type Backend struct {
 	Models      *registry.Registry
 	Scheduler   *engine.Scheduler
 	Bodies      *Bodies
-	MaxPictures int            // of one request
-	Keys        *access.Keys   // nil if no API key is needed
+	MaxPictures int // of one request
+	Keys        *access.Keys
 	Fetcher     *fetch.Fetcher // of pictures by their URLs
 	Metrics     *observe.Metrics
 }
 
-// Authorize returns an error if the service has keys and the header has none of them.
-func (b *Backend) Authorize(h http.Header) error {
-	if b.Keys != nil && !b.Keys.HasKey(h) {
+// Authorize finds the API key of a request, if the service requires one, and returns an error if there is
+// none or the key's limits do not admit the request.
+func (b *Backend) Authorize(r *http.Request) error {
+	key, err := b.Keys.Authenticate(r.Header)
+	if err != nil {
 		b.Metrics.CountRejected(observe.RejectedKey)
-		return access.ErrNoKey
+		return err
 	}
-	return nil
+	info := From(r.Context())
+	info.Key = key
+	_, err = info.Admit(access.Cost{Requests: 1, Bytes: max(r.ContentLength, 0)})
+	return err
 }
 
 // RequireKey returns a handler that refuses requests without a valid API key, if the service has keys.
 func (b *Backend) RequireKey(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if err := b.Authorize(r.Header); err != nil {
+		if err := b.Authorize(r); err != nil {
 			WriteError(w, r, err)
 			return
 		}
@@ -91,7 +96,8 @@ func (b *Backend) ReadBody(w http.ResponseWriter, r *http.Request) (data []byte,
 	if b.Scheduler.Stopping() {
 		return nil, nil, engine.ErrStopping
 	}
-	return b.Bodies.Read(w, r)
+	data, release, err = b.Bodies.Read(w, r)
+	return admitBody(r, data, release, err)
 }
 
 // ReadMessage reads the message of a unary gRPC request. It fails at once if the service is stopping.
@@ -99,7 +105,20 @@ func (b *Backend) ReadMessage(w http.ResponseWriter, r *http.Request) (frame []b
 	if b.Scheduler.Stopping() {
 		return nil, nil, engine.ErrStopping
 	}
-	return b.Bodies.ReadMessage(w, r)
+	frame, release, err = b.Bodies.ReadMessage(w, r)
+	return admitBody(r, frame, release, err)
+}
+
+// admitBody takes the size of a body from the limits of the request's key, if the header did not tell it.
+func admitBody(r *http.Request, data []byte, release func(), err error) ([]byte, func(), error) {
+	if err != nil || r.ContentLength >= 0 {
+		return data, release, err
+	}
+	if _, err = From(r.Context()).Admit(access.Cost{Bytes: int64(len(data))}); err != nil {
+		release()
+		return nil, nil, err
+	}
+	return data, release, nil
 }
 
 // HandleBody calls answer with the version that a request's path names and the request's body.
@@ -123,7 +142,7 @@ func (b *Backend) HandleBody(
 // errors as {"error": …}.
 func (b *Backend) ProtocolHandler(handle func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		err := b.Authorize(r.Header)
+		err := b.Authorize(r)
 		if err == nil {
 			err = handle(w, r)
 		}

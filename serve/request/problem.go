@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"math"
 	"net/http"
 	"slices"
+	"strconv"
 
 	"garb/picture"
 	"garb/serve/access"
@@ -47,6 +49,11 @@ var statuses = []struct {
 	{ErrNoRoute, http.StatusNotFound, "not_found"},
 	{ErrMethod, http.StatusMethodNotAllowed, "method"},
 	{access.ErrNoKey, http.StatusUnauthorized, "unauthorized"},
+	{access.ErrUnknownKey, http.StatusUnauthorized, "unauthorized"},
+	{access.ErrExpiredKey, http.StatusUnauthorized, "unauthorized"},
+	{access.ErrTooLarge, http.StatusRequestEntityTooLarge, "too_large"},
+	{access.ErrLimited, http.StatusTooManyRequests, "limited"},
+	{access.ErrUnavailable, http.StatusServiceUnavailable, "keys_unavailable"},
 	{fetch.ErrForbidden, http.StatusForbidden, "forbidden"},
 	{fetch.ErrUnavailable, http.StatusBadGateway, "unavailable"},
 	{engine.ErrFull, http.StatusTooManyRequests, "full"},
@@ -118,7 +125,7 @@ func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	err = Cause(r.Context(), err)
 	status, kind := Status(err)
 	From(r.Context()).Err = err
-	setErrorHeaders(w, status)
+	setErrorHeaders(w, status, err)
 	WriteJSON(w, "application/problem+json", status,
 		Problem{"about:blank", statusTitle(status), status, PublicMessage(err), kind, From(r.Context()).ID})
 }
@@ -129,7 +136,7 @@ func WriteProtocolError(w http.ResponseWriter, r *http.Request, err error) {
 	err = Cause(r.Context(), err)
 	status, _ := Status(err)
 	From(r.Context()).Err = err
-	setErrorHeaders(w, status)
+	setErrorHeaders(w, status, err)
 	WriteJSON(w, "application/json", status, map[string]string{"error": PublicMessage(err)})
 }
 
@@ -142,10 +149,14 @@ func statusTitle(status int) string {
 }
 
 // setErrorHeaders sets the headers that belong to a status: when to try again, and how to authenticate.
-func setErrorHeaders(w http.ResponseWriter, status int) {
+func setErrorHeaders(w http.ResponseWriter, status int, err error) {
 	switch status {
 	case http.StatusTooManyRequests:
-		w.Header().Set("Retry-After", "1")
+		seconds := 1.0
+		if limit := (*access.LimitError)(nil); errors.As(err, &limit) {
+			seconds = math.Ceil(limit.RetryAfter.Seconds())
+		}
+		w.Header().Set("Retry-After", strconv.FormatFloat(seconds, 'f', -1, 64))
 	case http.StatusServiceUnavailable:
 		w.Header().Set("Retry-After", "1")
 		w.Header().Set("Connection", "close")

@@ -10,18 +10,27 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+
+	"garb/serve/access"
 )
 
 // Info is what is known about a request in progress, for the log.
 type Info struct {
 	ID      string
-	TraceID string // "" if the request belongs to no trace
-	Model   string // the name of the model
-	Version int    // the version that answers
-	// Header is the response's, nil outside of requests.
-	Header http.Header
-	Err    error // why the request failed
-	Status int   // of an error in gRPC, whose HTTP status is always 200; else 0
+	Model   string      // the name of the model
+	Version int         // the version that answers
+	Header  http.Header // the response's; nil outside of requests
+	Key     *access.Key // nil before the key is checked, and where none is needed
+	Err     error       // why the request failed
+	Status  int         // of an error in gRPC, whose HTTP status is always 200; else 0
+}
+
+// Admit takes a cost from the limits of the request's key, see access.Key.Admit.
+func (i *Info) Admit(c access.Cost) (release func(), err error) {
+	if i.Key == nil {
+		return func() {}, nil
+	}
+	return i.Key.Admit(c)
 }
 
 type infoKey struct{}

@@ -12,6 +12,7 @@ import (
 
 	"garb/model"
 	"garb/picture"
+	"garb/serve/access"
 	"garb/serve/engine"
 	"garb/serve/registry"
 	"garb/serve/request"
@@ -110,6 +111,15 @@ func (e InputSpec) DecodeRaw(datatype string, shape []int, data []byte) (in Inpu
 func Answer(
 	ctx context.Context, s *engine.Scheduler, v *registry.Version, in Inputs,
 ) (answers []*engine.Answer, err error) {
+	count := len(in.Pictures)
+	if in.Pictures == nil {
+		count = len(in.Values) / v.Engine.Spec().ValueCount()
+	}
+	release, err := request.From(ctx).Admit(access.Cost{Pictures: count})
+	if err != nil {
+		return nil, err
+	}
+	defer release()
 	var errs []error
 	switch {
 	case in.Pictures != nil:

@@ -16,6 +16,8 @@ const messages = {
   unsupported: 'This picture uses a feature that is not supported. Save it as a plain JPEG or PNG and try again.',
   corrupt: 'This picture is damaged or incomplete.',
   full: 'The service is busy. Try again in a moment.',
+  limited: 'The limit of this API key is reached. Try again in a moment.',
+  keys_unavailable: 'The service cannot check API keys at the moment. Try again later.',
   stopping: 'The service is shutting down. Try again in a moment.',
   late: 'The service took too long to answer. Try again in a moment.',
   no_such_model: 'This model is no longer available. Choose another one and try again.',
@@ -26,7 +28,7 @@ const messages = {
 };
 
 // Kinds of errors after which the same picture can be tried again.
-const retryable = ['full', 'stopping', 'late', 'no_such_model', 'network', 'internal'];
+const retryable = ['full', 'limited', 'keys_unavailable', 'stopping', 'late', 'no_such_model', 'network', 'internal'];
 
 // Kinds of errors for statuses from a proxy between the page and the service.
 const kinds = { 401: 'unauthorized', 413: 'too_large', 429: 'full', 503: 'stopping', 504: 'late' };
@@ -108,7 +110,7 @@ async function classify(file, query, signal, report) {
     if (kind === 'unauthorized') {
       report('Waiting for an API key…');
       await waitForKey(sent, signal);
-    } else if ((kind === 'full' || kind === 'stopping') && attempt < maxAttempts) {
+    } else if ((kind === 'full' || kind === 'limited' || kind === 'stopping') && attempt < maxAttempts) {
       report('Service busy, trying again…');
       const seconds = Number(response.headers.get('Retry-After')) || 1;
       await pause(1000 * (seconds + Math.random()), signal); // so that pages do not retry all at once
