@@ -138,8 +138,8 @@ func (m *Registry) Unload(name string) error {
 	return nil
 }
 
-// RollBack withdraws a version of a model, or with number 0 the highest one that is loaded: the
-// versions that the rules want without it are served instead. It is not loaded again until its files
+// RollBack withdraws a version of a model, or with number 0 the highest one that is loaded and not the
+// shadow version: the versions that the rules want without it are served instead. It is not loaded again until its files
 // change or Load is called. It fails if there is no other version that can be used.
 func (m *Registry) RollBack(name string, number int) error {
 	if err := m.begin(); err != nil {
@@ -151,6 +151,9 @@ func (m *Registry) RollBack(name string, number int) error {
 		return cmp.Or(err, ErrNoModel)
 	}
 	v := versions[len(versions)-1]
+	if len(versions) > 1 && v.Number == m.config.Shadows[name].Version {
+		v = versions[len(versions)-2]
+	}
 	if i := slices.IndexFunc(versions, func(v *Version) bool { return v.Number == number }); i >= 0 {
 		v = versions[i]
 	} else if number != 0 {

@@ -152,3 +152,15 @@ func TestIndex(t *testing.T) {
 		t.Errorf("the index is\n%s\nnot\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }
+
+// TestRollBackKeepsShadow: the shadow version answers no client, so it is not what is rolled back.
+func TestRollBackKeepsShadow(t *testing.T) {
+	folder := newFolder(t, "m/1/m.safetensors", "one", "m/2/m.safetensors", "two", "m/3/m.safetensors", "three")
+	r := mustOpen(t, folder, nil, func(c *Config) { c.Control, c.Shadows = true, map[string]Shadow{"m": {3, 1}} })
+	if err := r.RollBack("m", 0); err != nil {
+		t.Fatal(err)
+	}
+	if got := r.loadedNumbers("m"); !slices.Equal(got, []int{1, 3}) || r.answering("m", "") != "one" {
+		t.Errorf("the versions %v are loaded", got)
+	}
+}
