@@ -75,3 +75,45 @@ func TestKillWhilePublishing(t *testing.T) {
 	}
 	release()
 }
+
+// TestPublishRecipe runs the commands for publishing a version in docs/operate.md as they are, with the
+// folder of a run that also has its state.
+func TestPublishRecipe(t *testing.T) {
+	text, err := os.ReadFile("../../docs/operate.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, recipe, _ := strings.Cut(string(text), "**To publish a version**")
+	_, recipe, _ = strings.Cut(recipe, "\n\n    ")
+	recipe, _, ok := strings.Cut(recipe, "\n\n")
+	if !ok || strings.Count(recipe, "\n") != 2 {
+		t.Fatalf("the recipe is %q", recipe)
+	}
+	data, err := os.ReadFile("../../model/clothing.safetensors")
+	if err != nil {
+		t.Fatal(err)
+	}
+	work, folder := t.TempDir(), t.TempDir()
+	write(t, filepath.Join(work, "runs/mine/checkpoints/mine_01_0.500.safetensors"), "an earlier checkpoint")
+	write(t, filepath.Join(work, "runs/mine/checkpoints/mine_12_0.871.safetensors"), string(data))
+	write(t, filepath.Join(work, "runs/mine/state.safetensors"), "the state of the run")
+	command := exec.Command("sh", "-ec", strings.ReplaceAll(recipe, "/srv/models", folder))
+	command.Dir = work
+	if out, err := command.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	c := DefaultConfig()
+	c.Folder = folder
+	m, err := Open(c, engine.DefaultConfig(), func(path string) (engine.Classifier, error) {
+		return model.Open(path, model.Options{Threads: 1})
+	}, observe.NewMetrics(func() float64 { return 0 }), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	v, release, err := m.Acquire("clothing", "", "")
+	if err != nil || v.Number != 3 {
+		t.Fatalf("version %+v answers: %v", v, err)
+	}
+	release()
+}
