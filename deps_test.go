@@ -76,7 +76,7 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"serve/origin", "", ""},
 	{"serve/engine", "picture nn model serve/observe", ""},
 	{"serve/enginetest", "picture model", ""},
-	{"serve/registry", "model serve/observe serve/engine", ""},
+	{"serve/registry", "picture model serve/observe serve/engine", ""},
 	{"serve/request", "picture serve/observe serve/access serve/fetch serve/engine serve/registry", ""},
 	{"serve/tensors", "picture model serve/access serve/engine serve/registry serve/request", ""},
 	{"serve/classify", "accept picture model explain serve/access serve/engine serve/registry serve/request", ""},

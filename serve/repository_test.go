@@ -32,13 +32,20 @@ func startVersions(t *testing.T, n int, change func(*Config)) (r *running, folde
 	return r, folder
 }
 
-// TestVersionsInProtocols: every protocol names versions by numbers and labels, and answers say which
-// version it was.
-func TestVersionsInProtocols(t *testing.T) {
+// startLabelled serves three versions, of which 2 is stable and 3 the canary.
+func startLabelled(t *testing.T) *running {
+	t.Helper()
 	r, _ := startVersions(t, 3, func(c *Config) {
 		c.Models.Policies = map[string]registry.Policy{"": {}}
 		c.Models.Labels = map[string]map[string]int{"m": {"stable": 2, "canary": 3}}
 	})
+	return r
+}
+
+// TestVersionsInProtocols: every protocol names versions by numbers and labels, and answers say which
+// version it was.
+func TestVersionsInProtocols(t *testing.T) {
+	r := startLabelled(t)
 	picture := base64.StdEncoding.EncodeToString(white())
 	infer := `{"inputs": [{"name": "picture", "datatype": "BYTES", "shape": [1], "data": ["` + picture + `"]}]}`
 	predict := `{"instances": [{"b64": "` + picture + `"}]}`
@@ -79,6 +86,14 @@ func TestVersionsInProtocols(t *testing.T) {
 			t.Errorf("%s: %s", test.path, text)
 		}
 	}
+	if !strings.Contains(r.log.String(), `"model":"m","version":3`) {
+		t.Error("the log does not have the version")
+	}
+}
+
+// TestVersionsOverGRPC: ModelInfer names versions by numbers and labels, too.
+func TestVersionsOverGRPC(t *testing.T) {
+	r := startLabelled(t)
 	for version, want := range map[string]string{"": "2", "1": "1", "canary": "3"} {
 		q := &pb.ModelInferRequest{ModelName: "m", ModelVersion: version, Inputs: []*inputMessage{{
 			Name: "picture", Datatype: "BYTES", Shape: []int64{1},
@@ -88,11 +103,16 @@ func TestVersionsInProtocols(t *testing.T) {
 			t.Errorf("gRPC, version %q: %v, %v", version, answer.GetModelVersion(), err)
 		}
 	}
+}
+
+// TestVersionsAreListed: the descriptions of a model name all of its versions.
+func TestVersionsAreListed(t *testing.T) {
+	r := startLabelled(t)
 	for path, want := range map[string]string{
 		"/v1/models":                 `{"models":["m"]}`,
-		"/v1/models/m":               `{"model_version_status":[` + state("3") + "," + state("2") + "," + state("1") + `]}`,
-		"/v1/models/m/labels/canary": `{"model_version_status":[` + state("3") + `]}`,
-		"/v1/models/m/versions/1":    `{"model_version_status":[` + state("1") + `]}`,
+		"/v1/models/m":               states("3", "2", "1"),
+		"/v1/models/m/labels/canary": states("3"),
+		"/v1/models/m/versions/1":    states("1"),
 		"/readyz":                    `{"models":{"m":2},"status":"ready"}`,
 	} {
 		answer, text := ask(t, r, http.MethodGet, path, "", nil)
@@ -104,14 +124,15 @@ func TestVersionsInProtocols(t *testing.T) {
 		`"versions":["1","2","3"]`) {
 		t.Errorf("the metadata are %s", text)
 	}
-	if !strings.Contains(r.log.String(), `"model":"m","version":3`) {
-		t.Error("the log does not have the version")
-	}
 }
 
-// state is how TensorFlow Serving's API describes a version that answers.
-func state(version string) string {
-	return `{"state":"AVAILABLE","status":{"error_code":"OK","error_message":""},"version":"` + version + `"}`
+// states is how TensorFlow Serving's API describes versions that answer.
+func states(versions ...string) string {
+	var all []string
+	for _, v := range versions {
+		all = append(all, `{"state":"AVAILABLE","status":{"error_code":"OK","error_message":""},"version":"`+v+`"}`)
+	}
+	return `{"model_version_status":[` + strings.Join(all, ",") + `]}`
 }
 
 // TestCanaryByRequest: the request's identifier decides whether the canary answers.
@@ -136,8 +157,8 @@ func TestCanaryByRequest(t *testing.T) {
 	}
 }
 
-// TestRepositoryAPI: clients list, load, unload and roll back models as Triton's do, if they may.
-func TestRepositoryAPI(t *testing.T) {
+// TestRepositoryNeedsPermission: clients may not even list models unless the operator says so.
+func TestRepositoryNeedsPermission(t *testing.T) {
 	closed, _ := startVersions(t, 1, nil)
 	for _, path := range []string{"index", "models/m/load", "models/m/unload", "models/m/rollback"} {
 		answer, text := post(t, closed.url+"/v2/repository/"+path, "", nil)
@@ -145,6 +166,10 @@ func TestRepositoryAPI(t *testing.T) {
 			t.Errorf("%s without permission: %s %s", path, answer.Status, text)
 		}
 	}
+}
+
+// TestRepositoryAPI: clients list, load, unload and roll back models as Triton's do.
+func TestRepositoryAPI(t *testing.T) {
 	r, folder := startVersions(t, 3, func(c *Config) { c.Models.Control = true })
 	writeFile(t, filepath.Join(folder, "m", "4", "m.safetensors"), []byte("bad"))
 	waitFor(t, "version 4 is refused", func() bool {
@@ -243,8 +268,8 @@ func TestStatistics(t *testing.T) {
 	for _, b := range one.Batches {
 		pictures += b.Size * b.Infer.Count
 	}
-	for name, want := range map[string]int64{"success": 3, "fail": 1, "queue": 3, "compute_infer": 3, "compute_input": 2,
-		"compute_output": 0, "cache_hit": 0} {
+	for name, want := range map[string]int64{"success": 3, "fail": 1, "queue": 3, "compute_infer": 3,
+		"compute_input": 2, "compute_output": 0, "cache_hit": 0} {
 		d, ok := one.Inference[name]
 		if !ok || d.Count != want || (d.Ns > 0) != (want > 0) {
 			t.Errorf("%s: %+v, not %d", name, d, want)
@@ -282,8 +307,8 @@ func TestModelConfig(t *testing.T) {
 		}
 		for name, want := range map[string]string{
 			"name": `"m"`, "version_policy": want, "max_batch_size": "32",
-			"input": `[{"name":"picture","data_type":"TYPE_STRING","dims":[1],"reshape":{"shape":[]},"optional":true},` +
-				`{"name":"input","data_type":"TYPE_FP32","dims":[8,8,3],"optional":true}]`,
+			"input": `[{"name":"picture","data_type":"TYPE_STRING","dims":[1],"reshape":{"shape":[]},` +
+				`"optional":true},{"name":"input","data_type":"TYPE_FP32","dims":[8,8,3],"optional":true}]`,
 			"output": `[{"name":"logits","data_type":"TYPE_FP32","dims":[2]},` +
 				`{"name":"probabilities","data_type":"TYPE_FP32","dims":[2]},` +
 				`{"name":"class","data_type":"TYPE_STRING","dims":[1],"reshape":{"shape":[]}}]`,

@@ -14,8 +14,8 @@ func TestServeModelRules(t *testing.T) {
 	t.Setenv("GARB_VERSION_POLICY", "m=specific:1,3,n=all")
 	t.Setenv("GARB_MODELS", t.TempDir())
 	s, flags := newServiceFlags()
-	if err := flags.Parse([]string{"--label", "m:stable=1", "--label=m:canary=3", "--canary", "m=10%", "--shadow=m=3:50%",
-		"--model-control", "--models-memory=1000", "--warm-up=pictures"}); err != nil {
+	if err := flags.Parse([]string{"--label", "m:stable=1", "--label=m:canary=3", "--canary", "m=10%",
+		"--shadow=m=3:50%", "--model-control", "--models-memory=1000", "--warm-up=pictures"}); err != nil {
 		t.Fatal(err)
 	}
 	var err error
@@ -28,8 +28,8 @@ func TestServeModelRules(t *testing.T) {
 	want := serve.Default().Models
 	want.Folder, want.Control, want.MemoryBytes, want.WarmUp = s.config.Models.Folder, true, 1000, "pictures"
 	for _, add := range []error{
-		want.AddPolicy("m=specific:1,3"), want.AddPolicy("n=all"), want.AddLabel("m:stable=1"), want.AddLabel("m:canary=3"),
-		want.AddCanary("m=10%"), want.AddShadow("m=3:50%"),
+		want.AddPolicy("m=specific:1,3"), want.AddPolicy("n=all"), want.AddLabel("m:stable=1"),
+		want.AddLabel("m:canary=3"), want.AddCanary("m=10%"), want.AddShadow("m=3:50%"),
 	} {
 		if add != nil {
 			t.Fatal(add)

@@ -215,11 +215,15 @@ func (h *Handler) modelConfig(w http.ResponseWriter, r *http.Request) error {
 	defer release()
 	inputs, outputs := tensors.Describe(v)
 	request.WriteJSON(w, "application/json", http.StatusOK, map[string]any{
-		"name": v.Name, "platform": "garb", "backend": "garb", "version_policy": describePolicy(h.backend.Models.Policy(v.Name)),
-		"max_batch_size": h.backend.MaxPictures, "input": describeTensors(inputs, true),
-		"output":           describeTensors(outputs, false),
-		"instance_group":   []any{map[string]any{"name": v.Name, "kind": "KIND_CPU", "count": v.Workers()}},
-		"dynamic_batching": map[string]any{"preferred_batch_size": []int{v.MaxBatch()}, "max_queue_delay_microseconds": 0},
+		"name": v.Name, "platform": "garb", "backend": "garb",
+		"version_policy": describePolicy(h.backend.Models.Policy(v.Name)),
+		"max_batch_size": h.backend.MaxPictures,
+		"input":          describeTensors(inputs, true),
+		"output":         describeTensors(outputs, false),
+		"instance_group": []any{map[string]any{"name": v.Name, "kind": "KIND_CPU", "count": v.Workers()}},
+		"dynamic_batching": map[string]any{
+			"preferred_batch_size": []int{v.MaxBatch()}, "max_queue_delay_microseconds": 0,
+		},
 	})
 	return nil
 }

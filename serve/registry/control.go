@@ -139,8 +139,9 @@ func (m *Registry) Unload(name string) error {
 }
 
 // RollBack withdraws a version of a model, or with number 0 the highest one that is loaded and not the
-// shadow version: the versions that the rules want without it are served instead. It is not loaded again until its files
-// change or Load is called. It fails if there is no other version that can be used.
+// shadow version: the versions that the rules want without it are served instead. The withdrawn version
+// is not loaded again until its files change or Load is called. RollBack fails if there is no other
+// version that can be used.
 func (m *Registry) RollBack(name string, number int) error {
 	if err := m.begin(); err != nil {
 		return err

@@ -2,12 +2,15 @@ package registry
 
 import (
 	"bufio"
+	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"garb/model"
 	"garb/serve/engine"
@@ -42,7 +45,7 @@ func TestKillWhilePublishing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := copying.Start(); err != nil {
+	if err = copying.Start(); err != nil {
 		t.Fatal(err)
 	}
 	lines := bufio.NewScanner(out)
@@ -50,7 +53,7 @@ func TestKillWhilePublishing(t *testing.T) {
 		lines.Scan()
 		r.mustScan()
 	}
-	if err := copying.Process.Kill(); err != nil { // SIGKILL
+	if err = copying.Process.Kill(); err != nil { // SIGKILL
 		t.Fatal(err)
 	}
 	_ = copying.Wait() // it was killed
@@ -99,7 +102,8 @@ func TestPublishRecipe(t *testing.T) {
 	write(t, filepath.Join(work, "runs/mine/state.safetensors"), "the state of the run")
 	command := exec.Command("sh", "-ec", strings.ReplaceAll(recipe, "/srv/models", folder))
 	command.Dir = work
-	if out, err := command.CombinedOutput(); err != nil {
+	out, err := command.CombinedOutput()
+	if err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	c := DefaultConfig()
@@ -116,4 +120,29 @@ func TestPublishRecipe(t *testing.T) {
 		t.Fatalf("version %+v answers: %v", v, err)
 	}
 	release()
+}
+
+// copyTo is the variable that makes the test program copy a model into a folder, as slowly as a
+// network would.
+const copyTo = "GARB_TEST_COPY_TO"
+
+func copySlowly(folder string) {
+	from, err := os.Open("../../model/clothing.safetensors")
+	if err != nil {
+		panic(err)
+	}
+	if err = os.MkdirAll(folder, 0o755); err != nil {
+		panic(err)
+	}
+	to, err := os.Create(filepath.Join(folder, "clothing.safetensors"))
+	if err != nil {
+		panic(err)
+	}
+	for {
+		if _, err = io.CopyN(to, from, 1000); err != nil {
+			return
+		}
+		fmt.Println("copied")
+		time.Sleep(20 * time.Millisecond)
+	}
 }

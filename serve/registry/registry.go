@@ -216,7 +216,9 @@ func (m *Registry) activate(v *Version) {
 
 // observed describes the version for metrics.
 func (v *Version) observed() observe.Version {
-	return observe.Version{Model: v.Name, Number: v.Number, Digest: v.Digest(), Classes: v.Classes(), Judges: v.Judges()}
+	return observe.Version{
+		Model: v.Name, Number: v.Number, Digest: v.Digest(), Classes: v.Classes(), Judges: v.Judges(),
+	}
 }
 
 // deactivate ends versions of a model once they are not used any more.

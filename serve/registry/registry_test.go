@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"net/http/httptest"
@@ -15,7 +14,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -120,7 +118,8 @@ func openFolder(t *testing.T, folder string, files fs.FS, change func(*Config)) 
 	}
 	engines := engine.DefaultConfig()
 	engines.Workers = 1
-	r := &testRegistry{t: t, folder: folder, metrics: observe.NewMetrics(func() float64 { return 0 }), log: &lockedBuffer{}}
+	metrics := observe.NewMetrics(func() float64 { return 0 })
+	r := &testRegistry{t: t, folder: folder, metrics: metrics, log: &lockedBuffer{}}
 	var err error
 	r.Registry, err = openFiles(c, engines, openText, r.metrics, slog.New(slog.NewTextHandler(r.log, nil)), files)
 	if err == nil {
@@ -575,153 +574,9 @@ func TestWarmUpPictures(t *testing.T) {
 			t.Errorf("%v: %v; %s", test.want, err, r.log)
 		}
 		if err == nil {
-			if got := r.Registry.models["m"].main.Statistics(); got.Executions != 0 || got.Success.Count != 0 {
+			if got := r.models["m"].main.Statistics(); got.Executions != 0 || got.Success.Count != 0 {
 				t.Errorf("the statistics count the warm-up: %+v", got)
 			}
 		}
-	}
-}
-
-// TestShadow: the shadow version classifies what others answer, is compared, and never answers.
-func TestShadow(t *testing.T) {
-	for text, agrees := range map[string]string{"same": "true", "other opposite": "false"} {
-		folder := newFolder(t, "m/1/m.safetensors", "one", "m/2/m.safetensors", text)
-		r := mustOpen(t, folder, nil, func(c *Config) { c.Shadows = map[string]Shadow{"m": {2, 1}} })
-		if got := r.answering("m", ""); got != "one" {
-			t.Errorf("%q answers", got)
-		}
-		classify(t, r, "m", 1)
-		counted := fmt.Sprintf("garb_shadow_total{agrees=%q,model=\"m\"}", agrees)
-		for deadline := time.Now().Add(10 * time.Second); r.metric(counted) != "1"; time.Sleep(time.Millisecond) {
-			if time.Now().After(deadline) {
-				t.Fatalf("%s: %s is %q", text, counted, r.metric(counted))
-			}
-		}
-		if got := r.metric(`garb_predictions_total{class="dark",model="m"}`); got != "1" {
-			t.Errorf("%s predictions are counted", got)
-		}
-	}
-}
-
-// classify lets the version that answers classify n black pictures, given as values.
-func classify(t *testing.T, r *testRegistry, name string, n int) {
-	t.Helper()
-	s := engine.NewScheduler(engine.DefaultConfig(), r.metrics)
-	for range n {
-		v, release, err := r.Acquire(name, "", "")
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, errs, err := s.Compute(t.Context(), v.Engine, make([]float32, enginetest.Spec.ValueCount()))
-		if release(); err != nil || errs[0] != nil {
-			t.Fatal(err, errs)
-		}
-	}
-}
-
-// TestShadowIsDropped: while the shadow version is busy, pictures are dropped and nobody waits.
-func TestShadowIsDropped(t *testing.T) {
-	folder := newFolder(t, "m/1/m.safetensors", "one", "m/2/m.safetensors", "two")
-	r := mustOpen(t, folder, nil, func(c *Config) { c.Shadows = map[string]Shadow{"m": {2, 1}} })
-	shadow := r.Registry.models["m"].versions[2]
-	block, entered := make(chan struct{}), make(chan struct{}, 100)
-	shadow.Classifier.(*enginetest.Model).OnOutputs = func(context.Context, []float32, []float32) error {
-		entered <- struct{}{}
-		<-block
-		return nil
-	}
-	classify(t, r, "m", 1)
-	<-entered
-	classify(t, r, "m", 9)
-	if got := r.metric(`garb_shadow_dropped_total{model="m"}`); got != "9" {
-		t.Errorf("%s pictures were dropped", got)
-	}
-	close(block)
-}
-
-// TestConcurrentChanges: requests get an answer while versions come and go, and nothing is left over.
-func TestConcurrentChanges(t *testing.T) {
-	folder := newFolder(t, "m/1/m.safetensors", "one", "m/2/m.safetensors", "two", "n/1/m.safetensors", "n")
-	r := mustOpen(t, folder, nil, func(c *Config) {
-		c.Control, c.Interval = true, time.Millisecond
-		if err := errors.Join(c.AddPolicy("latest:2"), c.AddLabel("m:canary=2"), c.AddCanary("m=50%"),
-			c.AddShadow("m=3:50%")); err != nil {
-			t.Fatal(err)
-		}
-	})
-	ctx, cancel := context.WithCancel(t.Context())
-	var wait sync.WaitGroup
-	wait.Go(func() { r.Watch(ctx) })
-	var answered atomic.Int64
-	s := engine.NewScheduler(engine.DefaultConfig(), r.metrics)
-	for worker := range 4 {
-		wait.Go(func() {
-			for i := 0; ctx.Err() == nil; i++ {
-				v, release, err := r.Acquire("m", "", fmt.Sprint(worker, i))
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				_, errs, err := s.Compute(t.Context(), v.Engine, make([]float32, enginetest.Spec.ValueCount()))
-				if release(); err != nil || errs[0] != nil {
-					t.Error(err, errs)
-					return
-				}
-				answered.Add(1)
-			}
-		})
-	}
-	for i := range 30 {
-		draft := filepath.Join(t.TempDir(), "draft")
-		write(t, draft, fmt.Sprint("three", i))
-		path := filepath.Join(folder, "m", fmt.Sprint(3+i%3), "m.safetensors")
-		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.Rename(draft, path)); err != nil {
-			t.Fatal(err)
-		}
-		_ = r.RollBack("m", 0) // fails if it is the last one
-		_ = r.Unload("n")
-		if err := r.Load("n"); err != nil {
-			t.Error(err)
-		}
-		if err := r.Load("m"); err != nil {
-			t.Error(err)
-		}
-		if _, err := r.Index(); err != nil {
-			t.Error(err)
-		}
-	}
-	cancel()
-	wait.Wait()
-	if answered.Load() == 0 {
-		t.Error("no request was answered")
-	}
-	r.Close()
-	if r.memory != 0 {
-		t.Errorf("%d bytes are still counted", r.memory)
-	}
-}
-
-// copyTo is the variable that makes the test program copy a model into a folder, as slowly as a
-// network would.
-const copyTo = "GARB_TEST_COPY_TO"
-
-func copySlowly(folder string) {
-	from, err := os.Open("../../model/clothing.safetensors")
-	if err != nil {
-		panic(err)
-	}
-	if err := os.MkdirAll(folder, 0o755); err != nil {
-		panic(err)
-	}
-	to, err := os.Create(filepath.Join(folder, "clothing.safetensors"))
-	if err != nil {
-		panic(err)
-	}
-	for {
-		if _, err := io.CopyN(to, from, 1000); err != nil {
-			return
-		}
-		fmt.Println("copied")
-		time.Sleep(20 * time.Millisecond)
 	}
 }

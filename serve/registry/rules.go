@@ -122,8 +122,8 @@ func (c *Config) AddShadow(text string) error {
 		s.Share, err = parseShare(share)
 	}
 	if !ok || err != nil {
-		return fmt.Errorf("the shadow version %.80q: it must be NAME=VERSION or NAME=VERSION:SHARE, such as clothing=4:50%%",
-			text)
+		return fmt.Errorf("the shadow version %.80q: it must be NAME=VERSION or NAME=VERSION:SHARE, such as "+
+			"clothing=4:50%%", text)
 	}
 	return add(&c.Shadows, name, s)
 }
@@ -174,8 +174,8 @@ func (c Config) validateRules() error {
 	for name, labels := range c.Labels {
 		for label, number := range labels {
 			if !labelName.MatchString(label) || number < 1 {
-				return fmt.Errorf("the label %.80q of version %d of %s: labels are up to 64 letters, digits, dashes and "+
-					"underscores that begin with a letter, and versions are numbers from 1", label, number, name)
+				return fmt.Errorf("the label %.80q of version %d of %s: labels are up to 64 letters, digits, dashes "+
+					"and underscores that begin with a letter, and versions are numbers from 1", label, number, name)
 			}
 		}
 	}

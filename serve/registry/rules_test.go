@@ -18,8 +18,8 @@ func TestRules(t *testing.T) {
 			"specific:1,3":     {Policies: map[string]Policy{"": {Specific: []int{1, 3}}}},
 			"m=latest:1":       {Policies: map[string]Policy{"m": {Latest: 1}}},
 			"a.b-c=specific:7": {Policies: map[string]Policy{"a.b-c": {Specific: []int{7}}}},
-		}, []string{"", "latest", "latest:0", "latest:-1", "latest:x", "all:", "all:1", "specific:", "specific:1,", "specific:01",
-			"newest", "m=", "m=1"}},
+		}, []string{"", "latest", "latest:0", "latest:-1", "latest:x", "all:", "all:1", "specific:", "specific:1,",
+			"specific:01", "newest", "m=", "m=1"}},
 		{(*Config).AddLabel, map[string]Config{
 			"m:stable=3": {Labels: map[string]map[string]int{"m": {"stable": 3}}},
 		}, []string{"", "m=3", "m:stable", "m:stable=", "m:stable=0", "m:stable=x", "stable=3"}},
