@@ -1,10 +1,14 @@
 package serve
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -318,5 +322,20 @@ func TestModelConfig(t *testing.T) {
 				t.Errorf("%s: %s\nnot %s", name, got, want)
 			}
 		}
+	}
+}
+
+// TestTritonRepository lets Triton's client control models and read their statistics.
+func TestTritonRepository(t *testing.T) {
+	python := os.Getenv("GARB_TRITON_PYTHON")
+	if python == "" {
+		t.Skip("set GARB_TRITON_PYTHON to a Python with tritonclient to run this test (see .ci/run)")
+	}
+	r, _ := startVersions(t, 2, func(c *Config) { c.Models.Control = true })
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	command := exec.CommandContext(ctx, python, "testdata/triton_repository.py", strings.TrimPrefix(r.url, "http://"))
+	if out, err := command.CombinedOutput(); err != nil {
+		t.Errorf("%v: %s", errors.Join(ctx.Err(), err), out)
 	}
 }

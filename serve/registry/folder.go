@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 
 	"garb/model"
@@ -15,6 +16,7 @@ import (
 // candidate is a version in the models' folder.
 type candidate struct {
 	number int
+	name   string // of the folder
 	// path is that of the model file or the run's folder, below the models' folder, and signature
 	// changes when its files do. Both are "" if there is nothing to open yet, or err says why the
 	// version cannot be read now.
@@ -42,7 +44,8 @@ func listNames(files fs.FS) (names []string, err error) {
 	return names, nil
 }
 
-// listCandidates returns the versions in a model's folder, the highest first.
+// listCandidates returns the versions in a model's folder, the highest first. Of several folders with
+// the same number, it returns the one with the shortest name.
 func listCandidates(files fs.FS, name string) ([]candidate, error) {
 	entries, err := fs.ReadDir(files, name)
 	if err != nil {
@@ -50,11 +53,11 @@ func listCandidates(files fs.FS, name string) ([]candidate, error) {
 	}
 	var all []candidate
 	for _, e := range entries {
-		number, err := parseNumber(e.Name())
-		if err != nil {
+		number, err := strconv.Atoi(e.Name()) // 00000123 is 123, as for TensorFlow Serving
+		if err != nil || number < 1 || e.Name()[0] == '+' {
 			continue
 		}
-		c := candidate{number: number}
+		c := candidate{number: number, name: e.Name()}
 		folder, err := isFolder(files, path.Join(name, e.Name()))
 		switch {
 		case err != nil:
@@ -66,8 +69,10 @@ func listCandidates(files fs.FS, name string) ([]candidate, error) {
 		}
 		all = append(all, c)
 	}
-	slices.SortFunc(all, func(a, b candidate) int { return cmp.Compare(b.number, a.number) })
-	return all, nil
+	slices.SortFunc(all, func(a, b candidate) int {
+		return cmp.Or(cmp.Compare(b.number, a.number), cmp.Compare(len(a.name), len(b.name)))
+	})
+	return slices.CompactFunc(all, func(a, b candidate) bool { return a.number == b.number }), nil
 }
 
 // findModel finds the model in a version's folder: its only model file, or the folder itself if it is

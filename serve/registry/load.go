@@ -237,7 +237,7 @@ func (m *Registry) update(name string) error {
 // usable: a version that was loaded stays so if its files cannot be read or opened.
 func (m *Registry) prepare(name string, c candidate, now *Version) (usable bool, err error) {
 	key := versionKey{name, c.number}
-	if m.noteReading(fmt.Sprintf("%s/%d", name, c.number), c.err); c.err != nil || c.path == "" {
+	if m.noteReading(name+"/"+c.name, c.err); c.err != nil || c.path == "" {
 		return now != nil && !errors.Is(m.refused[key].err, errWithdrawn), nil
 	}
 	if r, ok := m.refused[key]; ok && r.signature == c.signature && (r.memory == 0 || !m.fits(r.memory)) {

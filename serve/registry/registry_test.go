@@ -238,7 +238,7 @@ func TestModelFolders(t *testing.T) {
 		"m/6/state.safetensors", "x", "m/6/checkpoints/a_1_0.5.safetensors", "x",
 		"m/7/notes.txt", "x",
 		"m/12/m.safetensors", "x", "m/-1/m.safetensors", "x", "m/0/m.safetensors", "x", "m/new/m.safetensors", "x",
-		"m/012/m.safetensors", "x", "m/13", "x")
+		"m/012/m.safetensors", "x", "m/13", "x", "m/0021/m.safetensors", "x", "m/+22/m.safetensors", "x")
 	if err := os.Mkdir(filepath.Join(folder, "m/1"), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -254,12 +254,12 @@ func TestModelFolders(t *testing.T) {
 		}
 		got[c.number] = c.path
 	}
-	if !slices.Equal(numbers, []int{12, 7, 6, 5, 4, 3, 2, 1}) {
+	if !slices.Equal(numbers, []int{21, 12, 7, 6, 5, 4, 3, 2, 1}) {
 		t.Errorf("the versions are %v", numbers)
 	}
 	for number, want := range map[int]string{
 		1: "", 2: "m/2/model.safetensors", 3: "m/3/model.safetensors", 4: "m/4", 5: "m/5", 6: "m/6", 7: "m/7",
-		12: "m/12/m.safetensors",
+		12: "m/12/m.safetensors", 21: "m/0021/m.safetensors",
 	} {
 		if got[number] != want {
 			t.Errorf("version %d is %q, not %q", number, got[number], want)
