@@ -159,6 +159,7 @@ type Sample struct {
 	Picture []byte    // encoded; nil if the request had preprocessed values
 	Input   []float32 // preprocessed
 	Answer  *Answer
+	Others  int // further pictures that the service is processing
 }
 
 // Observe makes the engine call f after each answer, before the client has it; nil ends that. f must

@@ -155,7 +155,7 @@ func (s *Scheduler) Compute(ctx context.Context, e *Engine, values []float32) ([
 		err := s.compute(e, &job{ctx: ctx, input: input}, a)
 		if err == nil {
 			e.counters.countComputed(a)
-			e.notify(Sample{Input: input, Answer: a})
+			e.notify(Sample{Input: input, Answer: a, Others: s.Depth() - 1})
 		}
 		return s.finish(e, a, Options{}, err)
 	})
@@ -274,7 +274,7 @@ func (s *Scheduler) classify(ctx context.Context, e *Engine, data []byte, option
 	}
 	e.counters.countComputed(a)
 	e.counters.decode.add(a.Decode)
-	e.notify(Sample{Picture: data, Input: *input, Answer: a})
+	e.notify(Sample{Picture: data, Input: *input, Answer: a, Others: s.Depth() - 1})
 	e.inputs.Put(input)
 	a.Heat = j.heat
 	a.Width, a.Height = info.Upright()

@@ -25,6 +25,7 @@ var (
 	errMemory = errors.New("the models would take more memory than the limit")
 	// errWithdrawn is why a version that was rolled back is not used.
 	errWithdrawn = errors.New("the version was rolled back")
+	errUnlisted  = errors.New("it exists, but the listing of its folder does not have it")
 )
 
 // refusal says why a version is not used.
@@ -165,7 +166,7 @@ func (m *Registry) scan() error {
 		return err
 	}
 	for _, v := range m.inFolder() {
-		if !slices.Contains(names, v.Name) {
+		if !slices.Contains(names, v.Name) && m.isGone(v.Name) {
 			m.deactivate(v)
 			m.log.Warn("a model was removed from the models' folder, and is not served any more", "model", v.Name,
 				"version", v.Number)
@@ -225,12 +226,26 @@ func (m *Registry) update(name string) error {
 		return errors.Join(errs...)
 	}
 	for _, number := range slices.Sorted(maps.Keys(loaded)) {
-		if !keep[number] {
+		listed := slices.ContainsFunc(all, func(c candidate) bool { return c.number == number })
+		if !keep[number] && (listed || m.isGone(loaded[number].folder)) {
 			m.deactivate(loaded[number])
 			m.log.Info("a version is not served any more", "model", name, "version", number)
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// isGone reports whether a folder does not exist any more. A listing may leave out what exists.
+func (m *Registry) isGone(folder string) bool {
+	_, err := fs.Stat(m.files, folder)
+	if errors.Is(err, fs.ErrNotExist) {
+		return true
+	}
+	if err == nil {
+		err = errUnlisted
+	}
+	m.noteReading(folder, err)
+	return false
 }
 
 // prepare makes sure that a version is loaded as its files are now. It reports whether the version is
@@ -251,6 +266,7 @@ func (m *Registry) prepare(name string, c candidate, now *Version) (usable bool,
 	if err != nil {
 		return now != nil, m.refuse(key, c, err)
 	}
+	v.folder = name + "/" + c.name
 	m.noteReading(c.path+"/", nil)
 	delete(m.refused, key)
 	m.activate(v)

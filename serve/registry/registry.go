@@ -101,6 +101,7 @@ type Version struct {
 	Path   string
 	Loaded time.Time
 	*engine.Engine
+	folder    string // in the models' folder, "" for one of Config.Models
 	signature string // changes when the files do
 	memory    int64
 }

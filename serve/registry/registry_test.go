@@ -395,6 +395,18 @@ func TestCanary(t *testing.T) {
 type faultFS struct {
 	fs.FS
 	broken sync.Map // path → error
+	hidden sync.Map // paths that listings leave out
+}
+
+func (f *faultFS) ReadDir(name string) ([]fs.DirEntry, error) {
+	if err := f.fault(name); err != nil {
+		return nil, err
+	}
+	entries, err := fs.ReadDir(f.FS, name)
+	return slices.DeleteFunc(entries, func(e fs.DirEntry) bool {
+		_, hidden := f.hidden.Load(path.Join(name, e.Name()))
+		return hidden
+	}), err
 }
 
 func (f *faultFS) fault(name string) error {
@@ -451,6 +463,30 @@ func TestUnreadable(t *testing.T) {
 		r.mustScan()
 		if got := r.answering("m", ""); got != "three" {
 			t.Errorf("%s: after that, %q answers", broken, got)
+		}
+	}
+}
+
+// TestUnlisted: what a listing leaves out is not gone if it exists.
+func TestUnlisted(t *testing.T) {
+	for _, hidden := range []string{"m", "m/2"} {
+		folder := newFolder(t, "m/1/m.safetensors", "one", "m/2/m.safetensors", "two", "n/1/m.safetensors", "n")
+		files := &faultFS{FS: os.DirFS(folder)}
+		r := mustOpen(t, folder, files, nil)
+		files.hidden.Store(hidden, true)
+		for range 2 {
+			r.mustScan()
+			if got := r.loadedNumbers("m"); !slices.Contains(got, 2) {
+				t.Errorf("%s is not listed, and %v are loaded", hidden, got)
+			}
+		}
+		if got := r.metric(`garb_model_unreadable_total{model="m"}`); got != "2" {
+			t.Errorf("%s: the metric is %s", hidden, got)
+		}
+		files.hidden.Delete(hidden)
+		r.mustScan()
+		if got := r.loadedNumbers("m"); !slices.Equal(got, []int{2}) {
+			t.Errorf("%s is listed again, and %v are loaded", hidden, got)
 		}
 	}
 }

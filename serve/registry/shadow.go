@@ -10,7 +10,8 @@ import (
 )
 
 // shadower lets the shadow version of a model classify pictures that other versions have answered, one
-// at a time. A picture that comes while one is being classified, or while requests wait, is dropped.
+// at a time. A picture that comes while one is being classified, or while the service processes others,
+// is dropped: clients need the cores.
 type shadower struct {
 	registry *Registry
 	name     string
@@ -65,9 +66,9 @@ func (s *shadower) observer(v *Version) func(engine.Sample) {
 	}
 }
 
-// take passes a copy of a sample to the worker, unless that is busy or requests wait.
+// take passes a copy of a sample to the worker, unless that or the service is busy.
 func (s *shadower) take(v *Version, sample engine.Sample) bool {
-	if v.Waiting() > 0 || !s.busy.CompareAndSwap(false, true) {
+	if sample.Others > 0 || !s.busy.CompareAndSwap(false, true) {
 		return false
 	}
 	shadow, release, ok := s.acquire()
