@@ -67,6 +67,7 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"explain", "internal/safefile picture nn model report", "golang.org/x/image"},
 	{"project", "", "golang.org/x/sync gonum.org/v1/gonum"},
 	{"serve/inferencepb", "", "google.golang.org/protobuf"},
+	{"serve/tensorflowpb", "", "google.golang.org/protobuf"},
 	{"serve/listen", "", "golang.org/x/sys"},
 	{"serve/observe", "", "github.com/prometheus/client_golang go.opentelemetry.io/contrib go.opentelemetry.io/otel"},
 	{"serve/reload", "", ""},
@@ -77,17 +78,18 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"serve/enginetest", "picture model", ""},
 	{"serve/engine", "picture nn model serve/observe", ""},
 	{"serve/registry", "picture model serve/observe serve/engine", ""},
-	{"serve/request", "picture serve/observe serve/access serve/fetch serve/engine serve/registry", ""},
+	{"serve/request", "picture serve/observe serve/reload serve/access serve/fetch serve/origin serve/engine serve/registry",
+		""},
 	{"serve/tensors", "picture model serve/access serve/engine serve/registry serve/request", ""},
 	{"serve/classify", "accept picture model explain serve/access serve/engine serve/registry serve/request", ""},
 	{"serve/inference", "model serve/inferencepb serve/engine serve/registry serve/request serve/tensors",
 		"connectrpc.com/connect google.golang.org/protobuf"},
-	{"serve/tensorflow", "serve/engine serve/registry serve/request serve/tensors", ""},
+	{"serve/tensorflow", "internal/kernel serve/tensorflowpb serve/engine serve/registry serve/request serve/tensors",
+		"google.golang.org/protobuf"},
 	{"serve/page", "", ""},
-	{"serve", "model serve/observe serve/reload serve/access serve/fetch serve/engine serve/registry serve/request " +
-		"serve/classify " +
-		"serve/inference serve/tensorflow serve/page",
-		"golang.org/x/net"},
+	{"serve", "model serve/listen serve/observe serve/reload serve/access serve/connection serve/fetch serve/origin " +
+		"serve/engine serve/registry serve/request serve/classify serve/inference serve/tensorflow serve/page",
+		""},
 	{"cmd/garb",
 		"accept conformal internal/safefile internal/download internal/kernel tensor picture nn diagram backbone " +
 			"keras weights model convert report dataset relabel crops augment evaluate train explain project " +

@@ -15,7 +15,9 @@ import (
 	"time"
 
 	"garb/serve/access"
+	"garb/serve/connection"
 	"garb/serve/engine"
+	"garb/serve/fetch"
 	"garb/serve/observe"
 	"garb/serve/request"
 )
@@ -53,7 +55,7 @@ func (w *responseRecorder) Flush() {
 	}
 }
 
-// observe returns a handler that gives requests an identifier and a deadline, recovers panics of the
+// observe returns a handler that gives requests an identifier, recovers panics of the
 // next handler, and writes the log, metrics and traces.
 func (s *Server) observe(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -66,9 +68,6 @@ func (s *Server) observe(next http.Handler) http.Handler {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		out := &responseRecorder{ResponseWriter: w}
 		ctx := request.WithInfo(s.observer.StartRequest(r, info.ID), info)
-		timeout, err := s.timeout(r)
-		ctx, cancel := context.WithTimeout(ctx, timeout)
-		defer cancel()
 		r = r.WithContext(ctx)
 		defer func() {
 			if p := recover(); p != nil {
@@ -81,11 +80,24 @@ func (s *Server) observe(next http.Handler) http.Handler {
 			}
 			s.logRequest(out, r, info, time.Since(began))
 		}()
+		next.ServeHTTP(out, r)
+	})
+}
+
+// limitTime returns a handler that gives requests a deadline, until which their bodies must have arrived.
+func (s *Server) limitTime(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		timeout, err := s.timeout(r)
 		if err != nil {
-			request.WriteError(out, r, err)
+			request.WriteError(w, r, err)
 			return
 		}
-		next.ServeHTTP(out, r)
+		timed, cancel := connection.WithTimeout(w, r, timeout)
+		defer func() {
+			cancel()
+			r.Pattern = timed.Pattern // for the log
+		}()
+		next.ServeHTTP(w, timed)
 	})
 }
 
@@ -94,18 +106,18 @@ func (s *Server) observe(next http.Handler) http.Handler {
 func (s *Server) timeout(r *http.Request) (time.Duration, error) {
 	text := r.Header.Get("X-Request-Timeout")
 	if text == "" {
-		return s.config.RequestTimeout, nil
+		return s.settings().RequestTimeout, nil
 	}
 	timeout, err := time.ParseDuration(text)
 	if seconds, secondsErr := strconv.ParseFloat(text, 64); secondsErr == nil && !math.IsNaN(seconds) {
 		timeout, err = time.Duration(min(seconds, 1e6)*float64(time.Second)), nil
 	}
 	if err != nil || timeout <= 0 {
-		return s.config.RequestTimeout,
+		return s.settings().RequestTimeout,
 			fmt.Errorf("%w: X-Request-Timeout %q: it must be a time such as 0.25 (seconds) or 250ms", request.ErrInvalid,
 				text)
 	}
-	return min(timeout, s.config.RequestTimeout), nil
+	return min(timeout, s.settings().RequestTimeout), nil
 }
 
 // isValidID reports whether a client's identifier can be put into logs and headers as it is.
@@ -138,7 +150,12 @@ func (s *Server) logRequest(w *responseRecorder, r *http.Request, info *request.
 		attributes = append(attributes, slog.String("key", info.Key.Name()))
 	}
 	if info.Err != nil {
-		attributes = append(attributes, slog.String("error", info.Err.Error()))
+		text := info.Err.Error()
+		var fetching *fetch.Error
+		if errors.As(info.Err, &fetching) {
+			text += ": " + fetching.Cause.Error() // which clients are not told
+		}
+		attributes = append(attributes, slog.String("error", text))
 	}
 	s.log.LogAttrs(context.WithoutCancel(r.Context()), level, "request", attributes...)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"runtime"
 	"slices"
@@ -40,6 +41,7 @@ type service struct {
 
 	settings                 *settings
 	printConfig, checkConfig bool
+	privateNetworks          []string
 }
 
 func newServeCommand() *cobra.Command {
@@ -103,17 +105,19 @@ func (s *service) addLimitFlags(flags *pflag.FlagSet) {
 	flags.Int64Var(&config.Bodies.BudgetBytes, "max-bodies", config.Bodies.BudgetBytes,
 		"maximum total size of all request bodies in memory, in bytes")
 	flags.IntVar(&config.Bodies.MaxPictures, "max-pictures", config.Bodies.MaxPictures, "maximum number of pictures per request")
-	flags.IntVar(&config.MaxHeaderBytes, "max-header", config.MaxHeaderBytes,
+	flags.IntVar(&config.Connection.MaxHeaderBytes, "max-header", config.Connection.MaxHeaderBytes,
 		"maximum size of a request header, in bytes")
-	flags.IntVar(&config.MaxConnections, "max-connections", config.MaxConnections,
-		"maximum number of open connections")
+	flags.IntVar(&config.Connection.MaxConnections, "max-connections", config.Connection.MaxConnections,
+		"maximum number of open connections; a new one takes the place of the longest idle one")
+	flags.IntVar(&config.Connection.MaxPerClient, "max-connections-per-client", config.Connection.MaxPerClient,
+		"maximum number of open connections of one client address, or of a proxy (0 disables)")
 	flags.IntVar(&config.Engine.Limits.MaxPixels, "max-pixels", config.Engine.Limits.MaxPixels,
 		"maximum number of pixels per picture")
 	flags.DurationVar(&config.RequestTimeout, "timeout", config.RequestTimeout,
 		"request timeout; clients may shorten it with X-Request-Timeout")
-	flags.DurationVar(&config.HeaderTimeout, "header-timeout", config.HeaderTimeout,
+	flags.DurationVar(&config.Connection.HeaderTimeout, "header-timeout", config.Connection.HeaderTimeout,
 		"timeout for reading a request header")
-	flags.DurationVar(&config.IdleTimeout, "idle-timeout", config.IdleTimeout, "timeout for idle connections")
+	flags.DurationVar(&config.Connection.IdleTimeout, "idle-timeout", config.Connection.IdleTimeout, "timeout for idle connections")
 	flags.DurationVar(&config.Grace, "grace", config.Grace,
 		"time that pending requests get when the service stops")
 }
@@ -127,6 +131,12 @@ func (s *service) addAccessFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&config.TLSKey, "tls-key", "", "TLS private key file (PEM)")
 	flags.StringArrayVar(&config.URLPrefixes, "allow-url-prefix", nil,
 		"prefix of URLs from which pictures may be fetched; repeatable (default none)")
+	flags.StringArrayVar(&s.privateNetworks, "allow-private-prefix", nil,
+		"private network, such as 10.0.0.0/8, from which pictures may be fetched; repeatable (default none)")
+	flags.StringArrayVar(&config.Origin.CORSOrigins, "cors-origin", nil,
+		"origin whose web pages may use the service, or * for all; repeatable (default none)")
+	flags.StringArrayVar(&config.Origin.AllowHosts, "allow-host", nil,
+		"host name under which the service is available, beside localhost; repeatable (default none)")
 	flags.StringVar(&config.TraceEndpoint, "trace-endpoint", "", "OTLP/HTTP collector to send traces to")
 }
 
@@ -162,6 +172,13 @@ func (s *service) finish() error {
 	}
 	if err := s.rules.apply(&s.config.Models); err != nil {
 		return err
+	}
+	for _, text := range s.privateNetworks {
+		network, err := netip.ParsePrefix(text)
+		if err != nil {
+			return fmt.Errorf("--allow-private-prefix %s: it must be a network such as 10.0.0.0/8", text)
+		}
+		s.config.AllowPrivate = append(s.config.AllowPrivate, network)
 	}
 	return s.config.Validate()
 }

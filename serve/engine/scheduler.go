@@ -75,10 +75,11 @@ func (c Config) withDefaults() Config {
 // Scheduler lets pictures into the queue, decodes them and runs them through the engines of their
 // models, within limits for all models together.
 type Scheduler struct {
-	config   Config
+	config   atomic.Pointer[Config]
 	metrics  *observe.Metrics
 	decoders chan struct{} // holds a token for each picture that is being decoded
 	depth    atomic.Int64  // pictures in progress
+	draining atomic.Bool
 	stopping atomic.Bool
 	cache    *cache // nil if there is none
 }
@@ -86,13 +87,30 @@ type Scheduler struct {
 // NewScheduler returns a scheduler. Config must be valid.
 func NewScheduler(c Config, m *observe.Metrics) *Scheduler {
 	c = c.withDefaults()
-	return &Scheduler{
-		config: c, metrics: m, decoders: make(chan struct{}, c.Decoders), cache: newCache(c.CacheBytes),
-	}
+	s := &Scheduler{metrics: m, decoders: make(chan struct{}, c.Decoders), cache: newCache(c.CacheBytes)}
+	s.config.Store(&c)
+	return s
 }
+
+// Apply changes the queue's length and the limits of pictures; the other settings stay. The configuration
+// must be valid.
+func (s *Scheduler) Apply(c Config) {
+	now := *s.config.Load()
+	now.Queue, now.Limits = c.Queue, c.Limits
+	s.config.Store(&now)
+}
+
+// Limits returns the limits of each picture.
+func (s *Scheduler) Limits() picture.Limits { return s.config.Load().Limits }
 
 // Depth returns the number of pictures in progress.
 func (s *Scheduler) Depth() int { return int(s.depth.Load()) }
+
+// Drain says that the service will stop soon: it is not ready any more, but still takes pictures.
+func (s *Scheduler) Drain() { s.draining.Store(true) }
+
+// Draining reports whether Drain or Stop was called.
+func (s *Scheduler) Draining() bool { return s.draining.Load() || s.stopping.Load() }
 
 // Stop makes the scheduler refuse further pictures with ErrStopping.
 func (s *Scheduler) Stop() { s.stopping.Store(true) }
@@ -167,7 +185,7 @@ func (s *Scheduler) admit(n int) (release func(), err error) {
 		s.metrics.CountRejected(observe.RejectedStopping)
 		return nil, ErrStopping
 	}
-	if s.depth.Add(int64(n)) > int64(s.config.Queue) {
+	if s.depth.Add(int64(n)) > int64(s.config.Load().Queue) {
 		s.depth.Add(int64(-n))
 		s.metrics.CountRejected(observe.RejectedFull)
 		return nil, ErrFull
@@ -260,7 +278,7 @@ func (s *Scheduler) classify(ctx context.Context, e *Engine, data []byte, option
 		if err := ctx.Err(); err != nil {
 			return picture.Info{}, err
 		}
-		return e.Spec().Load(decoding, data, s.config.Limits, *input)
+		return e.Spec().Load(decoding, data, s.Limits(), *input)
 	}()
 	observe.End(span, err)
 	if err != nil {

@@ -31,7 +31,7 @@ func (h *Handler) registerGRPC(mux *http.ServeMux) {
 	})
 	handleRPC(h.backend, mux, "ServerReady", true,
 		func(context.Context, *pb.ServerReadyRequest) (*pb.ServerReadyResponse, error) {
-			return &pb.ServerReadyResponse{Ready: !h.backend.Scheduler.Stopping()}, nil
+			return &pb.ServerReadyResponse{Ready: h.backend.Ready() == nil}, nil
 		})
 	handleRPC(h.backend, mux, "ServerMetadata", false,
 		func(context.Context, *pb.ServerMetadataRequest) (*pb.ServerMetadataResponse, error) {
@@ -44,7 +44,7 @@ func (h *Handler) registerGRPC(mux *http.ServeMux) {
 				return &pb.ModelReadyResponse{}, nil
 			}
 			release()
-			return &pb.ModelReadyResponse{Ready: !h.backend.Scheduler.Stopping()}, nil
+			return &pb.ModelReadyResponse{Ready: h.backend.Ready() == nil}, nil
 		})
 	handleRPC(h.backend, mux, "ModelMetadata", false, h.modelMetadataGRPC)
 	handleRPC(h.backend, mux, "ModelInfer", false, h.inferGRPC)
@@ -60,7 +60,7 @@ func handleRPC[Q, A any](b *request.Backend, mux *http.ServeMux, name string, op
 			return nil, grpcError(ctx, err)
 		}
 		return a, nil
-	}, connect.WithCodec(codec{b.MaxPictures}), connect.WithCompression("gzip", nil, nil))
+	}, connect.WithCodec(codec{b.Bodies}), connect.WithCompression("gzip", nil, nil))
 	refusal := connect.NewErrorWriter()
 	mux.HandleFunc("POST "+Service+name, func(w http.ResponseWriter, r *http.Request) {
 		// connect also supports protocols of its own, which are not offered here.
@@ -122,7 +122,7 @@ func Code(status int) connect.Code {
 }
 
 // codec decodes messages if they take not much more memory decoded than encoded.
-type codec struct{ pictures int }
+type codec struct{ bodies *request.Bodies }
 
 func (codec) Name() string { return "proto" }
 
@@ -131,7 +131,7 @@ func (codec) Marshal(m any) ([]byte, error) { return proto.Marshal(m.(proto.Mess
 func (c codec) Unmarshal(data []byte, m any) error {
 	message := m.(proto.Message)
 	const others = 1000 // names, shapes, parameters: far more than any client sends
-	left := c.pictures + others
+	left := c.bodies.MaxPictures() + others
 	if err := countFields(data, message.ProtoReflect().Descriptor(), &left); err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 
 	"garb/picture"
 	pb "garb/serve/inferencepb"
+	"garb/serve/observe"
 	"garb/serve/request"
 	"garb/serve/tensors"
 )
@@ -79,9 +80,10 @@ func FuzzModelInfer(f *testing.F) {
 		}
 		f.Add(data)
 	}
+	bodies := request.NewBodies(request.BodyConfig{MaxPictures: 3}, observe.NewMetrics(func() float64 { return 0 }))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		q := &pb.ModelInferRequest{}
-		if (codec{3}).Unmarshal(data, q) != nil {
+		if (codec{bodies}).Unmarshal(data, q) != nil {
 			return
 		}
 		if b, err := expected.parseMessage(q); err == nil {

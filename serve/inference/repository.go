@@ -217,7 +217,7 @@ func (h *Handler) modelConfig(w http.ResponseWriter, r *http.Request) error {
 	request.WriteJSON(w, "application/json", http.StatusOK, map[string]any{
 		"name": v.Name, "platform": "garb", "backend": "garb",
 		"version_policy": describePolicy(h.backend.Models.Policy(v.Name)),
-		"max_batch_size": h.backend.MaxPictures,
+		"max_batch_size": h.backend.Bodies.MaxPictures(),
 		"input":          describeTensors(inputs, true),
 		"output":         describeTensors(outputs, false),
 		"instance_group": []any{map[string]any{"name": v.Name, "kind": "KIND_CPU", "count": v.Workers()}},

@@ -70,6 +70,7 @@ type Metrics struct {
 	keyRequests    *prometheus.CounterVec
 	keyPictures    *prometheus.CounterVec
 	cache          *prometheus.CounterVec
+	queueLimit     *prometheus.GaugeVec
 
 	batchSize   *prometheus.HistogramVec
 	predictions *prometheus.CounterVec
@@ -81,11 +82,12 @@ type Metrics struct {
 	modelRefused    *prometheus.CounterVec
 	modelUnreadable *prometheus.CounterVec
 
-	reloads      *prometheus.CounterVec
-	reloadFailed *prometheus.GaugeVec
-	serverErrors *prometheus.CounterVec
-	logErrors    *prometheus.CounterVec
-	exportErrors *prometheus.CounterVec
+	reloads           *prometheus.CounterVec
+	reloadFailed      *prometheus.GaugeVec
+	connections       *prometheus.CounterVec
+	certificateExpiry *prometheus.GaugeVec
+	logErrors         *prometheus.CounterVec
+	exportErrors      *prometheus.CounterVec
 
 	mu       sync.Mutex
 	versions []Version // that are being served
@@ -106,6 +108,7 @@ func NewMetrics(queueDepth func() float64) *Metrics {
 	m.keyRequests = m.counter("garb_key_requests_total", "Requests answered, by the name of their API key.", "key",
 		"status")
 	m.keyPictures = m.counter("garb_key_pictures_total", "Pictures classified, by the name of their API key.", "key")
+	m.queueLimit = m.gaugeVec("garb_queue_limit", "The largest number of pictures in flight.")
 	m.cache = m.counter("garb_cache_total", "Pictures looked up in the cache of answers.", "result")
 
 	m.batchSize = m.histogram("garb_batch_size", "Pictures computed together.", sizeBounds, "model")
@@ -128,7 +131,10 @@ func NewMetrics(queueDepth func() float64) *Metrics {
 	m.reloads = m.counter("garb_reloads_total", "Loads of files that may change while the service runs.", "file",
 		"result")
 	m.reloadFailed = m.gaugeVec("garb_reload_failed", "1 if the last load of a file failed.", "file")
-	m.serverErrors = m.counter("garb_server_errors_total", "Errors of the HTTP server outside of requests.", "kind")
+	m.certificateExpiry = m.gaugeVec("garb_certificate_expiry_timestamp_seconds",
+		"When the TLS certificate expires, in seconds since 1970.")
+	m.connections = m.counter("garb_connection_events_total", "Limits that connections reached, and errors of the server outside of requests.",
+		"event")
 	m.panics = m.counter("garb_panics_total", "Unexpected failures; each is in the log.")
 	m.logErrors = m.counter("garb_log_errors_total", "Log records that could not be written.")
 	m.exportErrors = m.counter("garb_export_errors_total", "Failures to send telemetry to the collector.", "signal")
@@ -141,9 +147,6 @@ func (m *Metrics) createSeries() {
 	for _, reason := range []Reason{RejectedFull, RejectedBodies, RejectedKey, RejectedLimit, RejectedHost,
 		RejectedOrigin, RejectedStopping} {
 		m.rejected.WithLabelValues(string(reason))
-	}
-	for _, kind := range serverErrorKinds {
-		m.serverErrors.WithLabelValues(kind)
 	}
 	m.panics.WithLabelValues()
 	m.logErrors.WithLabelValues()
@@ -260,6 +263,24 @@ func (m *Metrics) CountReload(file string, ok bool) {
 	}
 	m.reloads.WithLabelValues(file, result).Inc()
 	m.reloadFailed.WithLabelValues(file).Set(failed)
+}
+
+// CountConnection counts an event of a connection; its name has few values.
+func (m *Metrics) CountConnection(event string) { m.connections.WithLabelValues(event).Inc() }
+
+// CreateConnections creates the series of events, so that their first increase is one from 0.
+func (m *Metrics) CreateConnections(events ...string) {
+	for _, e := range events {
+		m.connections.WithLabelValues(e)
+	}
+}
+
+// SetQueueLimit records the largest number of pictures in flight.
+func (m *Metrics) SetQueueLimit(pictures int) { m.queueLimit.WithLabelValues().Set(float64(pictures)) }
+
+// SetCertificateExpiry records when the TLS certificate expires.
+func (m *Metrics) SetCertificateExpiry(at time.Time) {
+	m.certificateExpiry.WithLabelValues().Set(float64(at.Unix()))
 }
 
 // CountPanic counts a panic that was recovered.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"reflect"
@@ -150,7 +149,6 @@ func TestMetricsValues(t *testing.T) {
 		`garb_reloads_total{file="keys",result="failure"} 1`, `garb_reloads_total{file="keys",result="success"} 0`,
 		`garb_reloads_total{file="certificate",result="success"} 1`,
 		`garb_reload_failed{file="keys"} 1`, `garb_reload_failed{file="certificate"} 0`,
-		`garb_server_errors_total{kind="accept"} 0`,
 		`garb_panics_total 1`, `garb_log_errors_total 1`, `garb_export_errors_total{signal="traces"} 1`,
 	} {
 		if !strings.Contains(text, "\n"+line+"\n") {
@@ -316,29 +314,6 @@ func TestVersions(t *testing.T) {
 	step("no version", "")
 	if text := scrape(t, m, ""); strings.Count(text, `model="other"`) < 6 {
 		t.Errorf("the other model's series:\n%s", text)
-	}
-}
-
-// TestServerLog checks that errors of http.Server are counted and logged by their kind.
-func TestServerLog(t *testing.T) {
-	log := &buffer{}
-	o := openWithLog(t, Config{}, slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelInfo}))
-	for _, message := range []string{
-		"http: Accept error: accept4: too many open files; retrying in 5ms", "http: panic serving 1.2.3.4:5: ouch",
-		"http: TLS handshake error from 1.2.3.4:5: EOF", "http2: server: error reading preface",
-		"http2: panic serving x",
-	} {
-		o.ServerLog().Print(message)
-	}
-	text := scrape(t, o.Metrics, "")
-	for kind, n := range map[string]int{"accept": 1, "tls": 1, "panic": 2, "other": 1} {
-		if line := fmt.Sprintf("garb_server_errors_total{kind=%q} %d\n", kind, n); !strings.Contains(text, line) {
-			t.Errorf("there is no %s", line)
-		}
-	}
-	if got := log.String(); strings.Count(got, "level=ERROR") != 3 || strings.Count(got, "\n") != 3 ||
-		!strings.Contains(got, "too many open files") {
-		t.Errorf("%s", got)
 	}
 }
 

@@ -24,7 +24,7 @@ func New(b *request.Backend) *Handler { return &Handler{b} }
 type inputSpec struct{ tensors.InputSpec }
 
 func (h *Handler) inputSpec(v *registry.Version) inputSpec {
-	return inputSpec{tensors.NewInputSpec(v, h.backend.MaxPictures)}
+	return inputSpec{tensors.NewInputSpec(v, h.backend.Bodies.MaxPictures())}
 }
 
 // Register registers the paths of the REST API. Responses are those of a Keras classifier: the
