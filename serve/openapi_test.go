@@ -318,7 +318,7 @@ func routes(t *testing.T) []string {
 // every description is of a route.
 func TestOpenAPIDescribesTheRoutes(t *testing.T) {
 	d := described(t)
-	r := start(t, &fake{}, nil)
+	r := start(t, &fake{}, labelStable)
 	for _, pattern := range routes(t) {
 		if strings.HasPrefix(pattern, "GET /page/") || strings.HasSuffix(pattern, ".css") {
 			continue
@@ -347,9 +347,12 @@ func TestOpenAPIDescribesTheRoutes(t *testing.T) {
 	}
 }
 
+// labelStable gives the model of the tests the label in described paths.
+func labelStable(c *Config) { c.Models.Labels = map[string]map[string]int{"m": {"stable": 1}} }
+
 // filled is a described path with the model of the tests.
 func filled(path string) string {
-	return strings.NewReplacer("{model}", "m", "{version}", "1").Replace(path)
+	return strings.NewReplacer("{model}", "m", "{version}", "1", "{label}", "stable").Replace(path)
 }
 
 func ask(t *testing.T, r *running, method, path, contentType string, body []byte, header ...string) (*http.Response,

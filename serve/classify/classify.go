@@ -49,8 +49,9 @@ type Classification struct {
 
 // ModelIdentity names a model.
 type ModelIdentity struct {
-	Name   string `json:"name"`
-	Digest string `json:"digest"`
+	Name    string `json:"name"`
+	Version int    `json:"version"`
+	Digest  string `json:"digest"`
 }
 
 // Timings are the times of the parts of a classification.
@@ -107,7 +108,7 @@ func (h *Handler) classify(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	v, release, err := h.backend.Acquire(r.Context(), r.URL.Query().Get("model"), "")
+	v, release, err := h.backend.Acquire(r.Context(), r.URL.Query().Get("model"), r.URL.Query().Get("version"))
 	if err != nil {
 		return err
 	}
@@ -164,7 +165,7 @@ func newClassification(name string, v *registry.Version, a *engine.Answer, top i
 	c = Classification{
 		Picture: name, Class: a.Predictions[0].Class, Probability: a.Predictions[0].Probability,
 		Predictions: v.List(a.Predictions[:min(top, len(a.Predictions))]), Set: a.Set,
-		Model:        ModelIdentity{v.Name, v.Digest()},
+		Model:        ModelIdentity{v.Name, v.Number, v.Digest()},
 		Milliseconds: Timings{milliseconds(a.Decode), milliseconds(a.Wait), milliseconds(a.Inference)},
 	}
 	if a.Labels != nil {

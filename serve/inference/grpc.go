@@ -188,7 +188,7 @@ func (h *Handler) modelMetadataGRPC(
 	}
 	inputs, outputs := tensors.Describe(v)
 	return &pb.ModelMetadataResponse{
-		Name: v.Name, Versions: []string{strconv.Itoa(v.Number)}, Platform: "garb", Inputs: message(inputs),
+		Name: v.Name, Versions: h.backend.VersionNumbers(v.Name), Platform: "garb", Inputs: message(inputs),
 		Outputs: message(outputs),
 	}, nil
 }

@@ -45,6 +45,8 @@ var statuses = []struct {
 	{ErrInvalid, http.StatusBadRequest, "bad_request"},
 	{fetch.ErrURL, http.StatusBadRequest, "bad_request"},
 	{registry.ErrNoModel, http.StatusNotFound, "no_such_model"},
+	{registry.ErrRefused, http.StatusBadRequest, "bad_request"},
+	{registry.ErrNoControl, http.StatusForbidden, "forbidden"},
 	{ErrNoRoute, http.StatusNotFound, "not_found"},
 	{ErrMethod, http.StatusMethodNotAllowed, "method"},
 	{access.ErrNoKey, http.StatusUnauthorized, "unauthorized"},

@@ -38,18 +38,22 @@ func (h *Handler) Register(mux *http.ServeMux) {
 	// The last part is NAME:predict, and a wildcard of ServeMux is a whole part.
 	mux.HandleFunc("POST /v1/models/{model}", h.backend.ProtocolHandler(h.predict))
 	mux.HandleFunc("POST /v1/models/{model}/versions/{version}", h.backend.ProtocolHandler(h.predict))
+	h.registerModels(mux)
 }
 
 func (h *Handler) modelStatus(w http.ResponseWriter, r *http.Request) error {
-	v, release, err := h.backend.AcquireRequested(r)
+	versions, err := h.backend.RequestedVersions(r)
 	if err != nil {
 		return err
 	}
-	defer release()
-	request.WriteJSON(w, "application/json", http.StatusOK, map[string]any{"model_version_status": []any{map[string]any{
-		"version": strconv.Itoa(v.Number), "state": "AVAILABLE",
-		"status": map[string]string{"error_code": "OK", "error_message": ""},
-	}}})
+	var all []any
+	for _, v := range slices.Backward(versions) { // the highest first
+		all = append(all, map[string]any{
+			"version": strconv.Itoa(v.Number), "state": "AVAILABLE",
+			"status": map[string]string{"error_code": "OK", "error_message": ""},
+		})
+	}
+	request.WriteJSON(w, "application/json", http.StatusOK, map[string]any{"model_version_status": all})
 	return nil
 }
 
