@@ -69,6 +69,7 @@ var flagValues = map[string]valueRule{
 	"addr":              noRule,
 	"allow-url-prefix":  noRule,
 	"answers":           folders,
+	"log-answers":       folders,
 	"api-key-file":      anyFiles,
 	"background":        folders,
 	"backbone":          {words: listBackbones, files: true},

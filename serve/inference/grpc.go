@@ -107,7 +107,7 @@ func Code(status int) connect.Code {
 		return connect.CodePermissionDenied
 	case http.StatusNotFound:
 		return connect.CodeNotFound
-	case http.StatusTooManyRequests:
+	case http.StatusTooManyRequests, http.StatusInsufficientStorage:
 		return connect.CodeResourceExhausted
 	case request.StatusClientGone:
 		return connect.CodeCanceled
@@ -216,7 +216,7 @@ func (h *Handler) inferGRPC(ctx context.Context, q *pb.ModelInferRequest) (*pb.M
 	if err != nil {
 		return nil, err
 	}
-	answers, err := tensors.Answer(ctx, h.backend.Scheduler, v, b)
+	answers, err := tensors.Answer(ctx, h.backend, v, b)
 	if err != nil {
 		return nil, err
 	}

@@ -118,7 +118,7 @@ func (h *Handler) predict(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
-		answers, err := tensors.Answer(r.Context(), h.backend.Scheduler, v, q.inputs)
+		answers, err := tensors.Answer(r.Context(), h.backend, v, q.inputs)
 		if err != nil {
 			return err
 		}
