@@ -91,7 +91,8 @@ model:
 		t.Errorf("%s in\n%s", diff, printed.String())
 	}
 	for _, line := range []string{"queue: 100 # " + path + ":2\n", "max-batch: 6 # GARB_MAX_BATCH\n",
-		"timeout: 30s # --timeout\n", "workers: 0 # default\n", "# not set: allow-host, allow-private-prefix, api-key-file, "} {
+		"timeout: 30s # --timeout\n", "workers: 0 # default\n",
+		"# not set: admin-addr, allow-host, allow-private-prefix, api-key-file, "} {
 		if !strings.Contains(printed.String(), line) {
 			t.Errorf("no %q in\n%s", line, printed.String())
 		}
@@ -100,7 +101,7 @@ model:
 
 // TestServeConfigHasEveryFlag: each flag of serve can be set by a file.
 func TestServeConfigHasEveryFlag(t *testing.T) {
-	values := map[string]string{"int": "7", "int64": "7", "duration": "7s", "string": "text", "bool": "true",
+	values := map[string]string{"int": "7", "int64": "7", "float64": "0.5", "duration": "7s", "string": "text", "bool": "true",
 		"stringArray": "[a, b]", "threshold": "0.5"}
 	_, flags := newServiceFlags()
 	flags.VisitAll(func(f *pflag.Flag) {
