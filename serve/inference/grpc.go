@@ -48,6 +48,7 @@ func (h *Handler) registerGRPC(mux *http.ServeMux) {
 		})
 	handleRPC(h.backend, mux, "ModelMetadata", false, h.modelMetadataGRPC)
 	handleRPC(h.backend, mux, "ModelInfer", false, h.inferGRPC)
+	h.registerRepositoryGRPC(mux)
 }
 
 // handleRPC registers a procedure; open ones need no API key. The body is read and decompressed like

@@ -42,7 +42,7 @@ func (h *Handler) Register(mux *http.ServeMux) {
 }
 
 func (h *Handler) modelStatus(w http.ResponseWriter, r *http.Request) error {
-	versions, err := h.backend.RequestedVersions(r)
+	versions, err := h.backend.FindVersions(r.Context(), r.PathValue("model"), r.PathValue("version"))
 	if err != nil {
 		return err
 	}
