@@ -116,7 +116,8 @@ func (h *Handler) modelConfigGRPC(ctx context.Context, q *pb.ModelConfigRequest)
 	}
 	for _, c := range describeTensors(inputs, true) {
 		config.Input = append(config.Input, &pb.ModelInput{
-			Name: c.Name, DataType: pb.DataType(pb.DataType_value[c.DataType]), Dims: toInt64(c.Dims), Optional: c.Optional,
+			Name: c.Name, DataType: pb.DataType(pb.DataType_value[c.DataType]), Dims: toInt64(c.Dims),
+			Optional: c.Optional,
 		})
 	}
 	for _, c := range describeTensors(outputs, false) {

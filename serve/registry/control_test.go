@@ -160,7 +160,7 @@ func TestRollBackKeepsShadow(t *testing.T) {
 	if err := r.RollBack("m", 0); err != nil {
 		t.Fatal(err)
 	}
-	if got := r.loadedNumbers("m"); !slices.Equal(got, []int{1, 3}) || r.answering("m", "") != "one" {
+	if got := r.loadedNumbers(); !slices.Equal(got, []int{1, 3}) || r.answering("m", "") != "one" {
 		t.Errorf("the versions %v are loaded", got)
 	}
 }
