@@ -66,6 +66,8 @@ var layout = []struct{ pkg, ours, modules string }{
 		"github.com/gofrs/flock"},
 	{"explain", "internal/safefile picture nn model report", "golang.org/x/image"},
 	{"project", "", "golang.org/x/sync gonum.org/v1/gonum"},
+	{"answers", "model", "github.com/gofrs/flock"},
+	{"drift", "evaluate", "golang.org/x/sync gonum.org/v1/gonum"},
 	{"serve/inferencepb", "", "google.golang.org/protobuf"},
 	{"serve/tensorflowpb", "", "google.golang.org/protobuf"},
 	{"serve/listen", "", "golang.org/x/sys"},
@@ -93,7 +95,7 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"cmd/garb",
 		"accept conformal internal/safefile internal/download internal/kernel tensor picture nn diagram backbone " +
 			"keras weights model convert report dataset relabel crops augment evaluate train explain project " +
-			"mislabel serve",
+			"mislabel answers drift serve",
 		"github.com/spf13/cobra github.com/spf13/pflag go.yaml.in/yaml/v3 golang.org/x/sys golang.org/x/term"},
 	{"examples/train", ". train", ""},
 	{"docs/lab", "internal/safefile model report evaluate train", ""},
