@@ -551,6 +551,25 @@ func TestRemoved(t *testing.T) {
 	}
 }
 
+// TestBadStart: a configured model that cannot be used, or a folder without a usable one, is an error.
+func TestBadStart(t *testing.T) {
+	folder := newFolder(t, "m/1/m.safetensors", "one", "bad/1/m.safetensors", "bad", "own", "bad")
+	for name, change := range map[string]func(*Config){
+		"configured":       func(c *Config) { c.Models = []NamedModel{{"own", folder + "/own"}} },
+		"too little space": func(c *Config) { c.Models, c.MemoryBytes = []NamedModel{{"m", folder + "/m/1/m.safetensors"}}, 1 },
+		"no folder":        func(c *Config) { c.Folder = folder + "/nothing" },
+		"no usable":        func(c *Config) { c.Policies = map[string]Policy{"": {Specific: []int{7}}} },
+	} {
+		c := Config{Folder: folder}
+		change(&c)
+		if _, err := openFolder(t, c.Folder, nil, func(to *Config) {
+			to.Models, to.MemoryBytes, to.Policies = c.Models, c.MemoryBytes, c.Policies
+		}); err == nil {
+			t.Errorf("%s: it starts", name)
+		}
+	}
+}
+
 // TestMemoryLimit: a version that would exceed the limit is refused until others have left.
 func TestMemoryLimit(t *testing.T) {
 	folder := newFolder(t, "a/1/m.safetensors", "a memory=6000000", "b/1/m.safetensors", "b memory=3000000")

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -49,6 +50,24 @@ func classify(t *testing.T, r *testRegistry, name string, n int) {
 		if release(); err != nil || errs[0] != nil {
 			t.Fatal(err, errs)
 		}
+	}
+}
+
+// TestShadowShare: the shadow version gets its share of the pictures.
+func TestShadowShare(t *testing.T) {
+	folder := newFolder(t, "m/1/m.safetensors", "one", "m/2/m.safetensors", "two")
+	r := mustOpen(t, folder, nil, func(c *Config) { c.Shadows = map[string]Shadow{"m": {2, 0.25}} })
+	const n = 1000
+	classify(t, r, "m", n)
+	r.Close() // after the last comparison
+	taken := 0
+	for _, name := range []string{`garb_shadow_total{agrees="true",model="m"}`, `garb_shadow_dropped_total{model="m"}`} {
+		count, _ := strconv.Atoi(r.metric(name))
+		taken += count
+	}
+	// Five standard deviations of a binomial distribution are 69.
+	if taken < n/4-69 || taken > n/4+69 {
+		t.Errorf("the shadow version got %d of %d pictures", taken, n)
 	}
 }
 
