@@ -555,10 +555,12 @@ func TestRemoved(t *testing.T) {
 func TestBadStart(t *testing.T) {
 	folder := newFolder(t, "m/1/m.safetensors", "one", "bad/1/m.safetensors", "bad", "own", "bad")
 	for name, change := range map[string]func(*Config){
-		"configured":       func(c *Config) { c.Models = []NamedModel{{"own", folder + "/own"}} },
-		"too little space": func(c *Config) { c.Models, c.MemoryBytes = []NamedModel{{"m", folder + "/m/1/m.safetensors"}}, 1 },
-		"no folder":        func(c *Config) { c.Folder = folder + "/nothing" },
-		"no usable":        func(c *Config) { c.Policies = map[string]Policy{"": {Specific: []int{7}}} },
+		"configured": func(c *Config) { c.Models = []NamedModel{{"own", folder + "/own"}} },
+		"too little space": func(c *Config) {
+			c.Models, c.MemoryBytes = []NamedModel{{"m", folder + "/m/1/m.safetensors"}}, 1
+		},
+		"no folder": func(c *Config) { c.Folder = folder + "/nothing" },
+		"no usable": func(c *Config) { c.Policies = map[string]Policy{"": {Specific: []int{7}}} },
 	} {
 		c := Config{Folder: folder}
 		change(&c)
