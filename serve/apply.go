@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -47,4 +48,22 @@ func (s *Server) ReloadFiles() error {
 		err = errors.Join(err, s.tls.Reload())
 	}
 	return err
+}
+
+// CountReload counts a reload of a file, such as the configuration.
+func (s *Server) CountReload(file string, ok bool) { s.observer.CountReload(file, ok) }
+
+// CheckHealth returns an error if the service does not respond before ctx ends, for a watchdog.
+func (s *Server) CheckHealth(ctx context.Context) error {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.backend.Models.List() // waits for the registry's lock
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return errors.New("serve: the models do not respond")
+	}
 }

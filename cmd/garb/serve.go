@@ -3,11 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
-	"log/slog"
-	"net"
 	"net/netip"
 	"os"
-	"runtime"
 	"slices"
 	"strings"
 
@@ -79,7 +76,10 @@ func (s *service) addFlags(flags *pflag.FlagSet) {
 // addModelFlags adds the flags for the models and for how they compute.
 func (s *service) addModelFlags(flags *pflag.FlagSet) {
 	config := &s.config
-	flags.StringVar(&config.Addr, "addr", config.Addr, "host and port to listen on")
+	flags.StringVar(&config.Addr, "addr", config.Addr,
+		"address to listen on: host:port, unix:/path/of.sock, or systemd for the sockets of a systemd unit")
+	flags.StringVar(&config.AdminAddr, "admin-addr", "",
+		"address for probes and metrics, which needs no API key there (default none: they are only at --addr)")
 	flags.StringArrayVar(&s.models, "model", nil,
 		"model to serve as NAME=PATH, where PATH is a file, a run's folder, clothing, garments or imagenet; "+
 			"repeatable; the first is the default model (default clothing)")
@@ -118,6 +118,8 @@ func (s *service) addLimitFlags(flags *pflag.FlagSet) {
 	flags.DurationVar(&config.Connection.HeaderTimeout, "header-timeout", config.Connection.HeaderTimeout,
 		"timeout for reading a request header")
 	flags.DurationVar(&config.Connection.IdleTimeout, "idle-timeout", config.Connection.IdleTimeout, "timeout for idle connections")
+	flags.DurationVar(&config.DrainDelay, "drain-delay", config.DrainDelay,
+		"time between not being ready and closing the listeners when the service stops, for load balancers")
 	flags.DurationVar(&config.Grace, "grace", config.Grace,
 		"time that pending requests get when the service stops")
 }
@@ -181,62 +183,6 @@ func (s *service) finish() error {
 		s.config.AllowPrivate = append(s.config.AllowPrivate, network)
 	}
 	return s.config.Validate()
-}
-
-func (s *service) run(c *cobra.Command) error {
-	switch {
-	case s.printConfig:
-		return s.settings.print(c.OutOrStdout())
-	case s.checkConfig:
-		_, err := fmt.Fprintln(c.OutOrStdout(), "the settings are valid")
-		return err
-	}
-	// A computing thread keeps its core for milliseconds, and the Go scheduler would let threads
-	// that read and write wait that long. With one more thread, the operating system schedules
-	// them. Each picture is computed by one thread: two threads would wait for each other, and
-	// under load for a core.
-	cores := runtime.GOMAXPROCS(0)
-	runtime.GOMAXPROCS(cores + 1)
-	config := s.config // the flags keep their values, for reloads
-	for _, n := range []*int{&config.Engine.Workers, &config.Engine.Decoders} {
-		if *n == 0 {
-			*n = cores
-		}
-	}
-	log := slog.New(slog.NewJSONHandler(c.ErrOrStderr(), &slog.HandlerOptions{Level: chooseLogLevel(c)}))
-	listener, err := net.Listen("tcp", s.config.Addr)
-	if err != nil {
-		return fmt.Errorf("cannot listen on %s: %w; choose another address with --addr", s.config.Addr,
-			errors.Unwrap(err))
-	}
-	server, err := serve.New(config, func(path string) (serve.Classifier, error) {
-		return model.Open(path, model.Options{Threads: 1, Accept: s.accept.threshold})
-	}, log)
-	if err != nil {
-		return errors.Join(err, listener.Close())
-	}
-	scheme := "http"
-	if s.config.TLSCert != "" {
-		scheme = "https"
-	}
-	fmt.Fprintf(c.OutOrStdout(), "garb is serving on %s://%s (stop with Ctrl-C)\n", scheme, listener.Addr())
-	if server.OpenToAll(listener) {
-		fmt.Fprintln(c.ErrOrStderr(), "garb: warning: anyone who can reach this port can use the service; "+
-			"use --api-key-file to require keys, or --addr localhost:8080 to serve only this machine")
-	}
-	return server.Serve(c.Context(), listener)
-}
-
-// chooseLogLevel returns the minimum log level: --quiet logs only warnings and errors,
-// --verbose also logs clients' errors.
-func chooseLogLevel(c *cobra.Command) slog.Level {
-	switch {
-	case isSet(c, quietFlag):
-		return slog.LevelWarn
-	case isSet(c, verboseFlag):
-		return slog.LevelDebug
-	}
-	return slog.LevelInfo
 }
 
 // readEnvironment sets flags that were not given from environment variables: --max-batch from

@@ -269,6 +269,7 @@ type reloader struct {
 	current *service                  // with the settings in effect
 	apply   func(next *service) error // applies the values of reloadableFlags
 	count   func(err error)           // counts reloads; nil is a success
+	around  func(reload func())       // calls reload, and does what else belongs to a signal; nil does nothing else
 	log     *slog.Logger
 }
 
@@ -279,7 +280,12 @@ func (r *reloader) watch(ctx context.Context, hangups <-chan os.Signal) {
 		case <-ctx.Done():
 			return
 		case <-hangups:
-			r.reload()
+			switch {
+			case r.around != nil:
+				r.around(r.reload)
+			default:
+				r.reload()
+			}
 		}
 	}
 }
@@ -288,6 +294,9 @@ func (r *reloader) watch(ctx context.Context, hangups <-chan os.Signal) {
 // need a restart keep their values, and are logged too. If anything is wrong with the file, all
 // settings stay as they are, and the log has the error.
 func (r *reloader) reload() {
+	if r.current.settings.path == "" { // there is no file
+		return
+	}
 	changed, restart, err := r.tryReload()
 	r.count(err)
 	if err != nil {
