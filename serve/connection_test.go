@@ -58,7 +58,9 @@ func TestSlowClients(t *testing.T) {
 		}
 	}
 	var wait sync.WaitGroup
-	wait.Go(func() { drip(slowHeader, "POST /v1/classify HTTP/1.1\r\nHost: localhost\r\nX-Slow: "+strings.Repeat("a", 200)) })
+	wait.Go(func() {
+		drip(slowHeader, "POST /v1/classify HTTP/1.1\r\nHost: localhost\r\nX-Slow: "+strings.Repeat("a", 200))
+	})
 	wait.Go(func() {
 		fmt.Fprint(slowBody, "POST /v1/classify HTTP/1.1\r\nHost: localhost\r\nContent-Length: 30000000\r\n\r\n")
 		drip(slowBody, strings.Repeat("a", 200))

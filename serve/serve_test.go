@@ -82,7 +82,8 @@ func startWith(t testing.TB, open Opener, change func(*Config)) *running {
 	t.Helper()
 	c := Default()
 	c.Models.Models = []NamedModel{{Name: "m", Path: "somewhere"}}
-	c.Engine.Workers = 1 // so that a test knows what comes after what
+	c.Engine.Workers = 1  // so that a test knows what comes after what
+	c.Engine.Decoders = 2 // while a batch is computed, another picture can be decoded
 	if change != nil {
 		change(&c)
 	}

@@ -1,9 +1,11 @@
 package engine_test
 
 import (
+	"context"
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"garb/serve/engine"
 	"garb/serve/enginetest"
@@ -151,5 +153,37 @@ func TestCacheConcurrent(t *testing.T) {
 			}
 		})
 	}
+	all.Wait()
+}
+
+// TestSharedCores checks that with one core no picture is decoded while a batch is computed.
+func TestSharedCores(t *testing.T) {
+	entered, open := make(chan struct{}, 2), make(chan struct{})
+	warm := true
+	s := serve(t, &enginetest.Model{OnOutputs: func(context.Context, []float32, []float32) error {
+		if warm {
+			warm = false
+			return nil
+		}
+		entered <- struct{}{}
+		<-open
+		return nil
+	}}, 0)
+	c := engine.DefaultConfig()
+	c.Workers, c.Decoders = 1, 1
+	s.scheduler = engine.NewScheduler(c, observe.NewMetrics(func() float64 { return 0 }))
+	var all sync.WaitGroup
+	ask := func() { all.Go(func() { s.ask(t, light, engine.Options{}) }) }
+	ask()
+	<-entered
+	ask()
+	for s.scheduler.Depth() < 2 {
+		time.Sleep(time.Millisecond)
+	}
+	time.Sleep(20 * time.Millisecond) // decoding would take less
+	if n := s.engine.Waiting(); n != 0 {
+		t.Errorf("%d pictures were decoded", n)
+	}
+	close(open)
 	all.Wait()
 }

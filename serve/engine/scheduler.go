@@ -78,7 +78,8 @@ type Scheduler struct {
 	config   atomic.Pointer[Config]
 	metrics  *observe.Metrics
 	decoders chan struct{} // holds a token for each picture that is being decoded
-	depth    atomic.Int64  // pictures in progress
+	cores    *cores
+	depth    atomic.Int64 // pictures in progress
 	draining atomic.Bool
 	stopping atomic.Bool
 	cache    *cache // nil if there is none
@@ -87,7 +88,10 @@ type Scheduler struct {
 // NewScheduler returns a scheduler. Config must be valid.
 func NewScheduler(c Config, m *observe.Metrics) *Scheduler {
 	c = c.withDefaults()
-	s := &Scheduler{metrics: m, decoders: make(chan struct{}, c.Decoders), cache: newCache(c.CacheBytes)}
+	s := &Scheduler{
+		metrics: m, decoders: make(chan struct{}, c.Decoders), cores: newCores(max(c.Workers, c.Decoders)),
+		cache: newCache(c.CacheBytes),
+	}
 	s.config.Store(&c)
 	return s
 }
@@ -170,7 +174,7 @@ func (s *Scheduler) Compute(ctx context.Context, e *Engine, values []float32) ([
 	length := e.Spec().ValueCount()
 	return s.answerEach(ctx, e, len(values)/length, func(i int) (*Answer, error) {
 		a, input := &Answer{}, values[i*length:][:length]
-		err := s.compute(e, &job{ctx: ctx, input: input}, a)
+		err := s.compute(e, &job{ctx: ctx, cores: s.cores, input: input}, a)
 		if err == nil {
 			e.counters.countComputed(a)
 			e.notify(Sample{Input: input, Answer: a, Others: s.Depth() - 1})
@@ -268,6 +272,10 @@ func (s *Scheduler) classify(ctx context.Context, e *Engine, data []byte, option
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
+	if err := s.cores.acquireDecoding(ctx); err != nil {
+		<-s.decoders
+		return nil, err
+	}
 	a := &Answer{Wait: time.Since(began)}
 	observe.AddSpan(ctx, "queue", began, time.Now())
 	began = time.Now()
@@ -275,6 +283,7 @@ func (s *Scheduler) classify(ctx context.Context, e *Engine, data []byte, option
 	input := e.inputs.Get().(*[]float32)
 	info, err := func() (picture.Info, error) {
 		defer func() { <-s.decoders }()
+		defer s.cores.release()
 		if err := ctx.Err(); err != nil {
 			return picture.Info{}, err
 		}
@@ -286,7 +295,7 @@ func (s *Scheduler) classify(ctx context.Context, e *Engine, data []byte, option
 		return nil, err
 	}
 	a.Decode = time.Since(began)
-	j := &job{ctx: ctx, input: *input, explain: options.Explain, class: options.Class}
+	j := &job{ctx: ctx, cores: s.cores, input: *input, explain: options.Explain, class: options.Class}
 	if err = s.compute(e, j, a); err != nil {
 		return nil, err
 	}
