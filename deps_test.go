@@ -67,6 +67,7 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"explain", "internal/safefile picture nn model report", "golang.org/x/image"},
 	{"project", "", "golang.org/x/sync gonum.org/v1/gonum"},
 	{"serve/inferencepb", "", "google.golang.org/protobuf"},
+	{"serve/tensorflowpb", "", "google.golang.org/protobuf"},
 	{"serve/observe", "model", "github.com/VictoriaMetrics/metrics"},
 	{"serve/reload", "", ""},
 	{"serve/access", "serve/reload", "github.com/pelletier/go-toml/v2 golang.org/x/time"},
@@ -79,7 +80,8 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"serve/classify", "accept picture model explain serve/access serve/engine serve/registry serve/request", ""},
 	{"serve/inference", "model serve/inferencepb serve/engine serve/registry serve/request serve/tensors",
 		"connectrpc.com/connect google.golang.org/protobuf"},
-	{"serve/tensorflow", "serve/engine serve/registry serve/request serve/tensors", ""},
+	{"serve/tensorflow", "internal/kernel serve/tensorflowpb serve/engine serve/registry serve/request serve/tensors",
+		"google.golang.org/protobuf"},
 	{"serve/page", "", ""},
 	{"serve", "serve/observe serve/reload serve/access serve/fetch serve/engine serve/registry serve/request serve/classify " +
 		"serve/inference serve/tensorflow serve/page",

@@ -107,6 +107,11 @@ func read(ctx context.Context, path string, o Options) (*Import, error) {
 	if err != nil {
 		return nil, err
 	}
+	if f.description.Digest != "" { // garb wrote it, and a model of its own has no signature
+		m.Signature = f.description.Signature
+	} else if m.Signature != nil {
+		m.Signature.SetNames(f.input, f.output)
+	}
 	if f.endsInLogits {
 		m.Temperature, m.MultiLabel = f.description.Temperature, f.description.MultiLabel
 	}
@@ -163,6 +168,8 @@ type file struct {
 	names       []string    // of the network and the networks in it
 	description description // what garb wrote about the model; zero in files of other programs
 	prepares    bool        // the network takes the levels of pictures, 0 to 255
+	// input and output are the names of the network's input and output, "" if they are unknown.
+	input, output string
 	// endsInLogits says that the network's outputs are logits before the temperature.
 	endsInLogits bool
 	// architecture is the name of the backbone in the network if it is one of garb's, and backbone
@@ -210,8 +217,10 @@ func openONNX(path string, side int) (*file, error) {
 	if side > 0 && len(n.Layers) > 0 && len(n.Layers[0].Shape) == 3 {
 		n.Layers[0].Shape[0], n.Layers[0].Shape[1] = side, side
 	}
-	f := &file{network: n, description: parseDescription(info.Metadata[metadataKey]), prepares: info.Input.Picture,
-		endsInLogits: info.Output == "logits"}
+	d := parseDescription(info.Metadata[metadataKey])
+	f := &file{network: n, description: d, prepares: info.Input.Picture, input: info.Input.Name, output: info.Output}
+	f.endsInLogits = info.Output == "logits" ||
+		d.Signature != nil && d.Signature.Values == model.Logits && d.Signature.Output == info.Output
 	f.format = strings.TrimSpace(fmt.Sprintf("ONNX opset %d of %s %s", info.Opset,
 		cmp.Or(info.Producer, "an unknown program"), info.ProducerVersion))
 	return f, nil
@@ -229,6 +238,7 @@ func openKeras(path string, side int) (*file, error) {
 	f := &file{network: n, format: strings.TrimSpace("Keras " + m.KerasVersion), names: collectNames(m),
 		description: parseDescription(m.Metadata[metadataKey])}
 	f.prepares = f.description.Prepares
+	f.input, f.output = m.EndNames()
 	if b, err := m.Backbone(); err == nil {
 		f.architecture, f.backbone = b.Architecture, b.Tensors
 	}

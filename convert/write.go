@@ -56,13 +56,15 @@ type description struct {
 	// Prepares says that the network of a .keras file prepares its pictures itself.
 	Prepares bool   `json:"prepares,omitempty"`
 	Digest   string `json:"digest"` // of garb's file
+	// Signature is that of the model, even if the file has other names.
+	Signature *model.Signature `json:"signature,omitempty"`
 }
 
 // describe returns the description of a model in a file of another format.
 func describe(c *model.Classifier, x Export) description {
 	m := c.Description()
 	d := description{Classes: c.Classes(), Preprocessing: c.Spec(), Temperature: m.Temperature,
-		MultiLabel: m.MultiLabel, Digest: c.Digest(), Judges: c.Judges()}
+		MultiLabel: m.MultiLabel, Digest: c.Digest(), Judges: c.Judges(), Signature: m.Signature}
 	if x.Acceptance {
 		threshold := c.AcceptanceThreshold()
 		d.Threshold, d.Refusal = &threshold, m.Acceptance.Refusal
@@ -75,6 +77,9 @@ func describe(c *model.Classifier, x Export) description {
 func parseDescription(text string) description {
 	var d description
 	if text == "" || json.Unmarshal([]byte(text), &d) != nil || d.Preprocessing.Validate() != nil {
+		return description{}
+	}
+	if d.Signature != nil && d.Signature.Validate(len(d.Classes)) != nil {
 		return description{}
 	}
 	return d
@@ -140,7 +145,7 @@ func (f *exportedFile) writeONNX(w io.Writer) error {
 	m := f.classifier.Description()
 	o := onnx.Options{
 		Acceptance: f.acceptance, MultiLabel: m.MultiLabel, Temperature: m.Temperature, Int8: f.options.Int8,
-		Metadata: f.metadata, ProducerVersion: model.Version, Doc: f.summarize(),
+		Names: f.tensorNames(), Metadata: f.metadata, ProducerVersion: model.Version, Doc: f.summarize(),
 	}
 	o.Metadata["classes"] = strings.Join(f.classifier.Classes(), "\n")
 	if f.options.Preprocessing {
@@ -152,9 +157,10 @@ func (f *exportedFile) writeONNX(w io.Writer) error {
 
 func (f *exportedFile) writeKeras(w io.Writer) error {
 	m := f.classifier.Description()
+	names := f.tensorNames()
 	o := keras.WriteOptions{
 		Name: f.classifier.Name(), Probabilities: true, MultiLabel: m.MultiLabel, Temperature: m.Temperature,
-		Metadata: f.metadata,
+		Input: names.Input, Output: names.Probabilities, Metadata: f.metadata,
 	}
 	if f.options.Preprocessing {
 		mean, std := f.scaling()
@@ -170,7 +176,32 @@ func (f *exportedFile) writeTFLite(w io.Writer) error {
 		Name: f.classifier.Name(), Doc: f.summarize(), Labels: f.classifier.Classes(), Metadata: f.metadata,
 		MultiLabel: m.MultiLabel, Temperature: m.Temperature, Acceptance: (*tflite.Acceptance)(f.acceptance),
 		Preprocessing: &tflite.Preprocessing{Mean: mean, Std: std}, Pictures: f.options.Preprocessing,
+		Names: tflite.Names(f.tensorNames()),
 	})
+}
+
+// usualNames are the names of the inputs and outputs of models that were not converted.
+var usualNames = []string{"input", "picture", "logits", "probabilities", "acceptance"}
+
+// tensorNames returns the names of the written file's input and outputs. Those that hold the same
+// as in the file that the model was converted from have its names.
+func (f *exportedFile) tensorNames() onnx.Names {
+	s := f.classifier.Description().Signature
+	if s == nil {
+		return onnx.Names{}
+	}
+	var names onnx.Names
+	if !f.options.Preprocessing && !slices.Contains(usualNames, s.Input) {
+		names.Input = s.Input
+	}
+	switch {
+	case slices.Contains(usualNames, s.Output):
+	case s.Values == model.Logits:
+		names.Logits = s.Output
+	case s.Values == model.Probabilities:
+		names.Probabilities = s.Output
+	}
+	return names
 }
 
 // scaling returns the mean and divisor of each channel.

@@ -140,6 +140,26 @@ func (m *Model) declaredInput() []*int {
 	return m.builtFor
 }
 
+// EndNames returns the names of the model's input and output, as Keras gives them to the signature
+// serving_default of a SavedModel: those of the first and the last layer. A Sequential of the older
+// generation that does not begin with an InputLayer has one named after its first layer. A name is
+// "" if the file does not give it, or if there are several inputs or outputs.
+func (m *Model) EndNames() (input, output string) {
+	switch n := len(m.Layers); {
+	case m.Class == "Sequential" && n > 0:
+		first := m.Layers[0]
+		if first.Class == "InputLayer" {
+			input = first.Name
+		} else if parseGeneration(m.KerasVersion) < 3 {
+			input = first.Name + "_input"
+		}
+		return input, m.Layers[n-1].Name
+	case len(m.inputs) == 1 && len(m.outputs) == 1:
+		return m.inputs[0].layer, m.outputs[0].layer
+	}
+	return "", ""
+}
+
 // conversion is a network under construction. It keeps the first error; after that, its methods do
 // nothing.
 type conversion struct {

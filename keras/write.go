@@ -31,6 +31,8 @@ type WriteOptions struct {
 	// Preprocessing makes the model take pictures of the network's size, with samples from 0 to 255
 	// as float32; nil leaves the network's own input.
 	Preprocessing *Preprocessing
+	// Input and Output are the names of the first and the last layer; "" means names by their class.
+	Input, Output string
 	// Metadata is for garb and people. Keras ignores it.
 	Metadata map[string]string
 }
@@ -64,6 +66,8 @@ func Write(w io.Writer, n *nn.Network, o WriteOptions) error {
 	if o.Probabilities {
 		d.addProbabilities(o.Temperature, o.MultiLabel)
 	}
+	d.rename(d.values[0].layer, o.Input)
+	d.rename(d.values[len(d.values)-1].layer, o.Output)
 	layers := d.sortLayers()
 	config, err := json.Marshal(d.describe(modelName(o.Name), layers))
 	if err != nil {
@@ -275,6 +279,20 @@ func (d *draft) reserveName(name string) string {
 	}
 	d.names[free] = true
 	return free
+}
+
+// rename gives a layer a name, unless it is "". Another layer that has the name gets another one.
+func (d *draft) rename(l *draftLayer, name string) {
+	if name == "" {
+		return
+	}
+	name = layerName(name)
+	for _, v := range d.values {
+		if v.layer != l && v.layer.name == name {
+			v.layer.name = d.reserveName(name)
+		}
+	}
+	l.name, d.names[name] = name, true
 }
 
 // addProbabilities adds a Softmax or a Sigmoid at the end of the model.

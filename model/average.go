@@ -49,7 +49,7 @@ func Average(ctx context.Context, models ...string) (*Model, error) {
 	first := all[0].description
 	m := &Model{Description{Format: FormatVersion, Architecture: first.Architecture, Network: first.Network,
 		BackboneDigest: first.BackboneDigest, Classes: all[0].DistinctClasses(), Preprocessing: first.Preprocessing,
-		Head: first.Head}, tensor.Map{}}
+		Signature: first.Signature, Head: first.Head}, tensor.Map{}}
 	for _, c := range all {
 		if c.description.BackboneDigest != m.BackboneDigest {
 			m.BackboneDigest = "" // one of them has another backbone, so the mean has its own

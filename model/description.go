@@ -37,7 +37,10 @@ type Description struct {
 	BackboneDigest string       `json:"backbone_digest,omitempty"`
 	Classes        []string     `json:"classes"` // in the order of the logits
 	Preprocessing  picture.Spec `json:"preprocessing"`
-	Head           Head         `json:"head,omitzero"`
+	// Signature names the input and output as the file does that the model was converted from; nil
+	// if it was not converted.
+	Signature *Signature `json:"signature,omitempty"`
+	Head      Head       `json:"head,omitzero"`
 	// Temperature divides the logits before the softmax, which calibrates the probabilities
 	// (Guo et al. 2017); 0 means 1.
 	Temperature float64 `json:"temperature,omitempty"`
@@ -180,6 +183,11 @@ func (d *Description) validateAnswers() error {
 	}
 	if d.MultiLabel && (d.Coverage != nil || d.Acceptance != nil) {
 		return errors.New("a multi-label model cannot have prediction sets or an acceptance")
+	}
+	if d.Signature != nil {
+		if err := d.Signature.Validate(len(d.Classes)); err != nil {
+			return err
+		}
 	}
 	if d.Coverage != nil {
 		if err := d.Coverage.validate(); err != nil {

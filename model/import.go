@@ -45,17 +45,20 @@ func FromNetwork(n *nn.Network, classes []string, spec picture.Spec) (*Model, er
 	if err != nil {
 		return nil, err
 	}
+	values := Logits
 	switch at := findLastComputed(layers); {
 	case layers[at].Op == nn.OpSoftmax:
-		layers = removeLayer(layers, at)
+		layers, values = removeLayer(layers, at), Probabilities
 	case layers[at].Op == nn.OpSigmoid && outputs > 1:
-		layers, d.MultiLabel = removeLayer(layers, at), !d.Unnamed
+		layers, values, d.MultiLabel = removeLayer(layers, at), Probabilities, !d.Unnamed
 	case layers[at].Op == nn.OpSigmoid:
-		layers, outputs = appendTwoLogits(removeLayer(layers, at), tensors), 2
+		layers, values, outputs = appendTwoLogits(removeLayer(layers, at), tensors), Probability, 2
 	case len(classes) == 2 && outputs == 1 && yieldsLogit(layers[at].Op):
-		layers, outputs = appendTwoLogits(layers, tensors), 2
+		layers, values, outputs = appendTwoLogits(layers, tensors), Logit, 2
 	}
-	if d.Unnamed {
+	if !d.Unnamed {
+		d.Signature = &Signature{Values: values}
+	} else {
 		for i := range outputs {
 			d.Classes = append(d.Classes, fmt.Sprintf("output %d", i))
 		}
@@ -186,7 +189,8 @@ func (m *Model) RebuildOn(ctx context.Context, architecture string, weights tens
 		return nil, false
 	}
 	rebuilt = &Model{Description{Format: m.Format, Architecture: architecture, Classes: m.Classes,
-		Preprocessing: m.Preprocessing, Temperature: m.Temperature, MultiLabel: m.MultiLabel}, tensor.Map{}}
+		Preprocessing: m.Preprocessing, Temperature: m.Temperature, MultiLabel: m.MultiLabel,
+		Signature: m.Signature}, tensor.Map{}}
 	for _, p := range a.Features(m.Preprocessing.Height, m.Preprocessing.Width).Params() {
 		rebuilt.Tensors[p.Name] = weights[p.Name]
 	}

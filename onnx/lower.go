@@ -24,6 +24,7 @@ type writer struct {
 	known        map[string]bool   // all names so far
 	input        message
 	outputs      []message
+	names        Names // none is ""
 }
 
 // reserveName returns a name that nothing has so far, and reserves it.
@@ -70,7 +71,7 @@ func (b *writer) addNumber(v float32) string {
 func (b *writer) writeNetwork(o Options) error {
 	layers := b.graph.Layers()
 	shape := b.shapes[0]
-	x := inputName
+	x := b.names.Input
 	if p := o.Preprocessing; p != nil {
 		if len(p.Mean) != shape[2] || len(p.Std) != shape[2] {
 			panic(fmt.Sprintf("onnx: preprocessing of %d and %d channels for a network of %d", len(p.Mean),
@@ -87,7 +88,7 @@ func (b *writer) writeNetwork(o Options) error {
 			x = b.addNode(step.op, name, []string{x, values})
 		}
 	} else {
-		b.input = valueInfo(inputName, typeFloat, shape)
+		b.input = valueInfo(b.names.Input, typeFloat, shape)
 	}
 	values := []string{b.addNode("Transpose", "input/nchw", []string{x}, intsAttribute("perm", 0, 3, 1, 2))}
 	last := len(layers) - 1
@@ -148,16 +149,16 @@ func (b *writer) writeAcceptance(a Acceptance, x string, features int, shape []i
 		const lowest = -1e30 // adds nothing to a sum of exponentials
 		classes := initializer{name: "acceptance/classes", dims: []int{}, integers: []int64{int64(shape[0])}}
 		depth := b.addConstant(classes)
-		at := b.addNode("ArgMax", "acceptance/top", []string{logitsName}, intAttribute("axis", 1),
+		at := b.addNode("ArgMax", "acceptance/top", []string{b.names.Logits}, intAttribute("axis", 1),
 			intAttribute("keepdims", 0))
 		masks := b.addNode("OneHot", "acceptance/mask",
 			[]string{at, depth, constant("mask_values", []float32{0, lowest}, 2)})
-		rest := b.addNode("Add", "acceptance/others", []string{logitsName, masks})
+		rest := b.addNode("Add", "acceptance/others", []string{b.names.Logits, masks})
 		rest = b.addNode("ReduceLogSumExp", "acceptance/energy", []string{rest}, overClasses...)
-		largest := b.addNode("ReduceMax", "acceptance/largest", []string{logitsName}, overClasses...)
+		largest := b.addNode("ReduceMax", "acceptance/largest", []string{b.names.Logits}, overClasses...)
 		score = b.addNode("Sub", "acceptance/score", []string{largest, rest})
 	case a.Energy:
-		score = b.addNode("ReduceLogSumExp", "acceptance/energy", []string{logitsName}, overClasses...)
+		score = b.addNode("ReduceLogSumExp", "acceptance/energy", []string{b.names.Logits}, overClasses...)
 	}
 	if a.Kernel != nil {
 		z := b.addNode("Gemm", "acceptance/logit", []string{x, constant("kernel", a.Kernel, features, 1),
@@ -179,27 +180,28 @@ func (b *writer) writeOutputs(logits string, shape []int, o Options) {
 	for i := range b.nodes {
 		n := &b.nodes[i]
 		if n.output == logits {
-			n.output = logitsName
+			n.output = b.names.Logits
 		}
 		for j := range n.inputs {
 			if n.inputs[j] == logits {
-				n.inputs[j] = logitsName
+				n.inputs[j] = b.names.Logits
 			}
 		}
 	}
-	cooled := logitsName
+	cooled := b.names.Logits
 	if o.Temperature != 0 && o.Temperature != 1 {
 		temperature := initializer{name: "temperature", dims: []int{}, floats: []float32{float32(o.Temperature)}}
 		value := b.addConstant(temperature)
-		cooled = b.addNode("Div", "probabilities/cooled", []string{logitsName, value})
+		cooled = b.addNode("Div", "probabilities/cooled", []string{b.names.Logits, value})
 	}
-	last := operation{"Softmax", "probabilities/softmax", []string{cooled}, probabilitiesName,
+	last := operation{"Softmax", "probabilities/softmax", []string{cooled}, b.names.Probabilities,
 		[]message{intAttribute("axis", -1)}}
 	if o.MultiLabel {
-		last = operation{"Sigmoid", "probabilities/sigmoid", []string{cooled}, probabilitiesName, nil}
+		last = operation{"Sigmoid", "probabilities/sigmoid", []string{cooled}, b.names.Probabilities, nil}
 	}
 	b.nodes = append(b.nodes, last)
-	b.outputs = []message{valueInfo(logitsName, typeFloat, shape), valueInfo(probabilitiesName, typeFloat, shape)}
+	b.outputs = []message{valueInfo(b.names.Logits, typeFloat, shape),
+		valueInfo(b.names.Probabilities, typeFloat, shape)}
 }
 
 // readParam returns parameter k of layer i.

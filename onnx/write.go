@@ -1,6 +1,7 @@
 package onnx
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -26,6 +27,8 @@ type Options struct {
 	Int8 bool
 	// Acceptance, if not nil, adds the output "acceptance".
 	Acceptance *Acceptance
+	// Names are those of the input and the outputs.
+	Names Names
 	// Metadata becomes the metadata of the model.
 	Metadata        map[string]string
 	ProducerVersion string // of garb
@@ -55,7 +58,24 @@ type Acceptance struct {
 	Slope, Offset float64
 }
 
-// The names of a written model's inputs and outputs.
+// Names are the names of a written model's input, unless it takes pictures, and of its outputs; ""
+// means the usual name.
+type Names struct{ Input, Logits, Probabilities string }
+
+// resolve returns the names with the usual ones in place of "". It panics if a name stands for two
+// things.
+func (n Names) resolve() Names {
+	n.Input, n.Logits = cmp.Or(n.Input, inputName), cmp.Or(n.Logits, logitsName)
+	n.Probabilities = cmp.Or(n.Probabilities, probabilitiesName)
+	all := []string{n.Input, n.Logits, n.Probabilities, pictureName, acceptanceName}
+	slices.Sort(all)
+	if len(slices.Compact(all)) < 5 {
+		panic(fmt.Sprintf("onnx: names that stand for two things: %q", n))
+	}
+	return n
+}
+
+// The usual names of a written model's inputs and outputs.
 const (
 	inputName         = "input"   // float32 [batch h w c]
 	pictureName       = "picture" // uint8 [batch h w 3], with Preprocessing
@@ -69,11 +89,13 @@ const (
 // size. Its input is "input", float32 [batch h w c] as the network's own, or "picture", uint8
 // [batch h w 3]. Its outputs are "logits", the network's output, and "probabilities", their
 // softmax; if the network ends with a softmax, "probabilities" is its output. With
-// Options.Acceptance there is a third. The same network gives the same bytes.
+// Options.Acceptance there is a third. Options.Names gives other names. The same network gives the
+// same bytes.
 //
 // Errors are *nn.LayerError and *nn.WeightError about the network, *TooLargeError, or those of w.
 // Write panics if Preprocessing has not as many channels as the network, if the temperature is
-// negative or NaN, or if Acceptance does not fit the input of the last layer.
+// negative or NaN, if Acceptance does not fit the input of the last layer, or if a name stands for
+// two things.
 func Write(w io.Writer, n *nn.Network, o Options) error {
 	if !(o.Temperature >= 0) || math.IsInf(o.Temperature, 0) {
 		panic(fmt.Sprintf("onnx: temperature %v", o.Temperature))
@@ -84,9 +106,10 @@ func Write(w io.Writer, n *nn.Network, o Options) error {
 	}
 	b := &writer{
 		graph: graph, shapes: graph.Shapes(), weights: n.Tensors, int8: o.Int8, known: map[string]bool{},
-		constants: map[string]string{},
+		constants: map[string]string{}, names: o.Names.resolve(),
 	}
-	for _, name := range []string{inputName, pictureName, logitsName, probabilitiesName, acceptanceName} {
+	for _, name := range []string{b.names.Input, b.names.Logits, b.names.Probabilities, inputName,
+		pictureName, logitsName, probabilitiesName, acceptanceName} {
 		b.known[name] = true
 	}
 	if err := b.writeNetwork(o); err != nil {

@@ -109,7 +109,7 @@ type node struct {
 
 // output is an output of the model.
 type output struct {
-	name   string
+	role   string // its usual name; the tensor has the one that is written
 	tensor int32
 }
 

@@ -37,8 +37,8 @@ func (w *writer) encodeMetadata(o Options) []byte {
 	b := builder{flatbuffers.NewBuilder(1 << 10)}
 	outputs := make([]flatbuffers.UOffsetT, len(w.outputs))
 	for i, out := range w.outputs {
-		f := slots{0: b.CreateString(out.name)} // name
-		switch out.name {
+		f := slots{0: b.CreateString(w.tensors[out.tensor].name)} // name
+		switch out.role {
 		case acceptanceName:
 			f[1] = b.CreateString(descriptionAcceptance)
 		case logitsName:
@@ -47,7 +47,7 @@ func (w *writer) encodeMetadata(o Options) []byte {
 			f[1] = b.CreateString(descriptionProbability)
 		}
 		f[3] = b.addContent(contentFeature, b.addTable(nil, nil))
-		if o.Labels != nil && out.name != acceptanceName {
+		if o.Labels != nil && out.role != acceptanceName {
 			names := slots{0: b.CreateString(labelsFile), 1: b.CreateString("Names of the classes.")}
 			f[6] = b.addOffsets(b.addTable(names, func() { // associated_files
 				b.PrependInt8Slot(2, associatedAxisLabels, 0)

@@ -2,6 +2,7 @@
 package tflite
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
@@ -33,6 +34,8 @@ type Options struct {
 	Acceptance *Acceptance
 	// Labels has the names of the classes in the order of the outputs; nil: none.
 	Labels []string
+	// Names are those of the input and the outputs.
+	Names Names
 	// Metadata is added to the model's metadata entries.
 	Metadata map[string]string
 }
@@ -55,7 +58,24 @@ type Acceptance struct {
 	Slope, Offset float64
 }
 
-// Names of a model's inputs and outputs.
+// Names are the names of a written model's input, unless it takes pictures, and of its outputs; ""
+// means the usual name.
+type Names struct{ Input, Logits, Probabilities string }
+
+// resolve returns the names with the usual ones in place of "". It panics if a name stands for two
+// things.
+func (n Names) resolve() Names {
+	n.Input, n.Logits = cmp.Or(n.Input, inputName), cmp.Or(n.Logits, logitsName)
+	n.Probabilities = cmp.Or(n.Probabilities, probabilitiesName)
+	all := []string{n.Input, n.Logits, n.Probabilities, pictureName, acceptanceName}
+	slices.Sort(all)
+	if len(slices.Compact(all)) < 5 {
+		panic(fmt.Sprintf("tflite: names that stand for two things: %q", n))
+	}
+	return n
+}
+
+// Usual names of a model's inputs and outputs.
 const (
 	inputName         = "input"   // float32 [batch h w c]
 	pictureName       = "picture" // uint8 [batch h w 3], with Options.Pictures
@@ -92,14 +112,14 @@ func (e *LabelError) Error() string {
 // "input", the network's input as float32 [1 h w c], or "picture", uint8 [1 h w c]; the
 // first axis can be resized to any batch. Its outputs are "logits", the network's output,
 // and "probabilities", their softmax; a softmax at the end of the network is taken for the
-// latter. Options.Acceptance adds a third output. Batch-norms and ReLUs are fused into the
-// layer before, unless another layer takes its output as well. The same network always
-// gives the same bytes.
+// latter. Options.Acceptance adds a third output, and Options.Names gives other names. Batch-norms
+// and ReLUs are fused into the layer before, unless another layer takes its output as well. The
+// same network always gives the same bytes.
 //
 // The error is a *nn.LayerError or *nn.WeightError about the network, a *LabelError, a
 // *TooLargeError, or one of w. Write panics if Pictures is set and the Preprocessing does not
-// fit the network, if the temperature is negative or not finite, or if Labels or Acceptance
-// do not fit the network's last layer.
+// fit the network, if the temperature is negative or not finite, if Labels or Acceptance
+// do not fit the network's last layer, or if a name stands for two things.
 func Write(w io.Writer, n *nn.Network, o Options) error {
 	if !(o.Temperature >= 0) || math.IsInf(o.Temperature, 0) {
 		panic(fmt.Sprintf("tflite: temperature %v", o.Temperature))
@@ -115,7 +135,9 @@ func Write(w io.Writer, n *nn.Network, o Options) error {
 		graph: graph, shapes: graph.Shapes(), weights: n.Tensors,
 		makers: map[int32]int{}, readers: map[int32]int{}, names: map[string]bool{},
 	}
-	for _, name := range []string{inputName, pictureName, logitsName, probabilitiesName, acceptanceName} {
+	o.Names = o.Names.resolve()
+	for _, name := range []string{o.Names.Input, o.Names.Logits, o.Names.Probabilities, inputName,
+		pictureName, logitsName, probabilitiesName, acceptanceName} {
 		b.names[name] = true
 	}
 	if err = b.writeNetwork(o); err != nil {
@@ -150,7 +172,7 @@ func (w *writer) writeNetwork(o Options) error {
 	if _, ok := w.makers[logits]; !ok || logits == x { // the input itself
 		logits = w.addReshape("logits", logits, shape)
 	}
-	w.tensors[logits].name = logitsName
+	w.tensors[logits].name = o.Names.Logits
 	scaled := logits
 	if o.Temperature != 0 && o.Temperature != 1 {
 		inverse := w.addFloats("temperature/inverse", []float32{float32(1 / o.Temperature)}, 1)
@@ -168,8 +190,10 @@ func (w *writer) writeNetwork(o Options) error {
 		score := w.writeAcceptance(*o.Acceptance, outputs[in], tensor.Len(w.shapes[in]), logits, shape)
 		w.outputs = append(w.outputs, output{acceptanceName, score})
 	}
+	public := map[string]string{logitsName: o.Names.Logits, probabilitiesName: o.Names.Probabilities,
+		acceptanceName: acceptanceName}
 	for _, out := range w.outputs {
-		w.tensors[out.tensor].name = out.name
+		w.tensors[out.tensor].name = public[out.role]
 	}
 	return nil
 }
@@ -178,7 +202,7 @@ func (w *writer) writeNetwork(o Options) error {
 func (w *writer) writeInput(o Options) int32 {
 	shape := w.shapes[0]
 	if !o.Pictures {
-		w.tensors = append(w.tensors, variable{name: inputName, kind: typeFloat32, shape: shape})
+		w.tensors = append(w.tensors, variable{name: o.Names.Input, kind: typeFloat32, shape: shape})
 		return inputTensor
 	}
 	if o.Preprocessing == nil || len(o.Preprocessing.Mean) != shape[2] || len(o.Preprocessing.Std) != shape[2] {
@@ -400,7 +424,7 @@ func (e *encoder) addSignature() flatbuffers.UOffsetT {
 	}
 	var outputs []flatbuffers.UOffsetT
 	for _, out := range e.model.outputs {
-		outputs = append(outputs, addTensorMap(out.name, out.tensor))
+		outputs = append(outputs, addTensorMap(e.model.tensors[out.tensor].name, out.tensor))
 	}
 	input := addTensorMap(e.model.tensors[inputTensor].name, inputTensor)
 	return e.addTable(slots{

@@ -257,6 +257,9 @@ func (c *conversion) printRead(out io.Writer, in *convert.Import) {
 	} else {
 		fmt.Fprintf(out, "classes     %s\n", listClasses(m.Classes))
 	}
+	if m.Signature != nil {
+		fmt.Fprintf(out, "signature   %s\n", describeSignature(m.Signature))
+	}
 	if in.Judged {
 		fmt.Fprintln(out, "acceptance  dropped: garb does not read it back, so this model never refuses a picture")
 	}

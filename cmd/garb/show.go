@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -88,6 +89,7 @@ type description struct {
 	Licence      string            `json:"licence,omitempty"`
 	Origin       string            `json:"origin,omitempty"`
 	Classes      []string          `json:"classes,omitempty"` // for a model
+	Signature    *model.Signature  `json:"signature,omitempty"`
 	Training     *model.Training   `json:"training,omitempty"`
 	Acceptance   *model.Acceptance `json:"acceptance,omitempty"`
 	Tensors      int               `json:"tensors,omitempty"` // for weights
@@ -148,7 +150,7 @@ func describeModel(reference string) (*description, error) {
 	d := &description{
 		Name: m.Name(), Architecture: about.Architecture, Input: &about.Preprocessing,
 		Digest: m.Digest(), Classes: m.Classes(), Training: about.Training, Acceptance: about.Acceptance,
-		weights: n.Tensors,
+		Signature: about.Signature, weights: n.Tensors,
 	}
 	if d.network, err = nn.NewGraph(n.Layers); err != nil {
 		return nil, err
@@ -213,6 +215,12 @@ func listLabelChoices(t *model.Training) (choices [][2]string) {
 	return choices
 }
 
+// describeSignature describes the names of a converted model's input and output on one line.
+func describeSignature(s *model.Signature) string {
+	return fmt.Sprintf("input %s, output %s: %s", cmp.Or(s.Input, "unnamed"),
+		cmp.Or(s.Output, "unnamed"), s.Values)
+}
+
 // describePreprocessing describes the preprocessing of a network on one line.
 func describePreprocessing(s picture.Spec) string {
 	colours := "RGB"
@@ -249,6 +257,9 @@ func (d *description) print(out io.Writer) error {
 	}
 	if i := d.Input; i != nil {
 		row("input", "%s", describePreprocessing(*i))
+	}
+	if d.Signature != nil {
+		row("signature", "%s", describeSignature(d.Signature))
 	}
 	row("parameters", "%s", groupDigits(d.Parameters))
 	switch n := len(d.Classes); {
