@@ -77,13 +77,13 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"serve/registry", "model serve/observe serve/engine", ""},
 	{"serve/request", "picture serve/observe serve/access serve/fetch serve/engine serve/registry", ""},
 	{"serve/tensors", "picture model serve/access serve/engine serve/registry serve/request", ""},
+	{"serve/grpc", "serve/request", "connectrpc.com/connect google.golang.org/protobuf"},
 	{"serve/classify", "accept picture model explain serve/access serve/engine serve/registry serve/request", ""},
-	{"serve/inference", "model serve/inferencepb serve/engine serve/registry serve/request serve/tensors",
-		"connectrpc.com/connect google.golang.org/protobuf"},
+	{"serve/inference", "model serve/inferencepb serve/engine serve/registry serve/request serve/tensors serve/grpc", ""},
 	{"serve/tensorflow", "internal/kernel serve/tensorflowpb serve/engine serve/registry serve/request serve/tensors",
 		"google.golang.org/protobuf"},
 	{"serve/page", "", ""},
-	{"serve", "serve/observe serve/reload serve/access serve/fetch serve/engine serve/registry serve/request serve/classify " +
+	{"serve", "serve/observe serve/reload serve/access serve/fetch serve/engine serve/registry serve/request serve/grpc serve/classify " +
 		"serve/inference serve/tensorflow serve/page",
 		"golang.org/x/net"},
 	{"cmd/garb",

@@ -77,13 +77,13 @@ func (s *Server) observe(next http.Handler) http.Handler {
 				s.metrics.CountPanic()
 				s.log.Error("panic", "request_id", info.ID, "error", fmt.Sprint(p), "stack", string(debug.Stack()))
 				if out.status == 0 {
-					request.WriteError(out, r, fmt.Errorf("%w: %v", engine.ErrPanic, p))
+					writeError(out, r, fmt.Errorf("%w: %v", engine.ErrPanic, p))
 				}
 			}
 			s.logRequest(out, r, info, trace, time.Since(began))
 		}()
 		if err != nil {
-			request.WriteError(out, r, err)
+			writeError(out, r, err)
 			return
 		}
 		next.ServeHTTP(out, r)

@@ -2,8 +2,11 @@ package serve
 
 import (
 	"net/http"
+	"path"
+	"strings"
 
 	"garb/serve/classify"
+	"garb/serve/grpc"
 	"garb/serve/inference"
 	"garb/serve/page"
 	"garb/serve/request"
@@ -27,24 +30,75 @@ func (s *Server) Handler() http.Handler {
 	return s.observe(handleMissing(mux))
 }
 
-// handleMissing returns a handler that responds to unknown paths and methods with our own errors, and
-// passes all other requests on.
+// writeError writes an error in the form of the protocol that the request belongs to.
+func writeError(w http.ResponseWriter, r *http.Request, err error) {
+	switch {
+	case grpc.IsRequest(r):
+		grpc.WriteError(w, r, err)
+	case isBelow(r.URL.Path, "/v2"), isBelow(r.URL.Path, "/v1/models"):
+		request.WriteProtocolError(w, r, err)
+	default:
+		request.WriteError(w, r, err)
+	}
+}
+
+// isBelow reports whether a path is prefix, or begins with it and a slash.
+func isBelow(path, prefix string) bool {
+	rest, ok := strings.CutPrefix(path, prefix)
+	return ok && (rest == "" || rest[0] == '/')
+}
+
+// queryParameters are the names of the query parameters of patterns that have any.
+var queryParameters = map[string][]string{
+	"POST /v1/classify": classify.QueryParameters,
+	"GET /readyz":       {"verbose"},
+}
+
+// checkQuery refuses queries that are malformed or have parameters that the pattern does not have. Only
+// the files of the page accept any query.
+func checkQuery(r *http.Request, pattern string) error {
+	if r.URL.RawQuery == "" || page.Owns(pattern) {
+		return nil
+	}
+	return request.CheckQuery(r, queryParameters[pattern])
+}
+
+// handleMissing returns a handler that responds to unknown paths, methods and query parameters with our
+// own errors, and passes all other requests on.
 func handleMissing(mux *http.ServeMux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if _, pattern := mux.Handler(r); pattern != "" {
+		_, pattern := mux.Handler(r)
+		if !isClean(r.URL.EscapedPath()) {
+			writeError(w, r, request.ErrNoRoute)
+			return
+		}
+		if pattern != "" {
+			r.Pattern = pattern // for the log, if the query is refused
+			if err := checkQuery(r, pattern); err != nil {
+				writeError(w, r, err)
+				return
+			}
 			mux.ServeHTTP(w, r)
 			return
 		}
 		// The mux knows whether the path has other methods, and which.
 		probe := &headerOnly{header: http.Header{}}
 		mux.ServeHTTP(probe, r)
+		r.Pattern = ""
 		if probe.status == http.StatusMethodNotAllowed {
 			w.Header().Set("Allow", probe.header.Get("Allow"))
-			request.WriteError(w, r, request.ErrMethod)
+			writeError(w, r, request.ErrMethod)
 			return
 		}
-		request.WriteError(w, r, request.ErrNoRoute)
+		writeError(w, r, request.ErrNoRoute)
 	})
+}
+
+// isClean reports whether a path has no empty elements, "." or "..". The mux would redirect others, with a
+// body of its own.
+func isClean(escaped string) bool {
+	clean := path.Clean(escaped)
+	return escaped == clean || escaped == clean+"/"
 }
 
 // headerOnly records the status and header of a response.

@@ -1,21 +1,13 @@
 package inference
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"mime"
 	"net/http"
 	"strconv"
 
-	"connectrpc.com/connect"
-	"google.golang.org/protobuf/encoding/protowire"
-	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protoreflect"
-
 	"garb/model"
+	"garb/serve/grpc"
 	pb "garb/serve/inferencepb"
 	"garb/serve/request"
 	"garb/serve/tensors"
@@ -26,18 +18,19 @@ const Service = "/inference.GRPCInferenceService/"
 
 // registerGRPC registers the Open Inference Protocol over gRPC, which uses HTTP/2.
 func (h *Handler) registerGRPC(mux *http.ServeMux) {
-	handleRPC(h.backend, mux, "ServerLive", true, func(context.Context, *pb.ServerLiveRequest) (*pb.ServerLiveResponse, error) {
-		return &pb.ServerLiveResponse{Live: true}, nil
-	})
-	handleRPC(h.backend, mux, "ServerReady", true,
+	grpc.Handle(h.backend, mux, Service+"ServerLive", grpc.Open,
+		func(context.Context, *pb.ServerLiveRequest) (*pb.ServerLiveResponse, error) {
+			return &pb.ServerLiveResponse{Live: true}, nil
+		})
+	grpc.Handle(h.backend, mux, Service+"ServerReady", grpc.Open,
 		func(context.Context, *pb.ServerReadyRequest) (*pb.ServerReadyResponse, error) {
 			return &pb.ServerReadyResponse{Ready: !h.backend.Scheduler.Stopping()}, nil
 		})
-	handleRPC(h.backend, mux, "ServerMetadata", false,
+	grpc.Handle(h.backend, mux, Service+"ServerMetadata", grpc.WithKey,
 		func(context.Context, *pb.ServerMetadataRequest) (*pb.ServerMetadataResponse, error) {
 			return &pb.ServerMetadataResponse{Name: "garb", Version: model.Version, Extensions: extensions}, nil
 		})
-	handleRPC(h.backend, mux, "ModelReady", false,
+	grpc.Handle(h.backend, mux, Service+"ModelReady", grpc.WithKey,
 		func(ctx context.Context, q *pb.ModelReadyRequest) (*pb.ModelReadyResponse, error) {
 			_, release, err := h.backend.Acquire(ctx, q.Name, q.Version)
 			if err != nil { // clients poll for a model that does not exist yet
@@ -46,129 +39,8 @@ func (h *Handler) registerGRPC(mux *http.ServeMux) {
 			release()
 			return &pb.ModelReadyResponse{Ready: !h.backend.Scheduler.Stopping()}, nil
 		})
-	handleRPC(h.backend, mux, "ModelMetadata", false, h.modelMetadataGRPC)
-	handleRPC(h.backend, mux, "ModelInfer", false, h.inferGRPC)
-}
-
-// handleRPC registers a procedure; open ones need no API key. The body is read and decompressed like
-// every other one, within the limits, before it is decoded.
-func handleRPC[Q, A any](b *request.Backend, mux *http.ServeMux, name string, open bool,
-	answer func(context.Context, *Q) (*A, error)) {
-	procedure := connect.NewUnaryHandlerSimple(Service+name, func(ctx context.Context, q *Q) (*A, error) {
-		a, err := answer(ctx, q)
-		if err != nil {
-			return nil, grpcError(ctx, err)
-		}
-		return a, nil
-	}, connect.WithCodec(codec{b.MaxPictures}), connect.WithCompression("gzip", nil, nil))
-	refusal := connect.NewErrorWriter()
-	mux.HandleFunc("POST "+Service+name, func(w http.ResponseWriter, r *http.Request) {
-		// connect also supports protocols of its own, which are not offered here.
-		if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil ||
-			kind != "application/grpc" && kind != "application/grpc+proto" {
-			request.WriteError(w, r, fmt.Errorf("%w: gRPC needs application/grpc", request.ErrMediaType))
-			return
-		}
-		var err error
-		if !open {
-			err = b.Authorize(r)
-		}
-		if err == nil {
-			var body []byte
-			var free func()
-			if body, free, err = b.ReadMessage(w, r); err == nil {
-				defer free()
-				r.Body = io.NopCloser(bytes.NewReader(body))
-			}
-		}
-		if err != nil {
-			_ = refusal.Write(w, r, grpcError(r.Context(), err)) // a client that does not read is not our error
-			return
-		}
-		procedure.ServeHTTP(w, r)
-	})
-}
-
-// grpcError returns an error as an error of gRPC, and records it.
-func grpcError(ctx context.Context, err error) error {
-	err = request.Cause(ctx, err)
-	request.From(ctx).Err = err
-	status, _ := request.Status(err)
-	request.From(ctx).Status = status
-	return connect.NewError(Code(status), errors.New(request.PublicMessage(err)))
-}
-
-// Code returns the gRPC code for an HTTP status.
-func Code(status int) connect.Code {
-	switch status {
-	case http.StatusUnauthorized:
-		return connect.CodeUnauthenticated
-	case http.StatusForbidden:
-		return connect.CodePermissionDenied
-	case http.StatusNotFound:
-		return connect.CodeNotFound
-	case http.StatusTooManyRequests:
-		return connect.CodeResourceExhausted
-	case request.StatusClientGone:
-		return connect.CodeCanceled
-	case http.StatusBadGateway, http.StatusServiceUnavailable:
-		return connect.CodeUnavailable
-	case http.StatusGatewayTimeout:
-		return connect.CodeDeadlineExceeded
-	case http.StatusInternalServerError:
-		return connect.CodeInternal
-	}
-	return connect.CodeInvalidArgument // the other statuses are errors of the request
-}
-
-// codec decodes messages if they take not much more memory decoded than encoded.
-type codec struct{ pictures int }
-
-func (codec) Name() string { return "proto" }
-
-func (codec) Marshal(m any) ([]byte, error) { return proto.Marshal(m.(proto.Message)) }
-
-func (c codec) Unmarshal(data []byte, m any) error {
-	message := m.(proto.Message)
-	const others = 1000 // names, shapes, parameters: far more than any client sends
-	left := c.pictures + others
-	if err := countFields(data, message.ProtoReflect().Descriptor(), &left); err != nil {
-		return err
-	}
-	return proto.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(data, message)
-}
-
-// countFields subtracts the number of fields of a message, and of the messages in it, from left, since
-// a message of two bytes in another takes a hundred bytes when it is decoded.
-func countFields(data []byte, d protoreflect.MessageDescriptor, left *int) error {
-	for len(data) > 0 {
-		number, kind, n := protowire.ConsumeTag(data)
-		if n < 0 {
-			return protowire.ParseError(n)
-		}
-		data = data[n:]
-		n = protowire.ConsumeFieldValue(number, kind, data)
-		if n < 0 {
-			return protowire.ParseError(n)
-		}
-		field := d.Fields().ByNumber(number)
-		if *left--; field != nil && kind == protowire.BytesType {
-			inside, _ := protowire.ConsumeBytes(data)
-			switch {
-			case field.Message() != nil:
-				if err := countFields(inside, field.Message(), left); err != nil {
-					return err
-				}
-			case field.Kind() == protoreflect.Int64Kind: // a shape: up to one number a byte
-				*left -= len(inside)
-			}
-		}
-		if *left < 0 {
-			return errors.New("the message has too many fields")
-		}
-		data = data[n:]
-	}
-	return nil
+	grpc.Handle(h.backend, mux, Service+"ModelMetadata", grpc.WithKey, h.modelMetadataGRPC)
+	grpc.Handle(h.backend, mux, Service+"ModelInfer", grpc.WithKey, h.inferGRPC)
 }
 
 func (h *Handler) modelMetadataGRPC(

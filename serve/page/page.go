@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"html/template"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -46,6 +48,12 @@ func Register(mux *http.ServeMux, s Settings) {
 	mux.HandleFunc("GET /openapi.json", asset("application/json", openAPIText))
 	mux.HandleFunc("GET /docs", asset("text/html; charset=utf-8", docsPage(openAPIText)))
 	mux.HandleFunc("GET /docs.css", asset("text/css; charset=utf-8", docsStyle))
+}
+
+// Owns reports whether a pattern of a mux is one of Register.
+func Owns(pattern string) bool {
+	return strings.HasPrefix(pattern, "GET /page/") ||
+		slices.Contains([]string{"GET /{$}", "GET /openapi.json", "GET /docs", "GET /docs.css"}, pattern)
 }
 
 // index returns the page's HTML with the settings.

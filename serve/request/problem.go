@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math"
 	"net/http"
 	"slices"
@@ -21,8 +22,10 @@ var (
 	ErrTooLarge  = errors.New("the request is too large")
 	ErrInvalid   = errors.New("the request is invalid")
 	ErrMediaType = errors.New("the content type is not supported")
-	ErrNoRoute   = errors.New("there is nothing at this path; see /docs")
-	ErrMethod    = errors.New("this path does not support the method; see /docs")
+	// ErrEncoding is the error of a compression that is not supported.
+	ErrEncoding = fmt.Errorf("%w: its compression", ErrMediaType)
+	ErrNoRoute  = errors.New("there is nothing at this path; see /docs")
+	ErrMethod   = errors.New("this path does not support the method; see /docs")
 )
 
 // StatusClientGone is the status of requests whose clients have gone. A client that closed only its
