@@ -79,8 +79,10 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"serve/tensors", "picture model serve/access serve/engine serve/registry serve/request", ""},
 	{"serve/grpc", "serve/request", "connectrpc.com/connect google.golang.org/protobuf"},
 	{"serve/classify", "accept picture model explain serve/access serve/engine serve/registry serve/request", ""},
-	{"serve/inference", "model serve/inferencepb serve/engine serve/registry serve/request serve/tensors serve/grpc", ""},
-	{"serve/tensorflow", "internal/kernel serve/tensorflowpb serve/engine serve/registry serve/request serve/tensors",
+	{"serve/inference", "model serve/inferencepb serve/engine serve/registry serve/request serve/tensors serve/grpc",
+		"google.golang.org/protobuf"},
+	{"serve/tensorflow", "internal/kernel serve/tensorflowpb serve/engine serve/registry serve/request serve/tensors " +
+		"serve/classify",
 		"google.golang.org/protobuf"},
 	{"serve/page", "", ""},
 	{"serve", "serve/observe serve/reload serve/access serve/fetch serve/engine serve/registry serve/request serve/grpc serve/classify " +

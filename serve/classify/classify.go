@@ -79,7 +79,8 @@ type upload struct {
 	data []byte
 }
 
-const defaultTop = 3
+// DefaultTop is the number of predictions of a classification by default.
+const DefaultTop = 3
 
 // options are the parameters of a classification.
 type options struct {
@@ -145,7 +146,7 @@ func (h *Handler) classify(w http.ResponseWriter, r *http.Request) error {
 	results := make([]any, len(uploads))
 	for i, u := range uploads {
 		if errs[i] == nil {
-			results[i], errs[i] = newClassification(u.name, v, answers[i], o.top)
+			results[i], errs[i] = NewClassification(u.name, v, answers[i], o.top)
 		}
 		if errs[i] != nil {
 			_, kind := request.Status(errs[i])
@@ -164,8 +165,9 @@ func (h *Handler) classify(w http.ResponseWriter, r *http.Request) error {
 	return err
 }
 
-// newClassification returns the answer about a picture with its top predictions.
-func newClassification(name string, v *registry.Version, a *engine.Answer, top int) (c Classification, err error) {
+// NewClassification returns the answer about a picture with its top predictions. Its error is one of
+// drawing the heat map.
+func NewClassification(name string, v *registry.Version, a *engine.Answer, top int) (c Classification, err error) {
 	c = Classification{
 		Picture: name, Class: a.Predictions[0].Class, Probability: a.Predictions[0].Probability,
 		Predictions: v.List(a.Predictions[:min(top, len(a.Predictions))]), Set: a.Set,
@@ -194,7 +196,7 @@ var QueryParameters = []string{"top", "model", "explain", "class", "accept"}
 
 // parseOptions parses the parameters in a request's URL.
 func parseOptions(q url.Values) (o options, err error) {
-	o.top, o.Class = defaultTop, -1
+	o.top, o.Class = DefaultTop, -1
 	for _, name := range QueryParameters {
 		if q.Has(name) && q.Get(name) == "" {
 			return o, fmt.Errorf("%w: the query parameter %s is empty", request.ErrInvalid, name)

@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"garb/model"
+	"garb/serve/engine"
 	"garb/serve/grpc"
 	pb "garb/serve/inferencepb"
 	"garb/serve/request"
@@ -80,6 +81,19 @@ func (h *Handler) inferGRPC(ctx context.Context, q *pb.ModelInferRequest) (*pb.M
 	}
 	defer release()
 	e := h.inputSpec(v)
+	p, err := parseParametersGRPC(q.Parameters)
+	if err != nil {
+		return nil, err
+	}
+	if _, ok := p["binary_data_output"]; ok { // outputs are raw if inputs are
+		return nil, fmt.Errorf("%w: the parameter binary_data_output is of the REST protocol", request.ErrInvalid)
+	}
+	parameters, err := p.request()
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := parameters.withTimeout(ctx)
+	defer cancel()
 	outputs, err := e.parseOutputsGRPC(q)
 	if err != nil {
 		return nil, err
@@ -88,11 +102,15 @@ func (h *Handler) inferGRPC(ctx context.Context, q *pb.ModelInferRequest) (*pb.M
 	if err != nil {
 		return nil, err
 	}
-	answers, err := tensors.Answer(ctx, h.backend.Scheduler, v, b)
+	answers, err := tensors.Answer(ctx, h.backend.Scheduler, v, b, engine.Options{})
 	if err != nil {
 		return nil, err
 	}
 	out := &pb.ModelInferResponse{ModelName: v.Name, ModelVersion: strconv.Itoa(v.Number), Id: q.Id}
+	if parameters.final {
+		out.Parameters = map[string]*pb.InferParameter{"triton_final_response": {
+			ParameterChoice: &pb.InferParameter_BoolParam{BoolParam: true}}}
+	}
 	for _, o := range outputs {
 		t := tensors.Collect(v, answers, o)
 		message := &pb.ModelInferResponse_InferOutputTensor{Name: t.Name, Datatype: t.Datatype, Shape: toInt64(t.Shape)}
@@ -115,6 +133,13 @@ func (e inputSpec) parseMessage(q *pb.ModelInferRequest) (in tensors.Inputs, err
 		return in, errInputs
 	}
 	input := q.Inputs[0]
+	p, err := parseParametersGRPC(input.Parameters)
+	if err != nil {
+		return in, err
+	}
+	if err = p.check("an input"); err != nil {
+		return in, err
+	}
 	shape := make([]int, len(input.Shape))
 	for i, n := range input.Shape {
 		shape[i] = int(n)
@@ -152,8 +177,18 @@ func (e inputSpec) parseMessage(q *pb.ModelInferRequest) (in tensors.Inputs, err
 func (e inputSpec) parseOutputsGRPC(q *pb.ModelInferRequest) (all []tensors.Output, err error) {
 	raw := len(q.RawInputContents) > 0
 	for _, o := range q.Outputs {
-		top := o.Parameters["classification"].GetInt64Param()
-		all = append(all, tensors.Output{Name: o.Name, Binary: raw, Top: int(min(top, 1<<20))})
+		p, err := parseParametersGRPC(o.Parameters)
+		if err != nil {
+			return nil, err
+		}
+		if err = p.check("an output", "classification"); err != nil {
+			return nil, err
+		}
+		top, err := p.classification()
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, tensors.Output{Name: o.Name, Binary: raw, Top: top})
 	}
 	if all == nil {
 		all = e.AllOutputs(raw)
