@@ -77,15 +77,17 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"serve/registry", "model serve/observe serve/engine", ""},
 	{"serve/request", "picture serve/observe serve/access serve/fetch serve/engine serve/registry", ""},
 	{"serve/tensors", "picture model serve/access serve/engine serve/registry serve/request", ""},
-	{"serve/grpc", "serve/request", "connectrpc.com/connect google.golang.org/protobuf"},
+	{"serve/grpc", "serve/access serve/engine serve/request",
+		"connectrpc.com/connect connectrpc.com/grpcreflect google.golang.org/protobuf"},
+	{"serve/healthpb", "", "google.golang.org/protobuf"},
+	{"serve/health", "serve/engine serve/request serve/grpc serve/healthpb", ""},
 	{"serve/classify", "accept picture model explain serve/access serve/engine serve/registry serve/request", ""},
-	{"serve/inference", "model serve/inferencepb serve/engine serve/registry serve/request serve/tensors serve/grpc",
-		"google.golang.org/protobuf"},
+	{"serve/inference", "model serve/inferencepb serve/engine serve/registry serve/request serve/tensors serve/grpc", ""},
 	{"serve/tensorflow", "internal/kernel serve/tensorflowpb serve/engine serve/registry serve/request serve/tensors " +
 		"serve/classify",
 		"google.golang.org/protobuf"},
 	{"serve/page", "", ""},
-	{"serve", "serve/observe serve/reload serve/access serve/fetch serve/engine serve/registry serve/request serve/grpc serve/classify " +
+	{"serve", "serve/observe serve/reload serve/access serve/fetch serve/engine serve/registry serve/request serve/grpc serve/health serve/classify " +
 		"serve/inference serve/tensorflow serve/page",
 		"golang.org/x/net"},
 	{"cmd/garb",
@@ -109,6 +111,7 @@ var testModules = []string{
 	"github.com/chromedp/chromedp",
 	"github.com/google/go-cmp",
 	"go.uber.org/goleak",
+	"google.golang.org/protobuf",
 	"pgregory.net/rapid",
 }
 

@@ -69,8 +69,11 @@ func (s *Server) observe(next http.Handler) http.Handler {
 		out := &responseRecorder{ResponseWriter: w}
 		ctx := request.WithInfo(r.Context(), info)
 		timeout, err := s.timeout(r)
-		ctx, cancel := context.WithTimeout(ctx, timeout)
-		defer cancel()
+		if timeout > 0 {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, timeout)
+			defer cancel()
+		}
 		r = r.WithContext(ctx)
 		defer func() {
 			if p := recover(); p != nil {
@@ -91,10 +94,14 @@ func (s *Server) observe(next http.Handler) http.Handler {
 }
 
 // timeout returns the timeout of a request: the service's, or the one in X-Request-Timeout if that is
-// shorter, in seconds ("0.25") or with a unit ("250ms").
+// shorter, in seconds ("0.25") or with a unit ("250ms"). It returns 0, for no timeout, for streams of
+// messages without that header, whose messages have timeouts.
 func (s *Server) timeout(r *http.Request) (time.Duration, error) {
 	text := r.Header.Get("X-Request-Timeout")
-	if text == "" {
+	switch {
+	case text == "" && isStream(r):
+		return 0, nil
+	case text == "":
 		return s.config.RequestTimeout, nil
 	}
 	timeout, err := time.ParseDuration(text)

@@ -3,10 +3,12 @@ package serve
 import (
 	"net/http"
 	"path"
+	"slices"
 	"strings"
 
 	"garb/serve/classify"
 	"garb/serve/grpc"
+	"garb/serve/health"
 	"garb/serve/inference"
 	"garb/serve/page"
 	"garb/serve/request"
@@ -27,7 +29,17 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("GET /metrics", s.backend.RequireKey(s.metrics.ServeHTTP))
 	tensorflow.New(&s.backend).Register(mux)
 	inference.New(&s.backend).Register(mux)
+	health.New(&s.backend, services...).Register(mux)
+	grpc.RegisterReflection(&s.backend, mux, slices.Concat(services, []string{health.Name})...)
 	return s.observe(handleMissing(mux))
+}
+
+// services are the names of the gRPC services, beside those of health and reflection.
+var services = []string{strings.Trim(inference.Service, "/")}
+
+// isStream reports whether a request is a stream of messages, which may last longer than other requests.
+func isStream(r *http.Request) bool {
+	return slices.Contains(append([]string{inference.StreamInfer, health.Watch}, grpc.ReflectionPaths...), r.URL.Path)
 }
 
 // writeError writes an error in the form of the protocol that the request belongs to.

@@ -61,6 +61,7 @@ func New(c Config, open Opener, log *slog.Logger) (*Server, error) {
 	s.backend = request.Backend{
 		Scheduler: engine.NewScheduler(c.Engine, s.metrics), Bodies: request.NewBodies(c.Bodies, s.metrics),
 		MaxPictures: c.Bodies.MaxPictures, Metrics: s.metrics,
+		Streams: request.StreamConfig{MessageTimeout: c.RequestTimeout, IdleTimeout: c.IdleTimeout},
 		Fetcher: fetch.New(c.URLPrefixes, c.Engine.Limits.MaxBytes, nil),
 	}
 	var err error

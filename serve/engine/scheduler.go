@@ -75,19 +75,28 @@ type Scheduler struct {
 	decoders chan struct{} // holds a token for each picture that is being decoded
 	depth    atomic.Int64  // pictures in progress
 	stopping atomic.Bool
+	stopped  chan struct{} // closed by Stop
 }
 
 // NewScheduler returns a scheduler. Config must be valid.
 func NewScheduler(c Config, m *observe.Metrics) *Scheduler {
 	c = c.withDefaults()
-	return &Scheduler{config: c, metrics: m, decoders: make(chan struct{}, c.Decoders)}
+	return &Scheduler{config: c, metrics: m, decoders: make(chan struct{}, c.Decoders),
+		stopped: make(chan struct{})}
 }
 
 // Depth returns the number of pictures in progress.
 func (s *Scheduler) Depth() int { return int(s.depth.Load()) }
 
 // Stop makes the scheduler refuse further pictures with ErrStopping.
-func (s *Scheduler) Stop() { s.stopping.Store(true) }
+func (s *Scheduler) Stop() {
+	if s.stopping.CompareAndSwap(false, true) {
+		close(s.stopped)
+	}
+}
+
+// Stopped returns a channel that Stop closes.
+func (s *Scheduler) Stopped() <-chan struct{} { return s.stopped }
 
 // Stopping reports whether Stop was called.
 func (s *Scheduler) Stopping() bool { return s.stopping.Load() }

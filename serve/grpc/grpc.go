@@ -93,9 +93,13 @@ func Handle[Q, A any](
 			return nil, Error(ctx, err)
 		}
 		return a, nil
-	}, options(b)...)
+	}, Options(b)...)
 	mux.Handle("POST "+procedure, admit(b, access, func(w http.ResponseWriter, r *http.Request) error {
-		body, free, err := b.ReadMessage(w, r)
+		read := b.ReadMessage
+		if access == Open { // health is told while the service stops
+			read = b.Bodies.ReadMessage
+		}
+		body, free, err := read(w, r)
 		if err != nil {
 			return err
 		}
@@ -106,8 +110,8 @@ func Handle[Q, A any](
 	}))
 }
 
-// options are the options of all procedures.
-func options(b *request.Backend) []connect.HandlerOption {
+// Options returns the connect options of all procedures.
+func Options(b *request.Backend) []connect.HandlerOption {
 	return []connect.HandlerOption{connect.WithCodec(codec{b.MaxPictures}), connect.WithCompression("gzip", nil, nil)}
 }
 

@@ -17,6 +17,9 @@ import (
 // Service is the prefix of the paths of the protocol over gRPC.
 const Service = "/inference.GRPCInferenceService/"
 
+// StreamInfer is the path of the stream of requests and responses.
+const StreamInfer = Service + "ModelStreamInfer"
+
 // registerGRPC registers the Open Inference Protocol over gRPC, which uses HTTP/2.
 func (h *Handler) registerGRPC(mux *http.ServeMux) {
 	grpc.Handle(h.backend, mux, Service+"ServerLive", grpc.Open,
@@ -42,6 +45,7 @@ func (h *Handler) registerGRPC(mux *http.ServeMux) {
 		})
 	grpc.Handle(h.backend, mux, Service+"ModelMetadata", grpc.WithKey, h.modelMetadataGRPC)
 	grpc.Handle(h.backend, mux, Service+"ModelInfer", grpc.WithKey, h.inferGRPC)
+	grpc.HandleStream(h.backend, mux, StreamInfer, grpc.WithKey, h.inferStream)
 }
 
 func (h *Handler) modelMetadataGRPC(
@@ -127,6 +131,42 @@ func (h *Handler) inferGRPC(ctx context.Context, q *pb.ModelInferRequest) (*pb.M
 	return out, nil
 }
 
+// inferStream handles ModelStreamInfer: ModelInfer for one request after the other. A request that fails
+// has a response with the error, and the stream goes on.
+func (h *Handler) inferStream(
+	ctx context.Context, s *grpc.Stream[pb.ModelInferRequest, pb.ModelStreamInferResponse],
+) error {
+	for {
+		q, err := s.Receive()
+		if err != nil {
+			return err
+		}
+		response := &pb.ModelStreamInferResponse{}
+		if response.InferResponse, err = h.inferMessage(ctx, s, q); err != nil {
+			request.From(ctx).Err = err
+			response.ErrorMessage = request.PublicMessage(err)
+			// By the identifier the client knows which of its requests failed.
+			response.InferResponse = &pb.ModelInferResponse{ModelName: q.ModelName, ModelVersion: q.ModelVersion, Id: q.Id}
+		}
+		if err = s.Send(response); err != nil {
+			return err
+		}
+	}
+}
+
+// inferMessage answers one request of a stream, within the timeout of a message.
+func (h *Handler) inferMessage(
+	ctx context.Context, s *grpc.Stream[pb.ModelInferRequest, pb.ModelStreamInferResponse], q *pb.ModelInferRequest,
+) (*pb.ModelInferResponse, error) {
+	ctx, cancel := context.WithTimeout(ctx, h.backend.Streams.MessageTimeout)
+	defer cancel()
+	if err := s.Admit(ctx); err != nil {
+		return nil, err
+	}
+	response, err := h.inferGRPC(ctx, q)
+	return response, request.Cause(ctx, err)
+}
+
 // parseMessage parses the tensor of a message.
 func (e inputSpec) parseMessage(q *pb.ModelInferRequest) (in tensors.Inputs, err error) {
 	if len(q.Inputs) != 1 {
@@ -166,9 +206,7 @@ func (e inputSpec) parseMessage(q *pb.ModelInferRequest) (in tensors.Inputs, err
 			input.Datatype, shape)
 	}
 	if input.Datatype == tensors.Bytes {
-		for _, data := range contents.GetBytesContents() {
-			in.Pictures = append(in.Pictures, data)
-		}
+		in.Pictures = append(in.Pictures, contents.GetBytesContents()...)
 	}
 	return in, nil
 }

@@ -22,6 +22,7 @@ type Backend struct {
 	Keys        *access.Keys
 	Fetcher     *fetch.Fetcher // of pictures by their URLs
 	Metrics     *observe.Metrics
+	Streams     StreamConfig
 }
 
 // Authorize finds the API key of a request, if the service requires one, and returns an error if there is

@@ -23,9 +23,10 @@ var (
 	ErrInvalid   = errors.New("the request is invalid")
 	ErrMediaType = errors.New("the content type is not supported")
 	// ErrEncoding is the error of a compression that is not supported.
-	ErrEncoding = fmt.Errorf("%w: its compression", ErrMediaType)
-	ErrNoRoute  = errors.New("there is nothing at this path; see /docs")
-	ErrMethod   = errors.New("this path does not support the method; see /docs")
+	ErrEncoding  = fmt.Errorf("%w: its compression", ErrMediaType)
+	ErrNoService = errors.New("there is no such service") // of gRPC's health protocol
+	ErrNoRoute   = errors.New("there is nothing at this path; see /docs")
+	ErrMethod    = errors.New("this path does not support the method; see /docs")
 )
 
 // StatusClientGone is the status of requests whose clients have gone. A client that closed only its
@@ -47,6 +48,7 @@ var statuses = []struct {
 	{ErrInvalid, http.StatusBadRequest, "bad_request"},
 	{fetch.ErrURL, http.StatusBadRequest, "bad_request"},
 	{registry.ErrNoModel, http.StatusNotFound, "no_such_model"},
+	{ErrNoService, http.StatusNotFound, "not_found"},
 	{ErrNoRoute, http.StatusNotFound, "not_found"},
 	{ErrMethod, http.StatusMethodNotAllowed, "method"},
 	{access.ErrNoKey, http.StatusUnauthorized, "unauthorized"},
