@@ -107,6 +107,7 @@ var layout = []struct{ pkg, ours, modules string }{
 // testModules are the modules that only tests import.
 var testModules = []string{
 	"connectrpc.com/connect",
+	"connectrpc.com/grpcreflect",
 	"github.com/chromedp/cdproto",
 	"github.com/chromedp/chromedp",
 	"github.com/google/go-cmp",

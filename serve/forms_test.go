@@ -60,8 +60,8 @@ func TestErrorForms(t *testing.T) {
 			allow := answer.Header.Get("Allow")
 			if answer.StatusCode != c.status || answer.Header.Get("Content-Type") != form ||
 				!strings.HasPrefix(allow, c.allow) || (c.allow == "") != (allow == "") {
-				t.Errorf("%s %s: %s, %s, Allow %q\n%s", c.method, c.path, answer.Status, answer.Header.Get("Content-Type"),
-					allow, text)
+				t.Errorf("%s %s: %s, %s, Allow %q\n%s", c.method, c.path, answer.Status,
+					answer.Header.Get("Content-Type"), allow, text)
 			}
 			var value map[string]any
 			if err := json.Unmarshal(text, &value); err != nil || (form == protocol) != (value["error"] != nil) {
@@ -72,7 +72,9 @@ func TestErrorForms(t *testing.T) {
 }
 
 // callGRPC sends a request to a path as a gRPC client does, and returns the status in the trailers.
-func callGRPC(t testing.TB, r *running, path, contentType string, body []byte, header ...string) (*http.Response, string) {
+func callGRPC(
+	t testing.TB, r *running, path, contentType string, body []byte, header ...string,
+) (*http.Response, string) {
 	t.Helper()
 	protocols := new(http.Protocols)
 	protocols.SetUnencryptedHTTP2(true)
@@ -131,8 +133,8 @@ func TestErrorFormsGRPC(t *testing.T) {
 		answer, status := callGRPC(t, r, c.path, c.contentType, c.body, c.header...)
 		if answer.StatusCode != http.StatusOK || answer.Header.Get("Content-Type") != c.contentType ||
 			status != fmt.Sprint(uint32(c.code)) {
-			t.Errorf("%s: %s, %s, grpc-status %q, not %d", name, answer.Status, answer.Header.Get("Content-Type"), status,
-				c.code)
+			t.Errorf("%s: %s, %s, grpc-status %q, not %d", name, answer.Status, answer.Header.Get("Content-Type"),
+				status, c.code)
 		}
 	}
 	// What is no gRPC gets an answer that other clients can read.

@@ -15,6 +15,8 @@ import (
 )
 
 // TestUnsupportedMembers: what a request asks for and garb does not have is refused, never ignored.
+//
+//nolint:funlen // mostly a table
 func TestUnsupportedMembers(t *testing.T) {
 	r := start(t, &fake{}, nil)
 	picture := base64.StdEncoding.EncodeToString(white())
@@ -39,7 +41,7 @@ func TestUnsupportedMembers(t *testing.T) {
 		{infer, request(`, "outputs": {}`), "must be an array"},
 		{infer, request(`, "outputs": [{"name": "class", "datatype": "BYTES"}]`), `"datatype", which is not`},
 		{infer, request(`, "parameters": []`), "must be an object"},
-		{infer, request(`, "parameters": {"timeout": 60000000, "priority": 0, "sequence_id": 0, "sequence_start": false}`), ""},
+		{infer, request(`, "parameters": {"timeout": 60000000, "priority": 0, "sequence_id": 0}`), ""},
 		{infer, request(`, "parameters": {"timeout": 0}`), ""},
 		{infer, request(`, "parameters": {"timeout": -1}`), "negative"},
 		{infer, request(`, "parameters": {"timeout": "1s"}`), "must be an integer"},
@@ -57,7 +59,7 @@ func TestUnsupportedMembers(t *testing.T) {
 			`]}`, "shared memory is not supported"},
 		{infer, `{"inputs": [` + input(`, "parameters": {"content_type": "np"}`) + `]}`, "content_type"},
 		{infer, `{"inputs": [` + input(`, "size": 1`) + `]}`, `"size", which is not supported`},
-		{infer, request(`, "parameters": {` + strings.TrimSuffix(manyMembers(33), ",") + `}`), "more than 32 parameters"},
+		{infer, request(`, "parameters": {` + strings.TrimSuffix(manyMembers(33), ",") + `}`), "more than 32"},
 		{predict, `{"instances": [` + instance + `]}`, ""},
 		{predict, `{"instances": [` + instance + `], "output_filter": ["logits"]}`, `"output_filter", which is not`},
 		{predict, `{"instances": [` + instance + `], "parameters": {"top": 1}}`, `"parameters", which is not`},
@@ -78,7 +80,8 @@ func TestUnsupportedMembers(t *testing.T) {
 		says, _ := got["error"].(string)
 		if (answer.StatusCode == http.StatusOK) != (c.says == "") || !strings.Contains(says, c.says) ||
 			c.says != "" && answer.StatusCode != http.StatusBadRequest {
-			t.Errorf("%s %s: %s %s; want %q", c.path, strings.ReplaceAll(c.body, picture, "…"), answer.Status, text, c.says)
+			t.Errorf("%s %s: %s %s; want %q", c.path, strings.ReplaceAll(c.body, picture, "…"), answer.Status, text,
+				c.says)
 		}
 	}
 }
@@ -102,20 +105,23 @@ func TestUnsupportedParametersGRPC(t *testing.T) {
 	text := func(name, value string) parameter {
 		return parameter{name: {ParameterChoice: &pb.InferParameter_StringParam{StringParam: value}}}
 	}
+	priority := func(n uint64) parameter {
+		return parameter{"priority": {ParameterChoice: &pb.InferParameter_Uint64Param{Uint64Param: n}}}
+	}
 	for name, c := range map[string]struct {
 		request, input, output parameter
 		says                   string // "" if it is answered
 	}{
 		"none":            {},
 		"timeout":         {request: number("timeout", 60_000_000)},
-		"priority":        {request: parameter{"priority": {ParameterChoice: &pb.InferParameter_Uint64Param{Uint64Param: 1}}}, says: "priorities"},
-		"no priority":     {request: parameter{"priority": {ParameterChoice: &pb.InferParameter_Uint64Param{}}}},
+		"priority":        {request: priority(1), says: "priorities"},
+		"no priority":     {request: priority(0)},
 		"sequence":        {request: number("sequence_id", 5), says: "sequences"},
 		"named sequence":  {request: text("sequence_id", "a"), says: "sequences"},
 		"unknown":         {request: text("prompt", "a"), says: "prompt"},
 		"no value":        {request: parameter{"timeout": {}}, says: "no value"},
 		"text as timeout": {request: text("timeout", "1s"), says: "must be an integer"},
-		"of REST":         {request: parameter{"binary_data_output": {ParameterChoice: &pb.InferParameter_BoolParam{BoolParam: true}}}, says: "REST"},
+		"of REST":         {request: text("binary_data_output", "true"), says: "REST"},
 		"memory in":       {input: text("shared_memory_region", "r"), says: "shared memory"},
 		"memory out":      {output: text("shared_memory_region", "r"), says: "shared memory"},
 		"unknown in":      {input: text("content_type", "np"), says: "none is supported"},
@@ -127,8 +133,8 @@ func TestUnsupportedParametersGRPC(t *testing.T) {
 				Contents: &pb.InferTensorContents{BytesContents: [][]byte{white()}}}},
 			Outputs: []*outputMessage{{Name: "class", Parameters: c.output}},
 		})
-		if (err == nil) != (c.says == "") ||
-			err != nil && (connect.CodeOf(err) != connect.CodeInvalidArgument || !strings.Contains(err.Error(), c.says)) {
+		if (err == nil) != (c.says == "") || err != nil &&
+			(connect.CodeOf(err) != connect.CodeInvalidArgument || !strings.Contains(err.Error(), c.says)) {
 			t.Errorf("%s: %v; want %q", name, err, c.says)
 		}
 	}
@@ -178,12 +184,14 @@ func TestVerbs(t *testing.T) {
 	if answer.StatusCode != http.StatusBadRequest || !strings.Contains(string(text), "explained") {
 		t.Errorf("%s %s", answer.Status, text)
 	}
-	answer, text = post(t, r.url+"/v1/models/m:classify", "application/json", []byte(`{"examples": [{"x": `+values+`}]}`))
+	answer, text = post(t, r.url+"/v1/models/m:classify", "application/json",
+		[]byte(`{"examples": [{"x": `+values+`}]}`))
 	if answer.StatusCode != http.StatusOK {
 		t.Errorf("%s %s", answer.Status, text)
 	}
 	r.backend.Scheduler.Stop()
-	if answer, _ := ask(t, r, http.MethodGet, "/v1/models/m", "", nil); answer.StatusCode != http.StatusServiceUnavailable {
+	answer, _ = ask(t, r, http.MethodGet, "/v1/models/m", "", nil)
+	if answer.StatusCode != http.StatusServiceUnavailable {
 		t.Errorf("a stopping service is ready: %s", answer.Status)
 	}
 }

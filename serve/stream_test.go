@@ -21,7 +21,9 @@ import (
 )
 
 // client returns a client of a procedure, as gRPC has them.
-func client[Q, A any](t testing.TB, r *running, procedure string, options ...connect.ClientOption) *connect.Client[Q, A] {
+func client[Q, A any](
+	t testing.TB, r *running, procedure string, options ...connect.ClientOption,
+) *connect.Client[Q, A] {
 	t.Helper()
 	protocols := new(http.Protocols)
 	protocols.SetUnencryptedHTTP2(true)
@@ -194,13 +196,18 @@ func TestStreamNeedsKey(t *testing.T) {
 	}
 }
 
+type (
+	healthQuestion = healthpb.HealthCheckRequest
+	healthAnswer   = healthpb.HealthCheckResponse
+)
+
 // watchHealth watches the health of a service, until its first status.
-func watchHealth(t testing.TB, r *running, service string) *connect.ServerStreamForClient[healthpb.HealthCheckResponse] {
+func watchHealth(t testing.TB, r *running, service string) *connect.ServerStreamForClient[healthAnswer] {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	t.Cleanup(cancel)
-	s, err := client[healthpb.HealthCheckRequest, healthpb.HealthCheckResponse](t, r, health.Watch).CallServerStream(ctx,
-		connect.NewRequest(&healthpb.HealthCheckRequest{Service: service}))
+	s, err := client[healthQuestion, healthAnswer](t, r, health.Watch).CallServerStream(ctx,
+		connect.NewRequest(&healthQuestion{Service: service}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,8 +219,8 @@ func watchHealth(t testing.TB, r *running, service string) *connect.ServerStream
 
 func checkHealth(t testing.TB, r *running, service string) (healthpb.HealthCheckResponse_ServingStatus, error) {
 	t.Helper()
-	a, err := client[healthpb.HealthCheckRequest, healthpb.HealthCheckResponse](t, r,
-		"/"+health.Name+"/Check").CallUnary(t.Context(), connect.NewRequest(&healthpb.HealthCheckRequest{Service: service}))
+	a, err := client[healthQuestion, healthAnswer](t, r, "/"+health.Name+"/Check").CallUnary(t.Context(),
+		connect.NewRequest(&healthQuestion{Service: service}))
 	if err != nil {
 		return 0, err
 	}
@@ -239,8 +246,8 @@ func TestHealth(t *testing.T) {
 	if err := watch.Close(); err != nil {
 		t.Error(err)
 	}
-	all, err := client[healthpb.HealthListRequest, healthpb.HealthListResponse](t, r, "/"+health.Name+"/List").CallUnary(
-		t.Context(), connect.NewRequest(&healthpb.HealthListRequest{}))
+	lister := client[healthpb.HealthListRequest, healthpb.HealthListResponse](t, r, "/"+health.Name+"/List")
+	all, err := lister.CallUnary(t.Context(), connect.NewRequest(&healthpb.HealthListRequest{}))
 	if err != nil || len(all.Msg.Statuses) != 3 || all.Msg.Statuses["m"].GetStatus() != serving {
 		t.Errorf("%v, %v", all, err)
 	}
@@ -269,7 +276,7 @@ func reflectServices(t testing.TB, r *running, header http.Header) (names []stri
 	found, err := s.ListServices()
 	for _, name := range found {
 		names = append(names, string(name))
-		if _, err := s.FileContainingSymbol(name); err != nil {
+		if _, err = s.FileContainingSymbol(name); err != nil {
 			return nil, err
 		}
 	}

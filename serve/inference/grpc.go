@@ -146,7 +146,9 @@ func (h *Handler) inferStream(
 			request.From(ctx).Err = err
 			response.ErrorMessage = request.PublicMessage(err)
 			// By the identifier the client knows which of its requests failed.
-			response.InferResponse = &pb.ModelInferResponse{ModelName: q.ModelName, ModelVersion: q.ModelVersion, Id: q.Id}
+			response.InferResponse = &pb.ModelInferResponse{
+				ModelName: q.ModelName, ModelVersion: q.ModelVersion, Id: q.Id,
+			}
 		}
 		if err = s.Send(response); err != nil {
 			return err

@@ -104,7 +104,8 @@ func (h *Handler) infer(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 		if q.model != "" && q.model != v.Name {
-			return fmt.Errorf("%w: model_name is %.64q, but the path names the model %s", request.ErrInvalid, q.model, v.Name)
+			return fmt.Errorf("%w: model_name is %.64q, but the path names the model %s", request.ErrInvalid, q.model,
+				v.Name)
 		}
 		ctx, cancel := q.parameters.withTimeout(r.Context())
 		defer cancel()
@@ -235,15 +236,10 @@ func (e inputSpec) parseInput(v tensors.JSON, tail []byte) (in tensors.Inputs, e
 	if err != nil {
 		return in, err
 	}
-	shape, data := []int{}, fields["data"]
-	for d := range fields["shape"].Elements() {
-		var n int
-		if n, err = d.Integer(); err != nil {
-			return in, err
-		}
-		if shape = append(shape, n); len(shape) > 4 {
-			break // it is invalid, however long it is
-		}
+	data := fields["data"]
+	shape, err := parseShape(fields["shape"])
+	if err != nil {
+		return in, err
 	}
 	p, err := parseParameters(fields["parameters"])
 	if err != nil {
@@ -288,6 +284,21 @@ func (e inputSpec) parseInput(v tensors.JSON, tail []byte) (in tensors.Inputs, e
 		return tensors.Inputs{}, errTexts(shape)
 	}
 	return in, nil
+}
+
+// parseShape parses the shape of a tensor. It ignores what follows the fifth dimension, as no tensor has so
+// many.
+func parseShape(v tensors.JSON) (shape []int, err error) {
+	for d := range v.Elements() {
+		n, err := d.Integer()
+		if err != nil {
+			return nil, err
+		}
+		if shape = append(shape, n); len(shape) > 4 {
+			break
+		}
+	}
+	return shape, nil
 }
 
 func errTexts(shape []int) error {

@@ -84,13 +84,13 @@ func (p parameters) check(of string, names ...string) error {
 		switch {
 		case slices.Contains(names, name):
 		case strings.HasPrefix(name, "shared_memory_"):
-			return fmt.Errorf("%w: the parameter %.40s of %s: shared memory is not supported; send and receive tensors "+
-				"in messages", request.ErrInvalid, name, of)
+			return fmt.Errorf("%w: the parameter %.40s of %s: shared memory is not supported; send and receive "+
+				"tensors in messages", request.ErrInvalid, name, of)
 		case len(names) == 0:
 			return fmt.Errorf("%w: %s has the parameter %.40q, but none is supported", request.ErrInvalid, of, name)
 		default:
-			return fmt.Errorf("%w: %s has the parameter %.40q, which is not supported; there are %s", request.ErrInvalid,
-				of, name, strings.Join(names, ", "))
+			return fmt.Errorf("%w: %s has the parameter %.40q, which is not supported; there are %s",
+				request.ErrInvalid, of, name, strings.Join(names, ", "))
 		}
 	}
 	return nil

@@ -355,8 +355,8 @@ func (e inputSpec) parseInstances(all tensors.JSON) (in tensors.Inputs, err erro
 	return in, nil
 }
 
-var errInstances = fmt.Errorf(`%w: "instances", "inputs" or "examples" must be an array of pictures, each {"b64": …}, or of `+
-	`values, each of shape [height width 3]`, request.ErrInvalid)
+var errInstances = fmt.Errorf(`%w: "instances", "inputs" or "examples" must be an array of pictures, each `+
+	`{"b64": …}, or of values, each of shape [height width 3]`, request.ErrInvalid)
 
 // unwrap returns the value of an object with one member of any name, such as {"picture": …}. It returns
 // other values, and {"b64": …}, as they are.

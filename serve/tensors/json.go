@@ -142,8 +142,8 @@ func (v JSON) Fields(what string, names ...string) (map[string]JSON, error) {
 			continue
 		}
 		if !slices.Contains(names, name) {
-			return nil, fmt.Errorf("%w: %s has the member %.40q, which is not supported; there are %s", request.ErrInvalid,
-				what, name, strings.Join(names, ", "))
+			return nil, fmt.Errorf("%w: %s has the member %.40q, which is not supported; there are %s",
+				request.ErrInvalid, what, name, strings.Join(names, ", "))
 		}
 		if _, ok := fields[name]; ok {
 			return nil, fmt.Errorf("%w: %s has the member %s twice", request.ErrInvalid, what, name)
