@@ -37,7 +37,7 @@ type Settings struct {
 // Register registers the web page, the API's description in OpenAPI 3.1 and its documentation. They
 // need no API key; the page asks the user for the key that its requests need.
 func Register(mux *http.ServeMux, s Settings) {
-	mux.HandleFunc("GET /{$}", asset("text/html; charset=utf-8", index(s)))
+	mux.HandleFunc("GET /{$}", alive(asset("text/html; charset=utf-8", index(s))))
 	for _, a := range pageAssets {
 		content, err := pageFiles.ReadFile("assets/" + a.name)
 		if err != nil {
@@ -63,6 +63,20 @@ func index(s Settings) []byte {
 		panic("page: " + err.Error()) // our own template and values
 	}
 	return b.Bytes()
+}
+
+// alive returns a handler that serves the page to browsers, which accept HTML, and to clients without
+// preferences. To other clients it says that the service is alive, as KServe's clients expect of "/".
+func alive(html http.HandlerFunc) http.HandlerFunc {
+	status := asset("application/json", []byte(`{"status":"alive"}`+"\n"))
+	return func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Vary", "Accept")
+		if accept := r.Header.Get("Accept"); accept != "" && !strings.Contains(accept, "text/html") {
+			status(w, r)
+			return
+		}
+		html(w, r)
+	}
 }
 
 // asset returns a handler that serves a file of the page. Browsers cache it, but ask each time whether
