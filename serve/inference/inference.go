@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 
 	"garb/model"
 	"garb/serve/engine"
@@ -99,7 +100,7 @@ func (h *Handler) modelReady(w http.ResponseWriter, r *http.Request) error {
 // infer handles POST …/infer.
 func (h *Handler) infer(w http.ResponseWriter, r *http.Request) error {
 	return h.backend.HandleBody(w, r, func(v *registry.Version, body []byte) error {
-		q, err := h.inputSpec(v).parseInferRequest(body, r.Header.Get(HeaderLength))
+		q, err := h.inputSpec(v).parseInferRequest(body, r.Header.Values(HeaderLength))
 		if err != nil {
 			return err
 		}
@@ -130,10 +131,11 @@ type inferRequest struct {
 	outputs    []tensors.Output
 }
 
-// parseInferRequest parses a request. length is the length of its JSON, "" if nothing follows it.
-func (e inputSpec) parseInferRequest(body []byte, length string) (q inferRequest, err error) {
+// parseInferRequest parses a request. lengths are the values of HeaderLength; without one, all of the body
+// is JSON.
+func (e inputSpec) parseInferRequest(body []byte, lengths []string) (q inferRequest, err error) {
 	text, tail := body, []byte(nil)
-	if length != "" {
+	if length := strings.Join(lengths, ", "); len(lengths) > 0 {
 		var n int
 		if n, err = strconv.Atoi(length); err != nil || n < 0 || n > len(body) {
 			return q, fmt.Errorf("%w: %s is %.20q, but the body has %d bytes", request.ErrInvalid, HeaderLength, length,
