@@ -41,7 +41,7 @@ func (h *Handler) Register(mux *http.ServeMux) {
 type inputSpec struct{ tensors.InputSpec }
 
 func (h *Handler) inputSpec(v *registry.Version) inputSpec {
-	return inputSpec{tensors.NewInputSpec(v, h.backend.MaxPictures)}
+	return inputSpec{tensors.NewInputSpec(v, h.backend.Bodies.MaxPictures())}
 }
 
 func (h *Handler) inferenceLive(w http.ResponseWriter, _ *http.Request) {
@@ -49,8 +49,8 @@ func (h *Handler) inferenceLive(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (h *Handler) inferenceReady(w http.ResponseWriter, r *http.Request) {
-	if h.backend.Scheduler.Stopping() {
-		request.WriteProtocolError(w, r, engine.ErrStopping)
+	if err := h.backend.Ready(); err != nil {
+		request.WriteProtocolError(w, r, err)
 		return
 	}
 	request.WriteJSON(w, "application/json", http.StatusOK, map[string]bool{"ready": true})
@@ -90,8 +90,8 @@ func (h *Handler) modelReady(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	defer release()
-	if h.backend.Scheduler.Stopping() {
-		return engine.ErrStopping
+	if err := h.backend.Ready(); err != nil {
+		return err
 	}
 	request.WriteJSON(w, "application/json", http.StatusOK, map[string]any{"name": v.Name, "ready": true})
 	return nil
