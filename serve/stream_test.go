@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -291,4 +292,22 @@ func TestReflection(t *testing.T) {
 		"grpc.reflection.v1.ServerReflection grpc.reflection.v1alpha.ServerReflection" {
 		t.Errorf("%v, %v", names, err)
 	}
+}
+
+// TestAdminHealth: the listener for probes has the health protocol, without reflection or models' protocols.
+func TestAdminHealth(t *testing.T) {
+	r := start(t, &fake{}, nil)
+	admin := httptest.NewUnstartedServer(r.adminHandler(true))
+	admin.Config.Protocols = new(http.Protocols)
+	admin.Config.Protocols.SetUnencryptedHTTP2(true)
+	admin.Start()
+	defer admin.Close()
+	probes := &running{Server: r.Server, url: admin.URL}
+	if s, err := checkHealth(t, probes, "m"); err != nil || s != healthpb.HealthCheckResponse_SERVING {
+		t.Errorf("%v, %v", s, err)
+	}
+	if _, err := inferGRPC(t, probes, pictureMessage("1", white())); connect.CodeOf(err) != connect.CodeUnimplemented {
+		t.Errorf("inference: %v", err)
+	}
+	http.DefaultClient.CloseIdleConnections()
 }
