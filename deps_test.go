@@ -83,14 +83,19 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"serve/request", "picture serve/observe serve/reload serve/access serve/fetch serve/origin serve/engine serve/registry",
 		""},
 	{"serve/tensors", "picture model serve/access serve/engine serve/registry serve/request", ""},
+	{"serve/grpc", "serve/access serve/engine serve/request",
+		"connectrpc.com/connect connectrpc.com/grpcreflect google.golang.org/protobuf"},
+	{"serve/healthpb", "", "google.golang.org/protobuf"},
+	{"serve/health", "serve/engine serve/request serve/grpc serve/healthpb", ""},
 	{"serve/classify", "accept picture model explain serve/access serve/engine serve/registry serve/request", ""},
-	{"serve/inference", "model serve/inferencepb serve/engine serve/registry serve/request serve/tensors",
-		"connectrpc.com/connect google.golang.org/protobuf"},
-	{"serve/tensorflow", "internal/kernel serve/tensorflowpb serve/engine serve/registry serve/request serve/tensors",
+	{"serve/inference", "model serve/inferencepb serve/engine serve/registry serve/request serve/tensors serve/grpc", ""},
+	{"serve/tensorflow", "internal/kernel serve/tensorflowpb serve/engine serve/registry serve/request serve/tensors " +
+		"serve/classify",
 		"google.golang.org/protobuf"},
 	{"serve/page", "", ""},
 	{"serve", "model serve/listen serve/observe serve/reload serve/access serve/connection serve/fetch serve/origin " +
-		"serve/engine serve/registry serve/request serve/classify serve/inference serve/tensorflow serve/page",
+		"serve/engine serve/registry serve/request serve/grpc serve/health serve/classify serve/inference " +
+		"serve/tensorflow serve/page",
 		""},
 	{"cmd/garb",
 		"accept conformal internal/safefile internal/download internal/kernel tensor picture nn diagram backbone " +
@@ -109,6 +114,7 @@ var layout = []struct{ pkg, ours, modules string }{
 // testModules are the modules that only tests import.
 var testModules = []string{
 	"connectrpc.com/connect",
+	"connectrpc.com/grpcreflect",
 	"github.com/chromedp/cdproto",
 	"github.com/chromedp/chromedp",
 	"github.com/google/go-cmp",

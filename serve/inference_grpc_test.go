@@ -16,6 +16,7 @@ import (
 
 	"connectrpc.com/connect"
 
+	"garb/serve/grpc"
 	"garb/serve/inference"
 	pb "garb/serve/inferencepb"
 	"garb/serve/request"
@@ -227,7 +228,7 @@ func TestInferenceGRPCErrors(t *testing.T) {
 		}
 	}
 	for _, k := range request.Kinds() {
-		if code := inference.Code(k.Status); code == connect.CodeInvalidArgument && k.Status >= 429 {
+		if code := grpc.Code(k.Status); code == connect.CodeInvalidArgument && k.Status >= 429 {
 			t.Errorf("%d is %v", k.Status, code)
 		}
 	}

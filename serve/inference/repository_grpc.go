@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"garb/serve/engine"
+	"garb/serve/grpc"
 	pb "garb/serve/inferencepb"
 	"garb/serve/registry"
 	"garb/serve/request"
@@ -16,11 +17,11 @@ import (
 // registerRepositoryGRPC registers over gRPC what registerRepository does over REST. A rollback has no
 // procedure, since Triton's service has none.
 func (h *Handler) registerRepositoryGRPC(mux *http.ServeMux) {
-	handleRPC(h.backend, mux, "RepositoryIndex", false, h.repositoryIndexGRPC)
-	handleRPC(h.backend, mux, "RepositoryModelLoad", false, h.loadModelGRPC)
-	handleRPC(h.backend, mux, "RepositoryModelUnload", false, h.unloadModelGRPC)
-	handleRPC(h.backend, mux, "ModelStatistics", false, h.statisticsGRPC)
-	handleRPC(h.backend, mux, "ModelConfig", false, h.modelConfigGRPC)
+	grpc.Handle(h.backend, mux, Service+"RepositoryIndex", grpc.WithKey, h.repositoryIndexGRPC)
+	grpc.Handle(h.backend, mux, Service+"RepositoryModelLoad", grpc.WithKey, h.loadModelGRPC)
+	grpc.Handle(h.backend, mux, Service+"RepositoryModelUnload", grpc.WithKey, h.unloadModelGRPC)
+	grpc.Handle(h.backend, mux, Service+"ModelStatistics", grpc.WithKey, h.statisticsGRPC)
+	grpc.Handle(h.backend, mux, Service+"ModelConfig", grpc.WithKey, h.modelConfigGRPC)
 }
 
 func (h *Handler) repositoryIndexGRPC(

@@ -21,6 +21,8 @@ type Backend struct {
 	Scheduler *engine.Scheduler
 	Bodies    *Bodies
 	Metrics   *observe.Metrics
+	// Streams returns the timeouts of streams of messages.
+	Streams func() StreamConfig
 
 	keys    atomic.Pointer[access.Keys]
 	fetcher atomic.Pointer[fetch.Fetcher]

@@ -106,10 +106,10 @@ func (e InputSpec) DecodeRaw(datatype string, shape []int, data []byte) (in Inpu
 	return in, nil
 }
 
-// Answer returns the answers about all inputs. It fails if one of them fails, since the protocols of
-// tensors have no errors of single pictures.
+// Answer returns the answers about all inputs; options are only for pictures. It fails if one of them
+// fails, since the protocols of tensors have no errors of single pictures.
 func Answer(
-	ctx context.Context, s *engine.Scheduler, v *registry.Version, in Inputs,
+	ctx context.Context, s *engine.Scheduler, v *registry.Version, in Inputs, options engine.Options,
 ) (answers []*engine.Answer, err error) {
 	count := len(in.Pictures)
 	if in.Pictures == nil {
@@ -123,7 +123,7 @@ func Answer(
 	var errs []error
 	switch {
 	case in.Pictures != nil:
-		answers, errs, err = s.Classify(ctx, v.Engine, in.Pictures, engine.Options{})
+		answers, errs, err = s.Classify(ctx, v.Engine, in.Pictures, options)
 	case !areFinite(in.Values):
 		err = fmt.Errorf("%w: the values are not all finite", request.ErrInvalid)
 	default:
