@@ -11,6 +11,7 @@ import (
 
 	"connectrpc.com/connect"
 
+	"garb/serve/grpc"
 	"garb/serve/inference"
 	pb "garb/serve/inferencepb"
 	"garb/serve/tensors"
@@ -93,7 +94,7 @@ func TestCompressedMessages(t *testing.T) {
 	if answer, err := infer(white()); err != nil || len(answer.Outputs) == 0 {
 		t.Errorf("%v, %v", answer, err)
 	}
-	if _, err := infer(make([]byte, 1<<26)); connect.CodeOf(err) != inference.Code(413) {
+	if _, err := infer(make([]byte, 1<<26)); connect.CodeOf(err) != grpc.Code(413) {
 		t.Errorf("a bomb: %v", err)
 	}
 	// Frames that connect's client does not make.

@@ -14,7 +14,7 @@ import (
 
 	"connectrpc.com/connect"
 
-	"garb/serve/inference"
+	"garb/serve/grpc"
 	"garb/serve/request"
 )
 
@@ -88,7 +88,7 @@ func TestCodes(t *testing.T) {
 		499: connect.CodeCanceled, 500: connect.CodeInternal, 502: connect.CodeUnavailable,
 		503: connect.CodeUnavailable, 504: connect.CodeDeadlineExceeded,
 	} {
-		if have := inference.Code(status); have != want {
+		if have := grpc.Code(status); have != want {
 			t.Errorf("status %d has the code %v, not %v", status, have, want)
 		}
 	}

@@ -16,6 +16,7 @@ import (
 
 	"connectrpc.com/connect"
 
+	"garb/serve/grpc"
 	"garb/serve/inference"
 	pb "garb/serve/inferencepb"
 	"garb/serve/request"
@@ -150,7 +151,7 @@ func TestInferenceGRPCMetadata(t *testing.T) {
 		t.Errorf("%v, %v", a, err)
 	}
 	// What other servers have beside it is not there, as gRPC says it.
-	if _, err := call[pb.ServerLiveRequest, pb.ServerLiveResponse](t, r, "RepositoryIndex",
+	if _, err := call[pb.ServerLiveRequest, pb.ServerLiveResponse](t, r, "SystemSharedMemoryStatus",
 		&pb.ServerLiveRequest{}); connect.CodeOf(err) != connect.CodeUnimplemented {
 		t.Errorf("%v", err)
 	}
@@ -227,7 +228,7 @@ func TestInferenceGRPCErrors(t *testing.T) {
 		}
 	}
 	for _, k := range request.Kinds() {
-		if code := inference.Code(k.Status); code == connect.CodeInvalidArgument && k.Status >= 429 {
+		if code := grpc.Code(k.Status); code == connect.CodeInvalidArgument && k.Status >= 429 {
 			t.Errorf("%d is %v", k.Status, code)
 		}
 	}

@@ -121,7 +121,7 @@ func TestInferenceClothing(t *testing.T) {
 			spec.Height, spec.Width, number),
 		"values, nested": fmt.Sprintf(`{"name": "input_1", "datatype": "FP32", "shape": [1, %d, %d, 3], `+
 			`"data": [%s]}`, spec.Height, spec.Width, rows),
-		"unknown, ignored": `{"parameters": {"x": [{}]}, "more": null, "data": ["` + text +
+		"null members": `{"parameters": null, "data": ["` + text +
 			`"], "shape": [1], "name": "a", "datatype": "BYTES"}`,
 	} {
 		a := inferJSON(t, r.url+"/v2/models/clothing/versions/1/infer", `{"id": "a1", "inputs": [`+input+`]}`)
@@ -238,7 +238,7 @@ func TestInferenceGets(t *testing.T) {
 		`"datatype":"FP32","shape":[-1,2]},{"name":"class","datatype":"BYTES","shape":[-1]}],` +
 		`"parameters":{"classes":["dark","light"]},"platform":"garb","versions":["1"]}`
 	const status = `{"model_version_status":[{"state":"AVAILABLE","status":{"error_code":"OK",` +
-		`"error_message":""},"version":"1"}]}`
+		`"error_message":""},"version":"1"}],"name":"m","ready":true}`
 	for path, want := range map[string]string{
 		"/v2": `{"extensions":["binary_tensor_data","classification","model_repository","statistics","model_configuration"],` +
 			`"name":"garb","version":"` + model.Version + `"}`,
@@ -362,10 +362,10 @@ func TestInferenceErrors(t *testing.T) {
 		{"/v2/models/m/versions/7/infer", "{}", 404, "version 7"},
 		{infer, "", 400, "JSON"},
 		{infer, "{", 400, "JSON"},
-		{infer, "[]", 400, "not an object"},
+		{infer, "[]", 400, "must be an object"},
 		{infer, "{}", 400, "one input"},
 		{infer, `{"inputs": {}}`, 400, "one input"},
-		{infer, `{"inputs": [1]}`, 400, "type"},
+		{infer, `{"inputs": [1]}`, 400, "an input must be an object"},
 		{infer, `{"inputs": [` + pictureInput(white()) + `,` + pictureInput(white()) + `]}`, 400, "one input"},
 		{infer, `{"inputs": [` + strings.Repeat("{},", 1000) + `{}]}`, 400, "one input"},
 		{infer, `{"inputs": [` + pictureInput(white()) + `], "outputs": [{"name": "classes"}]}`, 400, "no output"},
@@ -374,7 +374,7 @@ func TestInferenceErrors(t *testing.T) {
 		{infer, `{"inputs": [` + pictureInput(white()) +
 			`], "outputs": [{"name": "class", "parameters": {"classification": 1}}]}`, 400, "classification"},
 		{infer, `{"inputs": [` + pictureInput(white()) +
-			`], "outputs": [{"name": "logits", "parameters": {"classification": "x"}}]}`, 400, "not an integer"},
+			`], "outputs": [{"name": "logits", "parameters": {"classification": "x"}}]}`, 400, "must be an integer"},
 		{infer, `{"inputs": [` + pictureInput(white(), white(), white(), white()) + `]}`, 413, "more than 3 pictures"},
 		{infer, `{"inputs": [` + pictureInput([]byte("text")) + `]}`, 400, "not a"},
 		{infer, `{"inputs": [` + pictureInput(white(), pngOf(8, 8)) + `]}`, 422, "picture 1: "},
@@ -409,8 +409,9 @@ func TestInferenceErrors(t *testing.T) {
 		{infer, fp32("[1,8,8,3]", strings.Repeat("3e38,", 191)+"3e38"), 200, ""},
 		{infer, fp32("[1,8,8,3]", strings.Repeat(" ", 1<<20)), 413, "bytes"},
 		{"/v1/models/n:predict", "{}", 404, "no such model"},
-		{"/v1/models/m", "{}", 404, "nothing at this path"},
-		{"/v1/models/m:classify", "{}", 404, "nothing at this path"},
+		{"/v1/models/m", "{}", 405, "method"},
+		{"/v1/models/m:nothing", "{}", 404, "nothing at this path"},
+		{"/v1/models/m:regress", "{}", 400, "use :classify"},
 		{"/v1/models/m/versions/2:predict", "{}", 404, "version 2"},
 		{predict, "{}", 400, "instances"},
 		{predict, "nonsense", 400, "JSON"},

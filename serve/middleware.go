@@ -75,7 +75,7 @@ func (s *Server) observe(next http.Handler) http.Handler {
 				s.log.ErrorContext(ctx, "panic", "request_id", info.ID, "error", fmt.Sprint(p),
 					"stack", string(debug.Stack()))
 				if out.status == 0 {
-					request.WriteError(out, r, fmt.Errorf("%w: %v", engine.ErrPanic, p))
+					writeError(out, r, fmt.Errorf("%w: %v", engine.ErrPanic, p))
 				}
 			}
 			s.logRequest(out, r, info, time.Since(began))
@@ -89,7 +89,11 @@ func (s *Server) limitTime(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		timeout, err := s.timeout(r)
 		if err != nil {
-			request.WriteError(w, r, err)
+			writeError(w, r, err)
+			return
+		}
+		if timeout == 0 {
+			next.ServeHTTP(w, r)
 			return
 		}
 		timed, cancel := connection.WithTimeout(w, r, timeout)
@@ -102,10 +106,14 @@ func (s *Server) limitTime(next http.Handler) http.Handler {
 }
 
 // timeout returns the timeout of a request: the service's, or the one in X-Request-Timeout if that is
-// shorter, in seconds ("0.25") or with a unit ("250ms").
+// shorter, in seconds ("0.25") or with a unit ("250ms"). It returns 0, for no timeout, for streams of
+// messages without that header, whose messages have timeouts.
 func (s *Server) timeout(r *http.Request) (time.Duration, error) {
 	text := r.Header.Get("X-Request-Timeout")
-	if text == "" {
+	switch {
+	case text == "" && isStream(r):
+		return 0, nil
+	case text == "":
 		return s.settings().RequestTimeout, nil
 	}
 	timeout, err := time.ParseDuration(text)

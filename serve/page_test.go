@@ -50,6 +50,17 @@ func TestPage(t *testing.T) {
 			t.Errorf("%s with the tag %s: %d, %d bytes", path, tag, again.Code, again.Body.Len())
 		}
 	}
+	for accept, want := range map[string]string{
+		"text/html,application/xhtml+xml,*/*;q=0.8": "text/html; charset=utf-8",
+		"*/*":              "application/json", // KServe's clients, curl
+		"application/json": "application/json",
+	} {
+		w := get(h, "/", "Accept", accept)
+		if w.Header().Get("Content-Type") != want || w.Header().Get("Vary") != "Accept" ||
+			want == "application/json" && w.Body.String() != `{"status":"alive"}`+"\n" {
+			t.Errorf("%s gets %s: %.80s", accept, w.Header().Get("Content-Type"), w.Body)
+		}
+	}
 	index := get(h, "/").Body.String()
 	for _, name := range regexp.MustCompile(`(?:src|href)="([^"]+)"`).FindAllStringSubmatch(index, -1) {
 		if w := get(h, "/"+strings.TrimPrefix(name[1], ".")); w.Code != http.StatusOK {

@@ -10,9 +10,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"connectrpc.com/connect"
 
 	"garb/serve/classify"
 	pb "garb/serve/inferencepb"
@@ -136,7 +139,7 @@ func states(versions ...string) string {
 	for _, v := range versions {
 		all = append(all, `{"state":"AVAILABLE","status":{"error_code":"OK","error_message":""},"version":"`+v+`"}`)
 	}
-	return `{"model_version_status":[` + strings.Join(all, ",") + `]}`
+	return `{"model_version_status":[` + strings.Join(all, ",") + `],"name":"m","ready":true}`
 }
 
 // TestCanaryByRequest: the request's identifier decides whether the canary answers.
@@ -237,7 +240,7 @@ func TestStatistics(t *testing.T) {
 	r, _ := startVersions(t, 2, func(c *Config) { c.Models.Policies = map[string]registry.Policy{"": {}} })
 	form, two := form(t, white(), white())
 	post(t, r.url+"/v1/classify?version=1", form, two)
-	post(t, r.url+"/v1/classify?version=1", "", []byte("no picture"))
+	post(t, r.url+"/v1/classify?version=1", "", pngOf(8, 8)) // a header, and nothing more
 	values := strings.TrimSuffix(strings.Repeat("0.5,", fakeSpec.ValueCount()), ",")
 	post(t, r.url+"/v2/models/m/versions/1/infer", "application/json",
 		[]byte(`{"inputs": [{"name": "x", "datatype": "FP32", "shape": [1,8,8,3], "data": [`+values+`]}]}`))
@@ -339,3 +342,61 @@ func TestTritonRepository(t *testing.T) {
 		t.Errorf("%v: %s", errors.Join(ctx.Err(), err), out)
 	}
 }
+
+// TestRepositoryOverGRPC controls models and reads their statistics and configuration over gRPC.
+func TestRepositoryOverGRPC(t *testing.T) {
+	closed, _ := startVersions(t, 1, nil)
+	if _, err := call[pb.RepositoryIndexRequest, pb.RepositoryIndexResponse](t, closed, "RepositoryIndex",
+		&pb.RepositoryIndexRequest{}); connect.CodeOf(err) != connect.CodePermissionDenied {
+		t.Errorf("without permission: %v", err)
+	}
+	r, _ := startVersions(t, 2, func(c *Config) { c.Models.Control = true })
+	index := func(ready bool) (models []string) {
+		t.Helper()
+		answer, err := call[pb.RepositoryIndexRequest, pb.RepositoryIndexResponse](t, r, "RepositoryIndex",
+			&pb.RepositoryIndexRequest{Ready: ready})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range answer.Models {
+			models = append(models, m.Name+m.Version+m.State)
+		}
+		return models
+	}
+	if got := index(false); !slices.Equal(got, []string{"m1UNAVAILABLE", "m2READY"}) {
+		t.Errorf("the index is %v", got)
+	}
+	config, err := call[pb.ModelConfigRequest, pb.ModelConfigResponse](t, r, "ModelConfig",
+		&pb.ModelConfigRequest{Name: "m"})
+	if err != nil || config.Config.GetVersionPolicy().GetLatest().GetNumVersions() != 1 ||
+		config.Config.MaxBatchSize != 32 || config.Config.Input[0].DataType != pb.DataType_TYPE_STRING {
+		t.Errorf("%v, %v", config, err)
+	}
+	statistics, err := call[pb.ModelStatisticsRequest, pb.ModelStatisticsResponse](t, r, "ModelStatistics",
+		&pb.ModelStatisticsRequest{Name: "m", Version: "2"})
+	if err != nil || len(statistics.ModelStats) != 1 || statistics.ModelStats[0].Version != "2" {
+		t.Errorf("%v, %v", statistics, err)
+	}
+	parameters := map[string]*pb.ModelRepositoryParameter{"config": {}}
+	for _, err := range []error{
+		second(call[pb.RepositoryModelLoadRequest, pb.RepositoryModelLoadResponse](t, r, "RepositoryModelLoad",
+			&pb.RepositoryModelLoadRequest{ModelName: "m", Parameters: parameters})),
+		second(call[pb.RepositoryModelUnloadRequest, pb.RepositoryModelUnloadResponse](t, r, "RepositoryModelUnload",
+			&pb.RepositoryModelUnloadRequest{ModelName: "m", Parameters: parameters})),
+	} {
+		if connect.CodeOf(err) != connect.CodeInvalidArgument {
+			t.Errorf("a parameter that is not supported: %v", err)
+		}
+	}
+	if _, err = call[pb.RepositoryModelUnloadRequest, pb.RepositoryModelUnloadResponse](t, r, "RepositoryModelUnload",
+		&pb.RepositoryModelUnloadRequest{ModelName: "m"}); err != nil || len(index(true)) != 0 {
+		t.Errorf("unload: %v", err)
+	}
+	if _, err = call[pb.RepositoryModelLoadRequest, pb.RepositoryModelLoadResponse](t, r, "RepositoryModelLoad",
+		&pb.RepositoryModelLoadRequest{ModelName: "m"}); err != nil || len(index(true)) != 1 {
+		t.Errorf("load: %v", err)
+	}
+}
+
+// second returns the error of a call.
+func second[A any](_ A, err error) error { return err }

@@ -3,8 +3,13 @@ package serve
 import (
 	"errors"
 	"net/http"
+	"path"
+	"slices"
+	"strings"
 
 	"garb/serve/classify"
+	"garb/serve/grpc"
+	"garb/serve/health"
 	"garb/serve/inference"
 	"garb/serve/observe"
 	"garb/serve/origin"
@@ -34,6 +39,8 @@ func (s *Server) handler(loopback bool) http.Handler {
 	mux.HandleFunc("GET /metrics", s.backend.RequireKey(s.observer.Handler().ServeHTTP))
 	tensorflow.New(&s.backend).Register(mux)
 	inference.New(&s.backend).Register(mux)
+	health.New(&s.backend, services...).Register(mux)
+	grpc.RegisterReflection(&s.backend, mux, slices.Concat(services, []string{health.Name})...)
 	return s.observe(s.protect(loopback, s.limitTime(handleMissing(mux))))
 }
 
@@ -43,6 +50,7 @@ func (s *Server) adminHandler(loopback bool) http.Handler {
 	mux.HandleFunc("GET /healthz", s.handleLive)
 	mux.HandleFunc("GET /readyz", s.handleReady)
 	mux.Handle("GET /metrics", s.observer.Handler())
+	health.New(&s.backend, services...).Register(mux)
 	return s.observe(s.protect(loopback, s.limitTime(handleMissing(mux))))
 }
 
@@ -56,7 +64,7 @@ func (s *Server) protect(loopback bool, next http.Handler) http.Handler {
 			reason = observe.RejectedHost
 		}
 		s.observer.CountRejected(reason)
-		request.WriteError(w, r, err)
+		writeError(w, r, err)
 	})
 	if err != nil {
 		panic("serve: " + err.Error()) // validated
@@ -64,24 +72,83 @@ func (s *Server) protect(loopback bool, next http.Handler) http.Handler {
 	return wrap(next)
 }
 
-// handleMissing returns a handler that responds to unknown paths and methods with our own errors, and
-// passes all other requests on.
+// services are the names of the gRPC services, beside those of health and reflection.
+var services = []string{strings.Trim(inference.Service, "/")}
+
+// isStream reports whether a request is a stream of messages, which may last longer than other requests.
+func isStream(r *http.Request) bool {
+	return slices.Contains(append([]string{inference.StreamInfer, health.Watch}, grpc.ReflectionPaths...), r.URL.Path)
+}
+
+// writeError writes an error in the form of the protocol that the request belongs to.
+func writeError(w http.ResponseWriter, r *http.Request, err error) {
+	switch {
+	case grpc.IsRequest(r):
+		grpc.WriteError(w, r, err)
+	case isBelow(r.URL.Path, "/v2"), isBelow(r.URL.Path, "/v1/models"):
+		request.WriteProtocolError(w, r, err)
+	default:
+		request.WriteError(w, r, err)
+	}
+}
+
+// isBelow reports whether a path is prefix, or begins with it and a slash.
+func isBelow(path, prefix string) bool {
+	rest, ok := strings.CutPrefix(path, prefix)
+	return ok && (rest == "" || rest[0] == '/')
+}
+
+// queryParameters are the names of the query parameters of patterns that have any.
+var queryParameters = map[string][]string{
+	"POST /v1/classify": classify.QueryParameters,
+	"GET /readyz":       {"verbose"},
+}
+
+// checkQuery refuses queries that are malformed or have parameters that the pattern does not have. Only
+// the files of the page accept any query.
+func checkQuery(r *http.Request, pattern string) error {
+	if r.URL.RawQuery == "" || page.Owns(pattern) {
+		return nil
+	}
+	return request.CheckQuery(r, queryParameters[pattern])
+}
+
+// handleMissing returns a handler that responds to unknown paths, methods and query parameters with our
+// own errors, and passes all other requests on.
 func handleMissing(mux *http.ServeMux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if _, pattern := mux.Handler(r); pattern != "" {
+		_, pattern := mux.Handler(r)
+		if !isClean(r.URL.EscapedPath()) {
+			writeError(w, r, request.ErrNoRoute)
+			return
+		}
+		if pattern != "" {
+			r.Pattern = pattern // for the log, if the query is refused
+			if err := checkQuery(r, pattern); err != nil {
+				writeError(w, r, err)
+				return
+			}
 			mux.ServeHTTP(w, r)
 			return
 		}
 		// The mux knows whether the path has other methods, and which.
 		probe := &headerOnly{header: http.Header{}}
 		mux.ServeHTTP(probe, r)
+		r.Pattern = ""
 		if probe.status == http.StatusMethodNotAllowed {
 			w.Header().Set("Allow", probe.header.Get("Allow"))
-			request.WriteError(w, r, request.ErrMethod)
+			writeError(w, r, request.ErrMethod)
 			return
 		}
-		request.WriteError(w, r, request.ErrNoRoute)
+		writeError(w, r, request.ErrNoRoute)
 	})
+}
+
+// isClean reports whether a path has no empty elements, "." or "..". The mux would redirect others, with a
+// body of its own.
+func isClean(escaped string) bool {
+	clean := path.Clean(escaped)
+	return escaped == clean || escaped == clean+"/"
 }
 
 // headerOnly records the status and header of a response.

@@ -80,6 +80,10 @@ func New(c Config, open Opener, log *slog.Logger) (_ *Server, err error) {
 	s.backend.Metrics = s.observer.Metrics
 	s.backend.Scheduler = engine.NewScheduler(c.engine(), s.observer.Metrics)
 	s.backend.Bodies = request.NewBodies(c.Bodies, s.observer.Metrics)
+	s.backend.Streams = func() request.StreamConfig {
+		now := s.settings()
+		return request.StreamConfig{MessageTimeout: now.RequestTimeout, IdleTimeout: now.Connection.IdleTimeout}
+	}
 	fetcher, err := fetch.New(c.fetch())
 	if err != nil {
 		return nil, fmt.Errorf("serve: %w", err)

@@ -12,6 +12,7 @@ import (
 	"mime"
 	"mime/multipart"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -78,7 +79,8 @@ type upload struct {
 	data []byte
 }
 
-const defaultTop = 3
+// DefaultTop is the number of predictions of a classification by default.
+const DefaultTop = 3
 
 // options are the parameters of a classification.
 type options struct {
@@ -103,16 +105,17 @@ func (h *Handler) classify(w http.ResponseWriter, r *http.Request) error {
 	if err := h.backend.Authorize(r); err != nil {
 		return err
 	}
-	o, err := parseOptions(r)
+	query := r.URL.Query()
+	o, err := parseOptions(query)
 	if err != nil {
 		return err
 	}
-	v, release, err := h.backend.Acquire(r.Context(), r.URL.Query().Get("model"), r.URL.Query().Get("version"))
+	v, release, err := h.backend.Acquire(r.Context(), query.Get("model"), query.Get("version"))
 	if err != nil {
 		return err
 	}
 	defer release()
-	if err = o.resolve(r, v); err != nil {
+	if err = o.resolve(query, v); err != nil {
 		return err
 	}
 	body, free, err := h.backend.ReadBody(w, r)
@@ -135,7 +138,7 @@ func (h *Handler) classify(w http.ResponseWriter, r *http.Request) error {
 	results := make([]any, len(uploads))
 	for i, u := range uploads {
 		if errs[i] == nil {
-			results[i], errs[i] = newClassification(u.name, v, answers[i], o.top)
+			results[i], errs[i] = NewClassification(u.name, v, answers[i], o.top)
 		}
 		if errs[i] != nil {
 			_, kind := request.Status(errs[i])
@@ -154,8 +157,9 @@ func (h *Handler) classify(w http.ResponseWriter, r *http.Request) error {
 	return err
 }
 
-// newClassification returns the answer about a picture with its top predictions.
-func newClassification(name string, v *registry.Version, a *engine.Answer, top int) (c Classification, err error) {
+// NewClassification returns the answer about a picture with its top predictions. Its error is one of
+// drawing the heat map.
+func NewClassification(name string, v *registry.Version, a *engine.Answer, top int) (c Classification, err error) {
 	c = Classification{
 		Picture: name, Class: a.Predictions[0].Class, Probability: a.Predictions[0].Probability,
 		Predictions: v.List(a.Predictions[:min(top, len(a.Predictions))]), Set: a.Set,
@@ -179,18 +183,25 @@ func milliseconds(d time.Duration) float64 {
 	return float64(d.Microseconds()) / 1000
 }
 
+// QueryParameters are the query parameters of POST /v1/classify.
+var QueryParameters = []string{"top", "model", "version", "explain", "class", "accept"}
+
 // parseOptions parses the parameters in a request's URL.
-func parseOptions(r *http.Request) (o options, err error) {
-	o.top, o.Class = defaultTop, -1
-	q := r.URL.Query()
+func parseOptions(q url.Values) (o options, err error) {
+	o.top, o.Class = DefaultTop, -1
+	for _, name := range QueryParameters {
+		if q.Has(name) && q.Get(name) == "" {
+			return o, fmt.Errorf("%w: the query parameter %s is empty", request.ErrInvalid, name)
+		}
+	}
 	if text := q.Get("top"); text != "" {
 		if o.top, err = strconv.Atoi(text); err != nil || o.top < 1 {
-			return o, fmt.Errorf("%w: top=%s is not a number of classes", request.ErrInvalid, text)
+			return o, fmt.Errorf("%w: top=%.40s is not a number of classes", request.ErrInvalid, text)
 		}
 	}
 	if text := q.Get("explain"); text != "" {
 		if o.Explain, err = strconv.ParseBool(text); err != nil {
-			return o, fmt.Errorf("%w: explain=%s is neither true nor false", request.ErrInvalid, text)
+			return o, fmt.Errorf("%w: explain=%.40s is neither true nor false", request.ErrInvalid, text)
 		}
 	}
 	if text := q.Get("accept"); text != "" {
@@ -204,8 +215,7 @@ func parseOptions(r *http.Request) (o options, err error) {
 }
 
 // resolve resolves the class to explain, and checks that the model supports the options.
-func (o *options) resolve(r *http.Request, v *registry.Version) error {
-	q := r.URL.Query()
+func (o *options) resolve(q url.Values, v *registry.Version) error {
 	if name := q.Get("class"); name != "" {
 		if o.Class = slices.Index(v.Classes(), name); o.Class < 0 || !o.Explain {
 			return fmt.Errorf("%w: class=%.40q needs explain=true, and must be one of the model's classes",
@@ -218,27 +228,37 @@ func (o *options) resolve(r *http.Request, v *registry.Version) error {
 	return nil
 }
 
-// parsePictures returns the pictures in a request's body.
+// parsePictures returns the pictures in a request's body. A form needs its content type, which has the
+// boundary. Otherwise the body decides: a picture is one whatever the content type says, and an object of
+// JSON is taken as JSON. The content type decides only about the rest, whose error it words.
 func (h *Handler) parsePictures(r *http.Request, body []byte) ([]upload, error) {
-	kind, parameters, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil && r.Header.Get("Content-Type") != "" {
-		return nil, fmt.Errorf("%w: %q", request.ErrMediaType, r.Header.Get("Content-Type"))
-	}
-	switch {
-	case kind == "multipart/form-data":
+	header := r.Header.Get("Content-Type")
+	kind, parameters, err := mime.ParseMediaType(header)
+	if kind == "multipart/form-data" {
 		return h.parseForm(body, parameters["boundary"])
-	case kind == "application/json":
+	}
+	_, notPicture := picture.Identify(body)
+	switch {
+	case !errors.Is(notPicture, picture.ErrNotPicture):
+		return []upload{{"picture", body}}, nil
+	case kind == "application/json", strings.HasSuffix(kind, "+json"),
+		bytes.HasPrefix(bytes.TrimLeft(body, " \t\r\n"), []byte("{")):
 		return h.parseJSONPicture(r.Context(), body)
-	case kind == "" || kind == "application/octet-stream" || kind == "application/x-www-form-urlencoded" ||
+	case header == "", kind == "application/octet-stream", kind == "application/x-www-form-urlencoded",
 		strings.HasPrefix(kind, "image/"):
 		// application/x-www-form-urlencoded is what curl --data-binary sends by default.
-		return []upload{{"picture", body}}, nil
+		return nil, notPicture
+	case err != nil:
+		return nil, fmt.Errorf("%w: %.80q", request.ErrMediaType, header)
 	}
-	return nil, fmt.Errorf("%w: %s; send a picture, multipart/form-data with fields named picture, or JSON",
-		request.ErrMediaType, kind)
+	return nil, fmt.Errorf("%w: %.80s, and the body is no picture; send a picture, multipart/form-data with fields "+
+		"named picture, or JSON", request.ErrMediaType, kind)
 }
 
-// parseForm returns the pictures in the fields named picture of a form.
+// fieldNames are the names of a form's fields that have pictures. Others are ignored.
+var fieldNames = []string{"picture", "image", "file", "files", "data", "upload"}
+
+// parseForm returns the pictures in the fields of a form.
 func (h *Handler) parseForm(body []byte, boundary string) ([]upload, error) {
 	if boundary == "" {
 		return nil, fmt.Errorf("%w: the multipart body has no boundary", request.ErrInvalid)
@@ -253,11 +273,12 @@ func (h *Handler) parseForm(body []byte, boundary string) ([]upload, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%w: the multipart body is malformed", request.ErrInvalid)
 		}
-		if fields >= 2*h.backend.Bodies.MaxPictures() || len(all) >= h.backend.Bodies.MaxPictures() && part.FormName() == "picture" {
+		isPicture := slices.Contains(fieldNames, part.FormName())
+		if fields >= 2*h.backend.Bodies.MaxPictures() || len(all) >= h.backend.Bodies.MaxPictures() && isPicture {
 			return nil, fmt.Errorf("%w: it has more than %d pictures, or too many other fields", request.ErrTooLarge,
 				h.backend.Bodies.MaxPictures())
 		}
-		if part.FormName() != "picture" {
+		if !isPicture {
 			continue
 		}
 		data, err := picture.Read(part, h.backend.Scheduler.Limits())
@@ -274,7 +295,8 @@ func (h *Handler) parseForm(body []byte, boundary string) ([]upload, error) {
 		all = append(all, upload{name, data})
 	}
 	if len(all) == 0 {
-		return nil, fmt.Errorf("%w: the form has no field named picture", request.ErrInvalid)
+		return nil, fmt.Errorf("%w: the form has no picture: no field is named %s", request.ErrInvalid,
+			strings.Join(fieldNames, ", "))
 	}
 	return all, nil
 }

@@ -84,7 +84,8 @@ type Scheduler struct {
 	depth    atomic.Int64 // pictures in progress
 	draining atomic.Bool
 	stopping atomic.Bool
-	cache    *cache // nil if there is none
+	stopped  chan struct{} // closed by Stop
+	cache    *cache        // nil if there is none
 }
 
 // NewScheduler returns a scheduler. Config must be valid.
@@ -92,7 +93,7 @@ func NewScheduler(c Config, m *observe.Metrics) *Scheduler {
 	c = c.withDefaults()
 	s := &Scheduler{
 		metrics: m, decoders: make(chan struct{}, c.Decoders), cores: newCores(max(c.Workers, c.Decoders)),
-		cache: newCache(c.CacheBytes),
+		cache: newCache(c.CacheBytes), stopped: make(chan struct{}),
 	}
 	s.config.Store(&c)
 	return s
@@ -119,7 +120,14 @@ func (s *Scheduler) Drain() { s.draining.Store(true) }
 func (s *Scheduler) Draining() bool { return s.draining.Load() || s.stopping.Load() }
 
 // Stop makes the scheduler refuse further pictures with ErrStopping.
-func (s *Scheduler) Stop() { s.stopping.Store(true) }
+func (s *Scheduler) Stop() {
+	if s.stopping.CompareAndSwap(false, true) {
+		close(s.stopped)
+	}
+}
+
+// Stopped returns a channel that Stop closes.
+func (s *Scheduler) Stopped() <-chan struct{} { return s.stopped }
 
 // Stopping reports whether Stop was called.
 func (s *Scheduler) Stopping() bool { return s.stopping.Load() }

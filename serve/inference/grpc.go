@@ -1,21 +1,14 @@
 package inference
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"mime"
 	"net/http"
 	"strconv"
 
-	"connectrpc.com/connect"
-	"google.golang.org/protobuf/encoding/protowire"
-	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protoreflect"
-
 	"garb/model"
+	"garb/serve/engine"
+	"garb/serve/grpc"
 	pb "garb/serve/inferencepb"
 	"garb/serve/request"
 	"garb/serve/tensors"
@@ -24,20 +17,24 @@ import (
 // Service is the prefix of the paths of the protocol over gRPC.
 const Service = "/inference.GRPCInferenceService/"
 
+// StreamInfer is the path of the stream of requests and responses.
+const StreamInfer = Service + "ModelStreamInfer"
+
 // registerGRPC registers the Open Inference Protocol over gRPC, which uses HTTP/2.
 func (h *Handler) registerGRPC(mux *http.ServeMux) {
-	handleRPC(h.backend, mux, "ServerLive", true, func(context.Context, *pb.ServerLiveRequest) (*pb.ServerLiveResponse, error) {
-		return &pb.ServerLiveResponse{Live: true}, nil
-	})
-	handleRPC(h.backend, mux, "ServerReady", true,
+	grpc.Handle(h.backend, mux, Service+"ServerLive", grpc.Open,
+		func(context.Context, *pb.ServerLiveRequest) (*pb.ServerLiveResponse, error) {
+			return &pb.ServerLiveResponse{Live: true}, nil
+		})
+	grpc.Handle(h.backend, mux, Service+"ServerReady", grpc.Open,
 		func(context.Context, *pb.ServerReadyRequest) (*pb.ServerReadyResponse, error) {
 			return &pb.ServerReadyResponse{Ready: h.backend.Ready() == nil}, nil
 		})
-	handleRPC(h.backend, mux, "ServerMetadata", false,
+	grpc.Handle(h.backend, mux, Service+"ServerMetadata", grpc.WithKey,
 		func(context.Context, *pb.ServerMetadataRequest) (*pb.ServerMetadataResponse, error) {
 			return &pb.ServerMetadataResponse{Name: "garb", Version: model.Version, Extensions: extensions}, nil
 		})
-	handleRPC(h.backend, mux, "ModelReady", false,
+	grpc.Handle(h.backend, mux, Service+"ModelReady", grpc.WithKey,
 		func(ctx context.Context, q *pb.ModelReadyRequest) (*pb.ModelReadyResponse, error) {
 			_, release, err := h.backend.Acquire(ctx, q.Name, q.Version)
 			if err != nil { // clients poll for a model that does not exist yet
@@ -46,129 +43,10 @@ func (h *Handler) registerGRPC(mux *http.ServeMux) {
 			release()
 			return &pb.ModelReadyResponse{Ready: h.backend.Ready() == nil}, nil
 		})
-	handleRPC(h.backend, mux, "ModelMetadata", false, h.modelMetadataGRPC)
-	handleRPC(h.backend, mux, "ModelInfer", false, h.inferGRPC)
-}
-
-// handleRPC registers a procedure; open ones need no API key. The body is read and decompressed like
-// every other one, within the limits, before it is decoded.
-func handleRPC[Q, A any](b *request.Backend, mux *http.ServeMux, name string, open bool,
-	answer func(context.Context, *Q) (*A, error)) {
-	procedure := connect.NewUnaryHandlerSimple(Service+name, func(ctx context.Context, q *Q) (*A, error) {
-		a, err := answer(ctx, q)
-		if err != nil {
-			return nil, grpcError(ctx, err)
-		}
-		return a, nil
-	}, connect.WithCodec(codec{b.Bodies}), connect.WithCompression("gzip", nil, nil))
-	refusal := connect.NewErrorWriter()
-	mux.HandleFunc("POST "+Service+name, func(w http.ResponseWriter, r *http.Request) {
-		// connect also supports protocols of its own, which are not offered here.
-		if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil ||
-			kind != "application/grpc" && kind != "application/grpc+proto" {
-			request.WriteError(w, r, fmt.Errorf("%w: gRPC needs application/grpc", request.ErrMediaType))
-			return
-		}
-		var err error
-		if !open {
-			err = b.Authorize(r)
-		}
-		if err == nil {
-			var body []byte
-			var free func()
-			if body, free, err = b.ReadMessage(w, r); err == nil {
-				defer free()
-				r.Body = io.NopCloser(bytes.NewReader(body))
-			}
-		}
-		if err != nil {
-			_ = refusal.Write(w, r, grpcError(r.Context(), err)) // a client that does not read is not our error
-			return
-		}
-		procedure.ServeHTTP(w, r)
-	})
-}
-
-// grpcError returns an error as an error of gRPC, and records it.
-func grpcError(ctx context.Context, err error) error {
-	err = request.Cause(ctx, err)
-	request.From(ctx).Err = err
-	status, _ := request.Status(err)
-	request.From(ctx).Status = status
-	return connect.NewError(Code(status), errors.New(request.PublicMessage(err)))
-}
-
-// Code returns the gRPC code for an HTTP status.
-func Code(status int) connect.Code {
-	switch status {
-	case http.StatusUnauthorized:
-		return connect.CodeUnauthenticated
-	case http.StatusForbidden:
-		return connect.CodePermissionDenied
-	case http.StatusNotFound:
-		return connect.CodeNotFound
-	case http.StatusTooManyRequests, http.StatusInsufficientStorage:
-		return connect.CodeResourceExhausted
-	case request.StatusClientGone:
-		return connect.CodeCanceled
-	case http.StatusBadGateway, http.StatusServiceUnavailable:
-		return connect.CodeUnavailable
-	case http.StatusGatewayTimeout:
-		return connect.CodeDeadlineExceeded
-	case http.StatusInternalServerError:
-		return connect.CodeInternal
-	}
-	return connect.CodeInvalidArgument // the other statuses are errors of the request
-}
-
-// codec decodes messages if they take not much more memory decoded than encoded.
-type codec struct{ bodies *request.Bodies }
-
-func (codec) Name() string { return "proto" }
-
-func (codec) Marshal(m any) ([]byte, error) { return proto.Marshal(m.(proto.Message)) }
-
-func (c codec) Unmarshal(data []byte, m any) error {
-	message := m.(proto.Message)
-	const others = 1000 // names, shapes, parameters: far more than any client sends
-	left := c.bodies.MaxPictures() + others
-	if err := countFields(data, message.ProtoReflect().Descriptor(), &left); err != nil {
-		return err
-	}
-	return proto.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(data, message)
-}
-
-// countFields subtracts the number of fields of a message, and of the messages in it, from left, since
-// a message of two bytes in another takes a hundred bytes when it is decoded.
-func countFields(data []byte, d protoreflect.MessageDescriptor, left *int) error {
-	for len(data) > 0 {
-		number, kind, n := protowire.ConsumeTag(data)
-		if n < 0 {
-			return protowire.ParseError(n)
-		}
-		data = data[n:]
-		n = protowire.ConsumeFieldValue(number, kind, data)
-		if n < 0 {
-			return protowire.ParseError(n)
-		}
-		field := d.Fields().ByNumber(number)
-		if *left--; field != nil && kind == protowire.BytesType {
-			inside, _ := protowire.ConsumeBytes(data)
-			switch {
-			case field.Message() != nil:
-				if err := countFields(inside, field.Message(), left); err != nil {
-					return err
-				}
-			case field.Kind() == protoreflect.Int64Kind: // a shape: up to one number a byte
-				*left -= len(inside)
-			}
-		}
-		if *left < 0 {
-			return errors.New("the message has too many fields")
-		}
-		data = data[n:]
-	}
-	return nil
+	grpc.Handle(h.backend, mux, Service+"ModelMetadata", grpc.WithKey, h.modelMetadataGRPC)
+	grpc.Handle(h.backend, mux, Service+"ModelInfer", grpc.WithKey, h.inferGRPC)
+	grpc.HandleStream(h.backend, mux, StreamInfer, grpc.WithKey, h.inferStream)
+	h.registerRepositoryGRPC(mux)
 }
 
 func (h *Handler) modelMetadataGRPC(
@@ -208,6 +86,19 @@ func (h *Handler) inferGRPC(ctx context.Context, q *pb.ModelInferRequest) (*pb.M
 	}
 	defer release()
 	e := h.inputSpec(v)
+	p, err := parseParametersGRPC(q.Parameters)
+	if err != nil {
+		return nil, err
+	}
+	if _, ok := p["binary_data_output"]; ok { // outputs are raw if inputs are
+		return nil, fmt.Errorf("%w: the parameter binary_data_output is of the REST protocol", request.ErrInvalid)
+	}
+	parameters, err := p.request()
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := parameters.withTimeout(ctx)
+	defer cancel()
 	outputs, err := e.parseOutputsGRPC(q)
 	if err != nil {
 		return nil, err
@@ -216,11 +107,15 @@ func (h *Handler) inferGRPC(ctx context.Context, q *pb.ModelInferRequest) (*pb.M
 	if err != nil {
 		return nil, err
 	}
-	answers, err := tensors.Answer(ctx, h.backend, v, b)
+	answers, err := tensors.Answer(ctx, h.backend, v, b, engine.Options{})
 	if err != nil {
 		return nil, err
 	}
 	out := &pb.ModelInferResponse{ModelName: v.Name, ModelVersion: strconv.Itoa(v.Number), Id: q.Id}
+	if parameters.final {
+		out.Parameters = map[string]*pb.InferParameter{"triton_final_response": {
+			ParameterChoice: &pb.InferParameter_BoolParam{BoolParam: true}}}
+	}
 	for _, o := range outputs {
 		t := tensors.Collect(v, answers, o)
 		message := &pb.ModelInferResponse_InferOutputTensor{Name: t.Name, Datatype: t.Datatype, Shape: toInt64(t.Shape)}
@@ -237,12 +132,57 @@ func (h *Handler) inferGRPC(ctx context.Context, q *pb.ModelInferRequest) (*pb.M
 	return out, nil
 }
 
+// inferStream handles ModelStreamInfer: ModelInfer for one request after the other. A request that fails
+// has a response with the error, and the stream goes on.
+func (h *Handler) inferStream(
+	ctx context.Context, s *grpc.Stream[pb.ModelInferRequest, pb.ModelStreamInferResponse],
+) error {
+	for {
+		q, err := s.Receive()
+		if err != nil {
+			return err
+		}
+		response := &pb.ModelStreamInferResponse{}
+		if response.InferResponse, err = h.inferMessage(ctx, s, q); err != nil {
+			request.From(ctx).Err = err
+			response.ErrorMessage = request.PublicMessage(err)
+			// By the identifier the client knows which of its requests failed.
+			response.InferResponse = &pb.ModelInferResponse{
+				ModelName: q.ModelName, ModelVersion: q.ModelVersion, Id: q.Id,
+			}
+		}
+		if err = s.Send(response); err != nil {
+			return err
+		}
+	}
+}
+
+// inferMessage answers one request of a stream, within the timeout of a message.
+func (h *Handler) inferMessage(
+	ctx context.Context, s *grpc.Stream[pb.ModelInferRequest, pb.ModelStreamInferResponse], q *pb.ModelInferRequest,
+) (*pb.ModelInferResponse, error) {
+	ctx, cancel := context.WithTimeout(ctx, h.backend.Streams().MessageTimeout)
+	defer cancel()
+	if err := s.Admit(ctx); err != nil {
+		return nil, err
+	}
+	response, err := h.inferGRPC(ctx, q)
+	return response, request.Cause(ctx, err)
+}
+
 // parseMessage parses the tensor of a message.
 func (e inputSpec) parseMessage(q *pb.ModelInferRequest) (in tensors.Inputs, err error) {
 	if len(q.Inputs) != 1 {
 		return in, errInputs
 	}
 	input := q.Inputs[0]
+	p, err := parseParametersGRPC(input.Parameters)
+	if err != nil {
+		return in, err
+	}
+	if err = p.check("an input"); err != nil {
+		return in, err
+	}
 	shape := make([]int, len(input.Shape))
 	for i, n := range input.Shape {
 		shape[i] = int(n)
@@ -269,9 +209,7 @@ func (e inputSpec) parseMessage(q *pb.ModelInferRequest) (in tensors.Inputs, err
 			input.Datatype, shape)
 	}
 	if input.Datatype == tensors.Bytes {
-		for _, data := range contents.GetBytesContents() {
-			in.Pictures = append(in.Pictures, data)
-		}
+		in.Pictures = append(in.Pictures, contents.GetBytesContents()...)
 	}
 	return in, nil
 }
@@ -280,8 +218,18 @@ func (e inputSpec) parseMessage(q *pb.ModelInferRequest) (in tensors.Inputs, err
 func (e inputSpec) parseOutputsGRPC(q *pb.ModelInferRequest) (all []tensors.Output, err error) {
 	raw := len(q.RawInputContents) > 0
 	for _, o := range q.Outputs {
-		top := o.Parameters["classification"].GetInt64Param()
-		all = append(all, tensors.Output{Name: o.Name, Binary: raw, Top: int(min(top, 1<<20))})
+		p, err := parseParametersGRPC(o.Parameters)
+		if err != nil {
+			return nil, err
+		}
+		if err = p.check("an output", "classification"); err != nil {
+			return nil, err
+		}
+		top, err := p.classification()
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, tensors.Output{Name: o.Name, Binary: raw, Top: top})
 	}
 	if all == nil {
 		all = e.AllOutputs(raw)

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 
 	"garb/model"
 	"garb/serve/engine"
@@ -101,11 +102,17 @@ func (h *Handler) modelReady(w http.ResponseWriter, r *http.Request) error {
 // infer handles POST …/infer.
 func (h *Handler) infer(w http.ResponseWriter, r *http.Request) error {
 	return h.backend.HandleBody(w, r, func(v *registry.Version, body []byte) error {
-		q, err := h.inputSpec(v).parseInferRequest(body, r.Header.Get(HeaderLength))
+		q, err := h.inputSpec(v).parseInferRequest(body, r.Header.Values(HeaderLength))
 		if err != nil {
 			return err
 		}
-		answers, err := tensors.Answer(r.Context(), h.backend, v, q.inputs)
+		if q.model != "" && q.model != v.Name {
+			return fmt.Errorf("%w: model_name is %.64q, but the path names the model %s", request.ErrInvalid, q.model,
+				v.Name)
+		}
+		ctx, cancel := q.parameters.withTimeout(r.Context())
+		defer cancel()
+		answers, err := tensors.Answer(ctx, h.backend, v, q.inputs, engine.Options{})
 		if err != nil {
 			return err
 		}
@@ -119,15 +126,18 @@ const HeaderLength = "Inference-Header-Content-Length"
 
 // inferRequest is a request of the Open Inference Protocol.
 type inferRequest struct {
-	id      string
-	inputs  tensors.Inputs
-	outputs []tensors.Output
+	id         string
+	model      string // that the body names; "" if it names none
+	parameters requestParameters
+	inputs     tensors.Inputs
+	outputs    []tensors.Output
 }
 
-// parseInferRequest parses a request. length is the length of its JSON, "" if nothing follows it.
-func (e inputSpec) parseInferRequest(body []byte, length string) (q inferRequest, err error) {
+// parseInferRequest parses a request. lengths are the values of HeaderLength; without one, all of the body
+// is JSON.
+func (e inputSpec) parseInferRequest(body []byte, lengths []string) (q inferRequest, err error) {
 	text, tail := body, []byte(nil)
-	if length != "" {
+	if length := strings.Join(lengths, ", "); len(lengths) > 0 {
 		var n int
 		if n, err = strconv.Atoi(length); err != nil || n < 0 || n > len(body) {
 			return q, fmt.Errorf("%w: %s is %.20q, but the body has %d bytes", request.ErrInvalid, HeaderLength, length,
@@ -139,14 +149,28 @@ func (e inputSpec) parseInferRequest(body []byte, length string) (q inferRequest
 	if err != nil {
 		return q, err
 	}
-	if !v.Is('{') {
-		return q, fmt.Errorf("%w: the JSON is not an object", request.ErrInvalid)
-	}
-	q.id = v.Member("id").Text()
-	if q.outputs, err = e.parseOutputs(v); err != nil {
+	// Clients of KServe repeat the model's name in the body.
+	fields, err := v.Fields("the request", "id", "model_name", "parameters", "inputs", "outputs")
+	if err != nil {
 		return q, err
 	}
-	input := v.Member("inputs").Only()
+	if q.id, err = fields["id"].OptionalText("id"); err != nil {
+		return q, err
+	}
+	if q.model, err = fields["model_name"].OptionalText("model_name"); err != nil {
+		return q, err
+	}
+	p, err := parseParameters(fields["parameters"])
+	if err != nil {
+		return q, err
+	}
+	if q.parameters, err = p.request(); err != nil {
+		return q, err
+	}
+	if q.outputs, err = e.parseOutputs(fields["outputs"], q.parameters.binary); err != nil {
+		return q, err
+	}
+	input := fields["inputs"].Only()
 	if input == nil {
 		return q, errInputs
 	}
@@ -157,50 +181,82 @@ func (e inputSpec) parseInferRequest(body []byte, length string) (q inferRequest
 // errInputs is the error of a request with both inputs, or none.
 var errInputs = fmt.Errorf("%w: it must have one input: BYTES, for pictures, or FP32, for values", request.ErrInvalid)
 
-// parseOutputs parses the outputs that a request asks for; the default is all.
-func (e inputSpec) parseOutputs(v tensors.JSON) (all []tensors.Output, err error) {
-	standard := string(v.Member("parameters").Member("binary_data_output")) == "true"
-	for o := range v.Member("outputs").Elements() {
-		w := tensors.Output{Name: o.Member("name").Text(), Binary: standard}
-		parameters := o.Member("parameters")
-		if b := parameters.Member("binary_data"); b != nil {
-			w.Binary = string(b) == "true"
+// parseOutputs parses the outputs that a request asks for; the default is all. They are binary by default
+// if binary is true.
+func (e inputSpec) parseOutputs(v tensors.JSON, binary bool) (all []tensors.Output, err error) {
+	if v != nil && !v.Is('[') {
+		return nil, fmt.Errorf(`%w: "outputs" must be an array`, request.ErrInvalid)
+	}
+	for o := range v.Elements() {
+		output, err := parseOutput(o, binary)
+		if err != nil {
+			return nil, err
 		}
-		if k := parameters.Member("classification"); k != nil {
-			if w.Top, err = k.Integer(); err != nil {
-				return nil, err
-			}
-		}
-		all = append(all, w)
+		all = append(all, output)
 		if err = e.CheckOutputs(all); err != nil { // now, so that a request cannot ask for many
 			return nil, err
 		}
 	}
 	if all == nil {
-		all = e.AllOutputs(standard)
+		all = e.AllOutputs(binary)
 	}
 	return all, nil
+}
+
+// parseOutput parses an output that a request asks for.
+func parseOutput(v tensors.JSON, binary bool) (o tensors.Output, err error) {
+	fields, err := v.Fields("an output", "name", "parameters")
+	if err != nil {
+		return o, err
+	}
+	if o.Name, err = fields["name"].OptionalText("name"); err != nil {
+		return o, err
+	}
+	p, err := parseParameters(fields["parameters"])
+	if err != nil {
+		return o, err
+	}
+	if err = p.check("an output", "binary_data", "classification"); err != nil {
+		return o, err
+	}
+	if o.Binary, err = p.boolean("binary_data", binary); err != nil {
+		return o, err
+	}
+	o.Top, err = p.classification()
+	return o, err
 }
 
 // parseInput parses a tensor whose data are in the JSON or after it. Its name does not matter: clients
 // may use the names that other servers expect.
 func (e inputSpec) parseInput(v tensors.JSON, tail []byte) (in tensors.Inputs, err error) {
-	datatype, shape, data := v.Member("datatype").Text(), []int{}, v.Member("data")
-	for d := range v.Member("shape").Elements() {
-		var n int
-		if n, err = d.Integer(); err != nil {
-			return in, err
-		}
-		if shape = append(shape, n); len(shape) > 4 {
-			break // it is invalid, however long it is
-		}
+	fields, err := v.Fields("an input", "name", "datatype", "shape", "parameters", "data")
+	if err != nil {
+		return in, err
 	}
-	size := v.Member("parameters").Member("binary_data_size")
-	if size != nil {
-		n, sizeErr := size.Integer()
-		if sizeErr != nil || n != len(tail) || data != nil {
-			return in, fmt.Errorf("%w: binary_data_size is %.20s, with %d bytes after the JSON; the data must be "+
-				"either there or in \"data\"", request.ErrInvalid, size, len(tail))
+	if _, err = fields["name"].OptionalText("name"); err != nil {
+		return in, err
+	}
+	datatype, err := fields["datatype"].OptionalText("datatype")
+	if err != nil {
+		return in, err
+	}
+	data := fields["data"]
+	shape, err := parseShape(fields["shape"])
+	if err != nil {
+		return in, err
+	}
+	p, err := parseParameters(fields["parameters"])
+	if err != nil {
+		return in, err
+	}
+	if err = p.check("an input", "binary_data_size"); err != nil {
+		return in, err
+	}
+	if _, ok := p["binary_data_size"]; ok {
+		n, sizeErr := p.integer("binary_data_size")
+		if sizeErr != nil || n != int64(len(tail)) || data != nil {
+			return in, fmt.Errorf("%w: binary_data_size is %.20v, with %d bytes after the JSON; the data must be "+
+				"either there or in \"data\"", request.ErrInvalid, p["binary_data_size"], len(tail))
 		}
 		return e.DecodeRaw(datatype, shape, tail)
 	}
@@ -232,6 +288,21 @@ func (e inputSpec) parseInput(v tensors.JSON, tail []byte) (in tensors.Inputs, e
 		return tensors.Inputs{}, errTexts(shape)
 	}
 	return in, nil
+}
+
+// parseShape parses the shape of a tensor. It ignores what follows the fifth dimension, as no tensor has so
+// many.
+func parseShape(v tensors.JSON) (shape []int, err error) {
+	for d := range v.Elements() {
+		n, err := d.Integer()
+		if err != nil {
+			return nil, err
+		}
+		if shape = append(shape, n); len(shape) > 4 {
+			break
+		}
+	}
+	return shape, nil
 }
 
 func errTexts(shape []int) error {

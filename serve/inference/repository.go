@@ -66,13 +66,23 @@ func (h *Handler) repositoryIndex(w http.ResponseWriter, r *http.Request) error 
 	if err := h.readOptions(w, r, &q); err != nil {
 		return err
 	}
-	all, err := h.backend.Models.Index()
+	entries, err := h.listIndex(q.Ready)
 	if err != nil {
 		return err
 	}
+	request.WriteJSON(w, "application/json", http.StatusOK, entries)
+	return nil
+}
+
+// listIndex lists all versions, or only those that are ready.
+func (h *Handler) listIndex(ready bool) ([]indexEntry, error) {
+	all, err := h.backend.Models.Index()
+	if err != nil {
+		return nil, err
+	}
 	entries := []indexEntry{}
 	for _, e := range all {
-		if q.Ready && e.State != registry.Ready {
+		if ready && e.State != registry.Ready {
 			continue
 		}
 		entry := indexEntry{Name: e.Name, State: e.State, Reason: e.Reason}
@@ -81,8 +91,7 @@ func (h *Handler) repositoryIndex(w http.ResponseWriter, r *http.Request) error 
 		}
 		entries = append(entries, entry)
 	}
-	request.WriteJSON(w, "application/json", http.StatusOK, entries)
-	return nil
+	return entries, nil
 }
 
 // loadModel handles POST …/load. A configuration or files of the client's are not supported.
@@ -95,6 +104,9 @@ func (h *Handler) loadModel(w http.ResponseWriter, r *http.Request) error {
 	}
 	return h.backend.Models.Load(r.PathValue("model"))
 }
+
+// unloadDependents is the parameter of unloading that Triton's clients send.
+const unloadDependents = "unload_dependents"
 
 // unloadModel handles POST …/unload. No model depends on another one.
 func (h *Handler) unloadModel(w http.ResponseWriter, r *http.Request) error {
@@ -194,7 +206,7 @@ func newModelStatistics(v *registry.Version) modelStatistics {
 
 // statistics handles GET …/stats, of all models, a model or a version.
 func (h *Handler) statistics(w http.ResponseWriter, r *http.Request) error {
-	versions, err := h.backend.RequestedVersions(r)
+	versions, err := h.backend.FindVersions(r.Context(), r.PathValue("model"), r.PathValue("version"))
 	if err != nil {
 		return err
 	}

@@ -77,6 +77,9 @@ func count(ctx context.Context, m *Metrics) {
 	m.CountPanic()
 	m.CountLogError()
 	m.exportErrors.WithLabelValues("traces").Inc()
+	m.SetQueueLimit(256)
+	m.SetCertificateExpiry(time.Unix(1e9, 0))
+	m.CountConnection("evicted")
 }
 
 // parse reads metrics in Prometheus's text format.

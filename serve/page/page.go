@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"html/template"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -36,9 +38,9 @@ type Settings struct {
 // need no API key; the page asks the user for the key that its requests need. settings is called for each
 // request of the page.
 func Register(mux *http.ServeMux, settings func() Settings) {
-	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("GET /{$}", alive(func(w http.ResponseWriter, r *http.Request) {
 		asset("text/html; charset=utf-8", index(settings()))(w, r)
-	})
+	}))
 	for _, a := range pageAssets {
 		content, err := pageFiles.ReadFile("assets/" + a.name)
 		if err != nil {
@@ -51,6 +53,12 @@ func Register(mux *http.ServeMux, settings func() Settings) {
 	mux.HandleFunc("GET /docs.css", asset("text/css; charset=utf-8", docsStyle))
 }
 
+// Owns reports whether a pattern of a mux is one of Register.
+func Owns(pattern string) bool {
+	return strings.HasPrefix(pattern, "GET /page/") ||
+		slices.Contains([]string{"GET /{$}", "GET /openapi.json", "GET /docs", "GET /docs.css"}, pattern)
+}
+
 // index returns the page's HTML with the settings.
 func index(s Settings) []byte {
 	var b bytes.Buffer
@@ -58,6 +66,20 @@ func index(s Settings) []byte {
 		panic("page: " + err.Error()) // our own template and values
 	}
 	return b.Bytes()
+}
+
+// alive returns a handler that serves the page to browsers, which accept HTML, and to clients without
+// preferences. To other clients it says that the service is alive, as KServe's clients expect of "/".
+func alive(html http.HandlerFunc) http.HandlerFunc {
+	status := asset("application/json", []byte(`{"status":"alive"}`+"\n"))
+	return func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Vary", "Accept")
+		if accept := r.Header.Get("Accept"); accept != "" && !strings.Contains(accept, "text/html") {
+			status(w, r)
+			return
+		}
+		html(w, r)
+	}
 }
 
 // asset returns a handler that serves a file of the page. Browsers cache it, but ask each time whether

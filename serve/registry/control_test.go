@@ -3,6 +3,8 @@ package registry
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -59,6 +61,12 @@ func TestLoadAndUnload(t *testing.T) {
 	r.write("own.safetensors", "bad")
 	if err := r.Load("own"); !errors.Is(err, ErrRefused) || r.answering("own", "") != "newer" {
 		t.Errorf("own: %v", err)
+	}
+	if err := os.MkdirAll(filepath.Join(folder, "empty", "1"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Load("empty"); !errors.Is(err, ErrRefused) {
+		t.Errorf("an empty model: %v", err)
 	}
 	r.write("n/2/m.safetensors", "bad")
 	r.mustScan()
@@ -160,7 +168,7 @@ func TestRollBackKeepsShadow(t *testing.T) {
 	if err := r.RollBack("m", 0); err != nil {
 		t.Fatal(err)
 	}
-	if got := r.loadedNumbers("m"); !slices.Equal(got, []int{1, 3}) || r.answering("m", "") != "one" {
+	if got := r.loadedNumbers(); !slices.Equal(got, []int{1, 3}) || r.answering("m", "") != "one" {
 		t.Errorf("the versions %v are loaded", got)
 	}
 }

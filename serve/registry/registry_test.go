@@ -160,10 +160,10 @@ func (r *testRegistry) answering(name, version string) string {
 	return strings.TrimPrefix(v.Digest(), "sha256:")
 }
 
-// loadedNumbers returns the numbers of the loaded versions of a model.
-func (r *testRegistry) loadedNumbers(name string) []int {
+// loadedNumbers returns the numbers of the loaded versions of the model m.
+func (r *testRegistry) loadedNumbers() []int {
 	numbers := []int{}
-	all, _ := r.Versions(name)
+	all, _ := r.Versions("m")
 	for _, v := range all {
 		numbers = append(numbers, v.Number)
 	}
@@ -299,7 +299,7 @@ func TestPolicies(t *testing.T) {
 			t.Fatal(rules)
 		}
 		for range 2 { // the second scan changes nothing
-			if got := r.loadedNumbers("m"); !slices.Equal(got, test.loaded) {
+			if got := r.loadedNumbers(); !slices.Equal(got, test.loaded) {
 				t.Errorf("%+v %+v: loaded %v, not %v", r.config.Policies, r.config.Labels, got, test.loaded)
 			}
 			if got := r.answering("m", ""); got != test.main {
@@ -476,7 +476,7 @@ func TestUnlisted(t *testing.T) {
 		files.hidden.Store(hidden, true)
 		for range 2 {
 			r.mustScan()
-			if got := r.loadedNumbers("m"); !slices.Contains(got, 2) {
+			if got := r.loadedNumbers(); !slices.Contains(got, 2) {
 				t.Errorf("%s is not listed, and %v are loaded", hidden, got)
 			}
 		}
@@ -485,7 +485,7 @@ func TestUnlisted(t *testing.T) {
 		}
 		files.hidden.Delete(hidden)
 		r.mustScan()
-		if got := r.loadedNumbers("m"); !slices.Equal(got, []int{2}) {
+		if got := r.loadedNumbers(); !slices.Equal(got, []int{2}) {
 			t.Errorf("%s is listed again, and %v are loaded", hidden, got)
 		}
 	}
@@ -548,6 +548,27 @@ func TestRemoved(t *testing.T) {
 	r.mustScan()
 	if got := r.answering("a", ""); got != "new" {
 		t.Errorf("in the end, %q answers", got)
+	}
+}
+
+// TestBadStart: a configured model that cannot be used, or a folder without a usable one, is an error.
+func TestBadStart(t *testing.T) {
+	folder := newFolder(t, "m/1/m.safetensors", "one", "bad/1/m.safetensors", "bad", "own", "bad")
+	for name, change := range map[string]func(*Config){
+		"configured": func(c *Config) { c.Models = []NamedModel{{"own", folder + "/own"}} },
+		"too little space": func(c *Config) {
+			c.Models, c.MemoryBytes = []NamedModel{{"m", folder + "/m/1/m.safetensors"}}, 1
+		},
+		"no folder": func(c *Config) { c.Folder = folder + "/nothing" },
+		"no usable": func(c *Config) { c.Policies = map[string]Policy{"": {Specific: []int{7}}} },
+	} {
+		c := Config{Folder: folder}
+		change(&c)
+		if _, err := openFolder(t, c.Folder, nil, func(to *Config) {
+			to.Models, to.MemoryBytes, to.Policies = c.Models, c.MemoryBytes, c.Policies
+		}); err == nil {
+			t.Errorf("%s: it starts", name)
+		}
 	}
 }
 

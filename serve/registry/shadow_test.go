@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -23,7 +24,7 @@ func TestShadow(t *testing.T) {
 		if got := r.answering("m", ""); got != "one" {
 			t.Errorf("%q answers", got)
 		}
-		classify(t, r, "m", 1)
+		classify(t, r, 1)
 		counted := fmt.Sprintf("garb_shadow_total{agrees=%q,model=\"m\"}", agrees)
 		for deadline := time.Now().Add(10 * time.Second); r.metric(counted) != "1"; time.Sleep(time.Millisecond) {
 			if time.Now().After(deadline) {
@@ -36,12 +37,12 @@ func TestShadow(t *testing.T) {
 	}
 }
 
-// classify lets the version that answers classify n black pictures, given as values.
-func classify(t *testing.T, r *testRegistry, name string, n int) {
+// classify lets the version of m that answers classify n black pictures, given as values.
+func classify(t *testing.T, r *testRegistry, n int) {
 	t.Helper()
 	s := engine.NewScheduler(engine.DefaultConfig(), r.metrics)
 	for range n {
-		v, release, err := r.Acquire(name, "", "")
+		v, release, err := r.Acquire("m", "", "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -49,6 +50,26 @@ func classify(t *testing.T, r *testRegistry, name string, n int) {
 		if release(); err != nil || errs[0] != nil {
 			t.Fatal(err, errs)
 		}
+	}
+}
+
+// TestShadowShare: the shadow version gets its share of the pictures.
+func TestShadowShare(t *testing.T) {
+	folder := newFolder(t, "m/1/m.safetensors", "one", "m/2/m.safetensors", "two")
+	r := mustOpen(t, folder, nil, func(c *Config) { c.Shadows = map[string]Shadow{"m": {2, 0.25}} })
+	const n = 1000
+	classify(t, r, n)
+	r.Close() // after the last comparison
+	taken := 0
+	for _, name := range []string{
+		`garb_shadow_total{agrees="true",model="m"}`, `garb_shadow_dropped_total{model="m"}`,
+	} {
+		count, _ := strconv.Atoi(r.metric(name))
+		taken += count
+	}
+	// Five standard deviations of a binomial distribution are 69.
+	if taken < n/4-69 || taken > n/4+69 {
+		t.Errorf("the shadow version got %d of %d pictures", taken, n)
 	}
 }
 
@@ -63,9 +84,9 @@ func TestShadowIsDropped(t *testing.T) {
 		<-block
 		return nil
 	}
-	classify(t, r, "m", 1)
+	classify(t, r, 1)
 	<-entered
-	classify(t, r, "m", 9)
+	classify(t, r, 9)
 	if got := r.metric(`garb_shadow_dropped_total{model="m"}`); got != "9" {
 		t.Errorf("%s pictures were dropped", got)
 	}

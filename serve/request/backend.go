@@ -23,6 +23,8 @@ type Backend struct {
 	Bodies    *Bodies
 	Metrics   *observe.Metrics
 	Answers   *answers.Writer // nil if no answers are kept
+	// Streams returns the timeouts of streams of messages.
+	Streams func() StreamConfig
 
 	keys    atomic.Pointer[access.Keys]
 	fetcher atomic.Pointer[fetch.Fetcher]
@@ -95,14 +97,14 @@ func (b *Backend) AcquireRequested(r *http.Request) (*registry.Version, func(), 
 	return b.Acquire(r.Context(), r.PathValue("model"), r.PathValue("version"))
 }
 
-// RequestedVersions returns the loaded versions of the model that a request's path names, of all models
-// if it names none, or only the version whose number or label it names. They are in the order of their
-// numbers. They may be described, but do not compute: that needs Acquire.
-func (b *Backend) RequestedVersions(r *http.Request) ([]*registry.Version, error) {
-	if r.PathValue("version") == "" {
-		return b.Models.Versions(r.PathValue("model"))
+// FindVersions returns the loaded versions of a model in the order of their numbers, of all models if it
+// is "", or only the version whose number or label is given. They may be described, but do not compute:
+// that needs Acquire.
+func (b *Backend) FindVersions(ctx context.Context, name, version string) ([]*registry.Version, error) {
+	if version == "" {
+		return b.Models.Versions(name)
 	}
-	v, release, err := b.AcquireRequested(r)
+	v, release, err := b.Acquire(ctx, name, version)
 	if err != nil {
 		return nil, err
 	}

@@ -97,8 +97,7 @@ func decompress(encoding string, compressed io.Reader) (io.Reader, error) {
 	case "deflate": // in zlib's frame: RFC 9110, section 8.4.1.2
 		return zlib.NewReader(compressed)
 	}
-	return nil, fmt.Errorf("%w: the content encoding %.20q; only gzip and deflate are supported", ErrMediaType,
-		encoding)
+	return nil, fmt.Errorf("%w %.20q; only gzip and deflate are supported", ErrEncoding, encoding)
 }
 
 // readBounded reads all of r, which has length bytes, or an unknown number if length is negative. Its
@@ -160,14 +159,13 @@ func (b *Bodies) ReadMessage(w http.ResponseWriter, r *http.Request) (frame []by
 		return nil, nil, err
 	}
 	const prefix = 5
-	if len(frame) > prefix && frame[0] == 1 {
+	if len(frame) < prefix || int(binary.BigEndian.Uint32(frame[1:])) != len(frame)-prefix {
+		release()
+		return nil, nil, fmt.Errorf("%w: the length of the message is not the stated one", ErrInvalid)
+	}
+	if frame[0] == 1 {
 		compressed, free := frame[prefix:], release
-		var plain io.Reader
-		if int(binary.BigEndian.Uint32(frame[1:])) != len(compressed) {
-			err = fmt.Errorf("%w: the length of the message is not the stated one", ErrInvalid)
-		} else {
-			plain, err = decompress(strings.ToLower(r.Header.Get("Grpc-Encoding")), bytes.NewReader(compressed))
-		}
+		plain, err := decompress(strings.ToLower(r.Header.Get("Grpc-Encoding")), bytes.NewReader(compressed))
 		if err == nil {
 			// The frame begins with the prefix.
 			frame, release, err = b.readBounded(io.MultiReader(bytes.NewReader(make([]byte, prefix)), plain), -1)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math"
 	"net/http"
 	"slices"
@@ -23,6 +24,9 @@ var (
 	ErrTooLarge  = errors.New("the request is too large")
 	ErrInvalid   = errors.New("the request is invalid")
 	ErrMediaType = errors.New("the content type is not supported")
+	// ErrEncoding is the error of a compression that is not supported.
+	ErrEncoding  = fmt.Errorf("%w: its compression", ErrMediaType)
+	ErrNoService = errors.New("there is no such service") // of gRPC's health protocol
 	ErrNoRoute   = errors.New("there is nothing at this path; see /docs")
 	ErrNoAnswers = errors.New("this service keeps no answers, so it takes no feedback about them")
 	ErrMethod    = errors.New("this path does not support the method; see /docs")
@@ -51,6 +55,7 @@ var statuses = []struct {
 	{registry.ErrNoModel, http.StatusNotFound, "no_such_model"},
 	{registry.ErrRefused, http.StatusBadRequest, "bad_request"},
 	{registry.ErrNoControl, http.StatusForbidden, "forbidden"},
+	{ErrNoService, http.StatusNotFound, "not_found"},
 	{ErrNoRoute, http.StatusNotFound, "not_found"},
 	{ErrNoAnswers, http.StatusNotFound, "not_found"},
 	{answers.ErrFeedbackFull, http.StatusInsufficientStorage, "feedback_full"},

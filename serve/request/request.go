@@ -3,11 +3,17 @@
 package request
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"maps"
 	"net/http"
+	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -70,9 +76,38 @@ func (i *Info) setVersion(model string, number int) {
 	}
 }
 
-// DecodeJSON decodes one JSON value.
+// CheckQuery refuses the query of a request if it is malformed, repeats a parameter, or has one that is
+// not among names.
+func CheckQuery(r *http.Request, names []string) error {
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return fmt.Errorf("%w: the query of the URL: %w", ErrInvalid, err)
+	}
+	for _, name := range slices.Sorted(maps.Keys(query)) {
+		switch {
+		case !slices.Contains(names, name) && len(names) == 0:
+			return fmt.Errorf("%w: the query parameter %.40q: there are none at this path", ErrInvalid, name)
+		case !slices.Contains(names, name):
+			return fmt.Errorf("%w: there is no query parameter %.40q; there are %s", ErrInvalid, name,
+				strings.Join(names, ", "))
+		case len(query[name]) > 1:
+			return fmt.Errorf("%w: the query parameter %s is repeated", ErrInvalid, name)
+		}
+	}
+	return nil
+}
+
+// DecodeJSON decodes one JSON value. Members that the destination does not have are errors.
 func DecodeJSON(body []byte, to any) error {
-	if err := json.Unmarshal(body, to); err != nil {
+	d := json.NewDecoder(bytes.NewReader(body))
+	d.DisallowUnknownFields()
+	err := d.Decode(to)
+	if err == nil {
+		if _, end := d.Token(); end != io.EOF { //nolint:errorlint // Token returns io.EOF itself
+			err = errors.New("more follows the value")
+		}
+	}
+	if err != nil {
 		return fmt.Errorf("%w: invalid JSON: %w", ErrInvalid, err)
 	}
 	return nil

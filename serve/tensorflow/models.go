@@ -16,7 +16,7 @@ func (h *Handler) registerModels(mux *http.ServeMux) {
 	mux.HandleFunc("GET /v1/models/{model}/labels/{version}", h.backend.ProtocolHandler(requireLabel(h.modelStatus)))
 	mux.HandleFunc("GET /v1/models/{model}/labels/{version}/metadata",
 		h.backend.ProtocolHandler(requireLabel(h.modelSignature)))
-	mux.HandleFunc("POST /v1/models/{model}/labels/{version}", h.backend.ProtocolHandler(requireLabel(h.predict)))
+	mux.HandleFunc("POST /v1/models/{model}/labels/{version}", h.backend.ProtocolHandler(requireLabel(h.call)))
 }
 
 func (h *Handler) modelNames(w http.ResponseWriter, _ *http.Request) error {

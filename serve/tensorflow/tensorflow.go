@@ -1,13 +1,14 @@
-// Package tensorflow is TensorFlow Serving's API.
 package tensorflow
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
 
+	"garb/serve/classify"
 	"garb/serve/engine"
 	"garb/serve/registry"
 	"garb/serve/request"
@@ -35,14 +36,67 @@ func (h *Handler) Register(mux *http.ServeMux) {
 	mux.HandleFunc("GET /v1/models/{model}/versions/{version}", h.backend.ProtocolHandler(h.modelStatus))
 	mux.HandleFunc("GET /v1/models/{model}/metadata", h.backend.ProtocolHandler(h.modelSignature))
 	mux.HandleFunc("GET /v1/models/{model}/versions/{version}/metadata", h.backend.ProtocolHandler(h.modelSignature))
-	// The last part is NAME:predict, and a wildcard of ServeMux is a whole part.
-	mux.HandleFunc("POST /v1/models/{model}", h.backend.ProtocolHandler(h.predict))
-	mux.HandleFunc("POST /v1/models/{model}/versions/{version}", h.backend.ProtocolHandler(h.predict))
+	// The last part is NAME:VERB, and a wildcard of ServeMux is a whole part.
+	mux.HandleFunc("POST /v1/models/{model}", h.backend.ProtocolHandler(h.call))
+	mux.HandleFunc("POST /v1/models/{model}/versions/{version}", h.backend.ProtocolHandler(h.call))
+	mux.HandleFunc("/v1/models/{model}", refuseMethod)
+	mux.HandleFunc("/v1/models/{model}/versions/{version}", refuseMethod)
 	h.registerModels(mux)
 }
 
+// refuseMethod refuses a request whose method neither the state of a model nor a verb has.
+func refuseMethod(w http.ResponseWriter, r *http.Request) {
+	request.WriteProtocolError(w, r, methodError(w, cutVerb(r)))
+}
+
+// methodError returns the error of a method that a path with a verb, or with none, does not support. It
+// sets the header with those that it does.
+func methodError(w http.ResponseWriter, verb string) error {
+	switch verb {
+	case "":
+		w.Header().Set("Allow", "GET, HEAD")
+	case verbPredict, verbClassify, verbRegress, verbExplain:
+		w.Header().Set("Allow", http.MethodPost)
+	default:
+		return request.ErrNoRoute
+	}
+	return request.ErrMethod
+}
+
+// cutVerb cuts the verb from the last part of a request's path, NAME:VERB, and returns it. It returns "" if
+// the part has no verb.
+func cutVerb(r *http.Request) string {
+	last := "model"
+	if r.PathValue("version") != "" {
+		last = "version"
+	}
+	part := r.PathValue(last)
+	i := strings.LastIndexByte(part, ':')
+	if i < 0 {
+		return ""
+	}
+	r.SetPathValue(last, part[:i])
+	return part[i+1:]
+}
+
+// The verbs of the protocol.
+const (
+	verbPredict  = "predict"
+	verbClassify = "classify"
+	verbRegress  = "regress"
+	verbExplain  = "explain" // of KServe
+)
+
+// modelStatus returns the state of a version of a model as TensorFlow Serving does, and beside it what
+// KServe says about a model.
 func (h *Handler) modelStatus(w http.ResponseWriter, r *http.Request) error {
-	versions, err := h.backend.RequestedVersions(r)
+	if verb := cutVerb(r); verb != "" {
+		return methodError(w, verb)
+	}
+	if err := h.backend.Ready(); err != nil {
+		return err
+	}
+	versions, err := h.backend.FindVersions(r.Context(), r.PathValue("model"), r.PathValue("version"))
 	if err != nil {
 		return err
 	}
@@ -53,7 +107,9 @@ func (h *Handler) modelStatus(w http.ResponseWriter, r *http.Request) error {
 			"status": map[string]string{"error_code": "OK", "error_message": ""},
 		})
 	}
-	request.WriteJSON(w, "application/json", http.StatusOK, map[string]any{"model_version_status": all})
+	request.WriteJSON(w, "application/json", http.StatusOK, map[string]any{
+		"name": versions[0].Name, "ready": true, "model_version_status": all,
+	})
 	return nil
 }
 
@@ -102,29 +158,83 @@ func (h *Handler) modelSignature(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// predict handles POST …:predict.
-func (h *Handler) predict(w http.ResponseWriter, r *http.Request) error {
-	last := "model"
-	if r.PathValue("version") != "" {
-		last = "version"
+// call handles POST …:VERB.
+func (h *Handler) call(w http.ResponseWriter, r *http.Request) error {
+	var answer func(http.ResponseWriter, *http.Request, *registry.Version, []byte) error
+	verb := cutVerb(r)
+	switch verb {
+	case verbPredict:
+		answer = h.predict
+	case verbClassify:
+		answer = h.classify
+	case verbExplain:
+		answer = h.explain
+	case verbRegress:
+		return fmt.Errorf("%w: models of this service classify and have no signature for regress; use :classify or "+
+			":predict", request.ErrInvalid)
+	default:
+		return methodError(w, verb)
 	}
-	name, ok := strings.CutSuffix(r.PathValue(last), ":predict")
-	if !ok {
-		return request.ErrNoRoute
+	return h.backend.HandleBody(w, r, func(v *registry.Version, body []byte) error { return answer(w, r, v, body) })
+}
+
+// predict answers with the outputs of the model.
+func (h *Handler) predict(w http.ResponseWriter, r *http.Request, v *registry.Version, body []byte) error {
+	q, err := h.inputSpec(v).parsePredictRequest(body)
+	if err != nil {
+		return err
 	}
-	r.SetPathValue(last, name)
-	return h.backend.HandleBody(w, r, func(v *registry.Version, body []byte) error {
-		q, err := h.inputSpec(v).parsePredictRequest(body)
-		if err != nil {
-			return err
+	answers, err := tensors.Answer(r.Context(), h.backend, v, q.inputs, engine.Options{})
+	if err != nil {
+		return err
+	}
+	request.WriteJSON(w, "application/json", http.StatusOK, q.response(answers))
+	return nil
+}
+
+// classify answers with the label and the score of each class, in the order of the classes.
+func (h *Handler) classify(w http.ResponseWriter, r *http.Request, v *registry.Version, body []byte) error {
+	inputs, err := h.inputSpec(v).parseClassifyRequest(body)
+	if err != nil {
+		return err
+	}
+	answers, err := tensors.Answer(r.Context(), h.backend, v, inputs, engine.Options{})
+	if err != nil {
+		return err
+	}
+	results := make([][][2]any, len(answers))
+	for i, a := range answers {
+		for class, p := range a.Probabilities() {
+			results[i] = append(results[i], [2]any{v.Classes()[class], p})
 		}
-		answers, err := tensors.Answer(r.Context(), h.backend, v, q.inputs)
-		if err != nil {
-			return err
-		}
-		request.WriteJSON(w, "application/json", http.StatusOK, q.response(answers))
-		return nil
-	})
+	}
+	request.WriteJSON(w, "application/json", http.StatusOK, map[string]any{"results": results})
+	return nil
+}
+
+// explain answers with classifications that have heat maps, in the form of POST /v1/classify.
+func (h *Handler) explain(w http.ResponseWriter, r *http.Request, v *registry.Version, body []byte) error {
+	q, err := h.inputSpec(v).parsePredictRequest(body)
+	if err != nil {
+		return err
+	}
+	if q.inputs.Pictures == nil {
+		return fmt.Errorf(`%w: values cannot be explained; send pictures, each {"b64": …}`, request.ErrInvalid)
+	}
+	answers, err := tensors.Answer(r.Context(), h.backend, v, q.inputs,
+		engine.Options{Explain: true, Class: -1})
+	if err != nil {
+		return err
+	}
+	explanations, errs := make([]classify.Classification, len(answers)), make([]error, len(answers))
+	for i, a := range answers {
+		explanations[i], errs[i] = classify.NewClassification(fmt.Sprintf("picture %d", i+1), v, a, classify.DefaultTop)
+	}
+	if err = errors.Join(errs...); err != nil {
+		return err
+	}
+	request.WriteJSON(w, "application/json", http.StatusOK, map[string]any{"explanations": explanations})
+	return nil
 }
 
 // predictRequest is a request of TensorFlow Serving's API.
@@ -171,13 +281,16 @@ func (e inputSpec) parsePredictRequest(body []byte) (q predictRequest, err error
 	if err != nil {
 		return q, err
 	}
-	name := v.Member("signature_name").Text()
-	if name != "" && !slices.Contains(e.signatures(), name) {
-		return q, fmt.Errorf("%w: there is no signature %.40q; the signatures are %s", request.ErrInvalid, name,
-			strings.Join(e.signatures(), ", "))
+	fields, err := v.Fields("the request", "signature_name", "instances", "inputs")
+	if err != nil {
+		return q, err
+	}
+	name, err := e.parseSignature(fields["signature_name"])
+	if err != nil {
+		return q, err
 	}
 	q.acceptance = name == signatureAcceptance
-	all, columns := v.Member("instances"), v.Member("inputs")
+	all, columns := fields["instances"], fields["inputs"]
 	switch {
 	case (all == nil) == (columns == nil):
 		return q, fmt.Errorf(`%w: the JSON must have either "instances" or "inputs"`, request.ErrInvalid)
@@ -186,6 +299,41 @@ func (e inputSpec) parsePredictRequest(body []byte) (q predictRequest, err error
 	}
 	q.inputs, err = e.parseInstances(all)
 	return q, err
+}
+
+// parseSignature parses the name of a signature, "" if there is none.
+func (e inputSpec) parseSignature(v tensors.JSON) (string, error) {
+	name, err := v.OptionalText("signature_name")
+	if err == nil && name != "" && !slices.Contains(e.signatures(), name) {
+		err = fmt.Errorf("%w: there is no signature %.40q; the signatures are %s", request.ErrInvalid, name,
+			strings.Join(e.signatures(), ", "))
+	}
+	return name, err
+}
+
+// parseClassifyRequest parses a request with examples. Each has one feature: a picture, or values.
+func (e inputSpec) parseClassifyRequest(body []byte) (in tensors.Inputs, err error) {
+	v, err := tensors.ParseJSON(body)
+	if err != nil {
+		return in, err
+	}
+	fields, err := v.Fields("the request", "signature_name", "examples", "context")
+	if err != nil {
+		return in, err
+	}
+	name, err := e.parseSignature(fields["signature_name"])
+	if err != nil {
+		return in, err
+	}
+	switch {
+	case name == signatureAcceptance:
+		return in, fmt.Errorf("%w: the signature %s does not classify", request.ErrInvalid, name)
+	case fields["context"] != nil:
+		return in, fmt.Errorf("%w: the context: a model has one feature, which is in each example", request.ErrInvalid)
+	case fields["examples"] == nil:
+		return in, fmt.Errorf(`%w: the JSON must have "examples"`, request.ErrInvalid)
+	}
+	return e.parseInstances(fields["examples"])
 }
 
 // parseInstances parses an array of pictures or of values.
@@ -198,7 +346,13 @@ func (e inputSpec) parseInstances(all tensors.JSON) (in tensors.Inputs, err erro
 			return tensors.Inputs{}, err
 		}
 		instance = unwrap(instance)
-		text := instance.Member("b64")
+		var fields map[string]tensors.JSON
+		if instance.Is('{') {
+			if fields, err = instance.Fields("a picture", "b64"); err != nil {
+				return tensors.Inputs{}, err
+			}
+		}
+		text := fields["b64"]
 		switch {
 		case instance.Is('[') && in.Pictures == nil:
 			var values []float32
@@ -222,8 +376,8 @@ func (e inputSpec) parseInstances(all tensors.JSON) (in tensors.Inputs, err erro
 	return in, nil
 }
 
-var errInstances = fmt.Errorf(`%w: "instances" or "inputs" must be an array of pictures, each {"b64": …}, or of `+
-	`values, each of shape [height width 3]`, request.ErrInvalid)
+var errInstances = fmt.Errorf(`%w: "instances", "inputs" or "examples" must be an array of pictures, each `+
+	`{"b64": …}, or of values, each of shape [height width 3]`, request.ErrInvalid)
 
 // unwrap returns the value of an object with one member of any name, such as {"picture": …}. It returns
 // other values, and {"b64": …}, as they are.

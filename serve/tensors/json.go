@@ -5,7 +5,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
+	"maps"
+	"math"
+	"slices"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	"garb/serve/request"
@@ -128,6 +132,36 @@ func (v JSON) Member(name string) (found JSON) {
 	return found
 }
 
+// Fields returns the members of an object by their names. It fails if the value is no object, or a member
+// is repeated or not among names. A member that is null counts as missing. what names the object in errors.
+func (v JSON) Fields(what string, names ...string) (map[string]JSON, error) {
+	if !v.Is('{') {
+		return nil, fmt.Errorf("%w: %s must be an object", request.ErrInvalid, what)
+	}
+	fields := map[string]JSON{}
+	for name, m := range v.Members() {
+		if !slices.Contains(names, name) {
+			return nil, fmt.Errorf("%w: %s has the member %.40q, which is not supported; there are %s",
+				request.ErrInvalid, what, name, strings.Join(names, ", "))
+		}
+		if _, ok := fields[name]; ok {
+			return nil, fmt.Errorf("%w: %s has the member %s twice", request.ErrInvalid, what, name)
+		}
+		fields[name] = m
+	}
+	maps.DeleteFunc(fields, func(_ string, m JSON) bool { return string(m) == "null" })
+	return fields, nil
+}
+
+// OptionalText returns the text of a string, "" for a value that is missing. It fails for other values; name is
+// the name of the member in the error.
+func (v JSON) OptionalText(name string) (string, error) {
+	if v != nil && !v.Is('"') {
+		return "", fmt.Errorf("%w: %q must be a string", request.ErrInvalid, name)
+	}
+	return v.Text(), nil
+}
+
 // Text returns the content of a string, "" for other values.
 func (v JSON) Text() string {
 	if !v.Is('"') {
@@ -141,9 +175,13 @@ func (v JSON) Text() string {
 	return s
 }
 
-// Integer parses an integer.
+// Integer parses an integer, which may be written as 12.0 or 1.2e1.
 func (v JSON) Integer() (int, error) {
 	n, err := strconv.Atoi(string(v))
+	if f, floatErr := strconv.ParseFloat(string(v), 64); err != nil && floatErr == nil && f == math.Trunc(f) &&
+		math.Abs(f) < 1<<53 {
+		n, err = int(f), nil
+	}
 	if err != nil {
 		return 0, fmt.Errorf("%w: %.40s is not an integer", request.ErrInvalid, v)
 	}

@@ -105,14 +105,14 @@ func (e InputSpec) DecodeRaw(datatype string, shape []int, data []byte) (in Inpu
 	return in, nil
 }
 
-// Answer returns the answers about all inputs. It fails if one of them fails, since the protocols of
-// tensors have no errors of single pictures.
+// Answer returns the answers about all inputs; options are only for pictures. It fails if one of them
+// fails, since the protocols of tensors have no errors of single pictures.
 func Answer(
-	ctx context.Context, b *request.Backend, v *registry.Version, in Inputs,
+	ctx context.Context, b *request.Backend, v *registry.Version, in Inputs, options engine.Options,
 ) (answers []*engine.Answer, err error) {
 	var errs []error
 	if in.Pictures != nil {
-		answers, errs, err = b.Classify(ctx, v, in.Pictures, engine.Options{})
+		answers, errs, err = b.Classify(ctx, v, in.Pictures, options)
 	} else {
 		answers, errs, err = b.Compute(ctx, v, in.Values)
 	}

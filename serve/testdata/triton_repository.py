@@ -1,4 +1,4 @@
-"""Controls the models of garb with Triton's client over HTTP, and reads their statistics and
+"""Controls the models of garb with Triton's clients over HTTP and gRPC, and reads their statistics and
 configuration.
 
     triton_repository.py HOST:PORT
@@ -9,10 +9,9 @@ The service has the versions 1 and 2 of the model m. TestTritonRepository runs i
 import sys
 
 import numpy as np
+import tritonclient.grpc as tgrpc
 import tritonclient.http as thttp
 from tritonclient.utils import InferenceServerException
-
-client = thttp.InferenceServerClient(sys.argv[1])
 
 
 def check(what, ok):
@@ -29,35 +28,57 @@ def refused(what, status, call):
     raise SystemExit(f"{what}: no error")
 
 
-def ready():
-    return [(m["name"], m["version"]) for m in client.get_model_repository_index() if m["state"] == "READY"]
+def control(t, client, missing, invalid, **form):
+    """Checks a client. form is what makes a gRPC client return dicts, as the HTTP client does."""
+    name = t.__name__
+
+    def ready():
+        index = client.get_model_repository_index(**form)
+        models = index.get("models", []) if form else index
+        return [(m["name"], m["version"]) for m in models if m["state"] == "READY"]
+
+    check(f"{name}, index", ready() == [("m", "2")])
+    extensions = set(client.get_server_metadata(**form)["extensions"])
+    check(f"{name}, extensions", {"model_repository", "statistics", "model_configuration"} <= extensions)
+
+    def config(*version):
+        c = client.get_model_config("m", *version, **form)
+        return c["config"] if form else c
+
+    check(f"{name}, config", config()["name"] == "m" and config()["max_batch_size"] == 32)
+    check(f"{name}, config of a version", config("2") == config())
+    side = [int(d) for d in next(i["dims"][:2] for i in config()["input"] if i["data_type"] == "TYPE_FP32")]
+
+    tensor = t.InferInput("input", [3, *side, 3], "FP32")
+    tensor.set_data_from_numpy(np.zeros([3, *side, 3], np.float32))
+
+    def statistics(*of):
+        (m,) = client.get_inference_statistics(*of, **form)["model_stats"]
+        check(f"{name}, statistics", (m["name"], m["version"]) == ("m", "2"))
+        return m
+
+    client.unload_model("m")
+    check(f"{name}, unloaded", ready() == [] and not client.is_model_ready("m"))
+    refused(f"{name}, infer", missing, lambda: client.infer("m", [tensor]))
+    refused(f"{name}, unload again", missing, lambda: client.unload_model("m"))
+    client.load_model("m")
+    check(f"{name}, loaded", ready() == [("m", "2")] and client.is_model_ready("m"))
+
+    client.infer("m", [tensor])
+    for m in (statistics(), statistics("m"), statistics("m", "2")):
+        check(f"{name}, pictures", int(m["inference_count"]) == 3)
+        times = m["inference_stats"]
+        check(f"{name}, times", int(times["success"]["ns"]) >= int(times["compute_infer"]["ns"]) // 3 > 0)
+        batches = sum(int(b["batch_size"]) * int(b["compute_infer"]["count"]) for b in m["batch_stats"])
+        check(f"{name}, batches", batches == 3)
+
+    refused(f"{name}, a configuration", invalid, lambda: client.load_model("m", config="{}"))
+    refused(f"{name}, files", invalid, lambda: client.load_model("m", config="{}", files={"file:1/model.onnx": b"x"}))
+    refused(f"{name}, no model", missing, lambda: client.load_model("hats"))
+    refused(f"{name}, no statistics", missing, lambda: client.get_inference_statistics("hats"))
+    refused(f"{name}, no config", missing, lambda: client.get_model_config("hats"))
+    client.close()
 
 
-check("index", ready() == [("m", "2")])
-check("extensions", {"model_repository", "statistics", "model_configuration"} <= set(client.get_server_metadata()["extensions"]))
-
-config = client.get_model_config("m")
-check("config", config["name"] == "m" and config["max_batch_size"] == 32)
-check("config of a version", client.get_model_config("m", "2") == config)
-side = next(i["dims"][:2] for i in config["input"] if i["data_type"] == "TYPE_FP32")
-
-tensor = thttp.InferInput("input", [3, *side, 3], "FP32")
-tensor.set_data_from_numpy(np.zeros([3, *side, 3], np.float32))
-client.infer("m", [tensor])
-for s in (client.get_inference_statistics(), client.get_inference_statistics("m"), client.get_inference_statistics("m", "2")):
-    (m,) = s["model_stats"]
-    check("statistics", (m["name"], m["version"], m["inference_count"]) == ("m", "2", 3))
-    check("times", m["inference_stats"]["success"]["ns"] >= m["inference_stats"]["compute_infer"]["ns"] // 3 > 0)
-    check("batches", sum(b["batch_size"] * b["compute_infer"]["count"] for b in m["batch_stats"]) == 3)
-
-client.unload_model("m")
-check("unloaded", ready() == [] and not client.is_model_ready("m"))
-refused("infer", "404", lambda: client.infer("m", [tensor]))
-refused("unload again", "404", lambda: client.unload_model("m"))
-client.load_model("m")
-check("loaded", ready() == [("m", "2")] and client.is_model_ready("m"))
-client.infer("m", [tensor])
-refused("a configuration", "400", lambda: client.load_model("m", config="{}"))
-refused("files", "400", lambda: client.load_model("m", config="{}", files={"file:1/model.onnx": b"x"}))
-refused("no model", "404", lambda: client.load_model("hats"))
-client.close()
+control(thttp, thttp.InferenceServerClient(sys.argv[1]), "404", "400")
+control(tgrpc, tgrpc.InferenceServerClient(sys.argv[1]), "StatusCode.NOT_FOUND", "StatusCode.INVALID_ARGUMENT", as_json=True)

@@ -1,0 +1,61 @@
+package grpc
+
+import (
+	"errors"
+
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"garb/serve/request"
+)
+
+// codec decodes messages if they take not much more memory decoded than encoded.
+type codec struct{ bodies *request.Bodies }
+
+func (codec) Name() string { return "proto" }
+
+func (codec) Marshal(m any) ([]byte, error) { return proto.Marshal(m.(proto.Message)) }
+
+func (c codec) Unmarshal(data []byte, m any) error {
+	message := m.(proto.Message)
+	const others = 1000 // names, shapes, parameters: far more than any client sends
+	left := c.bodies.MaxPictures() + others
+	if err := countFields(data, message.ProtoReflect().Descriptor(), &left); err != nil {
+		return err
+	}
+	return proto.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(data, message)
+}
+
+// countFields subtracts the number of fields of a message, and of the messages in it, from left, since
+// a message of two bytes in another takes a hundred bytes when it is decoded.
+func countFields(data []byte, d protoreflect.MessageDescriptor, left *int) error {
+	for len(data) > 0 {
+		number, kind, n := protowire.ConsumeTag(data)
+		if n < 0 {
+			return protowire.ParseError(n)
+		}
+		data = data[n:]
+		n = protowire.ConsumeFieldValue(number, kind, data)
+		if n < 0 {
+			return protowire.ParseError(n)
+		}
+		field := d.Fields().ByNumber(number)
+		if *left--; field != nil && kind == protowire.BytesType {
+			inside, _ := protowire.ConsumeBytes(data)
+			switch {
+			case field.Message() != nil:
+				if err := countFields(inside, field.Message(), left); err != nil {
+					return err
+				}
+			case field.Kind() == protoreflect.Int64Kind: // a shape: up to one number a byte
+				*left -= len(inside)
+			}
+		}
+		if *left < 0 {
+			return errors.New("the message has too many fields")
+		}
+		data = data[n:]
+	}
+	return nil
+}

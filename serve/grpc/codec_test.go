@@ -1,0 +1,56 @@
+package grpc
+
+import (
+	"testing"
+
+	"google.golang.org/protobuf/proto"
+
+	pb "garb/serve/inferencepb"
+	"garb/serve/observe"
+	"garb/serve/request"
+)
+
+// TestCountedFields: a message may have so many fields, those of messages inside it and the
+// numbers of shapes among them.
+func TestCountedFields(t *testing.T) {
+	message := &pb.ModelInferRequest{ModelName: "m", Inputs: []*pb.ModelInferRequest_InferInputTensor{
+		{Name: "a", Datatype: "BYTES", Shape: []int64{1, 300}}, {Name: "b"},
+	}}
+	data, err := proto.Marshal(message)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The name; two inputs; three and one fields inside them; three bytes of a shape.
+	const fields = 1 + 2 + 3 + 1 + 3
+	for left := range fields + 3 {
+		have := left
+		err := countFields(data, message.ProtoReflect().Descriptor(), &have)
+		if (err == nil) != (left >= fields) || err == nil && have != left-fields {
+			t.Errorf("of %d fields %d are left, %v", left, have, err)
+		}
+	}
+	left := 100
+	for _, cut := range []int{1, len(data) - 1} {
+		if countFields(data[:cut], message.ProtoReflect().Descriptor(), &left) == nil {
+			t.Errorf("a message cut to %d bytes is counted", cut)
+		}
+	}
+}
+
+// FuzzCodec: bytes that are no message are refused, and those of one are decoded as protobuf does.
+func FuzzCodec(f *testing.F) {
+	data, err := proto.Marshal(&pb.ModelInferRequest{ModelName: "m", RawInputContents: [][]byte{{1}}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(data)
+	f.Add(data[:3])
+	bodies := request.NewBodies(request.DefaultBodyConfig(), observe.NewMetrics(func() float64 { return 0 }))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		have, want := &pb.ModelInferRequest{}, &pb.ModelInferRequest{}
+		err := codec{bodies}.Unmarshal(data, have)
+		if err == nil && (proto.Unmarshal(data, want) != nil || have.ModelName != want.ModelName) {
+			t.Errorf("%x is decoded", data)
+		}
+	})
+}
