@@ -84,7 +84,7 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"serve/classify", "accept picture model explain serve/access serve/engine serve/registry serve/request", ""},
 	{"serve/inference", "model serve/inferencepb serve/engine serve/registry serve/request serve/tensors serve/grpc", ""},
 	{"serve/tensorflow", "internal/kernel serve/tensorflowpb serve/engine serve/registry serve/request serve/tensors " +
-		"serve/classify",
+		"serve/grpc serve/classify",
 		"google.golang.org/protobuf"},
 	{"serve/page", "", ""},
 	{"serve", "serve/observe serve/reload serve/access serve/fetch serve/engine serve/registry serve/request serve/grpc serve/health serve/classify " +

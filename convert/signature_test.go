@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -156,5 +157,58 @@ func TestParseDescriptionSignature(t *testing.T) {
 		if d := parseDescription(fmt.Sprintf(text, spec, values)); (d.Digest != "") != valid {
 			t.Errorf("%s: %+v", values, d)
 		}
+	}
+}
+
+// TestSavedModel checks that models of the older Keras have the names of their SavedModels, and
+// return what those return.
+func TestSavedModel(t *testing.T) {
+	python := os.Getenv("GARB_KERAS_PYTHON")
+	if python == "" {
+		t.Skip("set GARB_KERAS_PYTHON to a Python with tensorflow and tf_keras to run this test (see .ci/run)")
+	}
+	folder := t.TempDir()
+	out, err := exec.CommandContext(t.Context(), python, "testdata/signature.py", folder).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	text, err := os.ReadFile(filepath.Join(folder, "answers.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var answers map[string]struct {
+		Input, Output string
+		Answer        []float32
+	}
+	if err := json.Unmarshal(text, &answers); err != nil {
+		t.Fatal(err)
+	}
+	for name, values := range map[string]model.OutputValues{
+		"course": model.Logits, "homework": model.Probability, "classifier": model.Probabilities,
+	} {
+		want := answers[name]
+		classes := max(len(want.Answer), 2)
+		in, err := Read(t.Context(), filepath.Join(folder, name+".h5"),
+			Options{Classes: strings.Split("abcdefghij", "")[:classes], Preprocess: "xception"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := saveAndOpen(t, in.Model)
+		d := c.Description()
+		if s := (model.Signature{Input: want.Input, Output: want.Output, Values: values}); *d.Signature != s {
+			t.Errorf("%s: %+v, want %+v", name, *d.Signature, s)
+		}
+		input, logits := make([]float32, c.Spec().ValueCount()), make([]float32, classes)
+		for i := range input {
+			input[i] = float32(float64(37*i%251)/125 - 1)
+		}
+		if err := c.Logits(t.Context(), input, logits); err != nil {
+			t.Fatal(err)
+		}
+		got := d.Output(logits)
+		if len(got) != len(want.Answer) {
+			t.Fatalf("%s: %v, want %v", name, got, want.Answer)
+		}
+		checkClose(t, got, want.Answer, 1e-4)
 	}
 }

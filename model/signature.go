@@ -1,6 +1,7 @@
 package model
 
 import (
+	"cmp"
 	"fmt"
 	"unicode"
 	"unicode/utf8"
@@ -107,4 +108,24 @@ func (d *Description) OutputLength() int {
 		return 1
 	}
 	return len(d.Classes)
+}
+
+// Signature returns the model's signature. Names that it does not have are the usual ones: "input",
+// and "logits" or "probabilities".
+func (c *Classifier) Signature() Signature {
+	s := Signature{Values: Probabilities}
+	if own := c.description.Signature; own != nil {
+		s = *own
+	}
+	usual := "probabilities"
+	if s.Values == Logits || s.Values == Logit {
+		usual = "logits"
+	}
+	s.Input, s.Output = cmp.Or(s.Input, "input"), cmp.Or(s.Output, usual)
+	return s
+}
+
+// SignatureOutput returns the output of the signature for a row of Outputs: see Description.Output.
+func (c *Classifier) SignatureOutput(row []float32) []float32 {
+	return c.description.Output(row[:len(c.description.Classes)])
 }

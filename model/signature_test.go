@@ -135,3 +135,31 @@ func TestSignatureValidate(t *testing.T) {
 		}
 	}
 }
+
+// TestClassifierSignature checks the usual names, and the output of a model that judges.
+func TestClassifierSignature(t *testing.T) {
+	c, err := Open(Clothing, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := c.Signature(); got != (Signature{"input", "probabilities", Probabilities}) {
+		t.Errorf("%+v", got)
+	}
+	row := make([]float32, c.OutputCount())
+	row[len(row)-1] = 100 // that of the acceptance
+	if got := c.SignatureOutput(row); len(got) != len(c.Classes()) || got[0] != got[1] {
+		t.Errorf("%v", got)
+	}
+	dense := nn.Layer{Op: nn.OpDense, Name: "d", Inputs: []int{3}, Units: 3, Bias: true}
+	imported := saveAndOpen(t, newNetwork(t, buildConvolutional(dense)...), []string{"a", "b", "c"}, Options{})
+	if got := imported.Signature(); got != (Signature{"input", "logits", Logits}) {
+		t.Errorf("%+v", got)
+	}
+	imported.description.Signature.SetNames("input_8", "dense_7")
+	if got := imported.Signature(); got != (Signature{"input_8", "dense_7", Logits}) {
+		t.Errorf("%+v", got)
+	}
+	if got := imported.SignatureOutput([]float32{1, 2, 3}); !slices.Equal(got, []float32{1, 2, 3}) {
+		t.Errorf("%v", got)
+	}
+}

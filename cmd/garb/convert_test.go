@@ -11,11 +11,14 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/spf13/cobra"
 
+	"garb/model"
 	"garb/tensor"
 )
 
@@ -217,10 +220,10 @@ func TestModelsShow(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for model, text := range map[string]string{"clothing": "t-shirt", "imagenet": "4,694,024"} {
-		shown, _, showErr := runCommand(t, newModelsCommand(), "show", model)
+	for name, text := range map[string]string{"clothing": "t-shirt", "imagenet": "4,694,024"} {
+		shown, _, showErr := runCommand(t, newModelsCommand(), "show", name)
 		if showErr != nil || !strings.Contains(shown, text) {
-			t.Errorf("%s: %v\n%s", model, showErr, shown)
+			t.Errorf("%s: %v\n%s", name, showErr, shown)
 		}
 	}
 	var d description
@@ -280,6 +283,38 @@ func TestConvertOut(t *testing.T) {
 		out, _, err := runCommand(t, newConvertCommand(), c.args...)
 		if err != nil || !strings.Contains(out, c.says) {
 			t.Errorf("%v: %v\n%s", c.args, err, out)
+		}
+	}
+}
+
+// TestConvertSignature checks that convert and models show print the names of the file's input and
+// output, and that a model of garb's own has none.
+func TestConvertSignature(t *testing.T) {
+	reference := filepath.Join(t.TempDir(), "course.safetensors")
+	want := regexp.MustCompile(`(?m)^signature +input input_2, output last: logits$`)
+	for _, c := range []struct {
+		command *cobra.Command
+		args    []string
+	}{
+		{newConvertCommand(), []string{unpackKerasFile(t, "network-course2.h5"), reference, "--classes", "a,b,c,d,e",
+			"--preprocess", "xception"}},
+		{newModelsCommand(), []string{"show", reference}},
+	} {
+		if out, _, err := runCommand(t, c.command, c.args...); err != nil || !want.MatchString(out) {
+			t.Errorf("%v: %v\n%s", c.args, err, out)
+		}
+	}
+	for name, want := range map[string]*model.Signature{
+		reference:      {Input: "input_2", Output: "last", Values: model.Logits},
+		model.Clothing: nil,
+	} {
+		out, _, err := runCommand(t, newModelsCommand(), "show", "--json", name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var d description
+		if err := json.Unmarshal([]byte(out), &d); err != nil || !reflect.DeepEqual(d.Signature, want) {
+			t.Errorf("%s: %+v, %v", name, d.Signature, err)
 		}
 	}
 }

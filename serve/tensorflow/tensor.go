@@ -1,4 +1,3 @@
-// Package tensorflow reads and writes what clients of TensorFlow Serving send and expect.
 package tensorflow
 
 import (
