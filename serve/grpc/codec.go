@@ -22,8 +22,11 @@ func (c codec) Unmarshal(data []byte, m any) error {
 	if err := countFields(data, message.ProtoReflect().Descriptor(), &left); err != nil {
 		return err
 	}
-	return proto.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(data, message)
+	return proto.Unmarshal(data, message)
 }
+
+// numbersPerField is the number of bytes of small numbers that count as a field: four million in all.
+const numbersPerField = 4096
 
 // countFields subtracts the number of fields of a message, and of the messages in it, from left, since
 // a message of two bytes in another takes a hundred bytes when it is decoded.
@@ -48,6 +51,8 @@ func countFields(data []byte, d protoreflect.MessageDescriptor, left *int) error
 				}
 			case field.Kind() == protoreflect.Int64Kind: // a shape: up to one number a byte
 				*left -= len(inside)
+			case field.Kind() == protoreflect.Int32Kind: // a tensor; decoded, it takes four times as much at most
+				*left -= len(inside) / numbersPerField
 			}
 		}
 		if *left < 0 {

@@ -41,6 +41,9 @@ func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	_ = errorWriter.Write(w, r, Error(r.Context(), err))
 }
 
+// ErrUnimplemented is the error of a procedure that a protocol has and the service does not.
+var ErrUnimplemented = fmt.Errorf("%w: the procedure is not supported", request.ErrInvalid)
+
 // Error returns an error as an error of gRPC, and records it.
 func Error(ctx context.Context, err error) *connect.Error {
 	err = request.Cause(ctx, err)
@@ -52,7 +55,8 @@ func Error(ctx context.Context, err error) *connect.Error {
 	case errors.Is(err, request.ErrNoRoute):
 		code = connect.CodeUnimplemented
 		err = fmt.Errorf("%w: the service or the method is not implemented", err)
-	case errors.Is(err, request.ErrEncoding): // as gRPC's specification of compression says
+	case errors.Is(err, request.ErrEncoding), // as gRPC's specification of compression says
+		errors.Is(err, ErrUnimplemented):
 		code = connect.CodeUnimplemented
 	}
 	return connect.NewError(code, errors.New(request.PublicMessage(err)))
