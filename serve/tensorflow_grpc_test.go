@@ -2,22 +2,26 @@ package serve
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"math"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"connectrpc.com/connect"
-	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
+	"garb/convert"
 	"garb/model"
 	"garb/serve/tensorflow"
 	pb "garb/serve/tensorflowpb"
+	"garb/tensor"
 )
 
 // ofCourse is the signature of the model of the course's chapter 10.
@@ -145,6 +149,9 @@ func TestTensorFlowAcceptance(t *testing.T) {
 //nolint:funlen // mostly a table
 func TestTensorFlowRefusals(t *testing.T) {
 	r := start(t, &fake{Named: &ofCourse}, func(c *Config) { c.Bodies.MaxPictures = 2 })
+	shaped := func(dtype pb.DataType, shape ...int) func(*pb.PredictRequest) {
+		return setInput(&pb.TensorProto{Dtype: dtype, TensorShape: tensorflow.EncodeShape(shape...)})
+	}
 	invalid, missing := connect.CodeInvalidArgument, connect.CodeNotFound
 	for name, c := range map[string]struct {
 		change func(q *pb.PredictRequest)
@@ -171,15 +178,15 @@ func TestTensorFlowRefusals(t *testing.T) {
 		"an output twice":  {func(q *pb.PredictRequest) { q.OutputFilter = repeat("dense_7", 2) }, invalid, "twice"},
 		"no input":         {func(q *pb.PredictRequest) { q.Inputs = nil }, invalid, "0 inputs"},
 		"two inputs":       {func(q *pb.PredictRequest) { q.Inputs["x"] = pictureTensor(white()) }, invalid, "2 inputs"},
-		"no tensor":        {func(q *pb.PredictRequest) { q.Inputs["a"] = nil }, invalid, `"a"`},
-		"too many":         {func(q *pb.PredictRequest) { q.Inputs["a"] = pictureTensor(repeat(white(), 3)...) }, invalid, "2 pictures"},
+		"no tensor":        {setInput(nil), invalid, `"a"`},
+		"too many":         {setInput(pictureTensor(repeat(white(), 3)...)), invalid, "2 pictures"},
 		"no batch":         {setInput(tensorflow.EncodeFloats(darkAndLight()[:192], 8, 8, 3)), invalid, "[n 8 8 3]"},
 		"another size":     {setInput(tensorflow.EncodeFloats(darkAndLight()[:75], 1, 5, 5, 3)), invalid, "[n 8 8 3]"},
 		"no pictures":      {setInput(pictureTensor()), invalid, "n from 1"},
-		"a huge shape":     {setInput(&pb.TensorProto{Dtype: 1, TensorShape: tensorflow.EncodeShape(1<<40, 1<<40)}), invalid, "elements"},
-		"a negative shape": {setInput(&pb.TensorProto{Dtype: 1, TensorShape: tensorflow.EncodeShape(-1, 8, 8, 3)}), invalid, "axis 0"},
-		"no elements":      {setInput(&pb.TensorProto{Dtype: 1, TensorShape: tensorflow.EncodeShape(1, 8, 8, 3)}), invalid, "no elements"},
-		"booleans":         {setInput(&pb.TensorProto{Dtype: 10, TensorShape: tensorflow.EncodeShape(1, 8, 8, 3)}), invalid, "DT_BOOL"},
+		"a huge shape":     {shaped(pb.DataType_DT_FLOAT, 1<<40, 1<<40), invalid, "elements"},
+		"a negative shape": {shaped(pb.DataType_DT_FLOAT, -1, 8, 8, 3), invalid, "axis 0"},
+		"no elements":      {shaped(pb.DataType_DT_FLOAT, 1, 8, 8, 3), invalid, "no elements"},
+		"booleans":         {shaped(pb.DataType_DT_BOOL, 1, 8, 8, 3), invalid, "DT_BOOL"},
 		"not finite": {setInput(tensorflow.EncodeFloats(repeat(float32(math.NaN()), 192), 1, 8, 8, 3)), invalid,
 			"finite"},
 		"not a picture": {setInput(pictureTensor([]byte("text"))), invalid, "not a picture"},
@@ -262,8 +269,9 @@ func TestTensorFlowClassify(t *testing.T) {
 		"no feature":     {list(&pb.Example{}), "", "", "0 features"},
 		"too many":       {list(repeat(picture, 33)...), "", "", "32 pictures"},
 	} {
-		a, err := callTensorFlow[pb.ClassificationRequest, pb.ClassificationResponse](t, r, "PredictionService/Classify",
-			&pb.ClassificationRequest{ModelSpec: &pb.ModelSpec{Name: "m", SignatureName: c.signature}, Input: c.input})
+		a, err := callTensorFlow[pb.ClassificationRequest, pb.ClassificationResponse](t, r,
+			"PredictionService/Classify", &pb.ClassificationRequest{ModelSpec: &pb.ModelSpec{Name: "m", SignatureName: c.signature},
+				Input: c.input})
 		if c.says != "" {
 			if connect.CodeOf(err) != connect.CodeInvalidArgument || !strings.Contains(err.Error(), c.says) {
 				t.Errorf("%s: %v, want %q", name, err, c.says)
@@ -279,7 +287,7 @@ func TestTensorFlowClassify(t *testing.T) {
 			if len(one.Classes) != 2 || one.Classes[0].Label != "dark" || one.Classes[1].Label != "light" {
 				t.Errorf("%s: %v", name, one)
 			}
-			best := slices.MaxFunc(one.Classes, func(a, b *pb.Class) int { return int(math.Copysign(1, float64(a.Score-b.Score))) })
+			best := slices.MaxFunc(one.Classes, func(a, b *pb.Class) int { return cmp.Compare(a.Score, b.Score) })
 			if best.Score != .75 {
 				t.Errorf("%s: %v", name, one)
 			}
@@ -304,12 +312,12 @@ func TestTensorFlowMetadata(t *testing.T) {
 		t.Fatal(err)
 	}
 	var m pb.SignatureDefMap
-	if err := a.Metadata["signature_def"].UnmarshalTo(&m); err != nil {
+	if err = a.Metadata["signature_def"].UnmarshalTo(&m); err != nil {
 		t.Fatal(err)
 	}
 	s := m.SignatureDef["serving_default"]
-	if len(m.SignatureDef) != 3 || !cmp.Equal(sizes(s.Inputs["input_8"]), []int64{-1, 8, 8, 3}) ||
-		!cmp.Equal(sizes(s.Outputs["dense_7"]), []int64{-1, 2}) || len(s.Inputs) != 1 || len(s.Outputs) != 1 {
+	if len(m.SignatureDef) != 3 || !slices.Equal(sizes(s.Inputs["input_8"]), []int64{-1, 8, 8, 3}) ||
+		!slices.Equal(sizes(s.Outputs["dense_7"]), []int64{-1, 2}) || len(s.Inputs) != 1 || len(s.Outputs) != 1 {
 		t.Errorf("%v", &m)
 	}
 	if s := m.SignatureDef["serving_acceptance"]; len(s.Outputs) != 2 ||
@@ -317,7 +325,7 @@ func TestTensorFlowMetadata(t *testing.T) {
 		t.Errorf("%v", s)
 	}
 	for _, fields := range [][]string{nil, {"x"}, {"signature_def", "x"}} {
-		if _, err := metadata(fields...); connect.CodeOf(err) != connect.CodeInvalidArgument {
+		if _, err = metadata(fields...); connect.CodeOf(err) != connect.CodeInvalidArgument {
 			t.Errorf("%v: %v", fields, err)
 		}
 	}
@@ -330,7 +338,7 @@ func TestTensorFlowMetadata(t *testing.T) {
 		state.ModelVersionStatus[0].State != pb.ModelVersionStatus_AVAILABLE {
 		t.Errorf("%v, %v", state, err)
 	}
-	if _, err := status("hats"); connect.CodeOf(err) != connect.CodeNotFound {
+	if _, err = status("hats"); connect.CodeOf(err) != connect.CodeNotFound {
 		t.Errorf("%v", err)
 	}
 }
@@ -362,17 +370,19 @@ func TestTensorFlowNames(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	const acceptance = `"signature_name": "serving_acceptance", `
 	for body, want := range map[string]string{
-		`{"instances": [` + string(values) + `]}`:                                                `{"predictions":[[0,-1]]}`,
-		`{"instances": [{"input_8": ` + string(values) + `}]}`:                                   `{"predictions":[[0,-1]]}`,
-		`{"inputs": {"input_8": [` + string(values) + `]}}`:                                      `{"outputs":[[0,-1]]}`,
-		`{"signature_name": "serving_acceptance", "inputs": [` + string(values) + `]}`:           `{"outputs":{"acceptance":[0.98`,
-		`{"signature_name": "serving_acceptance", "instances": [{"a": ` + string(values) + `}]}`: `{"predictions":[{"acceptance":0.98`,
+		`{"instances": [VALUES]}`:                          `{"predictions":[[0,-1]]}`,
+		`{"instances": [{"input_8": VALUES}]}`:             `{"predictions":[[0,-1]]}`,
+		`{"inputs": {"input_8": [VALUES]}}`:                `{"outputs":[[0,-1]]}`,
+		`{` + acceptance + `"inputs": [VALUES]}`:           `{"outputs":{"acceptance":[0.98`,
+		`{` + acceptance + `"instances": [{"a": VALUES}]}`: `{"predictions":[{"acceptance":0.98`,
 	} {
-		answer, text := post(t, r.url+"/v1/models/m:predict", "application/json", []byte(body))
+		answer, text := post(t, r.url+"/v1/models/m:predict", "application/json",
+			[]byte(strings.ReplaceAll(body, "VALUES", string(values))))
 		if got := strings.ReplaceAll(string(text), "-0,", "0,"); answer.StatusCode != http.StatusOK ||
 			!strings.HasPrefix(got, want) || strings.Contains(want, "accept") != strings.Contains(got, "dense_7") {
-			t.Errorf("%.60s: %s, want %s", body, got, want)
+			t.Errorf("%s: %s, want %s", body, got, want)
 		}
 	}
 	for path, says := range map[string]string{
@@ -382,5 +392,32 @@ func TestTensorFlowNames(t *testing.T) {
 		if _, text := ask(t, r, http.MethodGet, path, "", nil); !strings.Contains(string(text), says) {
 			t.Errorf("%s: %s", path, text)
 		}
+	}
+}
+
+// TestTensorFlowClient: the gateway of the course's chapter 10 works with TensorFlow Serving's own client, and
+// gets what Keras computes.
+func TestTensorFlowClient(t *testing.T) {
+	python := os.Getenv("GARB_TENSORFLOW_PYTHON")
+	if python == "" {
+		t.Skip("set GARB_TENSORFLOW_PYTHON to a Python with tensorflow-serving-api and Pillow to run this test " +
+			"(see .ci/run)")
+	}
+	const script = "testdata/tensorflow_client.py"
+	classes := strings.Split("dress,hat,longsleeve,outwear,pants,shirt,shoes,shorts,skirt,t-shirt", ",")
+	for _, name := range []string{"clothing.keras", "clothing.h5"} {
+		file, native := filepath.Join(t.TempDir(), name), filepath.Join(t.TempDir(), "clothing.safetensors")
+		runClient(t, python, script, "make", file)
+		in, err := convert.Read(t.Context(), file, convert.Options{Classes: classes, Preprocess: "xception"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := in.Model.Save(native, tensor.Float32); err != nil {
+			t.Fatal(err)
+		}
+		r := startWith(t, func(path string) (Classifier, error) { return model.Open(path, model.Options{}) },
+			func(c *Config) { c.Models.Models = []NamedModel{{Name: "clothing-model", Path: native}} })
+		runClient(t, python, script, "call", strings.TrimPrefix(r.url, "http://"), file, example,
+			strings.Join(classes, ","))
 	}
 }

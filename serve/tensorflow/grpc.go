@@ -251,8 +251,8 @@ func (e inputSpec) decodeExamples(input *pb.Input) (in tensors.Inputs, err error
 			case len(values) == e.Spec.ValueCount() && in.Pictures == nil:
 				in.Values = append(in.Values, values...)
 			default:
-				return in, fmt.Errorf("%w: example %d: the features must all be pictures, one in each bytes_list, or all "+
-					"values, %d in each float_list", request.ErrInvalid, i, e.Spec.ValueCount())
+				return in, fmt.Errorf("%w: example %d: the features must all be pictures, one in each bytes_list, "+
+					"or all values, %d in each float_list", request.ErrInvalid, i, e.Spec.ValueCount())
 			}
 		}
 	}
@@ -273,8 +273,8 @@ func (h *Handler) modelMetadataGRPC(
 	}
 	for _, field := range q.GetMetadataField() {
 		if field != SignaturesField {
-			return nil, fmt.Errorf("%w: metadata_field %.40q is not supported; it must be %s", request.ErrInvalid, field,
-				SignaturesField)
+			return nil, fmt.Errorf("%w: metadata_field %.40q is not supported; it must be %s", request.ErrInvalid,
+				field, SignaturesField)
 		}
 	}
 	return EncodeMetadata(encodeModelSpec(v, ""), describeSignatures(v))

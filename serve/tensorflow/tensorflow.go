@@ -1,3 +1,4 @@
+// Package tensorflow is TensorFlow Serving's API, over REST and over gRPC.
 package tensorflow
 
 import (
