@@ -121,7 +121,7 @@ func TestInferenceClothing(t *testing.T) {
 			spec.Height, spec.Width, number),
 		"values, nested": fmt.Sprintf(`{"name": "input_1", "datatype": "FP32", "shape": [1, %d, %d, 3], `+
 			`"data": [%s]}`, spec.Height, spec.Width, rows),
-		"null members": `{"parameters": null, "more": null, "data": ["` + text +
+		"null members": `{"parameters": null, "data": ["` + text +
 			`"], "shape": [1], "name": "a", "datatype": "BYTES"}`,
 	} {
 		a := inferJSON(t, r.url+"/v2/models/clothing/versions/1/infer", `{"id": "a1", "inputs": [`+input+`]}`)

@@ -71,15 +71,29 @@ type openAPIContent struct {
 }
 
 type openAPISchema struct {
-	Ref                                string `json:"$ref"`
-	Type, Description, ContentEncoding string
-	Properties                         map[string]openAPISchema
-	Required                           []string
-	Items                              *openAPISchema
-	OneOf                              []openAPISchema
-	Enum                               []any
-	Const, Default                     any
-	Status                             int `json:"x-status"`
+	Ref                          string `json:"$ref"`
+	Type                         typeNames
+	Description, ContentEncoding string
+	Properties                   map[string]openAPISchema
+	Required                     []string
+	Items                        *openAPISchema
+	OneOf                        []openAPISchema
+	Enum                         []any
+	Const, Default               any
+	Status                       int `json:"x-status"`
+}
+
+// typeNames are the types of a value, in words. OpenAPI has a string or an array of strings.
+type typeNames string
+
+// UnmarshalJSON decodes the types.
+func (t *typeNames) UnmarshalJSON(data []byte) error {
+	var several []string
+	if json.Unmarshal(data, &several) == nil {
+		*t = typeNames(strings.Join(several, " or "))
+		return nil
+	}
+	return json.Unmarshal(data, (*string)(t))
 }
 
 // docsPage returns the documentation page. It panics if our own description is invalid.
@@ -179,7 +193,9 @@ func typeText(s openAPISchema) template.HTML {
 		return codeText(fmt.Sprintf("`%v`", s.Const))
 	case len(s.Enum) > 0:
 		for _, v := range s.Enum {
-			parts = append(parts, string(codeText(fmt.Sprintf("`%v`", v))))
+			if v != nil { // null stands for a missing value
+				parts = append(parts, string(codeText(fmt.Sprintf("`%v`", v))))
+			}
 		}
 	case len(s.OneOf) > 0:
 		for _, one := range s.OneOf {
@@ -191,9 +207,9 @@ func typeText(s openAPISchema) template.HTML {
 		}
 		return "array"
 	case s.ContentEncoding != "":
-		return template.HTML(template.HTMLEscapeString(s.Type + ", " + s.ContentEncoding))
+		return template.HTML(template.HTMLEscapeString(string(s.Type) + ", " + s.ContentEncoding))
 	default:
-		return template.HTML(template.HTMLEscapeString(s.Type))
+		return template.HTML(template.HTMLEscapeString(string(s.Type)))
 	}
 	return template.HTML(strings.Join(parts, " or "))
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -40,7 +39,28 @@ func (h *Handler) Register(mux *http.ServeMux) {
 	// The last part is NAME:VERB, and a wildcard of ServeMux is a whole part.
 	mux.HandleFunc("POST /v1/models/{model}", h.backend.ProtocolHandler(h.call))
 	mux.HandleFunc("POST /v1/models/{model}/versions/{version}", h.backend.ProtocolHandler(h.call))
+	mux.HandleFunc("/v1/models/{model}", refuseMethod)
+	mux.HandleFunc("/v1/models/{model}/versions/{version}", refuseMethod)
 	h.registerGRPC(mux)
+}
+
+// refuseMethod refuses a request whose method neither the state of a model nor a verb has.
+func refuseMethod(w http.ResponseWriter, r *http.Request) {
+	request.WriteProtocolError(w, r, methodError(w, cutVerb(r)))
+}
+
+// methodError returns the error of a method that a path with a verb, or with none, does not support. It
+// sets the header with those that it does.
+func methodError(w http.ResponseWriter, verb string) error {
+	switch verb {
+	case "":
+		w.Header().Set("Allow", "GET, HEAD")
+	case verbPredict, verbClassify, verbRegress, verbExplain:
+		w.Header().Set("Allow", http.MethodPost)
+	default:
+		return request.ErrNoRoute
+	}
+	return request.ErrMethod
 }
 
 // cutVerb cuts the verb from the last part of a request's path, NAME:VERB, and returns it. It returns "" if
@@ -70,9 +90,8 @@ const (
 // modelStatus returns the state of a version of a model as TensorFlow Serving does, and beside it what
 // KServe says about a model.
 func (h *Handler) modelStatus(w http.ResponseWriter, r *http.Request) error {
-	if slices.Contains([]string{verbPredict, verbClassify, verbRegress, verbExplain}, cutVerb(r)) {
-		w.Header().Set("Allow", http.MethodPost)
-		return request.ErrMethod
+	if verb := cutVerb(r); verb != "" {
+		return methodError(w, verb)
 	}
 	if h.backend.Scheduler.Stopping() {
 		return engine.ErrStopping
@@ -112,7 +131,8 @@ func (h *Handler) modelSignature(w http.ResponseWriter, r *http.Request) error {
 // call handles POST …:VERB.
 func (h *Handler) call(w http.ResponseWriter, r *http.Request) error {
 	var answer func(http.ResponseWriter, *http.Request, *registry.Version, []byte) error
-	switch cutVerb(r) {
+	verb := cutVerb(r)
+	switch verb {
 	case verbPredict:
 		answer = h.predict
 	case verbClassify:
@@ -122,11 +142,8 @@ func (h *Handler) call(w http.ResponseWriter, r *http.Request) error {
 	case verbRegress:
 		return fmt.Errorf("%w: models of this service classify and have no signature for regress; use :classify or "+
 			":predict", request.ErrInvalid)
-	case "":
-		w.Header().Set("Allow", "GET, HEAD")
-		return request.ErrMethod
 	default:
-		return request.ErrNoRoute
+		return methodError(w, verb)
 	}
 	return h.backend.HandleBody(w, r, func(v *registry.Version, body []byte) error { return answer(w, r, v, body) })
 }

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
+	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -138,9 +140,6 @@ func (v JSON) Fields(what string, names ...string) (map[string]JSON, error) {
 	}
 	fields := map[string]JSON{}
 	for name, m := range v.Members() {
-		if string(m) == "null" {
-			continue
-		}
 		if !slices.Contains(names, name) {
 			return nil, fmt.Errorf("%w: %s has the member %.40q, which is not supported; there are %s",
 				request.ErrInvalid, what, name, strings.Join(names, ", "))
@@ -150,6 +149,7 @@ func (v JSON) Fields(what string, names ...string) (map[string]JSON, error) {
 		}
 		fields[name] = m
 	}
+	maps.DeleteFunc(fields, func(_ string, m JSON) bool { return string(m) == "null" })
 	return fields, nil
 }
 
@@ -175,9 +175,13 @@ func (v JSON) Text() string {
 	return s
 }
 
-// Integer parses an integer.
+// Integer parses an integer, which may be written as 12.0 or 1.2e1.
 func (v JSON) Integer() (int, error) {
 	n, err := strconv.Atoi(string(v))
+	if f, floatErr := strconv.ParseFloat(string(v), 64); err != nil && floatErr == nil && f == math.Trunc(f) &&
+		math.Abs(f) < 1<<53 {
+		n, err = int(f), nil
+	}
 	if err != nil {
 		return 0, fmt.Errorf("%w: %.40s is not an integer", request.ErrInvalid, v)
 	}
