@@ -14,9 +14,9 @@ data = $(or $(DATA),$(GARB_DATA),$(error name the data set: make $@ DATA=folder)
 ROWS ?=
 ROUNDS ?= 7
 
-.PHONY: check help build bench soak fuzz mutate model scenes-settings head seed card course lab generate format vet lint prose prose-help prose-code screens modules generated layout test test-purego test-avx2 test-race
+.PHONY: check help build bench soak fuzz mutate model scenes-settings head seed card course lab generate format vet lint prose prose-help prose-code screens modules generated layout deploy test test-purego test-avx2 test-race
 
-check: format vet lint prose prose-help prose-code modules generated layout test test-purego test-avx2 test-race ## everything that a change must pass
+check: format vet lint prose prose-help prose-code modules generated layout deploy test test-purego test-avx2 test-race ## everything that a change must pass
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -183,6 +183,10 @@ generated: ## check that generated files are current
 # anew, which the test cache cannot see.
 layout: ## check the packages' imports, the sources and the binary
 	go test -count=1 -run '^Test(Packages|Sources|Binary)' .
+
+# A module of its own, with the types of Kubernetes and the parser of Prometheus.
+deploy: ## check the manifests, the dashboard and the alert rules
+	cd deploy/_check && go mod tidy -diff && go vet . && go test -count=1 .
 
 test: ## all tests
 	go test ./...

@@ -66,16 +66,22 @@ var layout = []struct{ pkg, ours, modules string }{
 		"github.com/gofrs/flock"},
 	{"explain", "internal/safefile picture nn model report", "golang.org/x/image"},
 	{"project", "", "golang.org/x/sync gonum.org/v1/gonum"},
+	{"answers", "model", "github.com/gofrs/flock"},
+	{"drift", "evaluate", "golang.org/x/sync gonum.org/v1/gonum"},
 	{"serve/inferencepb", "", "google.golang.org/protobuf"},
 	{"serve/tensorflowpb", "", "google.golang.org/protobuf"},
-	{"serve/observe", "model", "github.com/VictoriaMetrics/metrics"},
+	{"serve/listen", "", "golang.org/x/sys"},
+	{"serve/observe", "", "github.com/prometheus/client_golang go.opentelemetry.io/contrib go.opentelemetry.io/otel"},
 	{"serve/reload", "", ""},
 	{"serve/access", "serve/reload", "github.com/pelletier/go-toml/v2 golang.org/x/time"},
-	{"serve/fetch", "internal/download", ""},
-	{"serve/engine", "picture nn model serve/observe", ""},
+	{"serve/connection", "", ""},
+	{"serve/fetch", "", ""},
+	{"serve/origin", "", ""},
 	{"serve/enginetest", "picture model", ""},
+	{"serve/engine", "picture nn model serve/observe", ""},
 	{"serve/registry", "model serve/observe serve/engine", ""},
-	{"serve/request", "picture serve/observe serve/access serve/fetch serve/engine serve/registry", ""},
+	{"serve/request", "picture serve/observe serve/reload serve/access serve/fetch serve/origin serve/engine serve/registry",
+		""},
 	{"serve/tensors", "picture model serve/access serve/engine serve/registry serve/request", ""},
 	{"serve/grpc", "serve/access serve/engine serve/request",
 		"connectrpc.com/connect connectrpc.com/grpcreflect google.golang.org/protobuf"},
@@ -87,13 +93,14 @@ var layout = []struct{ pkg, ours, modules string }{
 		"serve/grpc serve/classify",
 		"google.golang.org/protobuf"},
 	{"serve/page", "", ""},
-	{"serve", "serve/observe serve/reload serve/access serve/fetch serve/engine serve/registry serve/request serve/grpc serve/health serve/classify " +
-		"serve/inference serve/tensorflow serve/page",
-		"golang.org/x/net"},
+	{"serve", "model serve/listen serve/observe serve/reload serve/access serve/connection serve/fetch serve/origin " +
+		"serve/engine serve/registry serve/request serve/grpc serve/health serve/classify serve/inference " +
+		"serve/tensorflow serve/page",
+		""},
 	{"cmd/garb",
 		"accept conformal internal/safefile internal/download internal/kernel tensor picture nn diagram backbone " +
 			"keras weights model convert report dataset relabel crops augment evaluate train explain project " +
-			"mislabel serve",
+			"mislabel answers drift serve",
 		"github.com/spf13/cobra github.com/spf13/pflag go.yaml.in/yaml/v3 golang.org/x/sys golang.org/x/term"},
 	{"examples/train", ". train", ""},
 	{"docs/lab", "internal/safefile model report evaluate train", ""},
@@ -111,8 +118,12 @@ var testModules = []string{
 	"github.com/chromedp/cdproto",
 	"github.com/chromedp/chromedp",
 	"github.com/google/go-cmp",
+	"github.com/prometheus/client_model",
+	"github.com/prometheus/common",
+	"go.opentelemetry.io/proto",
 	"go.uber.org/goleak",
 	"google.golang.org/protobuf",
+	"golang.org/x/net",
 	"pgregory.net/rapid",
 }
 
@@ -245,7 +256,7 @@ func moduleOf(path string) string {
 	elements := strings.Split(path, "/")
 	n := 3 // host, owner, repository
 	switch elements[0] {
-	case "connectrpc.com", "go.uber.org", "go.yaml.in", "google.golang.org", "pgregory.net":
+	case "connectrpc.com", "go.opentelemetry.io", "go.uber.org", "go.yaml.in", "google.golang.org", "pgregory.net":
 		n = 2
 	}
 	if len(elements) > n && regexp.MustCompile(`^v\d+$`).MatchString(elements[n]) {

@@ -251,3 +251,21 @@ func TestWriteModels(t *testing.T) {
 		t.Errorf("the page has what is none of the table's:\n%s", page)
 	}
 }
+
+// TestSimulateIdeal checks the simulated servers against the known mean of an M/D/1 queue at 70 %: half its
+// utilization over what is left, in service times, on top of the service itself.
+func TestSimulateIdeal(t *testing.T) {
+	const service, utilization = 1.0, 0.7
+	latencies := simulateIdeal(10*time.Minute, service/utilization, service, 1)
+	mean := 0.0
+	for _, v := range latencies {
+		mean += v / float64(len(latencies))
+	}
+	if want := service + utilization/(2*(1-utilization)); math.Abs(mean-want) > 0.05 {
+		t.Errorf("a mean of %.3f, want %.3f", mean, want)
+	}
+	// With two servers and the same load, the 99th percentile is about 4.1 service times.
+	if p99 := computeP99(simulateIdeal(10*time.Minute, 0.5/utilization, 0.5, 2)); p99 < 3.8 || p99 > 4.4 {
+		t.Errorf("a 99th percentile of %.2f", p99)
+	}
+}

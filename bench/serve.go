@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"iter"
 	"math"
 	"math/rand/v2"
 	"net"
@@ -273,8 +274,9 @@ func (b *bench) compareSaturated(ctx context.Context, s *service, name string,
 }
 
 // compareLatency returns a measurement that compares the 99th percentile of the time for a request, at
-// 70 % of the throughput at saturation, with the time for a request on its own. Requests arrive at
-// random times, as in MLPerf's Server scenario, or evenly spaced.
+// 70 % of the throughput at saturation. If requests arrive at random times, as in MLPerf's Server scenario,
+// the peer is a simulation of ideal servers, one per core (M/D/c); if they are evenly spaced, it is the time
+// for a request on its own.
 func compareLatency(random bool) func(context.Context, *bench) (result, error) {
 	return func(ctx context.Context, b *bench) (result, error) {
 		s, _, err := b.startGarb(ctx)
@@ -284,7 +286,10 @@ func compareLatency(random bool) func(context.Context, *bench) (result, error) {
 		defer s.stop()
 		r := result{Unit: milliseconds, Same: true}
 		r.Peer.Name = "a request on its own"
-		var p99s, singles, ratios []float64
+		if random {
+			r.Peer.Name = "ideal servers, simulated"
+		}
+		var p99s, peers, ratios []float64
 		for range max(1, b.rounds/3) {
 			single, err := s.timeSingles(ctx)
 			if err != nil {
@@ -298,12 +303,14 @@ func compareLatency(random bool) func(context.Context, *bench) (result, error) {
 			if err != nil {
 				return r, err
 			}
-			slices.Sort(latencies)
-			p99 := latencies[len(latencies)*99/100]
-			p99s, singles, ratios = append(p99s, p99), append(singles, single), append(ratios, p99/single)
+			p99, peer := computeP99(latencies), single
+			if random {
+				peer = computeP99(simulateIdeal(arrivals, each/share, each, runtime.NumCPU()))
+			}
+			p99s, peers, ratios = append(p99s, p99), append(peers, peer), append(ratios, p99/peer)
 		}
 		r.Garb.summarize(p99s)
-		r.Peer.summarize(singles)
+		r.Peer.summarize(peers)
 		r.Ratio = computeMedian(ratios)
 		return r, nil
 	}
@@ -326,17 +333,14 @@ func (s *service) timeSingles(ctx context.Context) (float64, error) {
 // with that interval as their mean. It returns how long after its arrival each had its answer.
 func (s *service) sendArrivals(ctx context.Context, length time.Duration, interval float64,
 	random bool) ([]float64, error) {
-	generator := rand.New(rand.NewPCG(5, 6))
 	var mu sync.Mutex
 	var latencies []float64
 	group, ctx := errgroup.WithContext(ctx)
-	began, due := time.Now(), time.Duration(0)
-	for due < length && ctx.Err() == nil {
-		gap := interval
-		if random {
-			gap *= generator.ExpFloat64()
+	began := time.Now()
+	for due := range arrivalTimes(length, interval, random) {
+		if ctx.Err() != nil {
+			break
 		}
-		due += time.Duration(gap * float64(time.Millisecond))
 		arrival := began.Add(due)
 		time.Sleep(time.Until(arrival))
 		group.Go(func() error {
@@ -349,6 +353,43 @@ func (s *service) sendArrivals(ctx context.Context, length time.Duration, interv
 	}
 	err := group.Wait()
 	return latencies, err
+}
+
+// arrivalTimes iterates over the times of arrivals, see sendArrivals. They are the same each time.
+func arrivalTimes(length time.Duration, interval float64, random bool) iter.Seq[time.Duration] {
+	return func(yield func(time.Duration) bool) {
+		generator := rand.New(rand.NewPCG(5, 6))
+		for due := time.Duration(0); due < length; {
+			gap := interval
+			if random {
+				gap *= generator.ExpFloat64()
+			}
+			due += time.Duration(gap * float64(time.Millisecond))
+			if !yield(due) {
+				return
+			}
+		}
+	}
+}
+
+// simulateIdeal returns the times in milliseconds that requests take which arrive at random, at a mean interval,
+// at servers that take them in turn and are busy only with their work. each is the time for a request of
+// all servers together.
+func simulateIdeal(length time.Duration, interval, each float64, servers int) (latencies []float64) {
+	free := make([]float64, servers) // when each server is free
+	for due := range arrivalTimes(length, interval, true) {
+		first := slices.Index(free, slices.Min(free))
+		arrival := toMilliseconds(due)
+		free[first] = max(free[first], arrival) + each*float64(servers)
+		latencies = append(latencies, free[first]-arrival)
+	}
+	return latencies
+}
+
+// computeP99 returns the 99th percentile. It sorts the values.
+func computeP99(values []float64) float64 {
+	slices.Sort(values)
+	return values[len(values)*99/100]
 }
 
 func toMilliseconds(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e6 }

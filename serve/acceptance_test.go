@@ -328,7 +328,7 @@ func TestRefusalsAreCounted(t *testing.T) {
 	post(t, r.url+"/v1/models/m:predict", "",
 		[]byte(`{"instances": [{"b64": "`+base64.StdEncoding.EncodeToString(white())+`"}]}`))
 	counts(5)
-	if text := metricsOf(t, r); !strings.Contains(text, "\n"+`garb_predictions_total{model="m",class="light"} 5`+"\n") {
+	if text := metricsOf(t, r); !strings.Contains(text, "\n"+`garb_predictions_total{class="light",model="m"} 5`+"\n") {
 		t.Error("refused pictures are not counted by their class")
 	}
 	post(t, other.url+"/v1/classify", "", white())

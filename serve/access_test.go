@@ -75,9 +75,14 @@ func TestKeys(t *testing.T) {
 	waitFor(t, "the log says so", func() bool {
 		return strings.Contains(r.log.String(), "old contents are no longer used")
 	})
-	_, text, err := try(t.Context(), http.MethodGet, r.url+"/readyz?verbose", "", nil)
-	if err != nil || !strings.Contains(string(text), `"status":"refused"`) || strings.Contains(string(text), path) {
-		t.Errorf("%v, %s", err, text)
+	for probe, want := range map[string]string{
+		"/readyz": `"kind":"keys_unavailable"`, "/readyz?verbose": `"status":"refused"`,
+	} {
+		answer, text, err := try(t.Context(), http.MethodGet, r.url+probe, "", nil)
+		if err != nil || answer.StatusCode != 503 || !strings.Contains(string(text), want) ||
+			strings.Contains(string(text), path) {
+			t.Errorf("%s: %v, %s", probe, err, text)
+		}
 	}
 }
 

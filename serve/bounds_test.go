@@ -45,7 +45,8 @@ func TestNewRefuses(t *testing.T) {
 // TestRequestTimeouts: a client may ask for less time than the service allows, in seconds or
 // with a unit.
 func TestRequestTimeouts(t *testing.T) {
-	s := &Server{config: Config{RequestTimeout: 30 * time.Second}}
+	s := &Server{}
+	s.running.Store(&Config{RequestTimeout: 30 * time.Second})
 	for text, want := range map[string]time.Duration{
 		"": 30 * time.Second, "0.25": 250 * time.Millisecond, "250ms": 250 * time.Millisecond, "29": 29 * time.Second,
 		"30": 30 * time.Second, "31": 30 * time.Second, "2h": 30 * time.Second, "1e300": 30 * time.Second,

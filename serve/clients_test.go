@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"os"
@@ -72,4 +73,52 @@ func TestKServeClient(t *testing.T) {
 	r, model := clothing(t)
 	runClient(t, python, "testdata/kserve_client.py", strings.TrimPrefix(r.url, "http://"), example, "t-shirt",
 		strings.Join(model.Classes(), ","))
+}
+
+// openAPIPython is a Python with a validator of OpenAPI and schemathesis.
+func openAPIPython(t *testing.T) string {
+	t.Helper()
+	python := os.Getenv("GARB_OPENAPI_PYTHON")
+	if python == "" {
+		t.Skip("set GARB_OPENAPI_PYTHON to a Python with serve/testdata/openapi.txt to run this test (see .ci/run)")
+	}
+	return python
+}
+
+// TestOpenAPIIsValid validates openapi.json by the specification of OpenAPI 3.1.
+func TestOpenAPIIsValid(t *testing.T) {
+	python := openAPIPython(t)
+	runClient(t, python, "testdata/openapi_valid.py", "page/openapi.json")
+	wrong := filepath.Join(t.TempDir(), "openapi.json")
+	writeFile(t, wrong, bytes.Replace(read(t, "page/openapi.json"), []byte(`"in": "query"`), []byte(`"in": "body"`), 1))
+	out, err := exec.CommandContext(t.Context(), python, "testdata/openapi_valid.py", wrong).CombinedOutput()
+	if err == nil || !bytes.Contains(out, []byte("/v1/classify")) {
+		t.Errorf("a wrong description is valid: %v, %s", err, out)
+	}
+}
+
+// TestSchemathesis lets schemathesis try what openapi.json describes, valid and invalid, with all of its
+// checks.
+func TestSchemathesis(t *testing.T) {
+	python := openAPIPython(t)
+	r, _ := clothing(t)
+	hooks, err := filepath.Abs("testdata")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
+	defer cancel()
+	command := exec.CommandContext(ctx, filepath.Join(filepath.Dir(python), "schemathesis"), "run",
+		r.url+"/openapi.json", "--checks", "all", "--seed", "1", "--max-examples", "20", "--continue-on-failure",
+		"--suppress-health-check", "all", "--no-color")
+	command.Dir = t.TempDir() // it keeps a database of failures
+	command.Env = append(os.Environ(), "SCHEMATHESIS_HOOKS=schemathesis_hooks", "PYTHONPATH="+hooks,
+		"PYTHONDONTWRITEBYTECODE=1")
+	out, err := command.CombinedOutput()
+	if t.Logf("%s", out); err != nil {
+		t.Error(errors.Join(ctx.Err(), err))
+	}
+	if !bytes.Contains(out, []byte("Stateful")) || !bytes.Contains(out, []byte("No issues found")) {
+		t.Error("schemathesis did not run all its phases without an issue")
+	}
 }

@@ -2,41 +2,51 @@ package serve
 
 import (
 	"fmt"
-	"net/url"
+	"net/netip"
+	"slices"
 	"time"
 
+	"garb/model"
 	"garb/serve/access"
+	"garb/serve/connection"
 	"garb/serve/engine"
+	"garb/serve/fetch"
+	"garb/serve/listen"
+	"garb/serve/observe"
+	"garb/serve/origin"
 	"garb/serve/registry"
 	"garb/serve/request"
 )
 
 // Config holds the settings of a service.
 type Config struct {
-	// Addr is the address to listen on: host:port.
-	Addr   string
+	// Addr is the address to listen on, in the forms that package listen takes: host:port, a Unix
+	// socket, or a socket of systemd. AdminAddr, if not "", is the address for probes and metrics.
+	Addr, AdminAddr string
+
 	Models registry.Config
 	Engine engine.Config
 	Bodies request.BodyConfig
+	// Connection limits connections. Its ReadTimeout and WriteTimeout follow from RequestTimeout, and
+	// TLS, BaseContext, Log and Count are set by the service.
+	Connection connection.Config
 
-	MaxHeaderBytes int
-	MaxConnections int
-
-	// RequestTimeout limits the time from a request's header to its response; clients may ask
-	// for less. HeaderTimeout limits the time of the header, and IdleTimeout that of a
-	// connection without a request.
+	// RequestTimeout limits the time from a request's header to its response; clients may ask for less.
 	RequestTimeout time.Duration
-	HeaderTimeout  time.Duration
-	IdleTimeout    time.Duration
-	// Grace is the time that requests in progress get when the service shuts down.
-	Grace time.Duration
+	// When the service shuts down, it is not ready for DrainDelay, but still takes requests, so that load
+	// balancers choose other instances. Then requests in progress get the time Grace.
+	DrainDelay, Grace time.Duration
 
-	// APIKeyFile is a file of API keys, one a line; with "" no key is needed.
+	// APIKeyFile is a file of API keys; with "" no key is needed.
 	APIKeyFile      string
 	TLSCert, TLSKey string // files in PEM; "" for plain HTTP
 	// URLPrefixes are the prefixes of the URLs that pictures may be fetched from.
 	URLPrefixes []string
-	// TraceEndpoint is the OTLP/HTTP URL that traces are sent to; "" sends none.
+	// AllowPrivate are private networks that pictures may be fetched from.
+	AllowPrivate []netip.Prefix
+	// Origin has the web pages that may use the service.
+	Origin origin.Config
+	// TraceEndpoint is the OTLP/HTTP URL that traces are sent to; "" leaves it to the OTEL_* variables.
 	TraceEndpoint string
 }
 
@@ -45,9 +55,8 @@ func Default() Config {
 	return Config{
 		Addr:   "localhost:8080",
 		Models: registry.DefaultConfig(), Engine: engine.DefaultConfig(), Bodies: request.DefaultBodyConfig(),
-		MaxHeaderBytes: 16 << 10, MaxConnections: 1024,
-		RequestTimeout: 30 * time.Second, HeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute,
-		Grace: 15 * time.Second,
+		Connection:     connection.DefaultConfig(),
+		RequestTimeout: 30 * time.Second, Grace: 15 * time.Second,
 	}
 }
 
@@ -58,7 +67,8 @@ var ErrTLSPair = access.ErrTLSPair
 // Validate reports settings that cannot work.
 func (c Config) Validate() error {
 	for _, check := range []func() error{
-		c.Models.Validate, c.Engine.Validate, c.Bodies.Validate, c.validateURLPrefixes, c.validateBounds, c.validateRules,
+		c.validateAddresses, c.Models.Validate, c.Engine.Validate, c.Bodies.Validate, c.connection().Validate,
+		c.fetch().Validate, c.Origin.Validate, c.observe().Validate, c.validateTimes, c.validateRules,
 	} {
 		if err := check(); err != nil {
 			return err
@@ -67,45 +77,50 @@ func (c Config) Validate() error {
 	return nil
 }
 
-// validateURLPrefixes checks that each prefix has a host that is complete.
-func (c Config) validateURLPrefixes() error {
-	for _, p := range c.URLPrefixes {
-		u, err := url.Parse(p)
-		if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.Path == "" || u.User != nil ||
-			u.RawQuery != "" || u.Fragment != "" {
-			return fmt.Errorf("the URL prefix %q: it must be an http or https URL with at least a slash after the "+
-				"host, such as https://images.example.org/", p)
-		}
+// validateAddresses checks the addresses to listen on.
+func (c Config) validateAddresses() error {
+	if err := listen.Validate(c.Addr); err != nil {
+		return err
 	}
-	return nil
+	if c.AdminAddr == "" {
+		return nil
+	}
+	if c.AdminAddr == c.Addr {
+		return fmt.Errorf("the address %s for probes and metrics must not be that of the service", c.AdminAddr)
+	}
+	return listen.Validate(c.AdminAddr)
 }
 
-// validateBounds checks each number by itself.
-func (c Config) validateBounds() error {
-	for _, b := range []struct {
-		setting      string
-		value, least int64
-	}{
-		{"connections", int64(c.MaxConnections), 1},
-		{"bytes of a header", int64(c.MaxHeaderBytes), 1024},
-	} {
-		if b.value < b.least {
-			return fmt.Errorf("%s %d: must be at least %d", b.setting, b.value, b.least)
-		}
-	}
-	for _, b := range []struct {
-		setting string
-		value   time.Duration
-		least   time.Duration
-	}{
-		{"request timeout", c.RequestTimeout, 1},
-		{"header timeout", c.HeaderTimeout, 1},
-		{"idle timeout", c.IdleTimeout, 1},
-		{"grace period", c.Grace, 0},
-	} {
-		if b.value < b.least {
-			return fmt.Errorf("%s %v: must be %s", b.setting, b.value, [...]string{"at least 0", "above 0"}[b.least])
-		}
+// connection returns the settings of connections, with the timeouts of requests.
+func (c Config) connection() connection.Config {
+	out := c.Connection
+	// A request must end by its own timeout first, and its response still has to be written.
+	out.ReadTimeout = c.RequestTimeout + 2*c.Connection.HeaderTimeout
+	out.WriteTimeout = c.RequestTimeout + c.Connection.HeaderTimeout
+	return out
+}
+
+// observe returns the settings of metrics, traces and logs.
+func (c Config) observe() observe.Config {
+	return observe.Config{Version: model.Version, TraceEndpoint: c.TraceEndpoint}
+}
+
+// fetch returns the settings of fetching pictures.
+func (c Config) fetch() fetch.Config {
+	f := fetch.Default()
+	f.Prefixes, f.AllowPrivate, f.MaxBytes = c.URLPrefixes, c.AllowPrivate, c.Engine.Limits.MaxBytes
+	return f
+}
+
+// validateTimes checks each time by itself.
+func (c Config) validateTimes() error {
+	switch {
+	case c.RequestTimeout <= 0:
+		return fmt.Errorf("request timeout %v: must be above 0", c.RequestTimeout)
+	case c.DrainDelay < 0:
+		return fmt.Errorf("drain delay %v: must be at least 0", c.DrainDelay)
+	case c.Grace < 0:
+		return fmt.Errorf("grace period %v: must be at least 0", c.Grace)
 	}
 	return nil
 }
@@ -120,4 +135,15 @@ func (c Config) validateRules() error {
 		return ErrTLSPair
 	}
 	return nil
+}
+
+// applyTo returns a copy of a running configuration with those settings of c that can change while the
+// service runs.
+func (c Config) applyTo(running Config) Config {
+	running.Engine.Queue, running.Engine.Limits = c.Engine.Queue, c.Engine.Limits
+	running.Bodies = c.Bodies
+	running.RequestTimeout, running.Grace = c.RequestTimeout, c.Grace
+	running.APIKeyFile = c.APIKeyFile
+	running.URLPrefixes = slices.Clone(c.URLPrefixes)
+	return running
 }

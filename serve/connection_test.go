@@ -44,7 +44,7 @@ func untilClosed(t testing.TB, c net.Conn, began time.Time) (string, time.Durati
 // answered meanwhile.
 func TestSlowClients(t *testing.T) {
 	r := start(t, &fake{}, func(c *Config) {
-		c.HeaderTimeout, c.RequestTimeout, c.IdleTimeout = 200*time.Millisecond, 400*time.Millisecond,
+		c.Connection.HeaderTimeout, c.RequestTimeout, c.Connection.IdleTimeout = 200*time.Millisecond, 400*time.Millisecond,
 			300*time.Millisecond
 	})
 	began := time.Now()
@@ -58,12 +58,14 @@ func TestSlowClients(t *testing.T) {
 		}
 	}
 	var wait sync.WaitGroup
-	wait.Go(func() { drip(slowHeader, "POST /v1/classify HTTP/1.1\r\nHost: x\r\nX-Slow: "+strings.Repeat("a", 200)) })
 	wait.Go(func() {
-		fmt.Fprint(slowBody, "POST /v1/classify HTTP/1.1\r\nHost: x\r\nContent-Length: 30000000\r\n\r\n")
+		drip(slowHeader, "POST /v1/classify HTTP/1.1\r\nHost: localhost\r\nX-Slow: "+strings.Repeat("a", 200))
+	})
+	wait.Go(func() {
+		fmt.Fprint(slowBody, "POST /v1/classify HTTP/1.1\r\nHost: localhost\r\nContent-Length: 30000000\r\n\r\n")
 		drip(slowBody, strings.Repeat("a", 200))
 	})
-	wait.Go(func() { fmt.Fprint(idle, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n") })
+	wait.Go(func() { fmt.Fprint(idle, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n") })
 	for range 5 {
 		if answer, text := post(t, r.url+"/v1/classify", "", white()); answer.StatusCode != 200 {
 			t.Errorf("meanwhile: %s %s", answer.Status, text)
@@ -82,13 +84,42 @@ func TestSlowClients(t *testing.T) {
 	waitFor(t, "nothing is taken", func() bool { return r.backend.Bodies.Used() == 0 })
 }
 
+// TestSlowBodyTimesOut checks that a client's own timeout bounds the reading of its body, for each protocol.
+func TestSlowBodyTimesOut(t *testing.T) {
+	r := start(t, &fake{}, nil)
+	for _, path := range []string{"/v1/classify", "/v1/models/m:predict", "/v2/models/m/infer"} {
+		c := dial(t, r)
+		fmt.Fprintf(c, "POST %s HTTP/1.1\r\nHost: localhost\r\nX-Request-Timeout: 50ms\r\nContent-Length: 1000000\r\n"+
+			"Content-Type: application/json\r\n\r\n{", path)
+		if text, _ := untilClosed(t, c, time.Now()); !strings.HasPrefix(text, "HTTP/1.1 504 ") {
+			t.Errorf("%s: %q", path, text)
+		}
+	}
+}
+
+// TestRefusedUploads checks that a client that sends its whole body first reads why it was refused.
+func TestRefusedUploads(t *testing.T) {
+	r := start(t, &fake{}, nil)
+	for range 5 {
+		c := dial(t, r)
+		const size = 40_000_000 // over the limit of a body
+		fmt.Fprintf(c, "POST /v1/classify HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n", size)
+		if _, err := c.Write(make([]byte, size)); err != nil {
+			t.Error(err)
+		}
+		if text, _ := untilClosed(t, c, time.Now()); !strings.HasPrefix(text, "HTTP/1.1 413 ") {
+			t.Errorf("%q", text)
+		}
+	}
+}
+
 // TestHalfClosed: who closes their side is told something true, and nothing is left.
 func TestHalfClosed(t *testing.T) {
 	f, entered, open := gate()
 	defer open()
 	r := start(t, f, nil)
 	c := dial(t, r)
-	fmt.Fprintf(c, "POST /v1/classify HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", len(white()), white())
+	fmt.Fprintf(c, "POST /v1/classify HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s", len(white()), white())
 	<-entered
 	if err := c.CloseWrite(); err != nil {
 		t.Fatal(err)
@@ -109,7 +140,7 @@ func TestBodiesTogether(t *testing.T) {
 	var held []net.Conn
 	for range 3 {
 		c := dial(t, r)
-		fmt.Fprint(c, "POST /v1/classify HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n")
+		fmt.Fprint(c, "POST /v1/classify HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n")
 		if _, err := c.Write(make([]byte, 900_000)); err != nil {
 			t.Fatal(err)
 		}
@@ -131,13 +162,13 @@ func TestBodiesTogether(t *testing.T) {
 
 // TestConnections: more than so many wait until one ends.
 func TestConnections(t *testing.T) {
-	r := start(t, &fake{}, func(c *Config) { c.MaxConnections, c.IdleTimeout = 2, 300*time.Millisecond })
+	r := start(t, &fake{}, func(c *Config) { c.Connection.MaxConnections, c.Connection.IdleTimeout = 2, 300*time.Millisecond })
 	for range 2 {
-		fmt.Fprint(dial(t, r), "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+		fmt.Fprint(dial(t, r), "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	}
 	began := time.Now()
 	third := dial(t, r)
-	fmt.Fprint(third, "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+	fmt.Fprint(third, "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
 	if text, _ := untilClosed(t, third, began); !strings.HasPrefix(text, "HTTP/1.1 200") {
 		t.Errorf("%q", text)
 	}
@@ -147,7 +178,7 @@ func TestConnections(t *testing.T) {
 func TestLargeHeader(t *testing.T) {
 	r := start(t, &fake{}, nil)
 	c := dial(t, r)
-	fmt.Fprint(c, "GET /healthz HTTP/1.1\r\nHost: x\r\nX-Large: "+strings.Repeat("a", 22<<10)+"\r\n\r\n")
+	fmt.Fprint(c, "GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Large: "+strings.Repeat("a", 22<<10)+"\r\n\r\n")
 	if text, _ := untilClosed(t, c, time.Now()); !strings.HasPrefix(text, "HTTP/1.1 431") {
 		t.Errorf("%q", text)
 	}

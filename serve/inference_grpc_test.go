@@ -222,7 +222,7 @@ func TestInferenceGRPCErrors(t *testing.T) {
 	}
 	// The log and the metrics tell them from answers, though HTTP does not.
 	for _, status := range []string{"200", "400", "404", "413"} {
-		if line := `garb_requests_total{route="POST ` + inference.Service + `ModelInfer",method="POST",status="` +
+		if line := `garb_requests_total{method="POST",route="POST ` + inference.Service + `ModelInfer",status="` +
 			status + `"} `; !strings.Contains(metricsOf(t, r), line) {
 			t.Errorf("no %s", line)
 		}

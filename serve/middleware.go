@@ -10,13 +10,14 @@ import (
 	"math"
 	"net/http"
 	"runtime/debug"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"garb/serve/access"
+	"garb/serve/connection"
 	"garb/serve/engine"
+	"garb/serve/fetch"
 	"garb/serve/observe"
 	"garb/serve/request"
 )
@@ -54,42 +55,53 @@ func (w *responseRecorder) Flush() {
 	}
 }
 
-// observe returns a handler that gives requests an identifier and a deadline, recovers panics of the
+// observe returns a handler that gives requests an identifier, recovers panics of the
 // next handler, and writes the log, metrics and traces.
 func (s *Server) observe(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
-		trace := observe.ParseTraceparent(r.Header.Get("Traceparent"))
-		info := &request.Info{ID: r.Header.Get("X-Request-Id"), TraceID: trace.TraceID()}
+		info := &request.Info{ID: r.Header.Get("X-Request-Id")}
 		if !isValidID(info.ID) {
 			info.ID = rand.Text()
 		}
 		w.Header().Set("X-Request-Id", info.ID)
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		out := &responseRecorder{ResponseWriter: w}
-		ctx := request.WithInfo(r.Context(), info)
-		timeout, err := s.timeout(r)
-		if timeout > 0 {
-			var cancel context.CancelFunc
-			ctx, cancel = context.WithTimeout(ctx, timeout)
-			defer cancel()
-		}
+		ctx := request.WithInfo(s.observer.StartRequest(r, info.ID), info)
 		r = r.WithContext(ctx)
 		defer func() {
 			if p := recover(); p != nil {
-				s.metrics.CountPanic()
-				s.log.Error("panic", "request_id", info.ID, "error", fmt.Sprint(p), "stack", string(debug.Stack()))
+				s.observer.CountPanic()
+				s.log.ErrorContext(ctx, "panic", "request_id", info.ID, "error", fmt.Sprint(p),
+					"stack", string(debug.Stack()))
 				if out.status == 0 {
 					writeError(out, r, fmt.Errorf("%w: %v", engine.ErrPanic, p))
 				}
 			}
-			s.logRequest(out, r, info, trace, time.Since(began))
+			s.logRequest(out, r, info, time.Since(began))
 		}()
+		next.ServeHTTP(out, r)
+	})
+}
+
+// limitTime returns a handler that gives requests a deadline, until which their bodies must have arrived.
+func (s *Server) limitTime(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		timeout, err := s.timeout(r)
 		if err != nil {
-			writeError(out, r, err)
+			writeError(w, r, err)
 			return
 		}
-		next.ServeHTTP(out, r)
+		if timeout == 0 {
+			next.ServeHTTP(w, r)
+			return
+		}
+		timed, cancel := connection.WithTimeout(w, r, timeout)
+		defer func() {
+			cancel()
+			r.Pattern = timed.Pattern // for the log
+		}()
+		next.ServeHTTP(w, timed)
 	})
 }
 
@@ -102,18 +114,18 @@ func (s *Server) timeout(r *http.Request) (time.Duration, error) {
 	case text == "" && isStream(r):
 		return 0, nil
 	case text == "":
-		return s.config.RequestTimeout, nil
+		return s.settings().RequestTimeout, nil
 	}
 	timeout, err := time.ParseDuration(text)
 	if seconds, secondsErr := strconv.ParseFloat(text, 64); secondsErr == nil && !math.IsNaN(seconds) {
 		timeout, err = time.Duration(min(seconds, 1e6)*float64(time.Second)), nil
 	}
 	if err != nil || timeout <= 0 {
-		return s.config.RequestTimeout,
+		return s.settings().RequestTimeout,
 			fmt.Errorf("%w: X-Request-Timeout %q: it must be a time such as 0.25 (seconds) or 250ms", request.ErrInvalid,
 				text)
 	}
-	return min(timeout, s.config.RequestTimeout), nil
+	return min(timeout, s.settings().RequestTimeout), nil
 }
 
 // isValidID reports whether a client's identifier can be put into logs and headers as it is.
@@ -121,28 +133,14 @@ func isValidID(id string) bool {
 	return id != "" && len(id) <= 128 && !strings.ContainsFunc(id, func(r rune) bool { return r <= ' ' || r > '~' })
 }
 
-// methods are the methods that metrics name: clients may send any other.
-var methods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodDelete,
-	http.MethodOptions}
-
 // logRequest writes the outcome of a request to the log, the metrics and the traces.
-func (s *Server) logRequest(
-	w *responseRecorder, r *http.Request, info *request.Info, trace observe.Traceparent,
-	took time.Duration,
-) {
-	status, method := cmp.Or(info.Status, w.status, http.StatusOK), r.Method
-	if !slices.Contains(methods, method) {
-		method = "other"
-	}
-	route := r.Pattern
-	if route == "" {
-		route = "none"
-	}
+func (s *Server) logRequest(w *responseRecorder, r *http.Request, info *request.Info, took time.Duration) {
+	status, route := cmp.Or(info.Status, w.status, http.StatusOK), cmp.Or(r.Pattern, observe.NoRoute)
 	if errors.Is(info.Err, access.ErrLimited) {
-		s.metrics.CountRejected(observe.RejectedLimit)
+		s.observer.CountRejected(observe.RejectedLimit)
 	}
-	s.metrics.CountRequest(r.Context(), route, method, status, took)
-	s.traces.Add(trace, info.ID, info.Model, route, status, took)
+	s.observer.CountRequest(r.Context(), route, r.Method, status, took)
+	observe.EndRequest(r.Context(), route, info.Model, status)
 	level := slog.LevelInfo
 	if status >= 500 {
 		level = slog.LevelError
@@ -156,35 +154,16 @@ func (s *Server) logRequest(
 		attributes = append(attributes, slog.String("model", info.Model))
 	}
 	if info.Key != nil && info.Key.Name() != "" {
+		s.observer.CountKeyRequest(info.Key.Name(), status)
 		attributes = append(attributes, slog.String("key", info.Key.Name()))
 	}
-	if info.TraceID != "" {
-		attributes = append(attributes, slog.String("trace_id", info.TraceID))
-	}
 	if info.Err != nil {
-		attributes = append(attributes, slog.String("error", info.Err.Error()))
+		text := info.Err.Error()
+		var fetching *fetch.Error
+		if errors.As(info.Err, &fetching) {
+			text += ": " + fetching.Cause.Error() // which clients are not told
+		}
+		attributes = append(attributes, slog.String("error", text))
 	}
 	s.log.LogAttrs(context.WithoutCancel(r.Context()), level, "request", attributes...)
-}
-
-// countingHandler counts log records that could not be written, for example because the disk is full.
-type countingHandler struct {
-	slog.Handler
-	metrics *observe.Metrics
-}
-
-func (h countingHandler) Handle(ctx context.Context, r slog.Record) error {
-	err := h.Handler.Handle(ctx, r)
-	if err != nil {
-		h.metrics.CountLogError()
-	}
-	return err
-}
-
-func (h countingHandler) WithAttrs(a []slog.Attr) slog.Handler {
-	return countingHandler{h.Handler.WithAttrs(a), h.metrics}
-}
-
-func (h countingHandler) WithGroup(name string) slog.Handler {
-	return countingHandler{h.Handler.WithGroup(name), h.metrics}
 }

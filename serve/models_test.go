@@ -101,7 +101,7 @@ func TestVersions(t *testing.T) {
 	publish("12", "twelve")
 	answers("twelve")
 	if text := metricsOf(t, r); !strings.Contains(text,
-		`garb_model_info{model="shirts",version="12",digest="sha256:twelve"} 1`) ||
+		`garb_model_info{digest="sha256:twelve",model="shirts",version="12"} 1`) ||
 		strings.Contains(text, "sha256:ten") {
 		t.Errorf("the metrics name another model:\n%s", text)
 	}

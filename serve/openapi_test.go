@@ -12,14 +12,12 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
-	"garb/serve/observe"
 	"garb/serve/page"
 	"garb/serve/request"
 )
@@ -576,29 +574,6 @@ func TestDocsPage(t *testing.T) {
 func operate(t *testing.T) string {
 	t.Helper()
 	return string(read(t, "../docs/operate.md"))
-}
-
-// TestDocsOperateMetrics: docs/operate.md lists the metrics that there are, with the
-// labels that they have.
-func TestDocsOperateMetrics(t *testing.T) {
-	want := map[string]string{}
-	for name, labels := range observe.Families() {
-		want[name] = strings.Join(labels, ", ")
-	}
-	have := map[string]string{}
-	for _, row := range regexp.MustCompile("(?m)^\\| `(garb_\\w+)` \\| \\w+ \\| "+
-		"(.*?) \\|").FindAllStringSubmatch(operate(t), -1) {
-		have[row[1]] = strings.ReplaceAll(row[2], "–", "")
-	}
-	if !reflect.DeepEqual(have, want) {
-		t.Errorf("docs/operate.md: %v\nthere are:       %v", have, want)
-	}
-	for _, name := range regexp.MustCompile(`garb_\w+`).FindAllString(operate(t), -1) {
-		name = regexp.MustCompile(`_(bucket|sum|count)$`).ReplaceAllString(name, "")
-		if _, ok := want[name]; !ok {
-			t.Errorf("docs/operate.md names %s, which there is not", name)
-		}
-	}
 }
 
 // TestDocsOperateStatuses: docs/operate.md lists the statuses that there are.

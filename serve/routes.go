@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"errors"
 	"net/http"
 	"path"
 	"slices"
@@ -10,28 +11,64 @@ import (
 	"garb/serve/grpc"
 	"garb/serve/health"
 	"garb/serve/inference"
+	"garb/serve/observe"
+	"garb/serve/origin"
 	"garb/serve/page"
 	"garb/serve/request"
 	"garb/serve/tensorflow"
 )
 
-// Handler returns the handler of all requests.
-func (s *Server) Handler() http.Handler {
+// Handler returns the handler of all requests, for a server of your own. The Host header is not checked
+// there, see origin.Config.Loopback.
+func (s *Server) Handler() http.Handler { return s.handler(false) }
+
+// handler returns the handler of all requests. loopback says that a listener is on a loopback address.
+func (s *Server) handler(loopback bool) http.Handler {
 	mux := http.NewServeMux()
 	// No API key is needed for what reveals nothing, nor for the page, which sends a key itself.
 	mux.HandleFunc("GET /healthz", s.handleLive)
 	mux.HandleFunc("GET /readyz", s.handleReady)
-	page.Register(mux, page.Settings{
-		MaxBytes:   min(s.config.Bodies.MaxBytes, s.config.Engine.Limits.MaxBytes),
-		FirstModel: s.backend.Models.DefaultName(),
+	page.Register(mux, func() page.Settings {
+		c := s.settings()
+		return page.Settings{
+			MaxBytes: min(c.Bodies.MaxBytes, c.Engine.Limits.MaxBytes), FirstModel: s.backend.Models.DefaultName(),
+		}
 	})
-	mux.Handle("POST /v1/classify", classify.New(&s.backend, s.config.Engine.Limits))
-	mux.HandleFunc("GET /metrics", s.backend.RequireKey(s.metrics.ServeHTTP))
+	mux.Handle("POST /v1/classify", classify.New(&s.backend))
+	mux.HandleFunc("GET /metrics", s.backend.RequireKey(s.observer.Handler().ServeHTTP))
 	tensorflow.New(&s.backend).Register(mux)
 	inference.New(&s.backend).Register(mux)
 	health.New(&s.backend, services...).Register(mux)
 	grpc.RegisterReflection(&s.backend, mux, slices.Concat(services, []string{health.Name})...)
-	return s.observe(handleMissing(mux))
+	return s.observe(s.protect(loopback, s.limitTime(handleMissing(mux))))
+}
+
+// adminHandler returns the handler of the listener for probes and metrics, which needs no API key.
+func (s *Server) adminHandler(loopback bool) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", s.handleLive)
+	mux.HandleFunc("GET /readyz", s.handleReady)
+	mux.Handle("GET /metrics", s.observer.Handler())
+	health.New(&s.backend, services...).Register(mux)
+	return s.observe(s.protect(loopback, s.limitTime(handleMissing(mux))))
+}
+
+// protect returns a handler that refuses requests of web pages that may not use the service.
+func (s *Server) protect(loopback bool, next http.Handler) http.Handler {
+	c := s.settings().Origin
+	c.Loopback = loopback
+	wrap, err := origin.New(c, func(w http.ResponseWriter, r *http.Request, err error) {
+		reason := observe.RejectedOrigin
+		if errors.Is(err, origin.ErrHost) {
+			reason = observe.RejectedHost
+		}
+		s.observer.CountRejected(reason)
+		writeError(w, r, err)
+	})
+	if err != nil {
+		panic("serve: " + err.Error()) // validated
+	}
+	return wrap(next)
 }
 
 // services are the names of the gRPC services, beside those of health and reflection.

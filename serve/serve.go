@@ -12,13 +12,12 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
-	"golang.org/x/net/netutil"
-
 	"garb/serve/access"
+	"garb/serve/connection"
 	"garb/serve/engine"
 	"garb/serve/fetch"
 	"garb/serve/observe"
@@ -29,15 +28,15 @@ import (
 
 // Server is a service with open models.
 type Server struct {
-	config  Config
-	backend request.Backend
-	metrics *observe.Metrics
-	log     *slog.Logger
-	tls     *access.Certificate
-	// endWatch ends the watching of the files of keys and certificate.
-	endWatch func()
-	traces   *observe.Tracer // nil if there is no endpoint
-	http     *http.Server
+	running  atomic.Pointer[Config] // the settings as they are now, see Apply
+	backend  request.Backend
+	observer *observe.Observer
+	log      *slog.Logger
+	tls      *access.Certificate // nil without TLS
+	admin    net.Listener        // for probes and metrics; nil if there is none
+
+	mu       sync.Mutex
+	endWatch func() // ends the watching of the files of keys and certificate
 }
 
 // Opener opens the model at a path, and checks it: its file, and its golden logits.
@@ -51,102 +50,193 @@ type NamedModel = registry.NamedModel
 
 // New opens the models and prepares a service. log gets a record for each request and for each change
 // of models.
-func New(c Config, open Opener, log *slog.Logger) (*Server, error) {
-	if err := c.Validate(); err != nil {
+func New(c Config, open Opener, log *slog.Logger) (_ *Server, err error) {
+	if err = c.Validate(); err != nil {
 		return nil, fmt.Errorf("serve: %w", err)
 	}
-	s := &Server{config: c}
-	s.metrics = observe.NewMetrics(func() float64 { return float64(s.backend.Scheduler.Depth()) })
-	s.log = slog.New(countingHandler{log.Handler(), s.metrics})
-	s.backend = request.Backend{
-		Scheduler: engine.NewScheduler(c.Engine, s.metrics), Bodies: request.NewBodies(c.Bodies, s.metrics),
-		MaxPictures: c.Bodies.MaxPictures, Metrics: s.metrics,
-		Streams: request.StreamConfig{MessageTimeout: c.RequestTimeout, IdleTimeout: c.IdleTimeout},
-		Fetcher: fetch.New(c.URLPrefixes, c.Engine.Limits.MaxBytes, nil),
+	s := &Server{}
+	s.running.Store(&c)
+	depth := func() float64 { return float64(s.backend.Scheduler.Depth()) }
+	if s.observer, err = observe.New(c.observe(), log.Handler(), depth); err != nil {
+		return nil, fmt.Errorf("serve: %w", err)
 	}
-	var err error
-	files := access.Default()
-	files.APIKeyFile, files.TLSCert, files.TLSKey = c.APIKeyFile, c.TLSCert, c.TLSKey
-	files.OnSuccess, files.OnFailure = s.logReload, s.logReload
-	if s.backend.Keys, err = access.OpenKeys(files); err != nil {
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.closeObserver())
+		}
+	}()
+	s.log = s.observer.Log
+	for _, e := range connection.Events() {
+		s.observer.CreateConnections(string(e))
+	}
+	s.observer.SetQueueLimit(c.Engine.Queue)
+	s.backend.Metrics = s.observer.Metrics
+	s.backend.Scheduler = engine.NewScheduler(c.Engine, s.observer.Metrics)
+	s.backend.Bodies = request.NewBodies(c.Bodies, s.observer.Metrics)
+	s.backend.Streams = func() request.StreamConfig {
+		now := s.settings()
+		return request.StreamConfig{MessageTimeout: now.RequestTimeout, IdleTimeout: now.Connection.IdleTimeout}
+	}
+	fetcher, err := fetch.New(c.fetch())
+	if err != nil {
+		return nil, fmt.Errorf("serve: %w", err)
+	}
+	s.backend.SetFetcher(fetcher)
+	keys, err := access.OpenKeys(s.files(c))
+	if err != nil {
 		return nil, err
 	}
+	s.backend.SetKeys(keys)
 	if c.TLSCert != "" {
-		if s.tls, err = access.OpenCertificate(files); err != nil {
+		if s.tls, err = access.OpenCertificate(s.files(c)); err != nil {
 			return nil, err
 		}
+		s.recordExpiry()
 	}
-	if c.TraceEndpoint != "" {
-		if s.traces, err = observe.NewTracer(c.TraceEndpoint, s.log); err != nil {
-			return nil, err
-		}
-	}
-	if s.backend.Models, err = registry.Open(c.Models, c.Engine, open, s.metrics, s.log); err != nil {
+	if s.backend.Models, err = registry.Open(c.Models, c.Engine, open, s.observer.Metrics, s.log); err != nil {
 		return nil, err
-	}
-	protocols := new(http.Protocols)
-	protocols.SetHTTP1(true)
-	protocols.SetHTTP2(true)
-	protocols.SetUnencryptedHTTP2(true) // gRPC without TLS
-	s.http = &http.Server{
-		Handler: s.Handler(), Protocols: protocols,
-		ReadHeaderTimeout: c.HeaderTimeout, ReadTimeout: c.RequestTimeout, IdleTimeout: c.IdleTimeout,
-		// A response that begins just before the timeout still has to be written.
-		WriteTimeout: c.RequestTimeout + c.HeaderTimeout, MaxHeaderBytes: c.MaxHeaderBytes,
-		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug), // mostly errors of clients
 	}
 	s.endWatch = s.watchFiles()
 	return s, nil
 }
 
+// settings returns the settings as they are now.
+func (s *Server) settings() *Config { return s.running.Load() }
+
+// files returns the settings of the files that are watched.
+func (s *Server) files(c Config) access.Config {
+	files := access.Default()
+	files.APIKeyFile, files.TLSCert, files.TLSKey = c.APIKeyFile, c.TLSCert, c.TLSKey
+	files.OnSuccess, files.OnFailure = s.logReload, s.logReload
+	return files
+}
+
 // OpenToAll reports whether the service accepts requests from other machines without an API key.
 func (s *Server) OpenToAll(l net.Listener) bool {
 	a, ok := l.Addr().(*net.TCPAddr)
-	return ok && !a.IP.IsLoopback() && !s.backend.Keys.Required()
+	return ok && !a.IP.IsLoopback() && !s.backend.Keys().Required()
 }
 
-// Serve serves requests on a listener until ctx ends. Then it refuses new requests, and lets those in
-// progress finish within the grace period. It returns nil if all of them did.
-func (s *Server) Serve(ctx context.Context, l net.Listener) error {
-	l = netutil.LimitListener(l, s.config.MaxConnections)
+// UseAdmin makes Serve serve probes and metrics on a listener of their own, too, without API keys. It must be
+// called before Serve.
+func (s *Server) UseAdmin(l net.Listener) { s.admin = l }
+
+// Serve serves requests on listeners until ctx ends. Then it lets requests in progress finish, see
+// Config.DrainDelay and Config.Grace. It returns nil if all of them did. It closes the server.
+func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 	work, end := context.WithCancelCause(context.Background())
 	defer end(nil)
-	s.http.BaseContext = func(net.Listener) context.Context { return work }
-	failed := make(chan error, 1)
-	go func() {
-		if s.tls != nil {
-			s.http.TLSConfig = s.tls.TLSConfig()
-			failed <- s.http.ServeTLS(l, "", "")
-			return
+	public, err := s.newServer(work, listeners)
+	if err != nil {
+		return err
+	}
+	failed := make(chan error, len(listeners)+1)
+	var serving sync.WaitGroup
+	for _, l := range listeners {
+		serving.Go(func() { failed <- public.Serve(l) })
+	}
+	if s.admin != nil {
+		probes, adminErr := s.newAdminServer()
+		if adminErr != nil {
+			return errors.Join(adminErr, public.Close())
 		}
-		failed <- s.http.Serve(l)
-	}()
+		serving.Go(func() { failed <- probes.Serve(s.admin) })
+		defer serving.Wait()
+		defer probes.Close()
+	}
 	watching, unwatch := context.WithCancel(ctx)
 	var watchers sync.WaitGroup
-	if s.config.Models.Folder != "" {
+	if s.settings().Models.Folder != "" {
 		watchers.Go(func() { s.backend.Models.Watch(watching) })
 	}
-	var err error
 	select {
 	case err = <-failed:
+		err = errors.Join(err, public.Close())
 	case <-ctx.Done():
-		err = s.stop(func() { end(engine.ErrStopping) })
+		err = s.stop(public, func() { end(engine.ErrStopping) })
 	}
 	unwatch()
 	watchers.Wait()
-	s.endWatch()
-	s.backend.Models.Close()
-	s.traces.Close()
+	return errors.Join(err, s.Close())
+}
+
+// newServer returns the server of the service's listeners. work is the parent of the contexts of all
+// requests.
+func (s *Server) newServer(work context.Context, listeners []net.Listener) (*connection.Server, error) {
+	c := s.settings().connection()
+	c.BaseContext, c.Log, c.Count = work, s.log, func(e connection.Event) { s.observer.CountConnection(string(e)) }
+	if s.tls != nil {
+		c.TLS = s.tls.TLSConfig()
+	}
+	loopback := false
+	for _, l := range listeners {
+		a, ok := l.Addr().(*net.TCPAddr)
+		loopback = loopback || ok && a.IP.IsLoopback()
+	}
+	return connection.New(c, s.handler(loopback))
+}
+
+// newAdminServer returns the server of the listener for probes and metrics.
+func (s *Server) newAdminServer() (*connection.Server, error) {
+	c := s.settings().connection()
+	c.Log, c.Count = s.log, func(e connection.Event) { s.observer.CountConnection(string(e)) }
+	a, ok := s.admin.Addr().(*net.TCPAddr)
+	return connection.New(c, s.adminHandler(ok && a.IP.IsLoopback()))
+}
+
+// stop shuts the service down: it is not ready any more, and then requests in progress get the grace
+// period. It calls end to cancel those that are left.
+func (s *Server) stop(public *connection.Server, end func()) error {
+	c := s.settings()
+	s.backend.Scheduler.Drain()
+	s.log.Info("stopping", "drain_delay", c.DrainDelay.String(), "grace", c.Grace.String(),
+		"pictures_under_way", s.backend.Scheduler.Depth())
+	time.Sleep(c.DrainDelay)
+	s.backend.Scheduler.Stop()
+	ctx, cancel := context.WithTimeout(context.Background(), c.Grace)
+	defer cancel()
+	err := public.Shutdown(ctx)
+	if err != nil {
+		end()
+		last, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		_ = public.Shutdown(last)
+		err = errors.Join(fmt.Errorf("serve: requests were still in progress after the grace period of %v", c.Grace),
+			public.Close())
+	}
 	return err
+}
+
+// Close ends the models and what the service does in the background. Serve calls it at the end.
+func (s *Server) Close() error {
+	s.mu.Lock()
+	s.endWatch()
+	s.mu.Unlock()
+	s.backend.Models.Close()
+	return s.closeObserver()
+}
+
+// closeObserver sends the telemetry that is left, for which a collector has five seconds.
+func (s *Server) closeObserver() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	return s.observer.Close(ctx)
+}
+
+// recordExpiry records when the certificate expires.
+func (s *Server) recordExpiry() {
+	if s.tls == nil { // there is none, or it is being opened
+		return
+	}
+	if at, err := s.tls.NotAfter(); err == nil {
+		s.observer.SetCertificateExpiry(at)
+	}
 }
 
 // logReload logs that files were loaded, or why they could not be.
 func (s *Server) logReload(state reload.State) {
-	result := "failure"
-	if state.Status == reload.Current {
-		result = "success"
-	}
-	s.metrics.CountReload(state.Name, result)
+	s.observer.CountReload(state.Name, state.Status == reload.Current)
+	s.recordExpiry()
 	switch state.Status {
 	case reload.Current:
 		s.log.Info("loaded", "file", state.Name, "detail", state.Detail)
@@ -159,31 +249,12 @@ func (s *Server) logReload(state reload.State) {
 	}
 }
 
-// stop shuts the service down: it is not ready any more, and requests in progress get the grace
-// period. It calls end to cancel those that are left.
-func (s *Server) stop(end func()) error {
-	s.backend.Scheduler.Stop()
-	s.log.Info("stopping", "grace", s.config.Grace.String(), "pictures_under_way", s.backend.Scheduler.Depth())
-	ctx, cancel := context.WithTimeout(context.Background(), s.config.Grace)
-	defer cancel()
-	err := s.http.Shutdown(ctx)
-	if err != nil {
-		end()
-		last, cancel := context.WithTimeout(context.Background(), time.Second)
-		defer cancel()
-		_ = s.http.Shutdown(last)
-		err = errors.Join(fmt.Errorf("serve: requests were still in progress after the grace period of %v",
-			s.config.Grace), s.http.Close())
-	}
-	return err
-}
-
 // watchFiles reloads the API keys and the certificate until the returned function is called. It runs even
 // if Serve is never called, since Handler needs the keys.
 func (s *Server) watchFiles() (end func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var watchers sync.WaitGroup
-	watchers.Go(func() { s.backend.Keys.Watch(ctx) })
+	watchers.Go(func() { s.backend.Keys().Watch(ctx) })
 	if s.tls != nil {
 		watchers.Go(func() { s.tls.Watch(ctx) })
 	}
@@ -191,47 +262,4 @@ func (s *Server) watchFiles() (end func()) {
 		cancel()
 		watchers.Wait()
 	}
-}
-
-// Close closes a server on which Serve was not called.
-func (s *Server) Close() error {
-	s.endWatch()
-	s.backend.Models.Close()
-	s.traces.Close()
-	return nil
-}
-
-// handleLive handles GET /healthz: the process responds.
-func (s *Server) handleLive(w http.ResponseWriter, _ *http.Request) {
-	request.WriteJSON(w, "application/json", http.StatusOK, map[string]string{"status": "ok"})
-}
-
-// fileStates returns the states of the files of API keys and TLS.
-func (s *Server) fileStates() []reload.State {
-	states := []reload.State{}
-	if keys, ok := s.backend.Keys.State(); ok {
-		states = append(states, keys)
-	}
-	if s.tls != nil {
-		states = append(states, s.tls.State())
-	}
-	return states
-}
-
-// handleReady handles GET /readyz: the service accepts requests. With ?verbose it also returns the states
-// of files.
-func (s *Server) handleReady(w http.ResponseWriter, r *http.Request) {
-	if s.backend.Scheduler.Stopping() {
-		request.WriteError(w, r, engine.ErrStopping)
-		return
-	}
-	versions := map[string]int{}
-	for _, v := range s.backend.Models.List() {
-		versions[v.Name] = v.Number
-	}
-	answer := map[string]any{"status": "ready", "models": versions}
-	if r.URL.Query().Has("verbose") {
-		answer["files"] = s.fileStates()
-	}
-	request.WriteJSON(w, "application/json", http.StatusOK, answer)
 }

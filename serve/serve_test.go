@@ -82,7 +82,8 @@ func startWith(t testing.TB, open Opener, change func(*Config)) *running {
 	t.Helper()
 	c := Default()
 	c.Models.Models = []NamedModel{{Name: "m", Path: "somewhere"}}
-	c.Engine.Workers = 1 // so that a test knows what comes after what
+	c.Engine.Workers = 1  // so that a test knows what comes after what
+	c.Engine.Decoders = 2 // while a batch is computed, another picture can be decoded
 	if change != nil {
 		change(&c)
 	}
@@ -604,13 +605,13 @@ func TestMetricsAndLog(t *testing.T) {
 	}
 	text := metricsOf(t, r)
 	for _, line := range []string{
-		`garb_requests_total{route="POST /v1/classify",method="POST",status="200"} 1`,
-		`garb_requests_total{route="POST /v1/classify",method="POST",status="400"} 1`,
+		`garb_requests_total{method="POST",route="POST /v1/classify",status="200"} 1`,
+		`garb_requests_total{method="POST",route="POST /v1/classify",status="400"} 1`,
 		`garb_stage_seconds_count{stage="decode"} 1`, `garb_stage_seconds_count{stage="queue"} 1`,
 		`garb_stage_seconds_count{stage="inference"} 1`,
 		`garb_batch_size_count{model="m"} 2`, // one of them the warming
-		`garb_predictions_total{model="m",class="light"} 1`,
-		`garb_model_info{model="m",version="1",digest="sha256:abc"} 1`,
+		`garb_predictions_total{class="light",model="m"} 1`,
+		`garb_model_info{digest="sha256:abc",model="m",version="1"} 1`,
 		`garb_queue_depth 0`,
 	} {
 		if !strings.Contains(text, "\n"+line+"\n") {

@@ -114,7 +114,8 @@ func TestFinalResponse(t *testing.T) {
 func TestStreamLimits(t *testing.T) {
 	r := start(t, &fake{}, func(c *Config) {
 		c.Bodies.MaxBytes, c.Bodies.BudgetBytes = 1<<20, 3<<20
-		c.RequestTimeout, c.HeaderTimeout, c.IdleTimeout = 300*time.Millisecond, 100*time.Millisecond, 2*time.Second
+		c.RequestTimeout, c.Connection.HeaderTimeout = 300*time.Millisecond, 100*time.Millisecond
+		c.Connection.IdleTimeout = 2 * time.Second
 	})
 	for name, options := range map[string][]connect.ClientOption{"large": nil, "bomb": {connect.WithSendGzip()}} {
 		s := openStream(t, r, options...)

@@ -33,12 +33,13 @@ func newDataCommand() *cobra.Command {
   garb data check clothing-small --labels-quality --labels-csv labels.csv
   garb data relabel clothing-small --from labels.csv --dry-run
   garb data preview clothing-small --rotation-range 30 --horizontal-flip
-  garb data crops --photos photos --labels masks --names labels.txt --ignore background,skin --out worn`,
+  garb data crops --photos photos --labels masks --names labels.txt --ignore background,skin --out worn
+  garb data from-feedback --answers answers --out corrected`,
 		Args: refuseArguments,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	command.AddCommand(newDataCheckCommand(), newRelabelCommand(), newPreviewCommand(), newCropsCommand(),
-		newDataPullCommand())
+		newFromFeedbackCommand(), newDataPullCommand())
 	return command
 }
 

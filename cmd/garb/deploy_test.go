@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -32,18 +33,44 @@ func TestDeployWaitsLongEnough(t *testing.T) {
 	if wait := findNumber(t, "garb.service", `(?m)^TimeoutStopSec=(\d+)$`); wait <= grace {
 		t.Errorf("systemd waits %d s", wait)
 	}
-	wait, hold := findNumber(t, "kubernetes.yaml", `terminationGracePeriodSeconds: (\d+)`),
-		findNumber(t, "kubernetes.yaml", `sleep: \{ seconds: (\d+) \}`)
-	if wait <= grace+hold {
-		t.Errorf("Kubernetes waits %d s, of which %d are held back", wait, hold)
+	const slack = 10 // seconds to close models and to send the last traces
+	for _, file := range []string{"kubernetes.yaml", "kserve.yaml"} {
+		wait, drain := findNumber(t, file, `terminationGracePeriodSeconds: (\d+)`),
+			findNumber(t, file, `--drain-delay, (\d+)s`)
+		if wait < drain+grace+slack {
+			t.Errorf("%s: it waits %d s, for a delay of %d s and %d s of grace", file, wait, drain, grace)
+		}
 	}
-	if wait := findNumber(t, "kserve.yaml", `terminationGracePeriodSeconds: (\d+)`); wait <= grace {
-		t.Errorf("KServe waits %d s", wait)
+}
+
+// TestDeploySystemd: systemd accepts the units.
+func TestDeploySystemd(t *testing.T) {
+	tool, err := exec.LookPath("systemd-analyze")
+	if err != nil {
+		t.Skip("systemd-analyze is not installed")
+	}
+	folder := t.TempDir()
+	args := []string{"verify", "--man=no"}
+	for _, name := range []string{"garb.service", "garb.socket"} {
+		text := string(readFile(t, filepath.Join("../../deploy", name)))
+		text = strings.ReplaceAll(text, "/usr/local/bin/garb", "/bin/true") // it has to exist
+		args = append(args, write(t, folder, name, []byte(text)))
+	}
+	// It reports unknown settings, but succeeds.
+	if out, err := exec.Command(tool, args...).CombinedOutput(); err != nil || len(out) > 0 {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// TestDeploySettings: the configuration file of the systemd unit is valid.
+func TestDeploySettings(t *testing.T) {
+	if _, err := readService(t, nil, "--config", "../../deploy/garb.yaml"); err != nil {
+		t.Error(err)
 	}
 }
 
 // TestDeployYAML: lines are indented by two spaces a level, never by tabs, and quotes and
-// brackets close in their line. That they are what Kubernetes takes was checked with its types.
+// brackets close in their line. deploy/_check decodes the files with the types of Kubernetes.
 func TestDeployYAML(t *testing.T) {
 	for _, file := range []string{"kubernetes.yaml", "kserve.yaml"} {
 		for i, line := range strings.Split(string(readFile(t, filepath.Join("../../deploy", file))), "\n") {

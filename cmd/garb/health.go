@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -28,6 +29,7 @@ type healthCheck struct {
 	insecure  bool
 	timeout   time.Duration
 	base      *url.URL // of the service
+	socket    string   // the path of its Unix socket; "" for TCP
 }
 
 func newHealthCommand() *cobra.Command {
@@ -37,12 +39,18 @@ func newHealthCommand() *cobra.Command {
 		Short: "Check whether a garb service is ready",
 		Long:  healthHelp,
 		Example: `  garb health
-  garb health --url https://localhost:8443 --insecure`,
+  garb health --url https://localhost:8443 --insecure
+  garb health --addr unix:/run/garb/garb.sock`,
 		Args: func(c *cobra.Command, args []string) error { return h.validate(c, args) },
 		RunE: func(c *cobra.Command, _ []string) error {
 			// No proxy, even if the environment names one: it would answer for the service.
-			client := &http.Client{Timeout: h.timeout,
-				Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: h.insecure}}}
+			transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: h.insecure}}
+			if h.socket != "" {
+				transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+					return new(net.Dialer).DialContext(ctx, "unix", h.socket)
+				}
+			}
+			client := &http.Client{Timeout: h.timeout, Transport: transport}
 			text, err := checkReady(c.Context(), client, h.base)
 			if err != nil {
 				return err
@@ -52,7 +60,7 @@ func newHealthCommand() *cobra.Command {
 		},
 	}
 	flags := command.Flags()
-	flags.StringVar(&h.addr, "addr", h.addr, "host and port of the service, as in garb serve --addr")
+	flags.StringVar(&h.addr, "addr", h.addr, "address of the service, as in garb serve --addr: host:port or unix:/path/of.sock")
 	flags.StringVar(&h.url, "url", "", "URL of the service, instead of --addr, such as https://garb.example.org")
 	flags.BoolVar(&h.insecure, "insecure", false,
 		"accept any certificate; the service's certificate is rarely valid for localhost")
@@ -74,7 +82,13 @@ func (h *healthCheck) validate(c *cobra.Command, args []string) error {
 		return err
 	}
 	address := h.url
-	if address == "" {
+	path, isSocket := strings.CutPrefix(h.addr, "unix:")
+	switch {
+	case address != "":
+	case isSocket:
+		h.socket, _, _ = strings.Cut(path, "?") // of its mode
+		address = "http://localhost"
+	default:
 		if address, err = makeURL(h.addr); err != nil {
 			return err
 		}
@@ -91,7 +105,7 @@ func (h *healthCheck) validate(c *cobra.Command, args []string) error {
 func makeURL(addr string) (string, error) {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
-		return "", fmt.Errorf("--addr %q: it must be HOST:PORT, such as localhost:8080", addr)
+		return "", fmt.Errorf("--addr %q: it must be HOST:PORT, such as localhost:8080, or unix:/path/of.sock", addr)
 	}
 	if ip := net.ParseIP(host); host == "" || ip.IsUnspecified() {
 		host = "localhost"

@@ -22,6 +22,7 @@ const (
 	exitDone    = 0
 	exitFailed  = 1 // the command failed
 	exitMisused = 2 // wrong flags or arguments
+	exitDrift   = 3 // garb drift found drift
 	exitStopped = 130
 )
 
@@ -35,6 +36,9 @@ func main() {
 
 // errReported ends a command that has already printed what failed.
 var errReported = errors.New("reported")
+
+// errDrift ends garb drift when it has found and printed drift.
+var errDrift = errors.New("drift")
 
 // failure marks an error that is not about flags or arguments.
 type failure struct{ error }
@@ -61,6 +65,8 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 		return exitDone
 	case errors.Is(err, errReported):
 		return exitFailed
+	case errors.Is(err, errDrift):
+		return exitDrift
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
 		fmt.Fprintln(errOut, "garb: stopped")
 		return exitStopped
@@ -105,7 +111,7 @@ func newRootCommand() *cobra.Command {
 		newClassifyCommand(), newEmbedCommand(), newExplainCommand(), newMapCommand(),
 		newEvaluateCommand(), newCompareCommand(), newAverageCommand(),
 		newTrainCommand(), newSweepCommand(), newLRFindCommand(),
-		newServeCommand(), newHealthCommand(),
+		newServeCommand(), newHealthCommand(), newDriftCommand(),
 		newDataCommand(), newConvertCommand(), newModelsCommand(), newVersionCommand(),
 	)
 	checkHelpTopics(root)

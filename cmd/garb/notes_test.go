@@ -115,7 +115,7 @@ func TestLogLevel(t *testing.T) {
 		if err := command.ParseFlags([]string{flag}); err != nil {
 			t.Fatal(err)
 		}
-		if got := chooseLogLevel(command); got != want {
+		if got := chooseLogLevel(command.Flags()); got != want {
 			t.Errorf("%s: %v, want %v", flag, got, want)
 		}
 	}

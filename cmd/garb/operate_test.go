@@ -49,14 +49,9 @@ func TestOperateSettings(t *testing.T) {
 	}
 }
 
-// nameVariable returns the environment variable of a flag, by the rule of readEnvironment.
-func nameVariable(flag string) string {
-	return "GARB_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
-}
-
 // foreign lists flags of docker, curl and systemctl that the files below use.
 var foreign = map[string]bool{"data-binary": true, "rm": true, "read-only": true, "cap-drop": true,
-	"security-opt": true, "memory": true, "from": true, "now": true}
+	"security-opt": true, "memory": true, "from": true, "now": true, "unix-socket": true}
 
 // TestOperateFlags: the flags and variables in docs/operate.md and in the files of deploy/ are
 // those of garb serve and garb health.
@@ -73,24 +68,36 @@ func TestOperateFlags(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, f := range folder {
-		files = append(files, "../../deploy/"+f.Name())
+		if !f.IsDir() {
+			files = append(files, "../../deploy/"+f.Name())
+		}
 	}
 	for _, file := range files {
-		for line := range strings.Lines(string(readFile(t, file))) {
-			// Of the Dockerfile, what is for docker itself.
-			if regexp.MustCompile(`^(HEALTHCHECK|COPY|FROM) `).MatchString(line) {
-				_, line, _ = strings.Cut(line, "[")
+		used, usedVariables := findFlags(string(readFile(t, file)))
+		for _, name := range used {
+			if !flags[name] && !foreign[name] {
+				t.Errorf("%s: there is no --%s", file, name)
 			}
-			for _, m := range regexp.MustCompile(`(?:^|[^\w-])--([a-z][a-z-]*)`).FindAllStringSubmatch(line, -1) {
-				if !flags[m[1]] && !foreign[m[1]] {
-					t.Errorf("%s: there is no --%s", file, m[1])
-				}
-			}
-			for _, name := range regexp.MustCompile(`\bGARB_[A-Z_]*[A-Z]`).FindAllString(line, -1) {
-				if !variables[name] {
-					t.Errorf("%s: there is no %s", file, name)
-				}
+		}
+		for _, name := range usedVariables {
+			if !variables[name] {
+				t.Errorf("%s: there is no %s", file, name)
 			}
 		}
 	}
+}
+
+// findFlags returns the flags and variables that a text names.
+func findFlags(text string) (flags, variables []string) {
+	for line := range strings.Lines(text) {
+		// Of the Dockerfile, what is for docker itself.
+		if regexp.MustCompile(`^(HEALTHCHECK|COPY|FROM) `).MatchString(line) {
+			_, line, _ = strings.Cut(line, "[")
+		}
+		for _, m := range regexp.MustCompile(`(?:^|[^\w-])--([a-z][a-z-]*)`).FindAllStringSubmatch(line, -1) {
+			flags = append(flags, m[1])
+		}
+		variables = append(variables, regexp.MustCompile(`\bGARB_[A-Z_]*[A-Z]`).FindAllString(line, -1)...)
+	}
+	return flags, variables
 }

@@ -3,10 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
-	"log/slog"
-	"net"
+	"net/netip"
 	"os"
-	"runtime"
 	"slices"
 	"strings"
 
@@ -26,7 +24,9 @@ Most models refuse pictures that show none of their classes ("accepted": false).
 sets the acceptance threshold, and ?accept=0.3 sets it for one request; "all" accepts every
 picture.
 
-Every flag can also be set by an environment variable: --max-batch is GARB_MAX_BATCH.
+Every flag can also be set by an environment variable (--max-batch is GARB_MAX_BATCH), or by
+a line of the YAML file that --config names (max-batch: 8). A flag takes precedence over its
+variable, and the variable over the file. --print-config shows what is in effect, and why.
 SIGTERM or Ctrl-C stops the service; pending requests are finished within --grace.`
 
 // service holds the flags of serve.
@@ -34,6 +34,10 @@ type service struct {
 	config serve.Config
 	models []string
 	accept acceptFlag
+
+	settings                 *settings
+	printConfig, checkConfig bool
+	privateNetworks          []string
 }
 
 func newServeCommand() *cobra.Command {
@@ -46,20 +50,34 @@ func newServeCommand() *cobra.Command {
   garb serve --model clothing=runs/mine --model imagenet=imagenet
   garb serve --models /srv/models --addr :8080 --api-key-file keys.txt
   garb serve --accept 0.3
+  garb serve --config garb.yaml --print-config
   curl --data-binary @photo.jpg 'http://localhost:8080/v1/classify?top=3'`,
 		Args: func(c *cobra.Command, args []string) error { return s.validate(c, args) },
 		RunE: func(c *cobra.Command, _ []string) error { return s.run(c) },
 	}
-	s.addModelFlags(command.Flags())
-	s.addLimitFlags(command.Flags())
-	s.addAccessFlags(command.Flags())
+	s.addFlags(command.Flags())
 	return command
+}
+
+// addFlags adds all flags of serve.
+func (s *service) addFlags(flags *pflag.FlagSet) {
+	s.addModelFlags(flags)
+	s.addLimitFlags(flags)
+	s.addAccessFlags(flags)
+	flags.String(configFlag, "", "YAML file of settings, one line per flag, such as max-batch: 8")
+	flags.BoolVar(&s.printConfig, printConfigFlag, false,
+		"print all settings as such a file, with their sources, and exit")
+	flags.BoolVar(&s.checkConfig, checkConfigFlag, false,
+		"check all settings and exit; the exit code is 2 if they are invalid")
 }
 
 // addModelFlags adds the flags for the models and for how they compute.
 func (s *service) addModelFlags(flags *pflag.FlagSet) {
 	config := &s.config
-	flags.StringVar(&config.Addr, "addr", config.Addr, "host and port to listen on")
+	flags.StringVar(&config.Addr, "addr", config.Addr,
+		"address to listen on: host:port, unix:/path/of.sock, or systemd for the sockets of a systemd unit")
+	flags.StringVar(&config.AdminAddr, "admin-addr", "",
+		"address for probes and metrics, which needs no API key there (default none: they are only at --addr)")
 	flags.StringArrayVar(&s.models, "model", nil,
 		"model to serve as NAME=PATH, where PATH is a file, a run's folder, clothing, garments or imagenet; "+
 			"repeatable; the first is the default model (default clothing)")
@@ -84,17 +102,21 @@ func (s *service) addLimitFlags(flags *pflag.FlagSet) {
 	flags.Int64Var(&config.Bodies.BudgetBytes, "max-bodies", config.Bodies.BudgetBytes,
 		"maximum total size of all request bodies in memory, in bytes")
 	flags.IntVar(&config.Bodies.MaxPictures, "max-pictures", config.Bodies.MaxPictures, "maximum number of pictures per request")
-	flags.IntVar(&config.MaxHeaderBytes, "max-header", config.MaxHeaderBytes,
+	flags.IntVar(&config.Connection.MaxHeaderBytes, "max-header", config.Connection.MaxHeaderBytes,
 		"maximum size of a request header, in bytes")
-	flags.IntVar(&config.MaxConnections, "max-connections", config.MaxConnections,
-		"maximum number of open connections")
+	flags.IntVar(&config.Connection.MaxConnections, "max-connections", config.Connection.MaxConnections,
+		"maximum number of open connections; a new one takes the place of the longest idle one")
+	flags.IntVar(&config.Connection.MaxPerClient, "max-connections-per-client", config.Connection.MaxPerClient,
+		"maximum number of open connections of one client address, or of a proxy (0 disables)")
 	flags.IntVar(&config.Engine.Limits.MaxPixels, "max-pixels", config.Engine.Limits.MaxPixels,
 		"maximum number of pixels per picture")
 	flags.DurationVar(&config.RequestTimeout, "timeout", config.RequestTimeout,
 		"request timeout; clients may shorten it with X-Request-Timeout")
-	flags.DurationVar(&config.HeaderTimeout, "header-timeout", config.HeaderTimeout,
+	flags.DurationVar(&config.Connection.HeaderTimeout, "header-timeout", config.Connection.HeaderTimeout,
 		"timeout for reading a request header")
-	flags.DurationVar(&config.IdleTimeout, "idle-timeout", config.IdleTimeout, "timeout for idle connections")
+	flags.DurationVar(&config.Connection.IdleTimeout, "idle-timeout", config.Connection.IdleTimeout, "timeout for idle connections")
+	flags.DurationVar(&config.DrainDelay, "drain-delay", config.DrainDelay,
+		"time between not being ready and closing the listeners when the service stops, for load balancers")
 	flags.DurationVar(&config.Grace, "grace", config.Grace,
 		"time that pending requests get when the service stops")
 }
@@ -108,17 +130,32 @@ func (s *service) addAccessFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&config.TLSKey, "tls-key", "", "TLS private key file (PEM)")
 	flags.StringArrayVar(&config.URLPrefixes, "allow-url-prefix", nil,
 		"prefix of URLs from which pictures may be fetched; repeatable (default none)")
+	flags.StringArrayVar(&s.privateNetworks, "allow-private-prefix", nil,
+		"private network, such as 10.0.0.0/8, from which pictures may be fetched; repeatable (default none)")
+	flags.StringArrayVar(&config.Origin.CORSOrigins, "cors-origin", nil,
+		"origin whose web pages may use the service, or * for all; repeatable (default none)")
+	flags.StringArrayVar(&config.Origin.AllowHosts, "allow-host", nil,
+		"host name under which the service is available, beside localhost; repeatable (default none)")
 	flags.StringVar(&config.TraceEndpoint, "trace-endpoint", "", "OTLP/HTTP collector to send traces to")
 }
 
-// validate reads the environment, and checks the models and the settings.
+// validate reads the environment and the configuration file, and checks all settings.
 func (s *service) validate(c *cobra.Command, args []string) error {
 	if len(args) > 0 {
 		return fmt.Errorf("serve takes its models as --model, not as the argument %q", args[0])
 	}
-	if err := readEnvironment(c.Flags(), os.LookupEnv); err != nil {
+	var err error
+	if s.settings, err = readSettings(c.Flags(), os.LookupEnv); err != nil {
 		return err
 	}
+	if err = checkNoteFlags(c); err != nil {
+		return err
+	}
+	return s.finish()
+}
+
+// finish completes the settings by what the flags say, and checks them.
+func (s *service) finish() error {
 	if len(s.models) == 0 && s.config.Models.Folder == "" {
 		s.models = []string{model.Clothing}
 	}
@@ -132,55 +169,14 @@ func (s *service) validate(c *cobra.Command, args []string) error {
 		}
 		s.config.Models.Models = append(s.config.Models.Models, serve.NamedModel{Name: name, Path: path})
 	}
-	return s.config.Validate()
-}
-
-func (s *service) run(c *cobra.Command) error {
-	// A computing thread keeps its core for milliseconds, and the Go scheduler would let threads
-	// that read and write wait that long. With one more thread, the operating system schedules
-	// them. Each picture is computed by one thread: two threads would wait for each other, and
-	// under load for a core.
-	cores := runtime.GOMAXPROCS(0)
-	runtime.GOMAXPROCS(cores + 1)
-	for _, n := range []*int{&s.config.Engine.Workers, &s.config.Engine.Decoders} {
-		if *n == 0 {
-			*n = cores
+	for _, text := range s.privateNetworks {
+		network, err := netip.ParsePrefix(text)
+		if err != nil {
+			return fmt.Errorf("--allow-private-prefix %s: it must be a network such as 10.0.0.0/8", text)
 		}
+		s.config.AllowPrivate = append(s.config.AllowPrivate, network)
 	}
-	log := slog.New(slog.NewJSONHandler(c.ErrOrStderr(), &slog.HandlerOptions{Level: chooseLogLevel(c)}))
-	listener, err := net.Listen("tcp", s.config.Addr)
-	if err != nil {
-		return fmt.Errorf("cannot listen on %s: %w; choose another address with --addr", s.config.Addr,
-			errors.Unwrap(err))
-	}
-	server, err := serve.New(s.config, func(path string) (serve.Classifier, error) {
-		return model.Open(path, model.Options{Threads: 1, Accept: s.accept.threshold})
-	}, log)
-	if err != nil {
-		return errors.Join(err, listener.Close())
-	}
-	scheme := "http"
-	if s.config.TLSCert != "" {
-		scheme = "https"
-	}
-	fmt.Fprintf(c.OutOrStdout(), "garb is serving on %s://%s (stop with Ctrl-C)\n", scheme, listener.Addr())
-	if server.OpenToAll(listener) {
-		fmt.Fprintln(c.ErrOrStderr(), "garb: warning: anyone who can reach this port can use the service; "+
-			"use --api-key-file to require keys, or --addr localhost:8080 to serve only this machine")
-	}
-	return server.Serve(c.Context(), listener)
-}
-
-// chooseLogLevel returns the minimum log level: --quiet logs only warnings and errors,
-// --verbose also logs clients' errors.
-func chooseLogLevel(c *cobra.Command) slog.Level {
-	switch {
-	case isSet(c, quietFlag):
-		return slog.LevelWarn
-	case isSet(c, verboseFlag):
-		return slog.LevelDebug
-	}
-	return slog.LevelInfo
+	return s.config.Validate()
 }
 
 // readEnvironment sets flags that were not given from environment variables: --max-batch from
@@ -188,7 +184,7 @@ func chooseLogLevel(c *cobra.Command) slog.Level {
 func readEnvironment(flags *pflag.FlagSet, lookup func(string) (string, bool)) error {
 	var errs []error
 	flags.VisitAll(func(f *pflag.Flag) {
-		name := "GARB_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		name := nameVariable(f.Name)
 		value, ok := lookup(name)
 		if f.Changed || !ok || f.Name == "help" {
 			return
@@ -204,4 +200,9 @@ func readEnvironment(flags *pflag.FlagSet, lookup func(string) (string, bool)) e
 		}
 	})
 	return errors.Join(errs...)
+}
+
+// nameVariable returns the environment variable of a flag.
+func nameVariable(flag string) string {
+	return "GARB_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }

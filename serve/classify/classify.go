@@ -89,13 +89,10 @@ type options struct {
 }
 
 // Handler handles POST /v1/classify.
-type Handler struct {
-	backend *request.Backend
-	limits  picture.Limits
-}
+type Handler struct{ backend *request.Backend }
 
-// New returns the handler of a service; limits limits each picture of a form.
-func New(b *request.Backend, limits picture.Limits) *Handler { return &Handler{b, limits} }
+// New returns the handler of a service.
+func New(b *request.Backend) *Handler { return &Handler{b} }
 
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err := h.classify(w, r); err != nil {
@@ -282,14 +279,14 @@ func (h *Handler) parseForm(body []byte, boundary string) ([]upload, error) {
 			return nil, fmt.Errorf("%w: the multipart body is malformed", request.ErrInvalid)
 		}
 		isPicture := slices.Contains(fieldNames, part.FormName())
-		if fields >= 2*h.backend.MaxPictures || len(all) >= h.backend.MaxPictures && isPicture {
+		if fields >= 2*h.backend.Bodies.MaxPictures() || len(all) >= h.backend.Bodies.MaxPictures() && isPicture {
 			return nil, fmt.Errorf("%w: it has more than %d pictures, or too many other fields", request.ErrTooLarge,
-				h.backend.MaxPictures)
+				h.backend.Bodies.MaxPictures())
 		}
 		if !isPicture {
 			continue
 		}
-		data, err := picture.Read(part, h.limits)
+		data, err := picture.Read(part, h.backend.Scheduler.Limits())
 		if err != nil {
 			if errors.Is(err, picture.ErrTooLarge) {
 				return nil, err
@@ -322,7 +319,7 @@ func (h *Handler) parseJSONPicture(ctx context.Context, body []byte) ([]upload, 
 	case q.Picture != nil && q.URL != nil || q.Picture == nil && q.URL == nil:
 		return nil, fmt.Errorf(`%w: the JSON must have either "picture", in base64, or "url"`, request.ErrInvalid)
 	case q.URL != nil:
-		data, err := h.backend.Fetcher.Get(ctx, *q.URL)
+		data, err := h.backend.Fetcher().Get(ctx, *q.URL)
 		return []upload{{*q.URL, data}}, err
 	}
 	data, err := request.DecodeBase64(*q.Picture)

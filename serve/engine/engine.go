@@ -64,6 +64,7 @@ type Engine struct {
 // job is one input for an engine, and its result.
 type job struct {
 	ctx     context.Context
+	cores   *cores // nil takes none
 	input   []float32
 	outputs []float32 // the row of the model's outputs
 	explain bool
@@ -147,44 +148,60 @@ func (e *Engine) infer(j *job) error {
 func (e *Engine) work() {
 	var inputs, rows []float32
 	for first := range e.waiting {
-		batch := e.collectBatch(first)
-		if len(batch) == 0 {
-			continue
+		if first.cores != nil {
+			first.cores.acquireInference() // meanwhile further inputs may arrive
 		}
-		length, outputs := len(batch[0].input), e.outputs
-		if len(batch) > 1 && len(inputs) < e.maxBatch*length {
-			inputs = make([]float32, e.maxBatch*length)
-		}
-		if len(rows) < len(batch)*outputs {
-			rows = make([]float32, e.maxBatch*outputs)
-		}
-		in, out := batch[0].input, rows[:len(batch)*outputs]
-		if len(batch) > 1 {
-			in = inputs[:len(batch)*length]
-			for i, j := range batch {
-				copy(in[i*length:], j.input)
-			}
-		}
-		ctx, cancel := joinContexts(batch)
-		began := time.Now()
-		err := e.recoverPanic(func() error { return e.Outputs(ctx, in, out) })
-		cancel()
-		took := time.Since(began)
-		e.metrics.CountBatch(e.name, len(batch))
-		for i, j := range batch {
-			j.inference = took
-			if err == nil {
-				j.outputs = append(j.outputs[:0], out[i*outputs:][:outputs]...)
-				e.explain(j)
-			}
-			// An ended context is the error of its own job only.
-			if jobErr := j.ctx.Err(); jobErr != nil {
-				j.done <- jobErr
-			} else {
-				j.done <- err
-			}
+		inputs, rows = e.computeBatch(e.collectBatch(first), inputs, rows)
+		if first.cores != nil {
+			first.cores.release()
 		}
 	}
+}
+
+// computeBatch computes a batch of jobs, which may be empty. inputs and rows are memory, which it returns,
+// larger if need be.
+func (e *Engine) computeBatch(batch []*job, inputs, rows []float32) (_, _ []float32) {
+	if len(batch) == 0 {
+		return inputs, rows
+	}
+	ctx, cancel := joinContexts(batch)
+	ctx, span := observe.StartBatch(ctx, e.name, contexts(batch))
+	length, outputs := len(batch[0].input), e.outputs
+	if len(batch) > 1 && len(inputs) < e.maxBatch*length {
+		inputs = make([]float32, e.maxBatch*length)
+	}
+	if len(rows) < len(batch)*outputs {
+		rows = make([]float32, e.maxBatch*outputs)
+	}
+	in, out := batch[0].input, rows[:len(batch)*outputs]
+	if len(batch) > 1 {
+		in = inputs[:len(batch)*length]
+		for i, j := range batch {
+			copy(in[i*length:], j.input)
+		}
+	}
+	began := time.Now()
+	computing, inference := observe.Start(ctx, "inference")
+	err := e.recoverPanic(func() error { return e.Outputs(computing, in, out) })
+	took := time.Since(began)
+	observe.End(inference, err)
+	observe.End(span, err)
+	cancel()
+	e.metrics.CountBatch(e.name, len(batch))
+	for i, j := range batch {
+		j.inference = took
+		if err == nil {
+			j.outputs = append(j.outputs[:0], out[i*outputs:][:outputs]...)
+			e.explain(j)
+		}
+		// An ended context is the error of its own job only.
+		if jobErr := j.ctx.Err(); jobErr != nil {
+			j.done <- jobErr
+		} else {
+			j.done <- err
+		}
+	}
+	return inputs, rows
 }
 
 // collectBatch returns the first job and a share of the waiting ones, without those whose context has
@@ -192,7 +209,9 @@ func (e *Engine) work() {
 func (e *Engine) collectBatch(first *job) []*job {
 	var batch []*job
 	add := func(j *job) {
-		j.wait = time.Since(j.queued)
+		now := time.Now()
+		j.wait = now.Sub(j.queued)
+		observe.AddSpan(j.ctx, "queue", j.queued, now)
 		if err := j.ctx.Err(); err != nil {
 			j.done <- err
 			return
@@ -243,6 +262,15 @@ func (e *Engine) recoverPanic(do func() error) (err error) {
 		}
 	}()
 	return do()
+}
+
+// contexts returns the contexts of jobs.
+func contexts(batch []*job) []context.Context {
+	all := make([]context.Context, len(batch))
+	for i, j := range batch {
+		all[i] = j.ctx
+	}
+	return all
 }
 
 // joinContexts returns a context that ends when the contexts of all jobs have: then no client waits

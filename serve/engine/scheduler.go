@@ -32,6 +32,8 @@ type Config struct {
 	Workers, Decoders int
 	// Limits limits each picture.
 	Limits picture.Limits
+	// CacheBytes is the size of the cache of answers; 0 means none.
+	CacheBytes int64
 }
 
 // DefaultConfig returns the default settings.
@@ -54,6 +56,9 @@ func (c Config) Validate() error {
 			return fmt.Errorf("%s %d: must be at least %d", b.setting, b.value, b.least)
 		}
 	}
+	if c.CacheBytes < 0 {
+		return fmt.Errorf("bytes of the cache of answers %d: must be at least 0", c.CacheBytes)
+	}
 	return c.Limits.Validate()
 }
 
@@ -70,23 +75,47 @@ func (c Config) withDefaults() Config {
 // Scheduler lets pictures into the queue, decodes them and runs them through the engines of their
 // models, within limits for all models together.
 type Scheduler struct {
-	config   Config
+	config   atomic.Pointer[Config]
 	metrics  *observe.Metrics
 	decoders chan struct{} // holds a token for each picture that is being decoded
-	depth    atomic.Int64  // pictures in progress
+	cores    *cores
+	depth    atomic.Int64 // pictures in progress
+	draining atomic.Bool
 	stopping atomic.Bool
 	stopped  chan struct{} // closed by Stop
+	cache    *cache        // nil if there is none
 }
 
 // NewScheduler returns a scheduler. Config must be valid.
 func NewScheduler(c Config, m *observe.Metrics) *Scheduler {
 	c = c.withDefaults()
-	return &Scheduler{config: c, metrics: m, decoders: make(chan struct{}, c.Decoders),
-		stopped: make(chan struct{})}
+	s := &Scheduler{
+		metrics: m, decoders: make(chan struct{}, c.Decoders), cores: newCores(max(c.Workers, c.Decoders)),
+		cache: newCache(c.CacheBytes), stopped: make(chan struct{}),
+	}
+	s.config.Store(&c)
+	return s
 }
+
+// Apply changes the queue's length and the limits of pictures; the other settings stay. The configuration
+// must be valid.
+func (s *Scheduler) Apply(c Config) {
+	now := *s.config.Load()
+	now.Queue, now.Limits = c.Queue, c.Limits
+	s.config.Store(&now)
+}
+
+// Limits returns the limits of each picture.
+func (s *Scheduler) Limits() picture.Limits { return s.config.Load().Limits }
 
 // Depth returns the number of pictures in progress.
 func (s *Scheduler) Depth() int { return int(s.depth.Load()) }
+
+// Drain says that the service will stop soon: it is not ready any more, but still takes pictures.
+func (s *Scheduler) Drain() { s.draining.Store(true) }
+
+// Draining reports whether Drain or Stop was called.
+func (s *Scheduler) Draining() bool { return s.draining.Load() || s.stopping.Load() }
 
 // Stop makes the scheduler refuse further pictures with ErrStopping.
 func (s *Scheduler) Stop() {
@@ -143,7 +172,7 @@ func (s *Scheduler) Classify(
 	ctx context.Context, e *Engine, pictures [][]byte, options Options,
 ) ([]*Answer, []error, error) {
 	return s.answerEach(ctx, e, len(pictures), func(i int) (*Answer, error) {
-		return s.classify(ctx, e, pictures[i], options)
+		return s.recall(ctx, e, pictures[i], options)
 	})
 }
 
@@ -153,7 +182,8 @@ func (s *Scheduler) Compute(ctx context.Context, e *Engine, values []float32) ([
 	length := e.Spec().ValueCount()
 	return s.answerEach(ctx, e, len(values)/length, func(i int) (*Answer, error) {
 		a := &Answer{}
-		return a, s.compute(e, &job{ctx: ctx, input: values[i*length:][:length]}, nil, a)
+		err := s.compute(e, &job{ctx: ctx, cores: s.cores, input: values[i*length:][:length]}, a)
+		return s.finish(e, a, Options{}, err)
 	})
 }
 
@@ -163,7 +193,7 @@ func (s *Scheduler) admit(n int) (release func(), err error) {
 		s.metrics.CountRejected(observe.RejectedStopping)
 		return nil, ErrStopping
 	}
-	if s.depth.Add(int64(n)) > int64(s.config.Queue) {
+	if s.depth.Add(int64(n)) > int64(s.config.Load().Queue) {
 		s.depth.Add(int64(-n))
 		s.metrics.CountRejected(observe.RejectedFull)
 		return nil, ErrFull
@@ -200,6 +230,40 @@ func (s *Scheduler) answerEach(
 	return answers, errs, ctx.Err()
 }
 
+// recall takes the answer about a picture from the cache. If it is not there, it classifies the picture.
+func (s *Scheduler) recall(ctx context.Context, e *Engine, data []byte, options Options) (*Answer, error) {
+	if s.cache == nil {
+		a, err := s.classify(ctx, e, data, options)
+		return s.finish(e, a, options, err)
+	}
+	key := newCacheKey(e, data, options)
+	known, ok := s.cache.find(key)
+	s.metrics.CountCache(ok)
+	if ok {
+		return s.finish(e, &known, options, nil)
+	}
+	a, err := s.classify(ctx, e, data, options)
+	if err == nil {
+		s.cache.add(key, *a)
+	}
+	return s.finish(e, a, options, err)
+}
+
+// finish applies the options to an answer, and counts it.
+func (s *Scheduler) finish(e *Engine, a *Answer, options Options, err error) (*Answer, error) {
+	if err != nil {
+		return nil, err
+	}
+	if a.Judged && options.Threshold != nil {
+		a.Accepted = a.Acceptance >= *options.Threshold
+	}
+	s.metrics.CountPrediction(e.name, a.Predictions[0].Class)
+	if a.Refused() {
+		s.metrics.CountRefusal(e.name)
+	}
+	return a, nil
+}
+
 // classify decodes a picture, once it has its place in the queue, and classifies it with the model.
 func (s *Scheduler) classify(ctx context.Context, e *Engine, data []byte, options Options) (*Answer, error) {
 	began := time.Now()
@@ -208,23 +272,31 @@ func (s *Scheduler) classify(ctx context.Context, e *Engine, data []byte, option
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
+	if err := s.cores.acquireDecoding(ctx); err != nil {
+		<-s.decoders
+		return nil, err
+	}
 	a := &Answer{Wait: time.Since(began)}
+	observe.AddSpan(ctx, "queue", began, time.Now())
 	began = time.Now()
+	decoding, span := observe.Start(ctx, "decode")
 	input := e.inputs.Get().(*[]float32)
 	info, err := func() (picture.Info, error) {
 		defer func() { <-s.decoders }()
+		defer s.cores.release()
 		if err := ctx.Err(); err != nil {
 			return picture.Info{}, err
 		}
-		return e.Spec().Load(ctx, data, s.config.Limits, *input)
+		return e.Spec().Load(decoding, data, s.Limits(), *input)
 	}()
+	observe.End(span, err)
 	if err != nil {
 		e.inputs.Put(input)
 		return nil, err
 	}
 	a.Decode = time.Since(began)
-	j := &job{ctx: ctx, input: *input, explain: options.Explain, class: options.Class}
-	if err = s.compute(e, j, options.Threshold, a); err != nil {
+	j := &job{ctx: ctx, cores: s.cores, input: *input, explain: options.Explain, class: options.Class}
+	if err = s.compute(e, j, a); err != nil {
 		return nil, err
 	}
 	e.inputs.Put(input)
@@ -234,22 +306,14 @@ func (s *Scheduler) classify(ctx context.Context, e *Engine, data []byte, option
 	return a, nil
 }
 
-// compute runs the model on an input, and completes the answer. threshold is the threshold of
-// acceptance; nil means the model's.
-func (s *Scheduler) compute(e *Engine, j *job, threshold *float64, a *Answer) error {
+// compute runs the model on an input, and completes the answer.
+func (s *Scheduler) compute(e *Engine, j *job, a *Answer) error {
 	if err := e.infer(j); err != nil {
 		return err
 	}
 	a.Outputs, a.Logits, a.Answer = j.outputs, j.outputs[:e.classes], e.Answer(j.outputs)
-	if a.Judged && threshold != nil {
-		a.Accepted = a.Acceptance >= *threshold
-	}
 	a.Wait, a.Inference = a.Wait+j.wait, j.inference
 	s.metrics.ObserveStage(j.ctx, observe.StageQueue, a.Wait)
 	s.metrics.ObserveStage(j.ctx, observe.StageInference, a.Inference)
-	s.metrics.CountPrediction(e.name, a.Predictions[0].Class)
-	if a.Refused() {
-		s.metrics.CountRefusal(e.name)
-	}
 	return nil
 }

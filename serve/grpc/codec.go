@@ -6,10 +6,12 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"garb/serve/request"
 )
 
 // codec decodes messages if they take not much more memory decoded than encoded.
-type codec struct{ pictures int }
+type codec struct{ bodies *request.Bodies }
 
 func (codec) Name() string { return "proto" }
 
@@ -18,7 +20,7 @@ func (codec) Marshal(m any) ([]byte, error) { return proto.Marshal(m.(proto.Mess
 func (c codec) Unmarshal(data []byte, m any) error {
 	message := m.(proto.Message)
 	const others = 1000 // names, shapes, parameters: far more than any client sends
-	left := c.pictures + others
+	left := c.bodies.MaxPictures() + others
 	if err := countFields(data, message.ProtoReflect().Descriptor(), &left); err != nil {
 		return err
 	}

@@ -6,6 +6,8 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	pb "garb/serve/inferencepb"
+	"garb/serve/observe"
+	"garb/serve/request"
 )
 
 // TestCountedFields: a message may have so many fields, those of messages inside it and the
@@ -43,9 +45,10 @@ func FuzzCodec(f *testing.F) {
 	}
 	f.Add(data)
 	f.Add(data[:3])
+	bodies := request.NewBodies(request.DefaultBodyConfig(), observe.NewMetrics(func() float64 { return 0 }))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		have, want := &pb.ModelInferRequest{}, &pb.ModelInferRequest{}
-		err := codec{32}.Unmarshal(data, have)
+		err := codec{bodies}.Unmarshal(data, have)
 		if err == nil && (proto.Unmarshal(data, want) != nil || have.ModelName != want.ModelName) {
 			t.Errorf("%x is decoded", data)
 		}

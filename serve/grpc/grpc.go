@@ -116,7 +116,7 @@ func Handle[Q, A any](
 
 // Options returns the connect options of all procedures.
 func Options(b *request.Backend) []connect.HandlerOption {
-	return []connect.HandlerOption{connect.WithCodec(codec{b.MaxPictures}), connect.WithCompression("gzip", nil, nil)}
+	return []connect.HandlerOption{connect.WithCodec(codec{b.Bodies}), connect.WithCompression("gzip", nil, nil)}
 }
 
 // admit returns a handler that calls next for gRPC requests that have access.

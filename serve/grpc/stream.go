@@ -60,7 +60,7 @@ func HandleStream[Q, A any](
 	HandleStreams(b, mux, procedure, access, connect.NewBidiStreamHandler(procedure,
 		func(ctx context.Context, s *connect.BidiStream[Q, A]) error {
 			c := ctx.Value(streamKey{}).(connection)
-			err := serve(ctx, &Stream[Q, A]{s, c.messages, c.control, b.Streams.MessageTimeout})
+			err := serve(ctx, &Stream[Q, A]{s, c.messages, c.control, b.Streams().MessageTimeout})
 			switch own := (*connect.Error)(nil); {
 			case err == nil, errors.Is(err, io.EOF):
 				return nil

@@ -43,7 +43,7 @@ func (h *Handler) status(name string) status {
 	switch {
 	case name != "" && !slices.Contains(h.services, name) && !slices.Contains(h.models(), name):
 		return pb.HealthCheckResponse_SERVICE_UNKNOWN
-	case h.backend.Scheduler.Stopping():
+	case h.backend.Ready() != nil:
 		return pb.HealthCheckResponse_NOT_SERVING
 	}
 	return pb.HealthCheckResponse_SERVING

@@ -28,7 +28,7 @@ func (h *Handler) registerGRPC(mux *http.ServeMux) {
 		})
 	grpc.Handle(h.backend, mux, Service+"ServerReady", grpc.Open,
 		func(context.Context, *pb.ServerReadyRequest) (*pb.ServerReadyResponse, error) {
-			return &pb.ServerReadyResponse{Ready: !h.backend.Scheduler.Stopping()}, nil
+			return &pb.ServerReadyResponse{Ready: h.backend.Ready() == nil}, nil
 		})
 	grpc.Handle(h.backend, mux, Service+"ServerMetadata", grpc.WithKey,
 		func(context.Context, *pb.ServerMetadataRequest) (*pb.ServerMetadataResponse, error) {
@@ -41,7 +41,7 @@ func (h *Handler) registerGRPC(mux *http.ServeMux) {
 				return &pb.ModelReadyResponse{}, nil
 			}
 			release()
-			return &pb.ModelReadyResponse{Ready: !h.backend.Scheduler.Stopping()}, nil
+			return &pb.ModelReadyResponse{Ready: h.backend.Ready() == nil}, nil
 		})
 	grpc.Handle(h.backend, mux, Service+"ModelMetadata", grpc.WithKey, h.modelMetadataGRPC)
 	grpc.Handle(h.backend, mux, Service+"ModelInfer", grpc.WithKey, h.inferGRPC)
@@ -160,7 +160,7 @@ func (h *Handler) inferStream(
 func (h *Handler) inferMessage(
 	ctx context.Context, s *grpc.Stream[pb.ModelInferRequest, pb.ModelStreamInferResponse], q *pb.ModelInferRequest,
 ) (*pb.ModelInferResponse, error) {
-	ctx, cancel := context.WithTimeout(ctx, h.backend.Streams.MessageTimeout)
+	ctx, cancel := context.WithTimeout(ctx, h.backend.Streams().MessageTimeout)
 	defer cancel()
 	if err := s.Admit(ctx); err != nil {
 		return nil, err

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 
 	"garb/model"
 	"garb/serve/engine"
@@ -40,7 +41,7 @@ func (h *Handler) Register(mux *http.ServeMux) {
 type inputSpec struct{ tensors.InputSpec }
 
 func (h *Handler) inputSpec(v *registry.Version) inputSpec {
-	return inputSpec{tensors.NewInputSpec(v, h.backend.MaxPictures)}
+	return inputSpec{tensors.NewInputSpec(v, h.backend.Bodies.MaxPictures())}
 }
 
 func (h *Handler) inferenceLive(w http.ResponseWriter, _ *http.Request) {
@@ -48,8 +49,8 @@ func (h *Handler) inferenceLive(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (h *Handler) inferenceReady(w http.ResponseWriter, r *http.Request) {
-	if h.backend.Scheduler.Stopping() {
-		request.WriteProtocolError(w, r, engine.ErrStopping)
+	if err := h.backend.Ready(); err != nil {
+		request.WriteProtocolError(w, r, err)
 		return
 	}
 	request.WriteJSON(w, "application/json", http.StatusOK, map[string]bool{"ready": true})
@@ -89,8 +90,8 @@ func (h *Handler) modelReady(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	defer release()
-	if h.backend.Scheduler.Stopping() {
-		return engine.ErrStopping
+	if err := h.backend.Ready(); err != nil {
+		return err
 	}
 	request.WriteJSON(w, "application/json", http.StatusOK, map[string]any{"name": v.Name, "ready": true})
 	return nil
@@ -99,7 +100,7 @@ func (h *Handler) modelReady(w http.ResponseWriter, r *http.Request) error {
 // infer handles POST …/infer.
 func (h *Handler) infer(w http.ResponseWriter, r *http.Request) error {
 	return h.backend.HandleBody(w, r, func(v *registry.Version, body []byte) error {
-		q, err := h.inputSpec(v).parseInferRequest(body, r.Header.Get(HeaderLength))
+		q, err := h.inputSpec(v).parseInferRequest(body, r.Header.Values(HeaderLength))
 		if err != nil {
 			return err
 		}
@@ -130,10 +131,11 @@ type inferRequest struct {
 	outputs    []tensors.Output
 }
 
-// parseInferRequest parses a request. length is the length of its JSON, "" if nothing follows it.
-func (e inputSpec) parseInferRequest(body []byte, length string) (q inferRequest, err error) {
+// parseInferRequest parses a request. lengths are the values of HeaderLength; without one, all of the body
+// is JSON.
+func (e inputSpec) parseInferRequest(body []byte, lengths []string) (q inferRequest, err error) {
 	text, tail := body, []byte(nil)
-	if length != "" {
+	if length := strings.Join(lengths, ", "); len(lengths) > 0 {
 		var n int
 		if n, err = strconv.Atoi(length); err != nil || n < 0 || n > len(body) {
 			return q, fmt.Errorf("%w: %s is %.20q, but the body has %d bytes", request.ErrInvalid, HeaderLength, length,

@@ -46,7 +46,7 @@ func FuzzInferRequest(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, body []byte, length string) {
-		q, err := expected.parseInferRequest(body, length)
+		q, err := expected.parseInferRequest(body, []string{length})
 		if err != nil {
 			if status, _ := request.Status(err); status != 400 && status != 413 {
 				t.Errorf("%d: %v", status, err)

@@ -1,204 +1,134 @@
 package observe
 
 import (
-	"bytes"
 	"context"
-	"crypto/rand"
-	"encoding/hex"
-	"encoding/json"
-	"fmt"
-	"io"
-	"log/slog"
 	"net/http"
-	"net/url"
+	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
-	"garb/model"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/propagation"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
 )
 
-// Traceparent is the content of the W3C header "00-TRACE-SPAN-FLAGS": the trace that a request belongs
-// to, the client's span, and the identifier of our own span.
-type Traceparent struct{ trace, parent, span string }
+// Span is a part of a trace. Its End method ends it.
+type Span = trace.Span
 
-// ParseTraceparent parses the header.
-func ParseTraceparent(header string) Traceparent {
-	parts := strings.Split(header, "-")
-	t := Traceparent{span: randomHex(8)}
-	if len(parts) >= 4 && parts[0] == "00" && isHex(parts[1], 32) && isHex(parts[2], 16) {
-		t.trace, t.parent = parts[1], parts[2]
+// NoRoute is the route of requests that match no pattern.
+const NoRoute = "none"
+
+// incoming reads a client's trace from the headers of W3C's Trace Context. Baggage is not read: nothing
+// uses it, and OpenTelemetry's parser would log every malformed header that a client sends.
+var incoming propagation.TraceContext
+
+// probes are the paths that are never traced, since programs request them all the time. A path that
+// ends in a slash stands for all paths below it.
+var probes = []string{
+	"/healthz", "/readyz", "/metrics", "/v2/health/", "/grpc.health.v1.Health/",
+	"/inference.GRPCInferenceService/ServerLive", "/inference.GRPCInferenceService/ServerReady",
+}
+
+func isProbe(path string) bool {
+	return slices.ContainsFunc(probes, func(p string) bool {
+		return path == p || strings.HasSuffix(p, "/") && strings.HasPrefix(path, p)
+	})
+}
+
+// StartRequest starts the span of a request, and returns the context for its work. The span is a child
+// of the client's, if the request has a valid traceparent. Probes have no span. id is the request's
+// identifier. Call EndRequest when the request has its answer.
+func (o *Observer) StartRequest(r *http.Request, id string) context.Context {
+	ctx := incoming.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
+	if isProbe(r.URL.Path) {
+		return ctx
 	}
-	return t
-}
-
-func isHex(s string, length int) bool {
-	_, err := hex.DecodeString(s)
-	return len(s) == length && err == nil && strings.ToLower(s) == s && strings.Trim(s, "0") != ""
-}
-
-func randomHex(bytes int) string {
-	b := make([]byte, bytes)
-	rand.Read(b) // never fails
-	return hex.EncodeToString(b)
-}
-
-// TraceID returns the identifier of the trace, "" if the client sent none.
-func (t Traceparent) TraceID() string { return t.trace }
-
-// Tracer sends a span for each request to a collector, in batches, as OTLP over HTTP in JSON
-// (opentelemetry-proto, trace/v1). When the collector is slow or unreachable, spans are dropped:
-// requests never wait for it.
-type Tracer struct {
-	endpoint string
-	client   *http.Client
-	log      *slog.Logger
-	spans    chan span
-	done     sync.WaitGroup
-}
-
-// span is the OTLP span of a request.
-type span struct {
-	TraceID    string      `json:"traceId"`
-	SpanID     string      `json:"spanId"`
-	ParentID   string      `json:"parentSpanId,omitempty"`
-	Name       string      `json:"name"`
-	Kind       int         `json:"kind"`
-	Start      string      `json:"startTimeUnixNano"`
-	End        string      `json:"endTimeUnixNano"`
-	Attributes []attribute `json:"attributes"`
-	Status     spanStatus  `json:"status"`
-}
-
-type spanStatus struct {
-	Code int `json:"code,omitempty"`
-}
-
-type attribute struct {
-	Key   string         `json:"key"`
-	Value map[string]any `json:"value"`
-}
-
-// Enumerations of OTLP.
-const (
-	spanServer  = 2 // SPAN_KIND_SERVER
-	statusError = 2 // STATUS_CODE_ERROR
-)
-
-const (
-	spanQueue    = 1024
-	spanBatch    = 128
-	spanInterval = 2 * time.Second
-	spanTimeout  = 5 * time.Second
-)
-
-// NewTracer starts a tracer. endpoint is the collector's URL; a missing path becomes the standard one
-// of OTLP.
-func NewTracer(endpoint string, log *slog.Logger) (*Tracer, error) {
-	u, err := url.Parse(endpoint)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, fmt.Errorf("traces: %q is not an http or https URL", endpoint)
+	scheme := "http"
+	if r.TLS != nil {
+		scheme = "https"
 	}
-	if u.Path == "" || u.Path == "/" {
-		u.Path = "/v1/traces"
+	attributes := []attribute.KeyValue{
+		semconv.URLPath(r.URL.Path), semconv.URLScheme(scheme), attribute.String("garb.request_id", id),
 	}
-	t := &Tracer{endpoint: u.String(), client: &http.Client{Timeout: spanTimeout}, log: log,
-		spans: make(chan span, spanQueue)}
-	t.done.Go(t.sendSpans)
-	return t, nil
+	method := r.Method
+	if isKnownMethod(method) {
+		attributes = append(attributes, semconv.HTTPRequestMethodKey.String(method))
+	} else {
+		attributes = append(attributes, semconv.HTTPRequestMethodOther, semconv.HTTPRequestMethodOriginal(method))
+		method = "HTTP"
+	}
+	ctx, _ = o.tracer.Start(ctx, method, trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(attributes...))
+	return ctx
 }
 
-// Add queues the span of a request that has just been answered.
-func (t *Tracer) Add(parent Traceparent, id, model, route string, status int, took time.Duration) {
-	if t == nil {
+// EndRequest ends the span that StartRequest put into ctx. route is the pattern that the request
+// matched, such as "POST /v1/classify", or NoRoute. model is the name of the model, or "".
+func EndRequest(ctx context.Context, route, model string, status int) {
+	span := trace.SpanFromContext(ctx)
+	if !span.IsRecording() {
 		return
 	}
-	s := span{
-		TraceID: parent.trace, SpanID: parent.span, ParentID: parent.parent, Name: route, Kind: spanServer,
-		Start: nanoseconds(time.Now().Add(-took)), End: nanoseconds(time.Now()),
-		Attributes: []attribute{
-			{"http.route", map[string]any{"stringValue": route}},
-			{"http.response.status_code", map[string]any{"intValue": strconv.Itoa(status)}},
-			{"garb.request_id", map[string]any{"stringValue": id}},
-		},
+	if route != NoRoute {
+		span.SetName(route)
+		span.SetAttributes(semconv.HTTPRoute(route[strings.IndexByte(route, ' ')+1:]))
 	}
-	if s.TraceID == "" {
-		s.TraceID = randomHex(16)
-	}
+	span.SetAttributes(semconv.HTTPResponseStatusCode(status))
 	if model != "" {
-		s.Attributes = append(s.Attributes, attribute{"garb.model", map[string]any{"stringValue": model}})
+		span.SetAttributes(attribute.String("garb.model", model))
 	}
 	if status >= 500 {
-		s.Status.Code = statusError
+		span.SetStatus(codes.Error, "")
+		span.SetAttributes(semconv.ErrorTypeKey.String(strconv.Itoa(status)))
 	}
-	select {
-	case t.spans <- s:
-	default:
-	}
+	span.End()
 }
 
-func nanoseconds(t time.Time) string { return strconv.FormatInt(t.UnixNano(), 10) }
+// Start starts a span as a child of the context's. If the context has no span of ours, as in a probe
+// or without a collector, Start records nothing.
+func Start(ctx context.Context, name string) (context.Context, Span) { return start(ctx, name) }
 
-// sendSpans sends the queued spans at intervals until Close.
-func (t *Tracer) sendSpans() {
-	tick := time.NewTicker(spanInterval)
-	defer tick.Stop()
-	var batch []span
-	for {
-		select {
-		case s, open := <-t.spans:
-			if !open {
-				t.send(batch)
-				return
-			}
-			if batch = append(batch, s); len(batch) < spanBatch {
-				continue
-			}
-		case <-tick.C:
+func start(ctx context.Context, name string, options ...trace.SpanStartOption) (context.Context, Span) {
+	return trace.SpanFromContext(ctx).TracerProvider().Tracer(scope).Start(ctx, name, options...)
+}
+
+// End ends a span. An error other than nil is the span's status.
+func End(span Span, err error) {
+	if err != nil {
+		span.SetStatus(codes.Error, err.Error())
+	}
+	span.End()
+}
+
+// AddSpan adds a span for work that is already done, such as waiting in the queue.
+func AddSpan(ctx context.Context, name string, began, ended time.Time) {
+	_, span := start(ctx, name, trace.WithTimestamp(began))
+	span.End(trace.WithTimestamp(ended))
+}
+
+// StartBatch starts the span of a batch. jobs are the contexts of its pictures. The span is a child of
+// the first traced job's and has links to the spans of all traced jobs; jobs of other traces get a
+// link to the batch. ctx is the context that the batch is computed with.
+func StartBatch(ctx context.Context, model string, jobs []context.Context) (context.Context, Span) {
+	var traced []Span
+	var links []trace.Link
+	for _, job := range jobs {
+		if span := trace.SpanFromContext(job); span.IsRecording() {
+			traced = append(traced, span)
+			links = append(links, trace.Link{SpanContext: span.SpanContext()})
 		}
-		t.send(batch)
-		batch = nil
 	}
-}
-
-func (t *Tracer) send(batch []span) {
-	if len(batch) == 0 {
-		return
+	if len(traced) == 0 {
+		return ctx, trace.SpanFromContext(context.Background())
 	}
-	text, err := json.Marshal(map[string]any{"resourceSpans": []any{map[string]any{
-		"resource": map[string]any{"attributes": []attribute{{"service.name",
-			map[string]any{"stringValue": "garb"}}, {"service.version", map[string]any{"stringValue": model.Version}}}},
-		"scopeSpans": []any{map[string]any{"scope": map[string]string{"name": "garb/serve"}, "spans": batch}},
-	}}})
-	if err != nil {
-		panic("serve: " + err.Error()) // our own values
+	ctx, batch := start(trace.ContextWithSpan(ctx, traced[0]), "batch", trace.WithLinks(links...),
+		trace.WithAttributes(attribute.String("garb.model", model), attribute.Int("garb.batch_size", len(jobs))))
+	for _, span := range traced {
+		if span.SpanContext().TraceID() != batch.SpanContext().TraceID() {
+			span.AddLink(trace.Link{SpanContext: batch.SpanContext()})
+		}
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), spanTimeout)
-	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, t.endpoint, bytes.NewReader(text))
-	if err != nil {
-		return // the endpoint was checked
-	}
-	r.Header.Set("Content-Type", "application/json")
-	a, err := t.client.Do(r)
-	if err != nil {
-		t.log.Warn("traces could not be sent", "spans", len(batch), "error", err.Error())
-		return
-	}
-	defer a.Body.Close()
-	_, _ = io.Copy(io.Discard, io.LimitReader(a.Body, 1<<20))
-	if a.StatusCode >= 300 {
-		t.log.Warn("the collector refused traces", "spans", len(batch), "status", a.Status)
-	}
-}
-
-// Close sends the remaining spans and stops the tracer.
-func (t *Tracer) Close() {
-	if t == nil {
-		return
-	}
-	close(t.spans)
-	t.done.Wait()
-	t.client.CloseIdleConnections()
+	return ctx, batch
 }

@@ -35,9 +35,12 @@ type Settings struct {
 }
 
 // Register registers the web page, the API's description in OpenAPI 3.1 and its documentation. They
-// need no API key; the page asks the user for the key that its requests need.
-func Register(mux *http.ServeMux, s Settings) {
-	mux.HandleFunc("GET /{$}", alive(asset("text/html; charset=utf-8", index(s))))
+// need no API key; the page asks the user for the key that its requests need. settings is called for each
+// request of the page.
+func Register(mux *http.ServeMux, settings func() Settings) {
+	mux.HandleFunc("GET /{$}", alive(func(w http.ResponseWriter, r *http.Request) {
+		asset("text/html; charset=utf-8", index(settings()))(w, r)
+	}))
 	for _, a := range pageAssets {
 		content, err := pageFiles.ReadFile("assets/" + a.name)
 		if err != nil {

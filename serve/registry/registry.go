@@ -160,12 +160,20 @@ func (m *Registry) activate(v *Version) {
 	m.current[v.Name] = v
 	m.mu.Unlock()
 	if before != nil {
-		m.metrics.RemoveVersion(before.Name, before.Number, before.Digest())
+		m.metrics.RemoveVersion(before.observed())
 	}
-	m.metrics.SetVersion(v.Name, v.Number, v.Digest(), v.Judges())
+	m.metrics.SetVersion(v.observed())
 	if before != nil {
-		m.retiring.Go(before.Retire)
+		m.retiring.Go(func() {
+			before.Retire()
+			m.metrics.ForgetVersion(before.observed())
+		})
 	}
+}
+
+// observed describes the version for metrics.
+func (v *Version) observed() observe.Version {
+	return observe.Version{Model: v.Name, Number: v.Number, Digest: v.Digest(), Classes: v.Classes(), Judges: v.Judges()}
 }
 
 // Acquire returns the version of a model that is being served, and a function to call after its use.

@@ -5,30 +5,58 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"sync/atomic"
 
 	"garb/serve/access"
 	"garb/serve/engine"
 	"garb/serve/fetch"
 	"garb/serve/observe"
 	"garb/serve/registry"
+	"garb/serve/reload"
 )
 
-// Backend is what the handlers of all protocols work with.
+// Backend is what the handlers of all protocols work with. Its fields must not change while requests are
+// handled.
 type Backend struct {
-	Models      *registry.Registry
-	Scheduler   *engine.Scheduler
-	Bodies      *Bodies
-	MaxPictures int // of one request
-	Keys        *access.Keys
-	Fetcher     *fetch.Fetcher // of pictures by their URLs
-	Metrics     *observe.Metrics
-	Streams     StreamConfig
+	Models    *registry.Registry
+	Scheduler *engine.Scheduler
+	Bodies    *Bodies
+	Metrics   *observe.Metrics
+	// Streams returns the timeouts of streams of messages.
+	Streams func() StreamConfig
+
+	keys    atomic.Pointer[access.Keys]
+	fetcher atomic.Pointer[fetch.Fetcher]
+}
+
+// Keys returns the API keys.
+func (b *Backend) Keys() *access.Keys { return b.keys.Load() }
+
+// SetKeys sets the API keys. It may be called while requests are handled.
+func (b *Backend) SetKeys(k *access.Keys) { b.keys.Store(k) }
+
+// Fetcher returns what fetches pictures by their URLs.
+func (b *Backend) Fetcher() *fetch.Fetcher { return b.fetcher.Load() }
+
+// SetFetcher sets what fetches pictures by their URLs. It may be called while requests are handled.
+func (b *Backend) SetFetcher(f *fetch.Fetcher) { b.fetcher.Store(f) }
+
+// Ready returns an error if the service does not expect further requests: it is shutting down, or it can
+// check no API key.
+func (b *Backend) Ready() error {
+	if b.Scheduler.Draining() {
+		return engine.ErrStopping
+	}
+	if state, ok := b.Keys().State(); ok && state.Status == reload.Refused {
+		return access.ErrUnavailable
+	}
+	return nil
 }
 
 // Authorize finds the API key of a request, if the service requires one, and returns an error if there is
 // none or the key's limits do not admit the request.
 func (b *Backend) Authorize(r *http.Request) error {
-	key, err := b.Keys.Authenticate(r.Header)
+	key, err := b.Keys().Authenticate(r.Header)
 	if err != nil {
 		b.Metrics.CountRejected(observe.RejectedKey)
 		return err

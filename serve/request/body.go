@@ -45,13 +45,26 @@ func (c BodyConfig) Validate() error {
 
 // Bodies reads the bodies of requests within the limits of a service.
 type Bodies struct {
-	config  BodyConfig
+	config  atomic.Pointer[BodyConfig]
 	metrics *observe.Metrics
 	used    atomic.Int64 // bytes of all bodies in progress
 }
 
 // NewBodies returns a reader of bodies. The limits must be valid.
-func NewBodies(c BodyConfig, m *observe.Metrics) *Bodies { return &Bodies{config: c, metrics: m} }
+func NewBodies(c BodyConfig, m *observe.Metrics) *Bodies {
+	b := &Bodies{metrics: m}
+	b.Apply(c)
+	return b
+}
+
+// Apply changes the limits, which must be valid. Bodies that are being read may keep the previous ones.
+func (b *Bodies) Apply(c BodyConfig) { b.config.Store(&c) }
+
+// MaxPictures returns the largest number of pictures of one request.
+func (b *Bodies) MaxPictures() int { return b.config.Load().MaxPictures }
+
+// maxBytes returns the largest number of bytes of one body.
+func (b *Bodies) maxBytes() int64 { return b.config.Load().MaxBytes }
 
 // Used returns the number of bytes of all bodies in progress.
 func (b *Bodies) Used() int64 { return b.used.Load() }
@@ -59,11 +72,11 @@ func (b *Bodies) Used() int64 { return b.used.Load() }
 // Read reads a request's body and decompresses it, within the limit of one body and the budget
 // of all bodies. release returns the body's share of the budget.
 func (b *Bodies) Read(w http.ResponseWriter, r *http.Request) (data []byte, release func(), err error) {
-	if r.ContentLength > b.config.MaxBytes {
+	if r.ContentLength > b.maxBytes() {
 		return nil, nil, b.tooLarge()
 	}
 	length := r.ContentLength
-	var plain io.Reader = http.MaxBytesReader(w, r.Body, b.config.MaxBytes)
+	var plain io.Reader = http.MaxBytesReader(w, r.Body, b.maxBytes())
 	if encoding := strings.ToLower(r.Header.Get("Content-Encoding")); encoding != "" && encoding != "identity" {
 		length = -1
 		if plain, err = decompress(encoding, plain); err != nil {
@@ -93,7 +106,7 @@ func decompress(encoding string, compressed io.Reader) (io.Reader, error) {
 func (b *Bodies) readBounded(r io.Reader, length int64) (data []byte, release func(), err error) {
 	taken := int64(0)
 	release = func() { b.used.Add(-taken) }
-	most := int(b.config.MaxBytes) + 1 // one more, to read the end
+	most := int(b.maxBytes()) + 1 // one more, to read the end
 	if length >= 0 {
 		most = int(length) + 1
 	}
@@ -112,7 +125,7 @@ func (b *Bodies) readBounded(r io.Reader, length int64) (data []byte, release fu
 		n, err := r.Read(data[len(data):cap(data)])
 		data = data[:len(data)+n]
 		switch {
-		case int64(len(data)) > b.config.MaxBytes:
+		case int64(len(data)) > b.maxBytes():
 			release()
 			return nil, nil, b.tooLarge()
 		case err == io.EOF:
@@ -126,7 +139,7 @@ func (b *Bodies) readBounded(r io.Reader, length int64) (data []byte, release fu
 
 // reserve takes bytes of the budget of all bodies. The caller subtracts them from b.used later.
 func (b *Bodies) reserve(bytes int64) error {
-	if b.used.Add(bytes) > b.config.BudgetBytes {
+	if b.used.Add(bytes) > b.config.Load().BudgetBytes {
 		b.used.Add(-bytes)
 		b.metrics.CountRejected(observe.RejectedBodies)
 		return engine.ErrFull
@@ -174,7 +187,7 @@ func (b *Bodies) ReadMessage(w http.ResponseWriter, r *http.Request) (frame []by
 }
 
 func (b *Bodies) tooLarge() error {
-	return fmt.Errorf("%w: the body has more than %d bytes", ErrTooLarge, b.config.MaxBytes)
+	return fmt.Errorf("%w: the body has more than %d bytes", ErrTooLarge, b.maxBytes())
 }
 
 // bodyError returns the error to report for an error in reading a body.

@@ -14,6 +14,7 @@ import (
 	"garb/serve/access"
 	"garb/serve/engine"
 	"garb/serve/fetch"
+	"garb/serve/origin"
 	"garb/serve/registry"
 )
 
@@ -57,6 +58,8 @@ var statuses = []struct {
 	{access.ErrTooLarge, http.StatusRequestEntityTooLarge, "too_large"},
 	{access.ErrLimited, http.StatusTooManyRequests, "limited"},
 	{access.ErrUnavailable, http.StatusServiceUnavailable, "keys_unavailable"},
+	{origin.ErrCrossOrigin, http.StatusForbidden, "cross_origin"},
+	{origin.ErrHost, http.StatusMisdirectedRequest, "wrong_host"},
 	{fetch.ErrForbidden, http.StatusForbidden, "forbidden"},
 	{fetch.ErrUnavailable, http.StatusBadGateway, "unavailable"},
 	{engine.ErrFull, http.StatusTooManyRequests, "full"},

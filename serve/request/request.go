@@ -21,12 +21,11 @@ import (
 
 // Info is what is known about a request in progress, for the log.
 type Info struct {
-	ID      string
-	TraceID string      // "" if the request belongs to no trace
-	Model   string      // the name of the model
-	Key     *access.Key // nil before the key is checked, and where none is needed
-	Err     error       // why the request failed
-	Status  int         // of an error in gRPC, whose HTTP status is always 200; else 0
+	ID     string
+	Model  string      // the name of the model
+	Key    *access.Key // nil before the key is checked, and where none is needed
+	Err    error       // why the request failed
+	Status int         // of an error in gRPC, whose HTTP status is always 200; else 0
 }
 
 // Admit takes a cost from the limits of the request's key, see access.Key.Admit.

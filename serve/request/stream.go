@@ -49,7 +49,7 @@ type MessageReader struct {
 
 // NewMessageReader returns a reader of a request's messages. The caller must close it.
 func (b *Backend) NewMessageReader(w http.ResponseWriter, r *http.Request) *MessageReader {
-	return &MessageReader{bodies: b.Bodies, request: r, control: http.NewResponseController(w), config: b.Streams,
+	return &MessageReader{bodies: b.Bodies, request: r, control: http.NewResponseController(w), config: b.Streams(),
 		encoding: strings.ToLower(r.Header.Get("Grpc-Encoding")), current: strings.NewReader(""), release: func() {}}
 }
 
@@ -140,7 +140,7 @@ func (m *MessageReader) next() (io.Reader, error) {
 
 // read reads the content of a message of size bytes, and decompresses it.
 func (m *MessageReader) read(size int64, compressed bool) (data []byte, err error) {
-	if size > m.bodies.config.MaxBytes {
+	if size > m.bodies.maxBytes() {
 		return nil, m.bodies.tooLarge()
 	}
 	data, release, err := m.bodies.readBounded(io.LimitReader(m.request.Body, size), size)

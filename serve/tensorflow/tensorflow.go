@@ -25,7 +25,7 @@ func New(b *request.Backend) *Handler { return &Handler{b} }
 type inputSpec struct{ tensors.InputSpec }
 
 func (h *Handler) inputSpec(v *registry.Version) inputSpec {
-	return inputSpec{tensors.NewInputSpec(v, h.backend.MaxPictures)}
+	return inputSpec{tensors.NewInputSpec(v, h.backend.Bodies.MaxPictures())}
 }
 
 // Register registers the paths of the REST API, and the procedures of gRPC. Responses have the output of the
@@ -93,8 +93,8 @@ func (h *Handler) modelStatus(w http.ResponseWriter, r *http.Request) error {
 	if verb := cutVerb(r); verb != "" {
 		return methodError(w, verb)
 	}
-	if h.backend.Scheduler.Stopping() {
-		return engine.ErrStopping
+	if err := h.backend.Ready(); err != nil {
+		return err
 	}
 	v, release, err := h.backend.AcquireRequested(r)
 	if err != nil {

@@ -1,0 +1,6 @@
+package main
+
+import "os"
+
+// hangup is the signal to reload; nil if the system has none.
+var hangup os.Signal

@@ -1,0 +1,2 @@
+// Package check holds the tests of the files in deploy/.
+package check
