@@ -362,6 +362,23 @@ func TestTensorFlowUnimplemented(t *testing.T) {
 	}
 }
 
+// TestTensorFlowNeedsKey: the services need an API key, if the service has any.
+func TestTensorFlowNeedsKey(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "keys")
+	writeFile(t, path, []byte("secret\n"))
+	r := start(t, &fake{}, func(c *Config) { c.APIKeyFile = path })
+	q := connect.NewRequest(&pb.PredictRequest{ModelSpec: &pb.ModelSpec{Name: "m"},
+		Inputs: map[string]*pb.TensorProto{"a": pictureTensor(white())}})
+	c := client[pb.PredictRequest, pb.PredictResponse](t, r, "/"+tensorflow.PredictionService+"/Predict")
+	if _, err := c.CallUnary(t.Context(), q); connect.CodeOf(err) != connect.CodeUnauthenticated {
+		t.Errorf("without a key: %v", err)
+	}
+	q.Header().Set("X-Api-Key", "secret")
+	if a, err := c.CallUnary(t.Context(), q); err != nil || len(a.Msg.Outputs["probabilities"].GetFloatVal()) != 2 {
+		t.Errorf("with a key: %v, %v", a, err)
+	}
+}
+
 // TestTensorFlowNames: the REST API has the names and the output of a converted model's signature too, and the
 // Open Inference Protocol the name of its input.
 func TestTensorFlowNames(t *testing.T) {

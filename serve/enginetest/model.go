@@ -74,6 +74,7 @@ func (f *Model) Outputs(ctx context.Context, inputs, rows []float32) error {
 	return ctx.Err()
 }
 
+// Signature returns Named, or the usual signature.
 func (f *Model) Signature() model.Signature {
 	if f.Named != nil {
 		return *f.Named
@@ -81,6 +82,7 @@ func (f *Model) Signature() model.Signature {
 	return model.Signature{Input: "input", Output: "probabilities", Values: model.Probabilities}
 }
 
+// SignatureOutput returns what Signature says that the output holds.
 func (f *Model) SignatureOutput(row []float32) []float32 {
 	dark, light := float32(0.75), float32(0.25)
 	if row[1] > row[0] {

@@ -6,6 +6,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	pb "garb/serve/inferencepb"
+	"garb/serve/tensorflowpb"
 	"garb/serve/observe"
 	"garb/serve/request"
 )
@@ -33,6 +34,23 @@ func TestCountedFields(t *testing.T) {
 	for _, cut := range []int{1, len(data) - 1} {
 		if countFields(data[:cut], message.ProtoReflect().Descriptor(), &left) == nil {
 			t.Errorf("a message cut to %d bytes is counted", cut)
+		}
+	}
+}
+
+// TestCountedNumbers: many small numbers count, since decoded they take several times as much memory.
+func TestCountedNumbers(t *testing.T) {
+	bodies := request.NewBodies(request.DefaultBodyConfig(), observe.NewMetrics(func() float64 { return 0 }))
+	for _, c := range []struct {
+		numbers int
+		wants   bool
+	}{{3 * 299 * 299, true}, {4 << 20, true}, {5 << 20, false}} {
+		data, err := proto.Marshal(&tensorflowpb.TensorProto{IntVal: make([]int32, c.numbers)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err = (codec{bodies}).Unmarshal(data, &tensorflowpb.TensorProto{}); (err == nil) != c.wants {
+			t.Errorf("%d numbers: %v", c.numbers, err)
 		}
 	}
 }
