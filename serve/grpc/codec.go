@@ -2,6 +2,7 @@ package grpc
 
 import (
 	"errors"
+	"slices"
 
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
@@ -30,6 +31,11 @@ func (c codec) Unmarshal(data []byte, m any) error {
 // numbersPerField is the number of bytes of small numbers that count as a field: four million in all.
 const numbersPerField = 4096
 
+// varints are the kinds of numbers that are encoded in fewer bytes than they have decoded.
+var varints = []protoreflect.Kind{
+	protoreflect.Int32Kind, protoreflect.Int64Kind, protoreflect.Uint32Kind, protoreflect.Uint64Kind,
+}
+
 // countFields subtracts the number of fields of a message, and of the messages in it, from left, since
 // a message of two bytes in another takes a hundred bytes when it is decoded.
 func countFields(data []byte, d protoreflect.MessageDescriptor, left *int) error {
@@ -51,9 +57,9 @@ func countFields(data []byte, d protoreflect.MessageDescriptor, left *int) error
 				if err := countFields(inside, field.Message(), left); err != nil {
 					return err
 				}
-			case field.Kind() == protoreflect.Int64Kind: // a shape: up to one number a byte
+			case field.Name() == "shape": // up to one number a byte
 				*left -= len(inside)
-			case field.Kind() == protoreflect.Int32Kind: // a tensor; decoded, it takes four times as much at most
+			case slices.Contains(varints, field.Kind()): // a tensor; decoded, a number has up to eight bytes
 				*left -= len(inside) / numbersPerField
 			}
 		}

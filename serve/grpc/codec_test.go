@@ -6,9 +6,9 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	pb "garb/serve/inferencepb"
-	"garb/serve/tensorflowpb"
 	"garb/serve/observe"
 	"garb/serve/request"
+	"garb/serve/tensorflowpb"
 )
 
 // TestCountedFields: a message may have so many fields, those of messages inside it and the
@@ -45,12 +45,16 @@ func TestCountedNumbers(t *testing.T) {
 		numbers int
 		wants   bool
 	}{{3 * 299 * 299, true}, {4 << 20, true}, {5 << 20, false}} {
-		data, err := proto.Marshal(&tensorflowpb.TensorProto{IntVal: make([]int32, c.numbers)})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err = (codec{bodies}).Unmarshal(data, &tensorflowpb.TensorProto{}); (err == nil) != c.wants {
-			t.Errorf("%d numbers: %v", c.numbers, err)
+		for _, m := range []*tensorflowpb.TensorProto{
+			{IntVal: make([]int32, c.numbers)}, {Int64Val: make([]int64, c.numbers)},
+		} {
+			data, err := proto.Marshal(m)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err = (codec{bodies}).Unmarshal(data, &tensorflowpb.TensorProto{}); (err == nil) != c.wants {
+				t.Errorf("%d numbers: %v", c.numbers, err)
+			}
 		}
 	}
 }

@@ -97,6 +97,11 @@ def check_predict(stub, model, x, picture, classes):
         ones = np.ones((1, SIZE, SIZE, 3), dtype.as_numpy_dtype)
         got = logits(tf.make_tensor_proto(ones, dtype=dtype))
         check(dtype.name, np.abs(got - np.asarray(model(np.ones_like(x)))).max() <= tolerance)
+    for dtype, field in (tf.uint8, "int_val"), (tf.int64, "int64_val"), (tf.float32, "float_val"):
+        tensor = tf.make_tensor_proto(np.ones((1, SIZE, SIZE, 3)), dtype=dtype)
+        tensor.ClearField("tensor_content")
+        getattr(tensor, field).extend([1] * SIZE * SIZE * 3)
+        check(field, np.abs(logits(tensor) - np.asarray(model(np.ones_like(x)))).max() <= tolerance)
     got = logits(tf.make_tensor_proto([picture]), signature="serving_pictures")
     check("a picture", got.shape == (1, 10))
     check("a picture, under the default signature", np.array_equal(got, logits(tf.make_tensor_proto([picture]))))
