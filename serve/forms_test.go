@@ -73,14 +73,14 @@ func TestErrorForms(t *testing.T) {
 
 // callGRPC sends a request to a path as a gRPC client does, and returns the status in the trailers.
 func callGRPC(
-	t testing.TB, r *running, path, contentType string, body []byte, header ...string,
+	t testing.TB, r *running, path, contentType string, body io.Reader, header ...string,
 ) (*http.Response, string) {
 	t.Helper()
 	protocols := new(http.Protocols)
 	protocols.SetUnencryptedHTTP2(true)
 	transport := &http.Transport{Protocols: protocols}
 	defer transport.CloseIdleConnections()
-	q, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.url+path, bytes.NewReader(body))
+	q, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.url+path, body)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,7 +130,7 @@ func TestErrorFormsGRPC(t *testing.T) {
 			connect.CodeUnimplemented},
 		"body": {method, "application/grpc", []byte{0, 0, 0, 0, 9, 1}, nil, connect.CodeInvalidArgument},
 	} {
-		answer, status := callGRPC(t, r, c.path, c.contentType, c.body, c.header...)
+		answer, status := callGRPC(t, r, c.path, c.contentType, bytes.NewReader(c.body), c.header...)
 		if answer.StatusCode != http.StatusOK || answer.Header.Get("Content-Type") != c.contentType ||
 			status != fmt.Sprint(uint32(c.code)) {
 			t.Errorf("%s: %s, %s, grpc-status %q, not %d", name, answer.Status, answer.Header.Get("Content-Type"),

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -139,10 +141,44 @@ func TestStreamLimits(t *testing.T) {
 		time.Sleep(150 * time.Millisecond) // in all, beyond every timeout of a request
 	}
 	began := time.Now()
-	if _, err := s.Receive(); connect.CodeOf(err) != connect.CodeInvalidArgument || time.Since(began) < time.Second {
+	if _, err := s.Receive(); connect.CodeOf(err) != connect.CodeDeadlineExceeded || time.Since(began) < time.Second {
 		t.Errorf("an idle stream: %v after %v", err, time.Since(began))
 	}
 	_ = s.CloseRequest()
+	waitFor(t, "the budget is free", func() bool { return r.backend.Bodies.Used() == 0 })
+}
+
+// TestStreamFrames: messages that stop half way, and timeouts that a client sets, end a stream.
+func TestStreamFrames(t *testing.T) {
+	r := start(t, &fake{}, func(c *Config) { c.RequestTimeout = time.Second })
+	for name, c := range map[string]struct {
+		body   []byte
+		ends   bool // the body ends
+		header []string
+		code   connect.Code
+	}{
+		"a stalled message":     {[]byte{0, 0, 1, 0, 0, 1, 2}, false, nil, connect.CodeDeadlineExceeded},
+		"a cut message":         {[]byte{0, 0, 1, 0, 0, 1, 2}, true, nil, connect.CodeInvalidArgument},
+		"a cut prefix":          {[]byte{0, 0}, true, nil, connect.CodeInvalidArgument},
+		"too large":             {[]byte{0, 255, 0, 0, 0}, false, nil, connect.CodeInvalidArgument},
+		"another compression":   {[]byte{1, 0, 0, 0, 1, 1}, false, []string{"Grpc-Encoding", "br"}, connect.CodeUnimplemented},
+		"not compressed":        {[]byte{1, 0, 0, 0, 1, 1}, false, []string{"Grpc-Encoding", "gzip"}, connect.CodeInvalidArgument},
+		"no message":            {[]byte{0, 0, 0, 0, 2, 255, 255}, false, nil, connect.CodeInvalidArgument},
+		"a timeout of a client": {nil, false, []string{"X-Request-Timeout", "200ms"}, connect.CodeDeadlineExceeded},
+	} {
+		in, out := io.Pipe()
+		go func() {
+			_, _ = out.Write(c.body)
+			if c.ends {
+				out.Close()
+			}
+		}()
+		_, status := callGRPC(t, r, inference.StreamInfer, "application/grpc", in, c.header...)
+		if status != strconv.Itoa(int(c.code)) {
+			t.Errorf("%s: grpc-status %s, not %d", name, status, c.code)
+		}
+		in.Close()
+	}
 	waitFor(t, "the budget is free", func() bool { return r.backend.Bodies.Used() == 0 })
 }
 
@@ -292,4 +328,22 @@ func TestReflection(t *testing.T) {
 		"grpc.reflection.v1.ServerReflection grpc.reflection.v1alpha.ServerReflection" {
 		t.Errorf("%v, %v", names, err)
 	}
+}
+
+// TestAdminHealth: the listener for probes has the health protocol, without reflection or models' protocols.
+func TestAdminHealth(t *testing.T) {
+	r := start(t, &fake{}, nil)
+	admin := httptest.NewUnstartedServer(r.adminHandler(true))
+	admin.Config.Protocols = new(http.Protocols)
+	admin.Config.Protocols.SetUnencryptedHTTP2(true)
+	admin.Start()
+	defer admin.Close()
+	probes := &running{Server: r.Server, url: admin.URL}
+	if s, err := checkHealth(t, probes, "m"); err != nil || s != healthpb.HealthCheckResponse_SERVING {
+		t.Errorf("%v, %v", s, err)
+	}
+	if _, err := inferGRPC(t, probes, pictureMessage("1", white())); connect.CodeOf(err) != connect.CodeUnimplemented {
+		t.Errorf("inference: %v", err)
+	}
+	http.DefaultClient.CloseIdleConnections()
 }

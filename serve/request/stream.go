@@ -2,9 +2,9 @@ package request
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -22,9 +22,6 @@ type StreamConfig struct {
 	// IdleTimeout limits the time between a client's messages.
 	IdleTimeout time.Duration
 }
-
-// ErrIdle is the error of a stream without a message for the idle timeout.
-var ErrIdle = fmt.Errorf("%w: the stream had no message for too long", ErrInvalid)
 
 // MessageReader reads the body of a stream of gRPC messages. Each message is read and decompressed within
 // the limits of bodies, and takes its share of their budget until the next one is read. It may be used by
@@ -106,7 +103,7 @@ func (m *MessageReader) wait(waiting bool, timeout time.Duration) error {
 		return engine.ErrStopping
 	}
 	_ = m.control.SetReadDeadline(time.Now().Add(timeout)) // not every ResponseWriter has deadlines: in tests
-	return nil
+	return m.request.Context().Err()                       // its end may have set the deadline before
 }
 
 // next reads the next message.
@@ -122,14 +119,12 @@ func (m *MessageReader) next() (io.Reader, error) {
 	switch {
 	case err == io.EOF: //nolint:errorlint // ReadFull returns it itself
 		return nil, io.EOF
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return nil, ErrIdle
 	case err != nil:
-		return nil, m.bodies.bodyError(m.request, err)
+		return nil, m.bodyError(err)
 	}
 	data, err := m.read(int64(binary.BigEndian.Uint32(prefix[1:])), prefix[0] == 1)
 	if err != nil {
-		return nil, m.bodies.bodyError(m.request, err)
+		return nil, m.bodyError(err)
 	}
 	m.size = int64(len(data))
 	m.count++
@@ -138,15 +133,23 @@ func (m *MessageReader) next() (io.Reader, error) {
 	return io.MultiReader(bytes.NewReader(prefix), bytes.NewReader(data)), nil
 }
 
+// bodyError returns the error to report for an error in reading a message.
+func (m *MessageReader) bodyError(err error) error {
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return context.DeadlineExceeded
+	case errors.Is(err, io.EOF): // of the decompressor; it must not look like the end of the stream
+		err = io.ErrUnexpectedEOF
+	}
+	return m.bodies.bodyError(m.request, err)
+}
+
 // read reads the content of a message of size bytes, and decompresses it.
 func (m *MessageReader) read(size int64, compressed bool) (data []byte, err error) {
 	if size > m.bodies.maxBytes() {
 		return nil, m.bodies.tooLarge()
 	}
 	data, release, err := m.bodies.readBounded(io.LimitReader(m.request.Body, size), size)
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return nil, fmt.Errorf("%w: the message did not arrive in time", ErrInvalid)
-	}
 	if err == nil && int64(len(data)) < size {
 		release()
 		err = io.ErrUnexpectedEOF
