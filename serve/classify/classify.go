@@ -228,7 +228,8 @@ func (o *options) resolve(q url.Values, v *registry.Version) error {
 		}
 	}
 	if o.Threshold != nil && *o.Threshold > 0 && !v.Judges() {
-		return fmt.Errorf("%w: accept=%.40s: the model %s has no acceptance", request.ErrInvalid, q.Get("accept"), v.Name)
+		return fmt.Errorf("%w: accept=%.40s: the model %s has no acceptance", request.ErrInvalid, q.Get("accept"),
+			v.Name)
 	}
 	return nil
 }
