@@ -2,6 +2,7 @@ package grpc
 
 import (
 	"errors"
+	"fmt"
 
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
@@ -11,7 +12,10 @@ import (
 )
 
 // codec decodes messages if they take not much more memory decoded than encoded.
-type codec struct{ bodies *request.Bodies }
+type codec struct {
+	bodies *request.Bodies
+	strict bool // fields that a message does not have are errors
+}
 
 func (codec) Name() string { return "proto" }
 
@@ -21,7 +25,7 @@ func (c codec) Unmarshal(data []byte, m any) error {
 	message := m.(proto.Message)
 	const others = 1000 // names, shapes, parameters: far more than any client sends
 	left := c.bodies.MaxPictures() + others
-	if err := countFields(data, message.ProtoReflect().Descriptor(), &left); err != nil {
+	if err := c.countFields(data, message.ProtoReflect().Descriptor(), &left); err != nil {
 		return err
 	}
 	return proto.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(data, message)
@@ -29,7 +33,7 @@ func (c codec) Unmarshal(data []byte, m any) error {
 
 // countFields subtracts the number of fields of a message, and of the messages in it, from left, since
 // a message of two bytes in another takes a hundred bytes when it is decoded.
-func countFields(data []byte, d protoreflect.MessageDescriptor, left *int) error {
+func (c codec) countFields(data []byte, d protoreflect.MessageDescriptor, left *int) error {
 	for len(data) > 0 {
 		number, kind, n := protowire.ConsumeTag(data)
 		if n < 0 {
@@ -41,11 +45,14 @@ func countFields(data []byte, d protoreflect.MessageDescriptor, left *int) error
 			return protowire.ParseError(n)
 		}
 		field := d.Fields().ByNumber(number)
+		if field == nil && c.strict {
+			return fmt.Errorf("%s has no field %d here; what it asks for is not supported", d.FullName(), number)
+		}
 		if *left--; field != nil && kind == protowire.BytesType {
 			inside, _ := protowire.ConsumeBytes(data)
 			switch {
 			case field.Message() != nil:
-				if err := countFields(inside, field.Message(), left); err != nil {
+				if err := c.countFields(inside, field.Message(), left); err != nil {
 					return err
 				}
 			case field.Kind() == protoreflect.Int64Kind: // a shape: up to one number a byte

@@ -93,7 +93,7 @@ func Handle[Q, A any](
 			return nil, Error(ctx, err)
 		}
 		return a, nil
-	}, Options(b)...)
+	}, options(b, access == WithKey)...)
 	mux.Handle("POST "+procedure, admit(b, access, func(w http.ResponseWriter, r *http.Request) error {
 		read := b.ReadMessage
 		if access == Open { // health is told while the service stops
@@ -106,13 +106,25 @@ func Handle[Q, A any](
 		defer free()
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		handler.ServeHTTP(w, r)
+		recordRefusal(w, r)
 		return nil
 	}))
 }
 
-// Options returns the connect options of all procedures.
-func Options(b *request.Backend) []connect.HandlerOption {
-	return []connect.HandlerOption{connect.WithCodec(codec{b.Bodies}), connect.WithCompression("gzip", nil, nil)}
+// recordRefusal records the error of a response that connect made by itself, since the message could not
+// be decoded.
+func recordRefusal(w http.ResponseWriter, r *http.Request) {
+	info, code := request.From(r.Context()), w.Header().Get(http.TrailerPrefix+"Grpc-Status")
+	if info.Err == nil && code != "" && code != "0" {
+		info.Status = http.StatusBadRequest
+		info.Err = fmt.Errorf("%w: %s", request.ErrInvalid, w.Header().Get(http.TrailerPrefix+"Grpc-Message"))
+	}
+}
+
+// options returns the connect options of a procedure. strict refuses messages with unknown fields, since they
+// ask for what is not supported. It is not for probes and reflection, whose clients may be newer.
+func options(b *request.Backend, strict bool) []connect.HandlerOption {
+	return []connect.HandlerOption{connect.WithCodec(codec{b.Bodies, strict}), connect.WithCompression("gzip", nil, nil)}
 }
 
 // admit returns a handler that calls next for gRPC requests that have access.
