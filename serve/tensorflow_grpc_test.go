@@ -192,15 +192,15 @@ func TestTensorFlowRefusals(t *testing.T) {
 		"not a picture": {setInput(pictureTensor([]byte("text"))), invalid, "not a picture"},
 		"a stream": {func(q *pb.PredictRequest) {
 			q.ProtoReflect().SetUnknown(protowire.AppendBytes(protowire.AppendTag(nil, 5, protowire.BytesType), nil))
-		}, invalid, "field 5 of tensorflow.serving.PredictRequest"},
+		}, invalid, "tensorflow.serving.PredictRequest has no field 5"},
 		"other elements": {func(q *pb.PredictRequest) {
 			q.Inputs["a"].ProtoReflect().SetUnknown(protowire.AppendVarint(protowire.AppendTag(nil, 16,
 				protowire.VarintType), 1))
-		}, invalid, "field 16 of tensorflow.TensorProto"},
+		}, invalid, "tensorflow.TensorProto has no field 16"},
 		"an unknown model": {func(q *pb.PredictRequest) {
 			q.ModelSpec.ProtoReflect().SetUnknown(protowire.AppendVarint(protowire.AppendTag(nil, 9,
 				protowire.VarintType), 1))
-		}, invalid, "field 9 of tensorflow.serving.ModelSpec"},
+		}, invalid, "tensorflow.serving.ModelSpec has no field 9"},
 	} {
 		q := &pb.PredictRequest{ModelSpec: &pb.ModelSpec{Name: "m"},
 			Inputs: map[string]*pb.TensorProto{"a": pictureTensor(white())}}
@@ -209,9 +209,8 @@ func TestTensorFlowRefusals(t *testing.T) {
 			t.Errorf("%s: %v, %v; want %v, %q", name, a, err, c.code, c.says)
 		}
 	}
-	q := &pb.PredictRequest{ModelSpec: &pb.ModelSpec{Name: "m"},
+	q := &pb.PredictRequest{ModelSpec: &pb.ModelSpec{Name: "m"}, ClientId: []byte("me"),
 		Inputs: map[string]*pb.TensorProto{"a": pictureTensor(white())}}
-	q.ProtoReflect().SetUnknown(protowire.AppendBytes(protowire.AppendTag(nil, 6, protowire.BytesType), []byte("me")))
 	if _, err := predictGRPC(t, r, q); err != nil {
 		t.Errorf("with client_id: %v", err)
 	}

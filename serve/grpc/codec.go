@@ -2,6 +2,7 @@ package grpc
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -12,7 +13,10 @@ import (
 )
 
 // codec decodes messages if they take not much more memory decoded than encoded.
-type codec struct{ bodies *request.Bodies }
+type codec struct {
+	bodies *request.Bodies
+	strict bool // fields that a message does not have are errors
+}
 
 func (codec) Name() string { return "proto" }
 
@@ -22,10 +26,10 @@ func (c codec) Unmarshal(data []byte, m any) error {
 	message := m.(proto.Message)
 	const others = 1000 // names, shapes, parameters: far more than any client sends
 	left := c.bodies.MaxPictures() + others
-	if err := countFields(data, message.ProtoReflect().Descriptor(), &left); err != nil {
+	if err := c.countFields(data, message.ProtoReflect().Descriptor(), &left); err != nil {
 		return err
 	}
-	return proto.Unmarshal(data, message)
+	return proto.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(data, message)
 }
 
 // numbersPerField is the number of bytes of small numbers that count as a field: four million in all.
@@ -38,7 +42,7 @@ var varints = []protoreflect.Kind{
 
 // countFields subtracts the number of fields of a message, and of the messages in it, from left, since
 // a message of two bytes in another takes a hundred bytes when it is decoded.
-func countFields(data []byte, d protoreflect.MessageDescriptor, left *int) error {
+func (c codec) countFields(data []byte, d protoreflect.MessageDescriptor, left *int) error {
 	for len(data) > 0 {
 		number, kind, n := protowire.ConsumeTag(data)
 		if n < 0 {
@@ -50,11 +54,14 @@ func countFields(data []byte, d protoreflect.MessageDescriptor, left *int) error
 			return protowire.ParseError(n)
 		}
 		field := d.Fields().ByNumber(number)
+		if field == nil && c.strict {
+			return fmt.Errorf("%s has no field %d here; what it asks for is not supported", d.FullName(), number)
+		}
 		if *left--; field != nil && kind == protowire.BytesType {
 			inside, _ := protowire.ConsumeBytes(data)
 			switch {
 			case field.Message() != nil:
-				if err := countFields(inside, field.Message(), left); err != nil {
+				if err := c.countFields(inside, field.Message(), left); err != nil {
 					return err
 				}
 			case field.Name() == "shape": // up to one number a byte

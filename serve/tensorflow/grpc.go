@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strconv"
 
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"garb/serve/engine"
@@ -28,31 +27,13 @@ const (
 // registerGRPC registers the procedures of both services.
 func (h *Handler) registerGRPC(mux *http.ServeMux) {
 	const prediction, models = "/" + PredictionService + "/", "/" + ModelService + "/"
-	grpc.Handle(h.backend, mux, prediction+"Predict", grpc.WithKey, strict(h.predictGRPC))
-	grpc.Handle(h.backend, mux, prediction+"Classify", grpc.WithKey, strict(h.classifyGRPC))
-	grpc.Handle(h.backend, mux, prediction+"GetModelMetadata", grpc.WithKey, strict(h.modelMetadataGRPC))
-	grpc.Handle(h.backend, mux, models+"GetModelStatus", grpc.WithKey, strict(h.modelStatusGRPC))
-	grpc.Handle(h.backend, mux, prediction+"Regress", grpc.WithKey,
-		refuse[pb.RegressionRequest, pb.RegressionResponse]("the models classify; use Predict or Classify"))
-	grpc.Handle(h.backend, mux, prediction+"MultiInference", grpc.WithKey,
-		refuse[pb.MultiInferenceRequest, pb.MultiInferenceResponse]("use Predict or Classify"))
-	grpc.Handle(h.backend, mux, models+"HandleReloadConfigRequest", grpc.WithKey,
-		refuse[pb.ReloadConfigRequest, pb.ReloadConfigResponse]("clients cannot configure the service"))
-}
-
-// refuse returns a procedure that is not supported.
-func refuse[Q, A any](why string) func(context.Context, *Q) (*A, error) {
-	return func(context.Context, *Q) (*A, error) { return nil, fmt.Errorf("%w: %s", grpc.ErrUnimplemented, why) }
-}
-
-// strict returns a procedure that refuses messages with fields that garb does not know.
-func strict[Q, A any](answer func(context.Context, *Q) (*A, error)) func(context.Context, *Q) (*A, error) {
-	return func(ctx context.Context, q *Q) (*A, error) {
-		if err := checkKnown(any(q).(proto.Message).ProtoReflect()); err != nil {
-			return nil, err
-		}
-		return answer(ctx, q)
-	}
+	grpc.Handle(h.backend, mux, prediction+"Predict", grpc.WithKey, h.predictGRPC)
+	grpc.Handle(h.backend, mux, prediction+"Classify", grpc.WithKey, h.classifyGRPC)
+	grpc.Handle(h.backend, mux, prediction+"GetModelMetadata", grpc.WithKey, h.modelMetadataGRPC)
+	grpc.Handle(h.backend, mux, models+"GetModelStatus", grpc.WithKey, h.modelStatusGRPC)
+	grpc.HandleUnimplemented(h.backend, mux, prediction+"Regress", "the models classify; use Predict or Classify")
+	grpc.HandleUnimplemented(h.backend, mux, prediction+"MultiInference", "use Predict or Classify")
+	grpc.HandleUnimplemented(h.backend, mux, models+"HandleReloadConfigRequest", "clients cannot configure the service")
 }
 
 // acquire returns the version of a model that a request names, and a function to call after its use.
