@@ -355,7 +355,8 @@ func TestTensorFlowUnimplemented(t *testing.T) {
 	body := []byte{0, 0, 0, 0, 2, 0x12, 0} // field 2, which is the input
 	for _, procedure := range []string{"PredictionService/Regress", "PredictionService/MultiInference",
 		"ModelService/HandleReloadConfigRequest", "SessionService/SessionRun"} {
-		if _, status := callGRPC(t, r, "/tensorflow.serving."+procedure, "application/grpc", bytes.NewReader(body)); status != "12" {
+		_, status := callGRPC(t, r, "/tensorflow.serving."+procedure, "application/grpc", bytes.NewReader(body))
+		if status != "12" {
 			t.Errorf("%s: status %s", procedure, status)
 		}
 	}
