@@ -22,6 +22,7 @@ type Model struct {
 	// RefusalClass is the name of what shows none of the classes; "" means neither.
 	RefusalClass  string
 	PredictionSet []string
+	Memory        int64 // what MemoryBytes returns
 
 	Explained atomic.Int64 // class of the last activation map
 
@@ -71,6 +72,8 @@ func (f *Model) Outputs(ctx context.Context, inputs, rows []float32) error {
 	}
 	return ctx.Err()
 }
+
+func (f *Model) MemoryBytes(int, int) int64 { return f.Memory }
 
 func (f *Model) AcceptanceThreshold() float64 { return 0.5 }
 
