@@ -79,7 +79,7 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"serve/origin", "", ""},
 	{"serve/enginetest", "picture model", ""},
 	{"serve/engine", "picture nn model serve/observe", ""},
-	{"serve/registry", "model serve/observe serve/engine", ""},
+	{"serve/registry", "picture model serve/observe serve/engine", ""},
 	{"serve/request", "picture serve/observe serve/reload serve/access serve/fetch serve/origin serve/engine serve/registry",
 		""},
 	{"serve/tensors", "picture model serve/access serve/engine serve/registry serve/request", ""},

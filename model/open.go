@@ -142,7 +142,7 @@ func openFS(fsys fs.FS, name string, o Options) (*Classifier, error) {
 		return nil, err
 	}
 	if info.IsDir() {
-		if name, err = bestCheckpoint(fsys, name); err != nil {
+		if name, err = BestCheckpointFS(fsys, name); err != nil {
 			return nil, err
 		}
 	}
@@ -183,14 +183,16 @@ func findFile(name string) (string, error) {
 // checkpoints/NAME_{epoch}_{validation accuracy}.safetensors only after an epoch that is better
 // than all before, so the best one is that of the latest epoch.
 func BestCheckpoint(run string) (string, error) {
-	best, err := bestCheckpoint(os.DirFS(run), ".")
+	best, err := BestCheckpointFS(os.DirFS(run), ".")
 	if err != nil {
 		return "", err
 	}
 	return filepath.Join(run, filepath.FromSlash(best)), nil
 }
 
-func bestCheckpoint(fsys fs.FS, run string) (string, error) {
+// BestCheckpointFS is BestCheckpoint for a folder in a file system. Its error is ErrNotModel if the
+// folder has no checkpoint.
+func BestCheckpointFS(fsys fs.FS, run string) (string, error) {
 	folder := path.Join(run, "checkpoints")
 	files, err := fs.ReadDir(fsys, folder)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

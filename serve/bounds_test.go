@@ -175,7 +175,7 @@ func TestFirstModel(t *testing.T) {
 	}
 	for want, named := range map[string][]NamedModel{"a": nil, "z": {{Name: "z", Path: "p"}}, "y": {{Name: "y", Path: "p"}, {Name: "x", Path: "p"}}} {
 		r := start(t, &fake{}, func(c *Config) { c.Models.Models, c.Models.Folder = named, folder })
-		v, release, err := r.backend.Models.Acquire("", 0)
+		v, release, err := r.backend.Models.Acquire("", "", "")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -151,7 +151,7 @@ func TestInferenceGRPCMetadata(t *testing.T) {
 		t.Errorf("%v, %v", a, err)
 	}
 	// What other servers have beside it is not there, as gRPC says it.
-	if _, err := call[pb.ServerLiveRequest, pb.ServerLiveResponse](t, r, "RepositoryIndex",
+	if _, err := call[pb.ServerLiveRequest, pb.ServerLiveResponse](t, r, "SystemSharedMemoryStatus",
 		&pb.ServerLiveRequest{}); connect.CodeOf(err) != connect.CodeUnimplemented {
 		t.Errorf("%v", err)
 	}

@@ -60,7 +60,7 @@ func (w *responseRecorder) Flush() {
 func (s *Server) observe(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
-		info := &request.Info{ID: r.Header.Get("X-Request-Id")}
+		info := &request.Info{ID: r.Header.Get("X-Request-Id"), Header: w.Header()}
 		if !isValidID(info.ID) {
 			info.ID = rand.Text()
 		}
@@ -151,7 +151,7 @@ func (s *Server) logRequest(w *responseRecorder, r *http.Request, info *request.
 		slog.Float64("seconds", took.Seconds()), slog.Int64("bytes", w.bytes), slog.String("client", r.RemoteAddr),
 	}
 	if info.Model != "" {
-		attributes = append(attributes, slog.String("model", info.Model))
+		attributes = append(attributes, slog.String("model", info.Model), slog.Int("version", info.Version))
 	}
 	if info.Key != nil && info.Key.Name() != "" {
 		s.observer.CountKeyRequest(info.Key.Name(), status)

@@ -19,6 +19,7 @@ import (
 	"testing"
 
 	"garb/serve/page"
+	"garb/serve/registry"
 	"garb/serve/request"
 )
 
@@ -319,7 +320,7 @@ func routes(t *testing.T) []string {
 // every description is of a route.
 func TestOpenAPIDescribesTheRoutes(t *testing.T) {
 	d := described(t)
-	r := start(t, &fake{}, nil)
+	r := start(t, &fake{}, labelStable)
 	for _, pattern := range routes(t) {
 		if strings.HasPrefix(pattern, "GET /page/") || strings.HasSuffix(pattern, ".css") {
 			continue
@@ -348,9 +349,12 @@ func TestOpenAPIDescribesTheRoutes(t *testing.T) {
 	}
 }
 
+// labelStable gives the model of the tests the label in described paths.
+func labelStable(c *Config) { c.Models.Labels = map[string]map[string]int{"m": {"stable": 1}} }
+
 // filled is a described path with the model of the tests.
 func filled(path string) string {
-	return strings.NewReplacer("{model}", "m", "{version}", "1").Replace(path)
+	return strings.NewReplacer("{model}", "m", "{version}", "1", "{label}", "stable").Replace(path)
 }
 
 func ask(t *testing.T, r *running, method, path, contentType string, body []byte, header ...string) (*http.Response,
@@ -373,6 +377,9 @@ func fits(t *testing.T, d map[string]any, o operation, answer *http.Response, te
 	}
 	kind, _, _ := strings.Cut(answer.Header.Get("Content-Type"), ";")
 	content, ok := object(described["content"])[kind]
+	if described["content"] == nil && kind == "" && len(text) == 0 {
+		return
+	}
 	if !ok {
 		t.Errorf("%v, %s: content type %q is not described", o, answer.Status, kind)
 		return
@@ -468,13 +475,16 @@ func TestOpenAPIAnswers(t *testing.T) {
 // TestOpenAPIExamplesAreAnswered sends every example of a request; what comes back is as described.
 func TestOpenAPIExamplesAreAnswered(t *testing.T) {
 	d := described(t)
-	r, _ := clothing(t)
+	r, _ := startVersions(t, 4, func(c *Config) {
+		c.Models.Policies, c.Models.Control = map[string]registry.Policy{"": {}}, true
+		c.Models.Labels = map[string]map[string]int{"m": {"stable": 2}}
+	})
 	sent := 0
 	for _, o := range operations(d) {
 		path := o.path
 		for _, p := range list(o.item["parameters"]) {
 			if p := resolved(d, p); p["in"] == "path" {
-				path = strings.ReplaceAll(path, "{"+p["name"].(string)+"}", fmt.Sprint(p["example"]))
+				path = strings.ReplaceAll(path, "{"+p["name"].(string)+"}", strings.Replace(fmt.Sprint(p["example"]), "clothing", "m", 1))
 			}
 		}
 		contents := object(resolved(d, o.value["requestBody"])["content"])

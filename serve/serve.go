@@ -45,6 +45,9 @@ type Opener = registry.Opener
 // Classifier is what the service needs of a model; *model.Classifier implements it.
 type Classifier = engine.Classifier
 
+// ModelConfig holds the settings of models and their versions.
+type ModelConfig = registry.Config
+
 // NamedModel is a model to serve, and the name that it is served under.
 type NamedModel = registry.NamedModel
 

@@ -405,7 +405,7 @@ func TestBatches(t *testing.T) {
 	for range 6 {
 		others = append(others, inBackground(t.Context(), r.url))
 	}
-	v, release, err := r.backend.Models.Acquire("", 0)
+	v, release, err := r.backend.Models.Acquire("", "", "")
 	if err != nil {
 		t.Fatal(err)
 	}

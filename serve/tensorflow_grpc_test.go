@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
+	"fmt"
 	"math"
 	"net/http"
 	"os"
@@ -347,6 +348,42 @@ func sizes(t *pb.TensorInfo) (all []int64) {
 		all = append(all, d.Size)
 	}
 	return all
+}
+
+// TestTensorFlowVersions: requests choose a version by number or label, and the state has all versions.
+func TestTensorFlowVersions(t *testing.T) {
+	r := startLabelled(t)
+	number := func(n int64) *pb.ModelSpec {
+		return &pb.ModelSpec{Name: "m", VersionChoice: &pb.ModelSpec_Version{Version: wrapperspb.Int64(n)}}
+	}
+	label := func(text string) *pb.ModelSpec {
+		return &pb.ModelSpec{Name: "m", VersionChoice: &pb.ModelSpec_VersionLabel{VersionLabel: text}}
+	}
+	for _, c := range []struct {
+		spec   *pb.ModelSpec
+		want   int64 // 0 if there is none
+		states string
+	}{
+		{&pb.ModelSpec{Name: "m"}, 2, "321"}, {number(1), 1, "1"}, {label("stable"), 2, "2"},
+		{label("canary"), 3, "3"}, {number(4), 0, ""}, {number(0), 0, ""}, {number(-1), 0, ""},
+		{label("beta"), 0, ""}, {label("3"), 0, ""}, {label(""), 0, ""},
+	} {
+		a, err := predictGRPC(t, r, &pb.PredictRequest{ModelSpec: c.spec,
+			Inputs: map[string]*pb.TensorProto{"a": pictureTensor(white())}})
+		if a.GetModelSpec().GetVersion().GetValue() != c.want ||
+			c.want == 0 && connect.CodeOf(err) != connect.CodeNotFound {
+			t.Errorf("%v: %v, %v, want version %d", c.spec, a, err, c.want)
+		}
+		state, err := callTensorFlow[pb.GetModelStatusRequest, pb.GetModelStatusResponse](t, r,
+			"ModelService/GetModelStatus", &pb.GetModelStatusRequest{ModelSpec: c.spec})
+		states := ""
+		for _, s := range state.GetModelVersionStatus() {
+			states += fmt.Sprint(s.Version)
+		}
+		if states != c.states || c.want == 0 && connect.CodeOf(err) != connect.CodeNotFound {
+			t.Errorf("%v: %v, %v, want versions %s", c.spec, state, err, c.states)
+		}
+	}
 }
 
 // TestTensorFlowUnimplemented: what garb does not have is refused as gRPC says, whatever the message holds.

@@ -140,6 +140,11 @@ var flagValues = map[string]valueRule{
 	"embed out":         suggestFiles("npy"),
 	"map out":           suggestFiles("html"),
 	"serve model":       noRule, // NAME=PATH
+	"serve label":       noRule, // NAME:LABEL=VERSION
+	"serve canary":      noRule, // NAME=SHARE
+	"serve shadow":      noRule, // NAME=VERSION
+	"serve warm-up":     folders,
+	"version-policy":    suggestWords("latest:1", "all"),
 }
 
 // argumentValues maps commands to the values of their arguments. Shells suggest nothing for

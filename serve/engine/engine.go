@@ -41,6 +41,9 @@ type Classifier interface {
 	// List returns predictions with the identifiers of ImageNet's classes.
 	List(predictions []model.Prediction) []model.ListedPrediction
 	ActivationMap(ctx context.Context, input []float32, class int) (*model.ActivationMap, error)
+	// MemoryBytes estimates the memory of the model once it has answered this number of concurrent
+	// calls of Outputs, each with a batch of pictures.
+	MemoryBytes(calls, batch int) int64
 }
 
 // Engine runs one model. Each of its workers repeatedly takes its share of the waiting inputs, up to
@@ -54,6 +57,8 @@ type Engine struct {
 	workers  int
 	maxBatch int
 	metrics  *observe.Metrics
+	counters *counters
+	observer atomic.Pointer[func(Sample)]
 
 	waiting chan *job
 	ended   chan struct{}
@@ -67,6 +72,7 @@ type job struct {
 	cores   *cores // nil takes none
 	input   []float32
 	outputs []float32 // the row of the model's outputs
+	warmUp  bool      // not counted in the statistics
 	explain bool
 	class   int // to explain; -1 means the most probable class
 	heat    *model.ActivationMap
@@ -82,7 +88,7 @@ func New(name string, classifier Classifier, c Config, m *observe.Metrics) *Engi
 	c = c.withDefaults()
 	e := &Engine{
 		Classifier: classifier, name: name, classes: len(classifier.Classes()), outputs: classifier.OutputCount(),
-		workers: c.Workers, maxBatch: c.MaxBatch, metrics: m,
+		workers: c.Workers, maxBatch: c.MaxBatch, metrics: m, counters: newCounters(c.MaxBatch),
 		waiting: make(chan *job, c.Queue), ended: make(chan struct{}),
 	}
 	length := classifier.Spec().ValueCount()
@@ -123,7 +129,52 @@ func (e *Engine) Ended() <-chan struct{} { return e.ended }
 
 // WarmUp computes an input, so that the first request does not pay for what is prepared once.
 func (e *Engine) WarmUp(ctx context.Context, input []float32) error {
-	return e.infer(&job{ctx: ctx, input: input})
+	return e.infer(&job{ctx: ctx, input: input, warmUp: true})
+}
+
+// Run returns the answer about an input. It is for answers that no client gets, so it is not counted as
+// a prediction, and not observed.
+func (e *Engine) Run(ctx context.Context, input []float32) (model.Answer, error) {
+	j := &job{ctx: ctx, input: input}
+	var a model.Answer
+	err := e.recoverPanic(func() error {
+		if err := e.infer(j); err != nil {
+			return err
+		}
+		a = e.Answer(j.outputs)
+		return nil
+	})
+	return a, err
+}
+
+// MemoryBytes estimates the memory that the engine takes under load.
+func (e *Engine) MemoryBytes() int64 {
+	input := 4 * int64(e.Spec().ValueCount())
+	return e.Classifier.MemoryBytes(e.workers, e.maxBatch) + int64(e.workers)*int64(e.maxBatch)*input
+}
+
+// Workers returns the number of batches that the engine computes at a time.
+func (e *Engine) Workers() int { return e.workers }
+
+// MaxBatch returns the largest number of inputs of a batch.
+func (e *Engine) MaxBatch() int { return e.maxBatch }
+
+// Sample is a picture that an engine has answered.
+type Sample struct {
+	Picture []byte    // encoded; nil if the request had preprocessed values
+	Input   []float32 // preprocessed
+	Answer  *Answer
+	Others  int // further pictures that the service is processing
+}
+
+// Observe makes the engine call f after each answer, before the client has it; nil ends that. f must
+// return at once, and must not keep the slices of the sample.
+func (e *Engine) Observe(f func(Sample)) {
+	if f == nil {
+		e.observer.Store(nil)
+		return
+	}
+	e.observer.Store(&f)
 }
 
 // infer computes a job's outputs, and its activation map if it needs one. It returns the error of the
@@ -188,6 +239,9 @@ func (e *Engine) computeBatch(batch []*job, inputs, rows []float32) (_, _ []floa
 	observe.End(span, err)
 	cancel()
 	e.metrics.CountBatch(e.name, len(batch))
+	if err == nil && !batch[0].warmUp {
+		e.counters.countBatch(len(batch), took)
+	}
 	for i, j := range batch {
 		j.inference = took
 		if err == nil {

@@ -181,8 +181,12 @@ func (s *Scheduler) Classify(
 func (s *Scheduler) Compute(ctx context.Context, e *Engine, values []float32) ([]*Answer, []error, error) {
 	length := e.Spec().ValueCount()
 	return s.answerEach(ctx, e, len(values)/length, func(i int) (*Answer, error) {
-		a := &Answer{}
-		err := s.compute(e, &job{ctx: ctx, cores: s.cores, input: values[i*length:][:length]}, a)
+		a, input := &Answer{}, values[i*length:][:length]
+		err := s.compute(e, &job{ctx: ctx, cores: s.cores, input: input}, a)
+		if err == nil {
+			e.counters.countComputed(a)
+			e.notify(Sample{Input: input, Answer: a, Others: s.Depth() - 1})
+		}
 		return s.finish(e, a, Options{}, err)
 	})
 }
@@ -213,10 +217,12 @@ func (s *Scheduler) answerEach(
 	defer release()
 	answers, errs := make([]*Answer, n), make([]error, n)
 	work := func(i int) {
+		began := time.Now()
 		errs[i] = e.recoverPanic(func() (err error) {
 			answers[i], err = do(i)
 			return err
 		})
+		e.counters.countAnswer(errs[i], time.Since(began))
 	}
 	if n == 1 {
 		work(0)
@@ -237,9 +243,11 @@ func (s *Scheduler) recall(ctx context.Context, e *Engine, data []byte, options 
 		return s.finish(e, a, options, err)
 	}
 	key := newCacheKey(e, data, options)
+	began := time.Now()
 	known, ok := s.cache.find(key)
 	s.metrics.CountCache(ok)
 	if ok {
+		e.counters.cached.add(time.Since(began))
 		return s.finish(e, &known, options, nil)
 	}
 	a, err := s.classify(ctx, e, data, options)
@@ -299,6 +307,9 @@ func (s *Scheduler) classify(ctx context.Context, e *Engine, data []byte, option
 	if err = s.compute(e, j, a); err != nil {
 		return nil, err
 	}
+	e.counters.countComputed(a)
+	e.counters.decode.add(a.Decode)
+	e.notify(Sample{Picture: data, Input: *input, Answer: a, Others: s.Depth() - 1})
 	e.inputs.Put(input)
 	a.Heat = j.heat
 	a.Width, a.Height = info.Upright()

@@ -23,7 +23,8 @@ type Model struct {
 	RefusalClass  string
 	PredictionSet []string
 	// Named, if not nil, is the model's signature.
-	Named *model.Signature
+	Named  *model.Signature
+	Memory int64 // what MemoryBytes returns
 
 	Explained atomic.Int64 // class of the last activation map
 
@@ -98,6 +99,8 @@ func (f *Model) SignatureOutput(row []float32) []float32 {
 	}
 	return []float32{dark, light}
 }
+
+func (f *Model) MemoryBytes(int, int) int64 { return f.Memory }
 
 func (f *Model) AcceptanceThreshold() float64 { return 0.5 }
 

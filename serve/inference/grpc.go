@@ -46,6 +46,7 @@ func (h *Handler) registerGRPC(mux *http.ServeMux) {
 	grpc.Handle(h.backend, mux, Service+"ModelMetadata", grpc.WithKey, h.modelMetadataGRPC)
 	grpc.Handle(h.backend, mux, Service+"ModelInfer", grpc.WithKey, h.inferGRPC)
 	grpc.HandleStream(h.backend, mux, StreamInfer, grpc.WithKey, h.inferStream)
+	h.registerRepositoryGRPC(mux)
 }
 
 func (h *Handler) modelMetadataGRPC(
@@ -65,7 +66,7 @@ func (h *Handler) modelMetadataGRPC(
 	}
 	inputs, outputs := tensors.Describe(v)
 	return &pb.ModelMetadataResponse{
-		Name: v.Name, Versions: []string{strconv.Itoa(v.Number)}, Platform: "garb", Inputs: message(inputs),
+		Name: v.Name, Versions: h.backend.VersionNumbers(v.Name), Platform: "garb", Inputs: message(inputs),
 		Outputs: message(outputs),
 	}, nil
 }

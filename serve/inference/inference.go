@@ -34,6 +34,7 @@ func (h *Handler) Register(mux *http.ServeMux) {
 	mux.HandleFunc("GET /v2/models/{model}/versions/{version}/ready", h.backend.ProtocolHandler(h.modelReady))
 	mux.HandleFunc("POST /v2/models/{model}/infer", h.backend.ProtocolHandler(h.infer))
 	mux.HandleFunc("POST /v2/models/{model}/versions/{version}/infer", h.backend.ProtocolHandler(h.infer))
+	h.registerRepository(mux)
 	h.registerGRPC(mux)
 }
 
@@ -57,7 +58,8 @@ func (h *Handler) inferenceReady(w http.ResponseWriter, r *http.Request) {
 }
 
 // extensions are the supported extensions of the protocol, by their names in Triton.
-var extensions = []string{"binary_tensor_data", "classification"}
+var extensions = []string{"binary_tensor_data", "classification", "model_repository", "statistics",
+	"model_configuration"}
 
 func (h *Handler) serverMetadata(w http.ResponseWriter, _ *http.Request) error {
 	request.WriteJSON(w, "application/json", http.StatusOK,
@@ -77,7 +79,7 @@ func (h *Handler) modelMetadata(w http.ResponseWriter, r *http.Request) error {
 		parameters["threshold"] = v.AcceptanceThreshold()
 	}
 	request.WriteJSON(w, "application/json", http.StatusOK, map[string]any{
-		"name": v.Name, "versions": []string{strconv.Itoa(v.Number)}, "platform": "garb", "inputs": inputs,
+		"name": v.Name, "versions": h.backend.VersionNumbers(v.Name), "platform": "garb", "inputs": inputs,
 		"outputs":    outputs,
 		"parameters": parameters,
 	})

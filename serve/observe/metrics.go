@@ -76,6 +76,7 @@ type Metrics struct {
 	predictions *prometheus.CounterVec
 	refusals    *prometheus.CounterVec
 	shadow      *prometheus.CounterVec
+	shadowDrops *prometheus.CounterVec
 
 	modelInfo       *prometheus.GaugeVec
 	modelRefused    *prometheus.CounterVec
@@ -118,6 +119,9 @@ func NewMetrics(queueDepth func() float64) *Metrics {
 	m.shadow = m.counter("garb_shadow_total",
 		"Pictures that a shadow version classified too, by whether both versions chose the same class.", "model",
 		"agrees")
+	m.shadowDrops = m.counter("garb_shadow_dropped_total",
+		"Pictures that a shadow version did not classify, because it or the service was busy, or because it failed.",
+		"model")
 
 	m.modelInfo = m.gaugeVec("garb_model_info", "1 for each active version.", "model", "version", "digest")
 	m.modelRefused = m.counter("garb_model_refused_total", "Versions that could not be activated.", "model")

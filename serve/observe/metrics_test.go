@@ -54,6 +54,7 @@ func count(ctx context.Context, m *Metrics) {
 	m.CountRefusal("m")
 	m.CountShadow("m", true)
 	m.CountShadow("m", false)
+	m.CountShadowDropped("m")
 	m.CountRejected(RejectedFull)
 	m.CountKeyRequest("shop", 200)
 	m.CountKeyPictures("shop", 3)
@@ -273,6 +274,7 @@ func TestVersions(t *testing.T) {
 		m.CountModelRefused(name)
 		m.CountModelUnreadable(name)
 		m.CountShadow(name, true)
+		m.CountShadowDropped(name)
 	}
 	series := func() string {
 		var names []string
@@ -294,19 +296,19 @@ func TestVersions(t *testing.T) {
 		}
 	}
 	step("one version", "batch_size_count \nmodel_info digest=sha256:a,,version=1"+rest+
-		"\npredictions_total class=hat,\npredictions_total class=shoe,\nrefusals_total \nshadow_total agrees=true,")
+		"\npredictions_total class=hat,\npredictions_total class=shoe,\nrefusals_total \nshadow_dropped_total \nshadow_total agrees=true,")
 	m.SetVersion(second)
 	m.RemoveVersion(first)
 	step("the second one", "batch_size_count \nmodel_info digest=sha256:b,,version=2"+rest+
-		"\npredictions_total class=hat,\npredictions_total class=shoe,\nrefusals_total \nshadow_total agrees=true,")
+		"\npredictions_total class=hat,\npredictions_total class=shoe,\nrefusals_total \nshadow_dropped_total \nshadow_total agrees=true,")
 	m.ForgetVersion(first)
 	step("the first one is forgotten", "batch_size_count \nmodel_info digest=sha256:b,,version=2"+rest+
-		"\npredictions_total class=shoe,\nshadow_total agrees=true,")
+		"\npredictions_total class=shoe,\nshadow_dropped_total \nshadow_total agrees=true,")
 	m.SetVersion(second) // the same files again
 	m.RemoveVersion(second)
 	m.ForgetVersion(second)
 	step("the second one twice", "batch_size_count \nmodel_info digest=sha256:b,,version=2"+rest+
-		"\npredictions_total class=shoe,\nshadow_total agrees=true,")
+		"\npredictions_total class=shoe,\nshadow_dropped_total \nshadow_total agrees=true,")
 	m.RemoveVersion(second)
 	m.ForgetVersion(second)
 	step("no version", "")

@@ -72,6 +72,7 @@ func (m *Metrics) ForgetVersion(v Version) {
 		m.batchSize.DeletePartialMatch(model)
 		m.predictions.DeletePartialMatch(model)
 		m.shadow.DeletePartialMatch(model)
+		m.shadowDrops.DeletePartialMatch(model)
 		m.modelRefused.DeletePartialMatch(model)
 		m.modelUnreadable.DeletePartialMatch(model)
 	}
@@ -94,6 +95,9 @@ func (m *Metrics) CountRefusal(model string) { m.refusals.WithLabelValues(model)
 func (m *Metrics) CountShadow(model string, agrees bool) {
 	m.shadow.WithLabelValues(model, strconv.FormatBool(agrees)).Inc()
 }
+
+// CountShadowDropped counts a picture that a shadow version did not classify.
+func (m *Metrics) CountShadowDropped(model string) { m.shadowDrops.WithLabelValues(model).Inc() }
 
 // CountModelRefused counts a version that could not be activated.
 func (m *Metrics) CountModelRefused(model string) { m.modelRefused.WithLabelValues(model).Inc() }

@@ -219,7 +219,7 @@ var (
 		"X-Request-Timeout"}, ", ")
 	// exposedHeaders are the headers of responses that pages of other origins may read.
 	exposedHeaders = strings.Join([]string{"Inference-Header-Content-Length", "Retry-After", "WWW-Authenticate",
-		"X-Request-Id"}, ", ")
+		"X-Model-Version", "X-Request-Id"}, ", ")
 )
 
 // preflightSeconds is the time that browsers may remember the answer to a preflight; two hours are

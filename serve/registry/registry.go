@@ -1,15 +1,18 @@
 // Package registry holds the models of a service: it opens them, watches a folder for new versions,
-// and hands out the version that a request uses.
+// and hands out the version that answers a request.
 package registry
 
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
 	"maps"
+	"math"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -19,7 +22,6 @@ import (
 	"sync"
 	"time"
 
-	"garb/model"
 	"garb/serve/engine"
 	"garb/serve/observe"
 )
@@ -33,10 +35,32 @@ type NamedModel struct{ Name, Path string }
 // Config holds the settings of a registry.
 type Config struct {
 	// Models are opened at the start. Folder, if not "", has folders NAME/VERSION/ that are
-	// scanned every Interval: the highest version that can be used is served.
+	// scanned every Interval.
 	Models   []NamedModel
 	Folder   string
 	Interval time.Duration
+
+	// Policies say which versions in Folder are loaded, by the model's name; "" stands for all
+	// other models. The default is the highest version that can be used.
+	Policies map[string]Policy
+	// Labels name versions, by the model's name and the label. Labelled versions are loaded even
+	// if the policy does not want them. Requests that name no version get StableLabel's, or else
+	// the highest loaded one.
+	Labels map[string]map[string]int
+	// Canaries are the shares of those requests that CanaryLabel's version answers instead, by
+	// the model's name.
+	Canaries map[string]float64
+	// Shadows are versions that classify the same pictures for comparison, by the model's name.
+	Shadows map[string]Shadow
+
+	// Control lets clients load, unload and roll back models.
+	Control bool
+	// MemoryBytes is the largest estimate of the memory of all models together, and 0 sets no
+	// limit. A version that would exceed it is not loaded.
+	MemoryBytes int64
+	// WarmUp, if not "", is a folder of pictures that a version must classify before it answers
+	// requests.
+	WarmUp string
 }
 
 // DefaultConfig returns the default settings, without models.
@@ -64,7 +88,7 @@ func (c Config) Validate() error {
 	if c.Interval < 1 {
 		return fmt.Errorf("interval of scans of the models' folder %v: must be above 0", c.Interval)
 	}
-	return nil
+	return c.validateRules()
 }
 
 // Opener opens the model at a path, and checks it: its file, and its golden logits.
@@ -77,22 +101,47 @@ type Version struct {
 	Path   string
 	Loaded time.Time
 	*engine.Engine
+	folder    string // in the models' folder, "" for one of Config.Models
 	signature string // changes when the files do
+	memory    int64
 }
 
-// Registry holds the models of a service. One version of each is served at a time.
+// served are the loaded versions of a model.
+type served struct {
+	versions map[int]*Version
+	main     *Version // answers requests that name no version
+	canary   *Version // answers a share of them; may be nil
+	share    float64
+}
+
+// versionKey names a version in the models' folder.
+type versionKey struct {
+	name   string
+	number int
+}
+
+// Registry holds the models of a service. Its methods may be called at the same time.
 type Registry struct {
 	config  Config
 	engines engine.Config
 	open    Opener
 	metrics *observe.Metrics
 	log     *slog.Logger
+	files   fs.FS // the models' folder
 
-	mu          sync.RWMutex
-	defaultName string // of the model for requests that name none
-	current     map[string]*Version
+	mu          sync.RWMutex // held for moments only
+	defaultName string       // of the model for requests that name none
+	models      map[string]*served
+	memory      int64 // of the versions that are loaded or still in use
 
-	refused  map[string]string // signatures of versions that cannot be used, by their folder
+	// changes is held while models are loaded and unloaded. It guards the fields below.
+	changes    sync.Mutex
+	closed     bool
+	refused    map[versionKey]refusal // versions that cannot be used
+	unloaded   map[string]bool        // models that a client has unloaded
+	unreadable map[string]string      // the errors that the log has, by what they are about
+
+	shadows  map[string]*shadower // by the model's name
 	retiring sync.WaitGroup
 }
 
@@ -101,98 +150,199 @@ type Registry struct {
 func Open(
 	c Config, engines engine.Config, open Opener, m *observe.Metrics, log *slog.Logger,
 ) (*Registry, error) {
+	return openFiles(c, engines, open, m, log, os.DirFS(c.Folder))
+}
+
+func openFiles(
+	c Config, engines engine.Config, open Opener, m *observe.Metrics, log *slog.Logger, files fs.FS,
+) (*Registry, error) {
 	all := &Registry{
-		config: c, engines: engines, open: open, metrics: m, log: log, current: map[string]*Version{},
-		refused: map[string]string{},
+		config: c, engines: engines, open: open, metrics: m, log: log, files: files, models: map[string]*served{},
+		refused: map[versionKey]refusal{}, unloaded: map[string]bool{}, unreadable: map[string]string{},
+		shadows: map[string]*shadower{},
 	}
-	for _, named := range c.Models {
-		v, err := all.load(named.Name, 1, named.Path, "")
-		if err != nil {
-			all.Close()
-			return nil, err
-		}
-		all.activate(v)
+	for name, s := range c.Shadows {
+		all.shadows[name] = startShadower(all, name, s)
 	}
-	if c.Folder != "" {
-		if err := all.scan(); err != nil {
-			all.Close()
-			return nil, err
-		}
-		if len(all.current) == len(c.Models) {
-			all.Close()
-			return nil, fmt.Errorf("%s has no model that can be used: it must have folders NAME/VERSION/, each with a "+
-				"model file, where VERSION is a number", c.Folder)
-		}
+	if err := all.loadAll(); err != nil {
+		all.Close()
+		return nil, err
 	}
-	switch {
-	case len(c.Models) > 0:
+	if len(c.Models) > 0 {
 		all.defaultName = c.Models[0].Name
-	default:
-		all.defaultName = slices.Min(slices.Collect(maps.Keys(all.current)))
+	} else {
+		all.defaultName = slices.Min(slices.Collect(maps.Keys(all.models)))
 	}
 	return all, nil
 }
 
-// load opens a model and classifies a test picture, which also warms it up for the first request.
-func (m *Registry) load(name string, number int, path, signature string) (*Version, error) {
-	classifier, err := m.open(path)
-	if err != nil {
-		return nil, err
+// loadAll loads the models at the start.
+func (m *Registry) loadAll() error {
+	for _, named := range m.config.Models {
+		if err := m.loadConfigured(named); err != nil {
+			return err
+		}
 	}
-	v := &Version{
-		Name: name, Number: number, Path: path, Loaded: time.Now(), signature: signature,
-		Engine: engine.New(name, classifier, m.engines, m.metrics),
+	if m.config.Folder == "" {
+		return nil
 	}
-	input := make([]float32, classifier.Spec().ValueCount())
-	classifier.Spec().Tensor(model.DrawGoldenPicture(0), input)
-	if err := v.WarmUp(context.Background(), input); err != nil {
-		v.Retire()
-		return nil, fmt.Errorf("the model cannot classify a test picture: %w", err)
+	if err := m.scan(); err != nil && !errors.Is(err, errEmpty) {
+		return fmt.Errorf("%s: %w", m.config.Folder, err)
 	}
-	return v, nil
+	if len(m.models) == len(m.config.Models) {
+		return fmt.Errorf("%s has no model that can be used: it must have folders NAME/VERSION/, each with a "+
+			"model file, where VERSION is a number", m.config.Folder)
+	}
+	return nil
 }
 
-// activate serves a version from now on. The previous one ends when the last request that uses it
-// has its answer.
+// activate serves a version from now on. The one that it replaces ends when the last request that uses
+// it has its answer.
 func (m *Registry) activate(v *Version) {
 	m.mu.Lock()
-	before := m.current[v.Name]
-	m.current[v.Name] = v
-	m.mu.Unlock()
-	if before != nil {
-		m.metrics.RemoveVersion(before.observed())
+	s := m.models[v.Name]
+	if s == nil {
+		s = &served{versions: map[int]*Version{}}
+		m.models[v.Name] = s
 	}
+	before := s.versions[v.Number]
+	s.versions[v.Number] = v
+	m.arrange(v.Name)
+	m.mu.Unlock()
 	m.metrics.SetVersion(v.observed())
 	if before != nil {
-		m.retiring.Go(func() {
-			before.Retire()
-			m.metrics.ForgetVersion(before.observed())
-		})
+		m.retire(before)
 	}
 }
 
 // observed describes the version for metrics.
 func (v *Version) observed() observe.Version {
-	return observe.Version{Model: v.Name, Number: v.Number, Digest: v.Digest(), Classes: v.Classes(), Judges: v.Judges()}
+	return observe.Version{
+		Model: v.Name, Number: v.Number, Digest: v.Digest(), Classes: v.Classes(), Judges: v.Judges(),
+	}
 }
 
-// Acquire returns the version of a model that is being served, and a function to call after its use.
-// The name "" means the default model. A number other than 0 must be that of the version.
-func (m *Registry) Acquire(name string, number int) (v *Version, release func(), err error) {
+// deactivate ends versions of a model once they are not used any more.
+func (m *Registry) deactivate(versions ...*Version) {
+	for _, v := range versions {
+		m.mu.Lock()
+		s := m.models[v.Name]
+		delete(s.versions, v.Number)
+		if len(s.versions) == 0 {
+			delete(m.models, v.Name)
+		}
+		m.arrange(v.Name)
+		m.mu.Unlock()
+		m.retire(v)
+	}
+}
+
+// retire ends a version that gets no new requests, and frees its memory.
+func (m *Registry) retire(v *Version) {
+	m.metrics.RemoveVersion(v.observed())
+	m.retiring.Go(func() {
+		m.end(v)
+		m.metrics.ForgetVersion(v.observed())
+	})
+}
+
+// end ends a version after its last use.
+func (m *Registry) end(v *Version) {
+	v.Retire()
+	m.mu.Lock()
+	m.memory -= v.memory
+	m.mu.Unlock()
+}
+
+// arrange decides which versions of a model answer what. The caller holds the lock.
+func (m *Registry) arrange(name string) {
+	s := m.models[name]
+	if s == nil {
+		return
+	}
+	labels := m.config.Labels[name]
+	s.canary, s.share = s.versions[labels[CanaryLabel]], m.config.Canaries[name]
+	s.main = s.versions[labels[StableLabel]]
+	if s.main == nil {
+		s.main = m.highest(name, func(number int) bool { return !m.config.isSideline(name, number) })
+	}
+	if s.main == nil { // better than none
+		s.main = m.highest(name, func(int) bool { return true })
+	}
+	for _, v := range s.versions {
+		v.Observe(m.shadows[name].observer(v))
+	}
+}
+
+// highest returns the loaded version with the highest number that is allowed. The caller holds the
+// lock.
+func (m *Registry) highest(name string, allowed func(number int) bool) (best *Version) {
+	for number, v := range m.models[name].versions {
+		if allowed(number) && (best == nil || number > best.Number) {
+			best = v
+		}
+	}
+	return best
+}
+
+// Acquire returns the version that answers a request, and a function to call after its use. The model
+// "" is the default one. version is a number, a label, or "" for the version that the rules choose;
+// requests with the same identifier get the same one.
+func (m *Registry) Acquire(name, version, requestID string) (v *Version, release func(), err error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	if name == "" {
 		name = m.defaultName
 	}
-	v, ok := m.current[name]
-	switch {
-	case !ok:
+	s, ok := m.models[name]
+	if !ok {
 		return nil, nil, fmt.Errorf("%w: %q; the models are %s", ErrNoModel, name, strings.Join(m.names(), ", "))
-	case number != 0 && number != v.Number:
-		return nil, nil, fmt.Errorf("%w: version %d of %s; version %d is being served", ErrNoModel, number, name,
-			v.Number)
+	}
+	number, numberErr := parseNumber(version)
+	switch {
+	case version == "":
+		v = s.choose(name, requestID)
+	case numberErr == nil:
+		v = s.versions[number]
+	default:
+		v = s.versions[m.config.Labels[name][version]]
+	}
+	if v == nil {
+		if numberErr != nil {
+			version = fmt.Sprintf("%.20q", version)
+		}
+		return nil, nil, fmt.Errorf("%w: version %s of %s; %s", ErrNoModel, version, name, m.describe(name))
 	}
 	return v, v.Use(), nil
+}
+
+// choose returns the version for a request that names none. It depends only on the identifier, so that
+// a repeated request gets the same version from every instance.
+func (s *served) choose(name, requestID string) *Version {
+	if s.canary == nil || s.share == 0 {
+		return s.main
+	}
+	digest := sha256.Sum256([]byte(name + "\n" + requestID))
+	if float64(binary.BigEndian.Uint64(digest[:]))/math.MaxUint64 < s.share {
+		return s.canary
+	}
+	return s.main
+}
+
+// describe lists the versions and labels of a model, for an error. The caller holds the lock.
+func (m *Registry) describe(name string) string {
+	var versions []string
+	for _, number := range slices.Sorted(maps.Keys(m.models[name].versions)) {
+		versions = append(versions, strconv.Itoa(number))
+	}
+	text := "the versions are " + strings.Join(versions, ", ")
+	if len(versions) == 1 {
+		text = "the only version is " + versions[0]
+	}
+	if labels := slices.Sorted(maps.Keys(m.config.Labels[name])); len(labels) > 0 {
+		text += ", and the labels " + strings.Join(labels, ", ")
+	}
+	return text
 }
 
 // DefaultName returns the name of the model for requests that name none.
@@ -203,22 +353,55 @@ func (m *Registry) DefaultName() string {
 }
 
 // names returns the names of the models. The caller holds the lock.
-func (m *Registry) names() []string { return slices.Sorted(maps.Keys(m.current)) }
+func (m *Registry) names() []string { return slices.Sorted(maps.Keys(m.models)) }
 
-// List returns the versions that are being served, in the order of their names.
+// List returns the version of each model that answers requests that name none, in the order of their
+// names.
 func (m *Registry) List() []*Version {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	return slices.SortedFunc(maps.Values(m.current), func(a, b *Version) int { return cmp.Compare(a.Name, b.Name) })
+	var all []*Version
+	for _, name := range m.names() {
+		all = append(all, m.models[name].main)
+	}
+	return all
+}
+
+// Versions returns the loaded versions of a model, or of all models if the name is "", in the order of
+// names and numbers. The error is ErrNoModel.
+func (m *Registry) Versions(name string) ([]*Version, error) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	var all []*Version
+	for n, s := range m.models {
+		if name == "" || n == name {
+			all = slices.AppendSeq(all, maps.Values(s.versions))
+		}
+	}
+	if len(all) == 0 && name != "" {
+		return nil, fmt.Errorf("%w: %q; the models are %s", ErrNoModel, name, strings.Join(m.names(), ", "))
+	}
+	slices.SortFunc(all, func(a, b *Version) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Number, b.Number))
+	})
+	return all, nil
 }
 
 // Close ends all models once they are not used any more.
 func (m *Registry) Close() {
-	m.mu.Lock()
-	for _, v := range m.current {
-		m.retiring.Go(v.Retire)
+	m.changes.Lock()
+	m.closed = true
+	m.changes.Unlock()
+	for _, s := range m.shadows {
+		s.stop()
 	}
-	m.current = map[string]*Version{}
+	m.mu.Lock()
+	for _, s := range m.models {
+		for _, v := range s.versions {
+			m.retiring.Go(func() { m.end(v) })
+		}
+	}
+	m.models = map[string]*served{}
 	m.mu.Unlock()
 	m.retiring.Wait()
 }
@@ -232,62 +415,9 @@ func (m *Registry) Watch(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			if err := m.scan(); err != nil {
-				m.log.Error("the models' folder cannot be read; the loaded models are still being served", "error",
-					err.Error())
-			}
+			_ = m.scan() // the log has the error
 		}
 	}
-}
-
-// candidate is a version in the models' folder.
-type candidate struct {
-	number          int
-	path, signature string
-}
-
-// scan activates, for each model in the models' folder, the highest version that can be used, if it
-// is not being served already. A version that cannot be used is tried again when its files change,
-// as they do while they are being copied. A lower version replaces a higher one only when the higher
-// one is gone from the folder.
-func (m *Registry) scan() error {
-	folders, err := os.ReadDir(m.config.Folder)
-	if err != nil {
-		return err
-	}
-	for _, f := range folders {
-		name := f.Name()
-		folder := filepath.Join(m.config.Folder, name)
-		if strings.HasPrefix(name, ".") || !isFolder(folder) || m.isConfigured(name) {
-			continue
-		}
-		now, all := m.currentVersion(name), listCandidates(folder)
-		for _, c := range all {
-			if now != nil && now.Path == c.path && now.signature == c.signature {
-				break
-			}
-			if now != nil && c.number < now.Number &&
-				slices.ContainsFunc(all, func(c candidate) bool { return c.number == now.Number }) {
-				break
-			}
-			if m.refused[c.path] == c.signature {
-				continue
-			}
-			v, err := m.load(name, c.number, c.path, c.signature)
-			if err != nil {
-				m.refused[c.path] = c.signature
-				m.metrics.CountModelRefused(name)
-				m.log.Error("a version cannot be used; the previous one is still being served",
-					"model", name, "version", c.number, "error", err.Error())
-				continue
-			}
-			delete(m.refused, c.path)
-			m.activate(v)
-			m.log.Info("a new version is being served", "model", name, "version", c.number, "digest", v.Digest())
-			break
-		}
-	}
-	return nil
 }
 
 // isConfigured reports whether a name is one of Config.Models.
@@ -295,65 +425,7 @@ func (m *Registry) isConfigured(name string) bool {
 	return slices.ContainsFunc(m.config.Models, func(n NamedModel) bool { return n.Name == name })
 }
 
-// currentVersion returns the version of a model that is being served, nil if there is none.
-func (m *Registry) currentVersion(name string) *Version {
-	m.mu.RLock()
-	defer m.mu.RUnlock()
-	return m.current[name]
-}
-
-// listCandidates returns the versions in a model's folder, the highest first.
-func listCandidates(folder string) []candidate {
-	entries, err := os.ReadDir(folder)
-	if err != nil {
-		return nil
-	}
-	var all []candidate
-	for _, e := range entries {
-		number, err := strconv.Atoi(e.Name())
-		path := filepath.Join(folder, e.Name())
-		if err != nil || number <= 0 || !isFolder(path) {
-			continue
-		}
-		if file, signature, ok := findModel(path); ok {
-			all = append(all, candidate{number, file, signature})
-		}
-	}
-	slices.SortFunc(all, func(a, b candidate) int { return cmp.Compare(b.number, a.number) })
-	return all
-}
-
-// findModel finds the model in a version's folder: its only model file, or the folder itself if it is
-// that of a training run. signature has the size and time of every file.
-func findModel(folder string) (path, signature string, ok bool) {
-	var text strings.Builder
-	files, models := 0, []string{}
-	err := filepath.WalkDir(folder, func(path string, e fs.DirEntry, err error) error {
-		if err != nil || e.IsDir() {
-			return err
-		}
-		info, err := e.Info()
-		if err != nil {
-			return err
-		}
-		files++
-		fmt.Fprintf(&text, "%s %d %d\n", path, info.Size(), info.ModTime().UnixNano())
-		if filepath.Dir(path) == filepath.Clean(folder) && filepath.Ext(path) == ".safetensors" {
-			models = append(models, path)
-		}
-		return nil
-	})
-	if err != nil || files == 0 {
-		return "", "", false
-	}
-	if len(models) == 1 {
-		return models[0], text.String(), true
-	}
-	return folder, text.String(), true
-}
-
-// isFolder reports whether a path is a folder or a link to one, as versions often are.
-func isFolder(path string) bool {
-	info, err := os.Stat(path)
-	return err == nil && info.IsDir()
+// absolute returns the path of what is in the models' folder.
+func (m *Registry) absolute(path string) string {
+	return filepath.Join(m.config.Folder, filepath.FromSlash(path))
 }

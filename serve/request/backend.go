@@ -2,7 +2,6 @@ package request
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"strconv"
 	"sync/atomic"
@@ -78,20 +77,14 @@ func (b *Backend) RequireKey(next http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-// Acquire returns a version of a model, and a function to call after its use. The name "" means the
-// default model, and the number "" the version that is being served.
-func (b *Backend) Acquire(ctx context.Context, name, number string) (*registry.Version, func(), error) {
-	n := 0
-	if number != "" {
-		var err error
-		if n, err = strconv.Atoi(number); err != nil || n < 1 {
-			return nil, nil, fmt.Errorf("%w: version %.20q of %.64s: versions are numbers from 1", registry.ErrNoModel,
-				number, name)
-		}
-	}
-	v, release, err := b.Models.Acquire(name, n)
+// Acquire returns the version of a model that answers a request, and a function to call after its use.
+// The model "" is the default one. version is a number, a label, or "" for the version that the rules
+// choose.
+func (b *Backend) Acquire(ctx context.Context, name, version string) (*registry.Version, func(), error) {
+	info := From(ctx)
+	v, release, err := b.Models.Acquire(name, version, info.ID)
 	if err == nil {
-		From(ctx).Model = v.Name
+		info.setVersion(v.Name, v.Number)
 	}
 	return v, release, err
 }
@@ -100,6 +93,31 @@ func (b *Backend) Acquire(ctx context.Context, name, number string) (*registry.V
 // {version}.
 func (b *Backend) AcquireRequested(r *http.Request) (*registry.Version, func(), error) {
 	return b.Acquire(r.Context(), r.PathValue("model"), r.PathValue("version"))
+}
+
+// FindVersions returns the loaded versions of a model in the order of their numbers, of all models if it
+// is "", or only the version whose number or label is given. They may be described, but do not compute:
+// that needs Acquire.
+func (b *Backend) FindVersions(ctx context.Context, name, version string) ([]*registry.Version, error) {
+	if version == "" {
+		return b.Models.Versions(name)
+	}
+	v, release, err := b.Acquire(ctx, name, version)
+	if err != nil {
+		return nil, err
+	}
+	release()
+	return []*registry.Version{v}, nil
+}
+
+// VersionNumbers returns the numbers of the loaded versions of a model, in the form of protocols.
+func (b *Backend) VersionNumbers(model string) []string {
+	numbers := []string{}
+	versions, _ := b.Models.Versions(model) // none if the model has just been unloaded
+	for _, v := range versions {
+		numbers = append(numbers, strconv.Itoa(v.Number))
+	}
+	return numbers
 }
 
 // ReadBody reads a request's body. It fails at once if the service is stopping.

@@ -50,6 +50,8 @@ var statuses = []struct {
 	{fetch.ErrURL, http.StatusBadRequest, "bad_request"},
 	{registry.ErrNoModel, http.StatusNotFound, "no_such_model"},
 	{ErrNoService, http.StatusNotFound, "not_found"},
+	{registry.ErrRefused, http.StatusBadRequest, "bad_request"},
+	{registry.ErrNoControl, http.StatusForbidden, "forbidden"},
 	{ErrNoRoute, http.StatusNotFound, "not_found"},
 	{ErrMethod, http.StatusMethodNotAllowed, "method"},
 	{access.ErrNoKey, http.StatusUnauthorized, "unauthorized"},

@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"garb/serve/access"
@@ -21,11 +22,13 @@ import (
 
 // Info is what is known about a request in progress, for the log.
 type Info struct {
-	ID     string
-	Model  string      // the name of the model
-	Key    *access.Key // nil before the key is checked, and where none is needed
-	Err    error       // why the request failed
-	Status int         // of an error in gRPC, whose HTTP status is always 200; else 0
+	ID      string
+	Model   string      // the name of the model
+	Version int         // the version that answers
+	Header  http.Header // the response's; nil outside of requests
+	Key     *access.Key // nil before the key is checked, and where none is needed
+	Err     error       // why the request failed
+	Status  int         // of an error in gRPC, whose HTTP status is always 200; else 0
 }
 
 // Admit takes a cost from the limits of the request's key, see access.Key.Admit.
@@ -70,6 +73,17 @@ func CheckQuery(r *http.Request, names []string) error {
 		}
 	}
 	return nil
+}
+
+// HeaderVersion is the header that has the version that answered.
+const HeaderVersion = "X-Model-Version"
+
+// setVersion records the version that answers, and tells the client.
+func (i *Info) setVersion(model string, number int) {
+	i.Model, i.Version = model, number
+	if i.Header != nil {
+		i.Header.Set(HeaderVersion, strconv.Itoa(number))
+	}
 }
 
 // DecodeJSON decodes one JSON value. Members that the destination does not have are errors.

@@ -36,20 +36,40 @@ func (h *Handler) registerGRPC(mux *http.ServeMux) {
 	grpc.HandleUnimplemented(h.backend, mux, models+"HandleReloadConfigRequest", "clients cannot configure the service")
 }
 
+// parseModel returns the name of the model that a request names, and the number or label of a version, "" if
+// it names none.
+func parseModel(spec *pb.ModelSpec) (name, version string, err error) {
+	if spec.GetName() == "" {
+		return "", "", fmt.Errorf("%w: model_spec has no name", request.ErrInvalid)
+	}
+	switch choice := spec.GetVersionChoice().(type) {
+	case *pb.ModelSpec_Version:
+		version = strconv.FormatInt(choice.Version.GetValue(), 10)
+	case *pb.ModelSpec_VersionLabel:
+		version, err = choice.VersionLabel, missing(checkLabel(choice.VersionLabel))
+	}
+	return spec.GetName(), version, err
+}
+
+// missing adds to the error of a model or version that is not served the words that clients look for.
+func missing(err error) error {
+	if !errors.Is(err, registry.ErrNoModel) {
+		return err
+	}
+	return fmt.Errorf("Servable not found for request: %w", err) //nolint:staticcheck // a capital, as there
+}
+
 // acquire returns the version of a model that a request names, and a function to call after its use.
 func (h *Handler) acquire(ctx context.Context, spec *pb.ModelSpec) (*registry.Version, func(), error) {
-	if spec.GetName() == "" {
-		return nil, nil, fmt.Errorf("%w: model_spec has no name", request.ErrInvalid)
+	name, version, err := parseModel(spec)
+	if err != nil {
+		return nil, nil, err
 	}
-	version := spec.GetVersionLabel()
-	if n := spec.GetVersion(); n != nil {
-		version = strconv.FormatInt(n.GetValue(), 10)
+	v, release, err := h.backend.Acquire(ctx, name, version)
+	if err != nil {
+		return nil, nil, missing(err)
 	}
-	v, release, err := h.backend.Acquire(ctx, spec.GetName(), version)
-	if errors.Is(err, registry.ErrNoModel) {
-		err = fmt.Errorf("Servable not found for request: %w", err) //nolint:staticcheck // clients look for these words
-	}
-	return v, release, err
+	return v, release, nil
 }
 
 // encodeModelSpec returns the model, the version and the signature that answered.
@@ -261,16 +281,23 @@ func (h *Handler) modelMetadataGRPC(
 	return EncodeMetadata(encodeModelSpec(v, ""), describeSignatures(v))
 }
 
-// modelStatusGRPC handles GetModelStatus. All versions that are being served are available.
+// modelStatusGRPC handles GetModelStatus: all versions that are loaded are available, the highest is the first.
 func (h *Handler) modelStatusGRPC(
 	ctx context.Context, q *pb.GetModelStatusRequest,
 ) (*pb.GetModelStatusResponse, error) {
-	v, release, err := h.acquire(ctx, q.GetModelSpec())
+	name, version, err := parseModel(q.GetModelSpec())
 	if err != nil {
 		return nil, err
 	}
-	defer release()
-	return &pb.GetModelStatusResponse{ModelVersionStatus: []*pb.ModelVersionStatus{{
-		Version: int64(v.Number), State: pb.ModelVersionStatus_AVAILABLE, Status: &pb.StatusProto{},
-	}}}, nil
+	versions, err := h.backend.FindVersions(ctx, name, version)
+	if err != nil {
+		return nil, missing(err)
+	}
+	response := &pb.GetModelStatusResponse{}
+	for _, v := range slices.Backward(versions) {
+		response.ModelVersionStatus = append(response.ModelVersionStatus, &pb.ModelVersionStatus{
+			Version: int64(v.Number), State: pb.ModelVersionStatus_AVAILABLE, Status: &pb.StatusProto{},
+		})
+	}
+	return response, nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -41,6 +42,7 @@ func (h *Handler) Register(mux *http.ServeMux) {
 	mux.HandleFunc("POST /v1/models/{model}/versions/{version}", h.backend.ProtocolHandler(h.call))
 	mux.HandleFunc("/v1/models/{model}", refuseMethod)
 	mux.HandleFunc("/v1/models/{model}/versions/{version}", refuseMethod)
+	h.registerModels(mux)
 	h.registerGRPC(mux)
 }
 
@@ -96,18 +98,19 @@ func (h *Handler) modelStatus(w http.ResponseWriter, r *http.Request) error {
 	if err := h.backend.Ready(); err != nil {
 		return err
 	}
-	v, release, err := h.backend.AcquireRequested(r)
+	versions, err := h.backend.FindVersions(r.Context(), r.PathValue("model"), r.PathValue("version"))
 	if err != nil {
 		return err
 	}
-	defer release()
-	request.WriteJSON(w, "application/json", http.StatusOK, map[string]any{
-		"name": v.Name, "ready": true,
-		"model_version_status": []any{map[string]any{
+	var all []any
+	for _, v := range slices.Backward(versions) { // the highest first
+		all = append(all, map[string]any{
 			"version": strconv.Itoa(v.Number), "state": "AVAILABLE",
 			"status": map[string]string{"error_code": "OK", "error_message": ""},
-		}},
-	})
+		})
+	}
+	request.WriteJSON(w, "application/json", http.StatusOK,
+		map[string]any{"name": r.PathValue("model"), "ready": true, "model_version_status": all})
 	return nil
 }
 

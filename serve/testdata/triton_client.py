@@ -163,7 +163,7 @@ for t, c, names in ((thttp, http, ("400", "404", "400")), (tgrpc, grpc, ("Status
     i.set_data_from_numpy(np.zeros([1], np.int64))
     refused(f"{name}, a type", wrong, lambda: c.infer("clothing", [i]))
     refused(f"{name}, no metadata", missing, lambda: c.get_model_metadata("hats"))
-refused("grpc, an extension", "StatusCode.UNIMPLEMENTED", lambda: grpc.get_model_repository_index())
+refused("grpc, an extension", "StatusCode.UNIMPLEMENTED", lambda: grpc.get_trace_settings())
 refused("grpc, a deadline", "StatusCode.DEADLINE_EXCEEDED", lambda: grpc.infer("clothing", [picture_input(tgrpc, 16)], client_timeout=0.002))
 right("after all that", grpc.infer("clothing", [picture_input(tgrpc)], client_timeout=60))
 right("after all that", http.infer("clothing", [picture_input(thttp)]))

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"garb/serve"
+)
+
+// modelRules holds the flags of serve for the versions of models.
+type modelRules struct {
+	policies, labels, canaries, shadows []string
+}
+
+// addFlags adds the flags for the versions of models.
+func (r *modelRules) addFlags(flags *pflag.FlagSet, config *serve.ModelConfig) {
+	flags.StringArrayVar(&r.policies, "version-policy", nil,
+		"versions in --models to load: latest:N, all or specific:N,N; NAME=POLICY for one model; repeatable "+
+			"(default latest:1)")
+	flags.StringArrayVar(&r.labels, "label", nil,
+		"label of a version as NAME:LABEL=VERSION; stable answers requests that name no version; repeatable")
+	flags.StringArrayVar(&r.canaries, "canary", nil,
+		"share of those requests that the version with the label canary answers, as NAME=10%; repeatable")
+	flags.StringArrayVar(&r.shadows, "shadow", nil,
+		"version that classifies the same pictures only for comparison, as NAME=VERSION or NAME=VERSION:10%; "+
+			"repeatable")
+	flags.BoolVar(&config.Control, "model-control", false, "let clients load, unload and roll back models")
+	flags.Int64Var(&config.MemoryBytes, "models-memory", 0,
+		"maximum estimated memory of all models, in bytes; further ones are refused (0 for no limit)")
+	flags.StringVar(&config.WarmUp, "warm-up", "",
+		"folder of pictures that a version must classify before it is served")
+}
+
+// apply adds the rules to the settings.
+func (r *modelRules) apply(config *serve.ModelConfig) error {
+	for _, f := range []struct {
+		name   string
+		values []string
+		add    func(string) error
+	}{
+		{"version-policy", joinNumbers(r.policies), config.AddPolicy},
+		{"label", r.labels, config.AddLabel},
+		{"canary", r.canaries, config.AddCanary},
+		{"shadow", r.shadows, config.AddShadow},
+	} {
+		for _, value := range f.values {
+			if err := f.add(value); err != nil {
+				return fmt.Errorf("--%s: %w", f.name, err)
+			}
+		}
+	}
+	return nil
+}
+
+// joinNumbers joins the numbers of specific:1,3 again, which the value of an environment variable is
+// split at.
+func joinNumbers(policies []string) (joined []string) {
+	for _, p := range policies {
+		if last := len(joined) - 1; last >= 0 && p != "" && strings.Trim(p, "0123456789") == "" {
+			joined[last] += "," + p
+			continue
+		}
+		joined = append(joined, p)
+	}
+	return joined
+}
