@@ -90,7 +90,7 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"serve/classify", "accept picture model explain serve/engine serve/registry serve/request", ""},
 	{"serve/inference", "model serve/inferencepb serve/engine serve/registry serve/request serve/tensors serve/grpc", ""},
 	{"serve/tensorflow", "internal/kernel serve/tensorflowpb serve/engine serve/registry serve/request serve/tensors " +
-		"serve/classify",
+		"serve/grpc serve/classify",
 		"google.golang.org/protobuf"},
 	{"serve/page", "", ""},
 	{"serve", "model answers serve/listen serve/observe serve/reload serve/access serve/connection serve/fetch serve/origin " +

@@ -58,7 +58,8 @@ func TestGRPCTools(t *testing.T) {
 		{[]string{"-d", `{"service": "m"}`, address, "grpc.health.v1.Health/Check"}, `"SERVING"`},
 		{[]string{"-d", `{"name": "m"}`, address, "inference.GRPCInferenceService/ModelMetadata"}, `"probabilities"`},
 	} {
-		if out := runClient(t, curl, append([]string{"-plaintext"}, c.arguments...)...); !strings.Contains(out, c.says) {
+		out := runClient(t, curl, append([]string{"-plaintext"}, c.arguments...)...)
+		if !strings.Contains(out, c.says) {
 			t.Errorf("%v: %s", c.arguments, out)
 		}
 	}
