@@ -87,7 +87,7 @@ func TestEmbeddings(t *testing.T) {
 			if without[i].Embedding != nil {
 				t.Error("an embedding that nobody wants")
 			}
-			if encoded && with[i].Format != "jpeg" || !encoded && with[i].Format != "" {
+			if with[i].Format != map[bool]string{true: "jpeg"}[encoded] {
 				t.Errorf("format %q", with[i].Format)
 			}
 		}
