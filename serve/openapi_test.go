@@ -20,6 +20,7 @@ import (
 	"testing"
 
 	"garb/answers"
+	"garb/model"
 	"garb/serve/page"
 	"garb/serve/registry"
 	"garb/serve/request"
@@ -479,14 +480,28 @@ func TestOpenAPIAnswers(t *testing.T) {
 	}
 }
 
-// startExamples serves what the examples of openapi.json use: four versions of the model m, of which the second
-// is stable, and the control of models.
+// startExamples serves what the examples of openapi.json use: two versions of the model clothing, of which the
+// first is stable, the control of models, and an answer that feedback can be about.
 func startExamples(t *testing.T) *running {
 	t.Helper()
-	r, _ := startVersions(t, 4, func(c *Config) {
-		c.Models.Policies, c.Models.Control = map[string]registry.Policy{"": {}}, true
-		c.Models.Labels = map[string]map[string]int{"m": {"stable": 2}}
+	classifier, err := model.Open(model.Clothing, model.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := t.TempDir()
+	for _, version := range []string{"1", "2"} {
+		writeFile(t, filepath.Join(folder, "clothing", version, "m.safetensors"), []byte(version))
+	}
+	r := startWith(t, func(string) (Classifier, error) { return classifier, nil }, func(c *Config) {
+		c.Answers = answers.Default(t.TempDir())
+		c.Models.Models, c.Models.Folder, c.Models.Control = nil, folder, true
+		c.Models.Policies = map[string]registry.Policy{"": {}}
+		c.Models.Labels = map[string]map[string]int{"clothing": {"stable": 1}}
 	})
+	if answer, text := post(t, r.url+"/v1/classify", "", white(), "X-Request-Id", "order-4711"); answer.StatusCode !=
+		http.StatusOK {
+		t.Fatal(string(text))
+	}
 	return r
 }
 
@@ -502,7 +517,7 @@ func TestOpenAPIExamplesAreAnswered(t *testing.T) {
 		path := o.path
 		for _, p := range list(o.item["parameters"]) {
 			if p := resolved(d, p); p["in"] == "path" {
-				path = strings.ReplaceAll(path, "{"+p["name"].(string)+"}", strings.Replace(fmt.Sprint(p["example"]), "clothing", "m", 1))
+				path = strings.ReplaceAll(path, "{"+p["name"].(string)+"}", fmt.Sprint(p["example"]))
 			}
 		}
 		contents := object(resolved(d, o.value["requestBody"])["content"])
