@@ -1,3 +1,5 @@
+// Package tensorflow is TensorFlow Serving's API over REST, with what KServe's v1 adds, and the tensors of its
+// gRPC API.
 package tensorflow
 
 import (
