@@ -109,8 +109,9 @@ func (h *Handler) modelStatus(w http.ResponseWriter, r *http.Request) error {
 			"status": map[string]string{"error_code": "OK", "error_message": ""},
 		})
 	}
-	request.WriteJSON(w, "application/json", http.StatusOK,
-		map[string]any{"name": r.PathValue("model"), "ready": true, "model_version_status": all})
+	request.WriteJSON(w, "application/json", http.StatusOK, map[string]any{
+		"name": versions[0].Name, "ready": true, "model_version_status": all,
+	})
 	return nil
 }
 
