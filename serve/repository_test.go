@@ -240,7 +240,7 @@ func TestStatistics(t *testing.T) {
 	r, _ := startVersions(t, 2, func(c *Config) { c.Models.Policies = map[string]registry.Policy{"": {}} })
 	form, two := form(t, white(), white())
 	post(t, r.url+"/v1/classify?version=1", form, two)
-	post(t, r.url+"/v1/classify?version=1", "", []byte("no picture"))
+	post(t, r.url+"/v1/classify?version=1", "", pngOf(8, 8)) // a header, and nothing more
 	values := strings.TrimSuffix(strings.Repeat("0.5,", fakeSpec.ValueCount()), ",")
 	post(t, r.url+"/v2/models/m/versions/1/infer", "application/json",
 		[]byte(`{"inputs": [{"name": "x", "datatype": "FP32", "shape": [1,8,8,3], "data": [`+values+`]}]}`))

@@ -71,7 +71,7 @@ func Code(status int) connect.Code {
 		return connect.CodePermissionDenied
 	case http.StatusNotFound:
 		return connect.CodeNotFound
-	case http.StatusTooManyRequests:
+	case http.StatusTooManyRequests, http.StatusInsufficientStorage:
 		return connect.CodeResourceExhausted
 	case request.StatusClientGone:
 		return connect.CodeCanceled

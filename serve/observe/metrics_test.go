@@ -60,6 +60,16 @@ func count(ctx context.Context, m *Metrics) {
 	m.CountKeyPictures("shop", 3)
 	m.CountCache(true)
 	m.CountCache(false)
+	m.SetQueueLimit(256)
+	m.SetCertificateExpiry(time.Unix(2e9, 0))
+	m.CreateConnections("refused")
+	m.CountConnection("refused")
+	m.CreateAnswers("queue_full")
+	m.CountAnswer()
+	m.CountAnswerDropped("queue_full")
+	m.CountFeedback()
+	m.CountAnswersRemoved(100)
+	m.SetAnswersBytes(1000)
 	m.CountModelRefused("m")
 	m.CountModelUnreadable("m")
 	m.CountReload("keys", false)
@@ -67,6 +77,9 @@ func count(ctx context.Context, m *Metrics) {
 	m.CountPanic()
 	m.CountLogError()
 	m.exportErrors.WithLabelValues("traces").Inc()
+	m.SetQueueLimit(256)
+	m.SetCertificateExpiry(time.Unix(1e9, 0))
+	m.CountConnection("evicted")
 }
 
 // parse reads metrics in Prometheus's text format.

@@ -107,7 +107,7 @@ func (h *Handler) predictGRPC(ctx context.Context, q *pb.PredictRequest) (*pb.Pr
 	if err != nil {
 		return nil, err
 	}
-	answers, err := tensors.Answer(ctx, h.backend.Scheduler, v, in, engine.Options{})
+	answers, err := tensors.Answer(ctx, h.backend, v, in, engine.Options{})
 	if err != nil {
 		return nil, err
 	}
@@ -209,7 +209,7 @@ func (h *Handler) classifyGRPC(
 	if err != nil {
 		return nil, err
 	}
-	answers, err := tensors.Answer(ctx, h.backend.Scheduler, v, in, engine.Options{})
+	answers, err := tensors.Answer(ctx, h.backend, v, in, engine.Options{})
 	if err != nil {
 		return nil, err
 	}

@@ -1,4 +1,4 @@
-// Package tensorflow is TensorFlow Serving's API, over REST and over gRPC.
+// Package tensorflow is TensorFlow Serving's API, over REST with what KServe's v1 adds, and over gRPC.
 package tensorflow
 
 import (
@@ -109,8 +109,9 @@ func (h *Handler) modelStatus(w http.ResponseWriter, r *http.Request) error {
 			"status": map[string]string{"error_code": "OK", "error_message": ""},
 		})
 	}
-	request.WriteJSON(w, "application/json", http.StatusOK,
-		map[string]any{"name": r.PathValue("model"), "ready": true, "model_version_status": all})
+	request.WriteJSON(w, "application/json", http.StatusOK, map[string]any{
+		"name": versions[0].Name, "ready": true, "model_version_status": all,
+	})
 	return nil
 }
 
@@ -157,7 +158,7 @@ func (h *Handler) predict(w http.ResponseWriter, r *http.Request, v *registry.Ve
 	if err != nil {
 		return err
 	}
-	answers, err := tensors.Answer(r.Context(), h.backend.Scheduler, v, q.inputs, engine.Options{})
+	answers, err := tensors.Answer(r.Context(), h.backend, v, q.inputs, engine.Options{})
 	if err != nil {
 		return err
 	}
@@ -171,7 +172,7 @@ func (h *Handler) classify(w http.ResponseWriter, r *http.Request, v *registry.V
 	if err != nil {
 		return err
 	}
-	answers, err := tensors.Answer(r.Context(), h.backend.Scheduler, v, inputs, engine.Options{})
+	answers, err := tensors.Answer(r.Context(), h.backend, v, inputs, engine.Options{})
 	if err != nil {
 		return err
 	}
@@ -194,7 +195,7 @@ func (h *Handler) explain(w http.ResponseWriter, r *http.Request, v *registry.Ve
 	if q.inputs.Pictures == nil {
 		return fmt.Errorf(`%w: values cannot be explained; send pictures, each {"b64": …}`, request.ErrInvalid)
 	}
-	answers, err := tensors.Answer(r.Context(), h.backend.Scheduler, v, q.inputs,
+	answers, err := tensors.Answer(r.Context(), h.backend, v, q.inputs,
 		engine.Options{Explain: true, Class: -1})
 	if err != nil {
 		return err
