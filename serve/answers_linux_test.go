@@ -28,7 +28,8 @@ func TestAnswersFullDisk(t *testing.T) {
 		t.Helper()
 		data := append(white(), id...) // decoders ignore what follows
 		data = append(data, make([]byte, 8<<10)...)
-		if answer, text := post(t, r.url+"/v1/classify", "", data, "X-Request-Id", id); answer.StatusCode != http.StatusOK {
+		answer, text := post(t, r.url+"/v1/classify", "", data, "X-Request-Id", id)
+		if answer.StatusCode != http.StatusOK {
 			t.Errorf("%s: %s %s", id, answer.Status, text)
 		}
 	}
@@ -53,7 +54,9 @@ func TestAnswersFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	classify("after")
-	waitFor(t, "answers are stored again", func() bool { return strings.Contains(r.log.String(), "answers are stored again") })
+	waitFor(t, "answers are stored again", func() bool {
+		return strings.Contains(r.log.String(), "answers are stored again")
+	})
 	if n := strings.Count(r.log.String(), "answers cannot be stored"); n != 1 {
 		t.Errorf("the log says %d times that answers cannot be stored", n)
 	}
