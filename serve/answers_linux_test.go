@@ -47,9 +47,9 @@ func TestAnswersFullDisk(t *testing.T) {
 		return !strings.Contains(text, `garb_answers_dropped_total{reason="write_failed"} 0`+"\n") &&
 			!strings.Contains(text, `garb_answers_dropped_total{reason="picture_failed"} 0`+"\n")
 	})
-	if err := os.RemoveAll(filepath.Join(folder, "pictures")); err != nil {
-		t.Fatal(err)
-	}
+	waitFor(t, "the pictures are gone", func() bool { // the writer may still be adding some
+		return os.RemoveAll(filepath.Join(folder, "pictures")) == nil
+	})
 	if err := os.Remove(ballast); err != nil {
 		t.Fatal(err)
 	}

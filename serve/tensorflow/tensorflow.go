@@ -1,4 +1,4 @@
-// Package tensorflow is TensorFlow Serving's API, over REST and over gRPC.
+// Package tensorflow is TensorFlow Serving's API, over REST with what KServe's v1 adds, and over gRPC.
 package tensorflow
 
 import (

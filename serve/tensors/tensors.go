@@ -130,12 +130,6 @@ func Answer(
 	return answers, nil
 }
 
-func areFinite(values []float32) bool {
-	return !slices.ContainsFunc(values, func(v float32) bool {
-		return v-v != 0 // of NaN and the infinities it is NaN
-	})
-}
-
 // Picture is the name of the input of pictures.
 const Picture = "picture"
 
