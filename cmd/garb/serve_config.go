@@ -269,7 +269,7 @@ type reloader struct {
 	current *service                  // with the settings in effect
 	apply   func(next *service) error // applies the values of reloadableFlags
 	count   func(err error)           // counts reloads; nil is a success
-	around  func(reload func())       // calls reload, and does what else belongs to a signal; nil does nothing else
+	around  func(reload func())       // calls reload, and whatever else a signal needs; nil calls reload only
 	log     *slog.Logger
 }
 
