@@ -137,7 +137,7 @@ type configLine struct {
 func readConfigLines(path string) ([]configLine, error) {
 	data, err := safefile.Read(path, maxConfigBytes)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("the configuration file cannot be read: %w", err)
 	}
 	lines, err := parseConfigLines(data)
 	if err != nil {
