@@ -16,6 +16,8 @@ type conn struct {
 	ended  atomic.Bool // the client closed its side, or the connection broke
 	closed atomic.Bool
 
+	answered atomic.Bool // something was written since the last header was read
+
 	// The limiter's lock guards these.
 	owner  *client
 	idle   *list.Element // nil while there is a request

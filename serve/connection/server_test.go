@@ -215,7 +215,8 @@ func TestBusyConnections(t *testing.T) {
 	}
 }
 
-// TestSlowHeader checks that a header that does not end is cut off, and that the connection counts as idle.
+// TestSlowHeader checks that a header that does not end is cut off, that the connection counts as idle, and that it
+// does not linger: it has no answer to read.
 func TestSlowHeader(t *testing.T) {
 	s, host := start(t, ok, func(c *Config) { c.HeaderTimeout = 200 * time.Millisecond })
 	c := dial(t, "127.0.0.1", host)
@@ -232,6 +233,9 @@ func TestSlowHeader(t *testing.T) {
 		}
 	}()
 	untilClosed(t, c)
+	if lingering := s.Stats().Lingering; lingering != 0 {
+		t.Errorf("%d connections linger", lingering)
+	}
 	c.Close()
 	<-stopped
 }
