@@ -84,7 +84,7 @@ func TestRequestIDs(t *testing.T) {
 func TestCodes(t *testing.T) {
 	for status, want := range map[int]connect.Code{
 		400: connect.CodeInvalidArgument, 401: connect.CodeUnauthenticated, 403: connect.CodePermissionDenied,
-		404: connect.CodeNotFound, 413: connect.CodeInvalidArgument, 429: connect.CodeResourceExhausted,
+		404: connect.CodeNotFound, 413: connect.CodeResourceExhausted, 429: connect.CodeResourceExhausted,
 		499: connect.CodeCanceled, 500: connect.CodeInternal, 502: connect.CodeUnavailable,
 		503: connect.CodeUnavailable, 504: connect.CodeDeadlineExceeded,
 	} {
