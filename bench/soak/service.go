@@ -246,7 +246,7 @@ func post(ctx context.Context, client *http.Client, url string, body []byte, hea
 
 // cutPredictions returns the part of an answer that depends on the picture and the model only.
 func cutPredictions(text string) string {
-	before, _, _ := strings.Cut(text, `,"milliseconds"`)
+	before, _, _ := strings.Cut(text, `,"model":`)
 	return before
 }
 
