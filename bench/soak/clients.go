@@ -104,7 +104,7 @@ func (s *soak) hurry(ctx context.Context, f fault) {
 }
 
 // sendLargeMessage sends gRPC messages that are larger than the service takes: one that comes whole, which gets
-// the status RESOURCE_EXHAUSTED, and one that is announced and ends early, which gets INTERNAL.
+// the status RESOURCE_EXHAUSTED, and one that is announced and ends early, which gets INVALID_ARGUMENT.
 func (s *soak) sendLargeMessage(ctx context.Context, f fault) {
 	client := newClient(f.from, true)
 	defer client.CloseIdleConnections()
@@ -113,7 +113,7 @@ func (s *soak) sendLargeMessage(ctx context.Context, f fault) {
 	for _, message := range []struct {
 		body []byte
 		want string
-	}{{whole, "8"}, {[]byte{0, 0x7f, 0xff, 0xff, 0xff, 1, 2, 3}, "13"}} {
+	}{{whole, "8"}, {[]byte{0, 0x7f, 0xff, 0xff, 0xff, 1, 2, 3}, "3"}} {
 		r, err := http.NewRequestWithContext(ctx, http.MethodPost,
 			"http://"+s.service.host+"/inference.GRPCInferenceService/ModelInfer", bytes.NewReader(message.body))
 		if err != nil {

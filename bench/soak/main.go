@@ -212,7 +212,7 @@ func (s *soak) stopUnderLoad(clients int) (stopping *record, err error) {
 	end()
 	wait()
 	if err != nil {
-		during.violate("stopping: the service ended with %v", err)
+		during.violate("stopping", fmt.Sprintf("the service ended with %v", err))
 	}
 	return during.record, nil
 }

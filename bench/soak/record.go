@@ -20,13 +20,13 @@ type record struct {
 	mu         sync.Mutex
 	latencies  []float64                 // of honest clients, in ms
 	outcomes   map[string]map[string]int // numbers by what was sent and what came of it
-	violations []string                  // the first ones
-	count      int                       // of violations
+	violations []string                  // the first three of each kind
+	count      map[string]int            // numbers of violations, by what was sent
 	skipped    map[string]string         // reasons, by fault
 }
 
 func newRecord() *record {
-	return &record{outcomes: map[string]map[string]int{}, skipped: map[string]string{}}
+	return &record{outcomes: map[string]map[string]int{}, count: map[string]int{}, skipped: map[string]string{}}
 }
 
 // add counts an outcome, and keeps it as a violation if it is not right.
@@ -38,17 +38,16 @@ func (r *record) add(what, outcome string, right bool, detail string) {
 	r.outcomes[what][outcome]++
 	r.mu.Unlock()
 	if !right {
-		r.violate("%s: %s: %.300s", what, outcome, detail)
+		r.violate(what, fmt.Sprintf("%s: %.300s", outcome, detail))
 	}
 }
 
-// violate keeps the description of a violation, if it is one of the first 20.
-func (r *record) violate(format string, args ...any) {
+// violate counts a violation, and keeps its description if it is one of the first three of its kind.
+func (r *record) violate(what, detail string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.count++; len(r.violations) < 20 {
-		r.violations = append(r.violations, fmt.Sprintf("%s ", time.Now().Format(time.TimeOnly))+
-			fmt.Sprintf(format, args...))
+	if r.count[what]++; r.count[what] <= 3 {
+		r.violations = append(r.violations, fmt.Sprintf("%s %s: %s", time.Now().Format(time.TimeOnly), what, detail))
 	}
 }
 
@@ -130,10 +129,10 @@ func (s *soak) report(start, peak, end *levels, stopping *record) bool {
 
 // listViolations returns the violations as an error.
 func (r *record) listViolations() error {
-	if r.count == 0 {
+	if len(r.violations) == 0 {
 		return nil
 	}
-	return fmt.Errorf("%d violations:\n      %s", r.count, strings.Join(r.violations, "\n      "))
+	return fmt.Errorf("violations %v:\n      %s", r.count, strings.Join(r.violations, "\n      "))
 }
 
 // checkAllTried returns an error if a fault was neither tried to its end nor skipped.
