@@ -69,6 +69,7 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"answers", "model", "github.com/gofrs/flock"},
 	{"drift", "evaluate", "golang.org/x/sync gonum.org/v1/gonum"},
 	{"serve/inferencepb", "", "google.golang.org/protobuf"},
+	{"serve/healthpb", "", "google.golang.org/protobuf"},
 	{"serve/tensorflowpb", "", "google.golang.org/protobuf"},
 	{"serve/listen", "", "golang.org/x/sys"},
 	{"serve/observe", "", "github.com/prometheus/client_golang go.opentelemetry.io/contrib go.opentelemetry.io/otel"},
@@ -80,27 +81,26 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"serve/enginetest", "picture model", ""},
 	{"serve/engine", "picture nn model serve/observe", ""},
 	{"serve/registry", "picture model serve/observe serve/engine", ""},
-	{"serve/request", "picture serve/observe serve/reload serve/access serve/fetch serve/origin serve/engine serve/registry",
+	{"serve/request", "picture answers serve/observe serve/reload serve/access serve/fetch serve/origin serve/engine serve/registry",
 		""},
-	{"serve/tensors", "picture model serve/access serve/engine serve/registry serve/request", ""},
+	{"serve/tensors", "picture model serve/engine serve/registry serve/request", ""},
 	{"serve/grpc", "serve/access serve/engine serve/request",
 		"connectrpc.com/connect connectrpc.com/grpcreflect google.golang.org/protobuf"},
-	{"serve/healthpb", "", "google.golang.org/protobuf"},
 	{"serve/health", "serve/engine serve/request serve/grpc serve/healthpb", ""},
-	{"serve/classify", "accept picture model explain serve/access serve/engine serve/registry serve/request", ""},
+	{"serve/classify", "accept picture model explain serve/engine serve/registry serve/request", ""},
 	{"serve/inference", "model serve/inferencepb serve/engine serve/registry serve/request serve/tensors serve/grpc", ""},
 	{"serve/tensorflow", "internal/kernel serve/tensorflowpb serve/engine serve/registry serve/request serve/tensors " +
 		"serve/classify",
 		"google.golang.org/protobuf"},
 	{"serve/page", "", ""},
-	{"serve", "model serve/listen serve/observe serve/reload serve/access serve/connection serve/fetch serve/origin " +
+	{"serve", "model answers serve/listen serve/observe serve/reload serve/access serve/connection serve/fetch serve/origin " +
 		"serve/engine serve/registry serve/request serve/grpc serve/health serve/classify serve/inference " +
 		"serve/tensorflow serve/page",
 		""},
 	{"cmd/garb",
 		"accept conformal internal/safefile internal/download internal/kernel tensor picture nn diagram backbone " +
 			"keras weights model convert report dataset relabel crops augment evaluate train explain project " +
-			"mislabel answers drift serve",
+			"mislabel answers drift serve/listen serve",
 		"github.com/spf13/cobra github.com/spf13/pflag go.yaml.in/yaml/v3 golang.org/x/sys golang.org/x/term"},
 	{"examples/train", ". train", ""},
 	{"docs/lab", "internal/safefile model report evaluate train", ""},

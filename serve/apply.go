@@ -31,6 +31,7 @@ func (s *Server) Apply(c Config) error {
 		}
 		s.endWatch()
 		s.backend.SetKeys(keys)
+		s.forgetKeys()
 		s.endWatch = s.watchFiles()
 	}
 	s.backend.SetFetcher(fetcher)

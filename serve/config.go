@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"garb/answers"
 	"garb/model"
 	"garb/serve/access"
 	"garb/serve/connection"
@@ -44,6 +45,8 @@ type Config struct {
 	URLPrefixes []string
 	// AllowPrivate are private networks that pictures may be fetched from.
 	AllowPrivate []netip.Prefix
+	// Answers says which answers are kept for later; with the folder "" none are.
+	Answers answers.Config
 	// Origin has the web pages that may use the service.
 	Origin origin.Config
 	// TraceEndpoint is the OTLP/HTTP URL that traces are sent to; "" leaves it to the OTEL_* variables.
@@ -55,7 +58,7 @@ func Default() Config {
 	return Config{
 		Addr:   "localhost:8080",
 		Models: registry.DefaultConfig(), Engine: engine.DefaultConfig(), Bodies: request.DefaultBodyConfig(),
-		Connection:     connection.DefaultConfig(),
+		Connection: connection.DefaultConfig(), Answers: answers.Default(""),
 		RequestTimeout: 30 * time.Second, Grace: 15 * time.Second,
 	}
 }
@@ -69,6 +72,7 @@ func (c Config) Validate() error {
 	for _, check := range []func() error{
 		c.validateAddresses, c.Models.Validate, c.Engine.Validate, c.Bodies.Validate, c.connection().Validate,
 		c.fetch().Validate, c.Origin.Validate, c.observe().Validate, c.validateTimes, c.validateRules,
+		c.validateAnswers,
 	} {
 		if err := check(); err != nil {
 			return err
@@ -89,6 +93,21 @@ func (c Config) validateAddresses() error {
 		return fmt.Errorf("the address %s for probes and metrics must not be that of the service", c.AdminAddr)
 	}
 	return listen.Validate(c.AdminAddr)
+}
+
+// validateAnswers checks the settings of the answers that are kept, if any are.
+func (c Config) validateAnswers() error {
+	if c.Answers.Folder == "" {
+		return nil
+	}
+	return c.Answers.Validate()
+}
+
+// engine returns the settings of the engines.
+func (c Config) engine() engine.Config {
+	out := c.Engine
+	out.Embeddings = out.Embeddings || c.Answers.Folder != "" && c.Answers.Embeddings
+	return out
 }
 
 // connection returns the settings of connections, with the timeouts of requests.

@@ -153,9 +153,9 @@ func (s *Server) logRequest(w *responseRecorder, r *http.Request, info *request.
 	if info.Model != "" {
 		attributes = append(attributes, slog.String("model", info.Model), slog.Int("version", info.Version))
 	}
-	if info.Key != nil && info.Key.Name() != "" {
-		s.observer.CountKeyRequest(info.Key.Name(), status)
-		attributes = append(attributes, slog.String("key", info.Key.Name()))
+	if key := info.KeyName(); key != "" {
+		s.observer.CountKeyRequest(key, status)
+		attributes = append(attributes, slog.String("key", key))
 	}
 	if info.Err != nil {
 		text := info.Err.Error()

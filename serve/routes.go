@@ -35,6 +35,7 @@ func (s *Server) handler(loopback bool) http.Handler {
 		}
 	})
 	mux.Handle("POST /v1/classify", classify.New(&s.backend))
+	mux.HandleFunc("POST /v1/feedback", s.backend.RequireKey(s.handleFeedback))
 	mux.HandleFunc("GET /metrics", s.backend.RequireKey(s.observer.Handler().ServeHTTP))
 	tensorflow.New(&s.backend).Register(mux)
 	inference.New(&s.backend).Register(mux)

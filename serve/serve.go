@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -37,6 +38,9 @@ type Server struct {
 
 	mu       sync.Mutex
 	endWatch func() // ends the watching of the files of keys and certificate
+
+	keysMu   sync.Mutex
+	keyNames []string // those with metrics
 }
 
 // Opener opens the model at a path, and checks it: its file, and its golden logits.
@@ -65,7 +69,7 @@ func New(c Config, open Opener, log *slog.Logger) (_ *Server, err error) {
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, s.closeObserver())
+			err = errors.Join(err, s.closeAnswers(), s.closeObserver())
 		}
 	}()
 	s.log = s.observer.Log
@@ -74,7 +78,7 @@ func New(c Config, open Opener, log *slog.Logger) (_ *Server, err error) {
 	}
 	s.observer.SetQueueLimit(c.Engine.Queue)
 	s.backend.Metrics = s.observer.Metrics
-	s.backend.Scheduler = engine.NewScheduler(c.Engine, s.observer.Metrics)
+	s.backend.Scheduler = engine.NewScheduler(c.engine(), s.observer.Metrics)
 	s.backend.Bodies = request.NewBodies(c.Bodies, s.observer.Metrics)
 	s.backend.Streams = func() request.StreamConfig {
 		now := s.settings()
@@ -90,13 +94,17 @@ func New(c Config, open Opener, log *slog.Logger) (_ *Server, err error) {
 		return nil, err
 	}
 	s.backend.SetKeys(keys)
+	s.forgetKeys()
 	if c.TLSCert != "" {
 		if s.tls, err = access.OpenCertificate(s.files(c)); err != nil {
 			return nil, err
 		}
 		s.recordExpiry()
 	}
-	if s.backend.Models, err = registry.Open(c.Models, c.Engine, open, s.observer.Metrics, s.log); err != nil {
+	if err = s.openAnswers(c.Answers); err != nil {
+		return nil, err
+	}
+	if s.backend.Models, err = registry.Open(c.Models, c.engine(), open, s.observer.Metrics, s.log); err != nil {
 		return nil, err
 	}
 	s.endWatch = s.watchFiles()
@@ -216,12 +224,15 @@ func (s *Server) Close() error {
 	s.endWatch()
 	s.mu.Unlock()
 	s.backend.Models.Close()
-	return s.closeObserver()
+	return errors.Join(s.closeAnswers(), s.closeObserver())
 }
 
-// closeObserver sends the telemetry that is left, for which a collector has five seconds.
+// closingTime limits the time to write the answers, and to send the telemetry, that are left at the end.
+const closingTime = 5 * time.Second
+
+// closeObserver sends the telemetry that is left.
 func (s *Server) closeObserver() error {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), closingTime)
 	defer cancel()
 	return s.observer.Close(ctx)
 }
@@ -240,6 +251,9 @@ func (s *Server) recordExpiry() {
 func (s *Server) logReload(state reload.State) {
 	s.observer.CountReload(state.Name, state.Status == reload.Current)
 	s.recordExpiry()
+	if state.Name == access.KeysName && state.Status == reload.Current {
+		s.forgetKeys()
+	}
 	switch state.Status {
 	case reload.Current:
 		s.log.Info("loaded", "file", state.Name, "detail", state.Detail)
@@ -250,6 +264,23 @@ func (s *Server) logReload(state reload.State) {
 		s.log.Error("a file cannot be reloaded; its old contents are no longer used", "file", state.Name,
 			"error", state.Err.Error())
 	}
+}
+
+// forgetKeys removes the metrics of API keys that are gone.
+func (s *Server) forgetKeys() {
+	keys := s.backend.Keys()
+	if keys == nil { // they are being opened
+		return
+	}
+	s.keysMu.Lock()
+	defer s.keysMu.Unlock()
+	names := keys.Names()
+	for _, name := range s.keyNames {
+		if !slices.Contains(names, name) {
+			s.observer.RemoveKey(name)
+		}
+	}
+	s.keyNames = names
 }
 
 // watchFiles reloads the API keys and the certificate until the returned function is called. It runs even

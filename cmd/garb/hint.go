@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"garb/answers"
 	"garb/convert"
 	"garb/crops"
 	"garb/dataset"
@@ -36,6 +37,7 @@ var hints = []func(error) string{
 	}),
 	hintIs(model.ErrNoAcceptance, "omit --accept, or use --accept all"),
 	hintIs(model.ErrNoClasses, "train a model on them with garb train, or use garb embed --weights"),
+	hintAt(func(e *answers.LockedError) string { return "choose another folder with --log-answers" }),
 	hintIs(serve.ErrTLSPair, "use both --tls-cert and --tls-key"),
 	hintAt(func(e *train.RunExistsError) string {
 		if e.Resumable {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"testing"
 
+	"garb/answers"
 	"garb/convert"
 	"garb/crops"
 	"garb/dataset"
@@ -46,6 +47,7 @@ func TestHints(t *testing.T) {
 		{&relabel.ProblemsError{Problems: []relabel.Problem{{}}}, ""},
 		{model.ErrNoAcceptance, "omit --accept, or use --accept all"},
 		{model.ErrNoClasses, "train a model on them with garb train, or use garb embed --weights"},
+		{&answers.LockedError{Folder: "f"}, "choose another folder with --log-answers"},
 		{serve.ErrTLSPair, "use both --tls-cert and --tls-key"},
 		{&train.RunExistsError{Folder: "f", Resumable: true},
 			"continue it with --resume, choose another folder with --out, or remove it"},

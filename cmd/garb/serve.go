@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"garb/answers"
 	"garb/model"
 	"garb/serve"
 )
@@ -66,6 +67,7 @@ func (s *service) addFlags(flags *pflag.FlagSet) {
 	s.addModelFlags(flags)
 	s.addLimitFlags(flags)
 	s.addAccessFlags(flags)
+	addAnswersFlags(flags, &s.config.Answers)
 	flags.String(configFlag, "", "YAML file of settings, one line per flag, such as max-batch: 8")
 	flags.BoolVar(&s.printConfig, printConfigFlag, false,
 		"print all settings as such a file, with their sources, and exit")
@@ -96,6 +98,8 @@ func (s *service) addModelFlags(flags *pflag.FlagSet) {
 		"number of batches that a model computes concurrently, each on one core (0 for one per core)")
 	flags.IntVar(&config.Engine.Decoders, "decoders", config.Engine.Decoders,
 		"number of pictures decoded concurrently (0 for one per core)")
+	flags.Int64Var(&config.Engine.CacheBytes, "cache-bytes", config.Engine.CacheBytes,
+		"size of the cache of answers to pictures that came before, in bytes (0 disables)")
 }
 
 // addLimitFlags adds the flags for limits and timeouts.
@@ -142,6 +146,42 @@ func (s *service) addAccessFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&config.TraceEndpoint, "trace-endpoint", "", "OTLP/HTTP collector to send traces to")
 }
 
+// The flags for the answers that are kept. All others of them need the first.
+const (
+	logAnswersFlag = "log-answers"
+	answersPrefix  = "answers-"
+)
+
+// addAnswersFlags adds the flags for the answers that are kept.
+func addAnswersFlags(flags *pflag.FlagSet, config *answers.Config) {
+	flags.StringVar(&config.Folder, logAnswersFlag, "",
+		"folder to keep answers in, for garb drift and garb data from-feedback (default none)")
+	flags.Float64Var(&config.Sample, answersPrefix+"sample", config.Sample,
+		"share of the requests whose answers are kept, from 0 to 1")
+	flags.BoolVar(&config.KeepPictures, answersPrefix+"pictures", config.KeepPictures, "keep pictures too")
+	flags.BoolVar(&config.Embeddings, answersPrefix+"embeddings", config.Embeddings, "keep embeddings too")
+	flags.IntVar(&config.Top, answersPrefix+"top", config.Top,
+		"maximum number of predictions kept per picture (0 for all)")
+	flags.Int64Var(&config.MaxFileBytes, answersPrefix+"file-bytes", config.MaxFileBytes,
+		"maximum size of a file of answers, in bytes")
+	flags.DurationVar(&config.MaxFileAge, answersPrefix+"file-age", config.MaxFileAge,
+		"age at which a new file of answers is started")
+	flags.Int64Var(&config.MaxTotalBytes, answersPrefix+"max-bytes", config.MaxTotalBytes,
+		"maximum size of the folder of answers, in bytes; the oldest files are removed")
+}
+
+// checkAnswersFlags refuses settings of answers that are not kept.
+func checkAnswersFlags(flags *pflag.FlagSet) error {
+	var err error
+	flags.VisitAll(func(f *pflag.Flag) {
+		if strings.HasPrefix(f.Name, answersPrefix) && f.Value.String() != f.DefValue && err == nil &&
+			flags.Lookup(logAnswersFlag).Value.String() == "" {
+			err = fmt.Errorf("--%s needs --%s DIR", f.Name, logAnswersFlag)
+		}
+	})
+	return err
+}
+
 // validate reads the environment and the configuration file, and checks all settings.
 func (s *service) validate(c *cobra.Command, args []string) error {
 	if len(args) > 0 {
@@ -181,6 +221,9 @@ func (s *service) finish() error {
 			return fmt.Errorf("--allow-private-prefix %s: it must be a network such as 10.0.0.0/8", text)
 		}
 		s.config.AllowPrivate = append(s.config.AllowPrivate, network)
+	}
+	if err := checkAnswersFlags(s.settings.flags); err != nil {
+		return err
 	}
 	return s.config.Validate()
 }

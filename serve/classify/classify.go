@@ -22,7 +22,6 @@ import (
 	"garb/explain"
 	"garb/model"
 	"garb/picture"
-	"garb/serve/access"
 	"garb/serve/engine"
 	"garb/serve/registry"
 	"garb/serve/request"
@@ -132,12 +131,7 @@ func (h *Handler) classify(w http.ResponseWriter, r *http.Request) error {
 	for i, u := range uploads {
 		pictures[i] = u.data
 	}
-	done, err := request.From(r.Context()).Admit(access.Cost{Pictures: len(pictures)})
-	if err != nil {
-		return err
-	}
-	defer done()
-	answers, errs, err := h.backend.Scheduler.Classify(r.Context(), v.Engine, pictures, o.Options)
+	answers, errs, err := h.backend.Classify(r.Context(), v, pictures, o.Options)
 	if err != nil {
 		return err
 	}

@@ -85,7 +85,7 @@ func countBytes(a Answer) int64 {
 		prediction = 40  // with a name
 		name       = 16
 	)
-	n := fixed + 4*(cap(a.Outputs)) + prediction*cap(a.Predictions) + name*(cap(a.Labels)+cap(a.Set))
+	n := fixed + 4*(cap(a.Outputs)+cap(a.Embedding)) + prediction*cap(a.Predictions) + name*(cap(a.Labels)+cap(a.Set))
 	if a.Heat != nil {
 		n += 4 * cap(a.Heat.Values)
 	}

@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -42,6 +43,14 @@ type Classifier interface {
 	MemoryBytes(calls, batch int) int64
 }
 
+// embedder computes outputs in two steps, the first of which gives the feature vectors. Together they are
+// as much work as Outputs. *model.Classifier implements it.
+type embedder interface {
+	FeatureCount() int
+	Features(ctx context.Context, inputs, features []float32) error
+	HeadOutputs(ctx context.Context, features, rows []float32) error
+}
+
 // Engine runs one model. Each of its workers repeatedly takes its share of the waiting inputs, up to
 // MaxBatch, and computes them as a batch. So a single input never waits for others, and batches grow
 // with the queue.
@@ -52,6 +61,7 @@ type Engine struct {
 	outputs  int // of one input
 	workers  int
 	maxBatch int
+	embedder embedder // nil if answers have no embeddings
 	metrics  *observe.Metrics
 	counters *counters
 	observer atomic.Pointer[func(Sample)]
@@ -68,10 +78,12 @@ type job struct {
 	cores   *cores // nil takes none
 	input   []float32
 	outputs []float32 // the row of the model's outputs
-	warmUp  bool      // not counted in the statistics
-	explain bool
-	class   int // to explain; -1 means the most probable class
-	heat    *model.ActivationMap
+	// embedding is the feature vector, nil if there is none.
+	embedding []float32
+	warmUp    bool // not counted in the statistics
+	explain   bool
+	class     int // to explain; -1 means the most probable class
+	heat      *model.ActivationMap
 
 	queued    time.Time
 	wait      time.Duration // in the queue
@@ -86,6 +98,9 @@ func New(name string, classifier Classifier, c Config, m *observe.Metrics) *Engi
 		Classifier: classifier, name: name, classes: len(classifier.Classes()), outputs: classifier.OutputCount(),
 		workers: c.Workers, maxBatch: c.MaxBatch, metrics: m, counters: newCounters(c.MaxBatch),
 		waiting: make(chan *job, c.Queue), ended: make(chan struct{}),
+	}
+	if c.Embeddings {
+		e.embedder, _ = classifier.(embedder)
 	}
 	length := classifier.Spec().ValueCount()
 	e.inputs.New = func() any { v := make([]float32, length); return &v }
@@ -229,7 +244,11 @@ func (e *Engine) computeBatch(batch []*job, inputs, rows []float32) (_, _ []floa
 	}
 	began := time.Now()
 	computing, inference := observe.Start(ctx, "inference")
-	err := e.recoverPanic(func() error { return e.Outputs(computing, in, out) })
+	var features []float32
+	err := e.recoverPanic(func() (err error) {
+		features, err = e.computeOutputs(computing, in, out)
+		return err
+	})
 	took := time.Since(began)
 	observe.End(inference, err)
 	observe.End(span, err)
@@ -242,6 +261,7 @@ func (e *Engine) computeBatch(batch []*job, inputs, rows []float32) (_, _ []floa
 		j.inference = took
 		if err == nil {
 			j.outputs = append(j.outputs[:0], out[i*outputs:][:outputs]...)
+			j.embedding = slices.Clone(features[i*len(features)/len(batch):][:len(features)/len(batch)])
 			e.explain(j)
 		}
 		// An ended context is the error of its own job only.
@@ -252,6 +272,19 @@ func (e *Engine) computeBatch(batch []*job, inputs, rows []float32) (_, _ []floa
 		}
 	}
 	return inputs, rows
+}
+
+// computeOutputs writes a row of outputs for each input. It returns the feature vectors of the inputs, one
+// after another, if answers have embeddings.
+func (e *Engine) computeOutputs(ctx context.Context, inputs, rows []float32) (features []float32, err error) {
+	if e.embedder == nil {
+		return nil, e.Outputs(ctx, inputs, rows)
+	}
+	features = make([]float32, len(rows)/e.outputs*e.embedder.FeatureCount())
+	if err = e.embedder.Features(ctx, inputs, features); err != nil {
+		return nil, err
+	}
+	return features, e.embedder.HeadOutputs(ctx, features, rows)
 }
 
 // collectBatch returns the first job and a share of the waiting ones, without those whose context has

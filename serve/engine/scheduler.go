@@ -34,6 +34,8 @@ type Config struct {
 	Limits picture.Limits
 	// CacheBytes is the size of the cache of answers; 0 means none.
 	CacheBytes int64
+	// Embeddings adds the feature vectors to answers, of models that have them.
+	Embeddings bool
 }
 
 // DefaultConfig returns the default settings.
@@ -145,10 +147,13 @@ type Answer struct {
 	model.Answer
 	Outputs []float32 // the model's outputs, which begin with the logits
 	Logits  []float32 // of the classes
+	// Embedding is the feature vector, nil if there is none, see Config.Embeddings.
+	Embedding []float32
 	// Heat is the activation map, nil if there is none, and Width and Height the size of the
 	// picture that it belongs to, upright.
 	Heat          *model.ActivationMap
 	Width, Height int
+	Format        string // of the encoded picture, such as "jpeg"
 
 	Decode, Wait, Inference time.Duration
 }
@@ -313,6 +318,7 @@ func (s *Scheduler) classify(ctx context.Context, e *Engine, data []byte, option
 	e.inputs.Put(input)
 	a.Heat = j.heat
 	a.Width, a.Height = info.Upright()
+	a.Format = string(info.Format)
 	s.metrics.ObserveStage(ctx, observe.StageDecode, a.Decode)
 	return a, nil
 }
@@ -323,6 +329,7 @@ func (s *Scheduler) compute(e *Engine, j *job, a *Answer) error {
 		return err
 	}
 	a.Outputs, a.Logits, a.Answer = j.outputs, j.outputs[:e.classes], e.Answer(j.outputs)
+	a.Embedding = j.embedding
 	a.Wait, a.Inference = a.Wait+j.wait, j.inference
 	s.metrics.ObserveStage(j.ctx, observe.StageQueue, a.Wait)
 	s.metrics.ObserveStage(j.ctx, observe.StageInference, a.Inference)

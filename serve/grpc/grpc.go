@@ -67,7 +67,7 @@ func Code(status int) connect.Code {
 		return connect.CodePermissionDenied
 	case http.StatusNotFound:
 		return connect.CodeNotFound
-	case http.StatusRequestEntityTooLarge, http.StatusTooManyRequests:
+	case http.StatusRequestEntityTooLarge, http.StatusTooManyRequests, http.StatusInsufficientStorage:
 		return connect.CodeResourceExhausted
 	case request.StatusClientGone:
 		return connect.CodeCanceled

@@ -107,7 +107,7 @@ func (h *Handler) inferGRPC(ctx context.Context, q *pb.ModelInferRequest) (*pb.M
 	if err != nil {
 		return nil, err
 	}
-	answers, err := tensors.Answer(ctx, h.backend.Scheduler, v, b, engine.Options{})
+	answers, err := tensors.Answer(ctx, h.backend, v, b, engine.Options{})
 	if err != nil {
 		return nil, err
 	}

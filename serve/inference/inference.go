@@ -112,7 +112,7 @@ func (h *Handler) infer(w http.ResponseWriter, r *http.Request) error {
 		}
 		ctx, cancel := q.parameters.withTimeout(r.Context())
 		defer cancel()
-		answers, err := tensors.Answer(ctx, h.backend.Scheduler, v, q.inputs, engine.Options{})
+		answers, err := tensors.Answer(ctx, h.backend, v, q.inputs, engine.Options{})
 		if err != nil {
 			return err
 		}

@@ -51,6 +51,14 @@ func (h *LogHandler) Handle(ctx context.Context, r slog.Record) error {
 	return err
 }
 
+// TraceID returns the identifier of the context's trace, "" if there is none.
+func TraceID(ctx context.Context) string {
+	if span := trace.SpanContextFromContext(ctx); span.IsValid() {
+		return span.TraceID().String()
+	}
+	return ""
+}
+
 // WithAttrs returns a handler that adds attributes to each record.
 func (h *LogHandler) WithAttrs(attributes []slog.Attr) slog.Handler {
 	if len(attributes) == 0 {

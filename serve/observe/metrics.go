@@ -72,6 +72,12 @@ type Metrics struct {
 	cache          *prometheus.CounterVec
 	queueLimit     *prometheus.GaugeVec
 
+	answersStored   *prometheus.CounterVec
+	answersDropped  *prometheus.CounterVec
+	answersFeedback *prometheus.CounterVec
+	answersRemoved  *prometheus.CounterVec
+	answersBytes    *prometheus.GaugeVec
+
 	batchSize   *prometheus.HistogramVec
 	predictions *prometheus.CounterVec
 	refusals    *prometheus.CounterVec
@@ -110,6 +116,14 @@ func NewMetrics(queueDepth func() float64) *Metrics {
 	m.keyPictures = m.counter("garb_key_pictures_total", "Pictures classified, by the name of their API key.", "key")
 	m.queueLimit = m.gaugeVec("garb_queue_limit", "The largest number of pictures in flight.")
 	m.cache = m.counter("garb_cache_total", "Pictures looked up in the cache of answers.", "result")
+
+	m.answersStored = m.counter("garb_answers_stored_total", "Answers stored in the folder of answers.")
+	m.answersDropped = m.counter("garb_answers_dropped_total", "Answers, or their pictures, that were not stored.",
+		"reason")
+	m.answersFeedback = m.counter("garb_answers_feedback_total", "Feedback stored.")
+	m.answersRemoved = m.counter("garb_answers_removed_bytes_total",
+		"Bytes of old answers and pictures that were removed to make room.")
+	m.answersBytes = m.gaugeVec("garb_answers_bytes", "Size of the folder of answers.")
 
 	m.batchSize = m.histogram("garb_batch_size", "Pictures computed together.", sizeBounds, "model")
 	m.predictions = m.counter("garb_predictions_total",
@@ -251,6 +265,34 @@ func (m *Metrics) CountCache(hit bool) {
 	}
 	m.cache.WithLabelValues(result).Inc()
 }
+
+// CreateAnswers creates the series of a service that keeps answers. reasons are those of
+// CountAnswerDropped.
+func (m *Metrics) CreateAnswers(reasons ...string) {
+	for _, c := range []*prometheus.CounterVec{m.answersStored, m.answersFeedback, m.answersRemoved} {
+		c.WithLabelValues()
+	}
+	for _, reason := range reasons {
+		m.answersDropped.WithLabelValues(reason)
+	}
+}
+
+// CountAnswer counts an answer that was stored.
+func (m *Metrics) CountAnswer() { m.answersStored.WithLabelValues().Inc() }
+
+// CountAnswerDropped counts an answer, or its picture, that was not stored. reason has few values.
+func (m *Metrics) CountAnswerDropped(reason string) { m.answersDropped.WithLabelValues(reason).Inc() }
+
+// CountFeedback counts feedback that was stored.
+func (m *Metrics) CountFeedback() { m.answersFeedback.WithLabelValues().Inc() }
+
+// CountAnswersRemoved counts bytes of old answers that were removed to make room.
+func (m *Metrics) CountAnswersRemoved(bytes int64) {
+	m.answersRemoved.WithLabelValues().Add(float64(bytes))
+}
+
+// SetAnswersBytes records the size of the folder of answers.
+func (m *Metrics) SetAnswersBytes(bytes int64) { m.answersBytes.WithLabelValues().Set(float64(bytes)) }
 
 // CountReload counts a load of a file that may change while the service runs, such as "keys", and records
 // whether it failed.

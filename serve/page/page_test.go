@@ -60,4 +60,5 @@ func TestPageKnowsEveryKind(t *testing.T) {
 
 // otherKinds are those that the page cannot meet.
 var otherKinds = map[string]bool{"media_type": true, "bad_request": true, "not_found": true, "method": true,
-	"forbidden": true, "unavailable": true, "gone": true, "cross_origin": true, "wrong_host": true}
+	"forbidden": true, "unavailable": true, "gone": true, "cross_origin": true, "wrong_host": true,
+	"no_such_answer": true, "feedback_full": true}

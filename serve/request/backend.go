@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"sync/atomic"
 
+	"garb/answers"
 	"garb/serve/access"
 	"garb/serve/engine"
 	"garb/serve/fetch"
@@ -21,6 +22,7 @@ type Backend struct {
 	Scheduler *engine.Scheduler
 	Bodies    *Bodies
 	Metrics   *observe.Metrics
+	Answers   *answers.Writer // nil if no answers are kept
 	// Streams returns the timeouts of streams of messages.
 	Streams func() StreamConfig
 

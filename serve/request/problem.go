@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 
+	"garb/answers"
 	"garb/picture"
 	"garb/serve/access"
 	"garb/serve/engine"
@@ -18,7 +19,7 @@ import (
 	"garb/serve/registry"
 )
 
-// Errors of requests, beside those of packages picture, engine, registry, access and fetch.
+// Errors of requests, beside those of packages answers, picture, engine, registry, access and fetch.
 var (
 	ErrTooLarge  = errors.New("the request is too large")
 	ErrInvalid   = errors.New("the request is invalid")
@@ -27,6 +28,7 @@ var (
 	ErrEncoding  = fmt.Errorf("%w: its compression", ErrMediaType)
 	ErrNoService = errors.New("there is no such service") // of gRPC's health protocol
 	ErrNoRoute   = errors.New("there is nothing at this path; see /docs")
+	ErrNoAnswers = errors.New("this service keeps no answers, so it takes no feedback about them")
 	ErrMethod    = errors.New("this path does not support the method; see /docs")
 )
 
@@ -47,12 +49,17 @@ var statuses = []struct {
 	{ErrTooLarge, http.StatusRequestEntityTooLarge, "too_large"},
 	{ErrMediaType, http.StatusUnsupportedMediaType, "media_type"},
 	{ErrInvalid, http.StatusBadRequest, "bad_request"},
+	{answers.ErrFeedback, http.StatusBadRequest, "bad_request"},
 	{fetch.ErrURL, http.StatusBadRequest, "bad_request"},
+	{answers.ErrUnknown, http.StatusNotFound, "no_such_answer"},
 	{registry.ErrNoModel, http.StatusNotFound, "no_such_model"},
 	{registry.ErrRefused, http.StatusBadRequest, "bad_request"},
 	{registry.ErrNoControl, http.StatusForbidden, "forbidden"},
 	{ErrNoService, http.StatusNotFound, "not_found"},
 	{ErrNoRoute, http.StatusNotFound, "not_found"},
+	{ErrNoAnswers, http.StatusNotFound, "not_found"},
+	{answers.ErrFeedbackFull, http.StatusInsufficientStorage, "feedback_full"},
+	{answers.ErrClosed, http.StatusServiceUnavailable, "stopping"},
 	{ErrMethod, http.StatusMethodNotAllowed, "method"},
 	{access.ErrNoKey, http.StatusUnauthorized, "unauthorized"},
 	{access.ErrUnknownKey, http.StatusUnauthorized, "unauthorized"},

@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"garb/serve/access"
 )
@@ -29,6 +30,16 @@ type Info struct {
 	Key     *access.Key // nil before the key is checked, and where none is needed
 	Err     error       // why the request failed
 	Status  int         // of an error in gRPC, whose HTTP status is always 200; else 0
+
+	pictures atomic.Int64 // answered so far
+}
+
+// KeyName returns the name of the request's API key, "" if there is none.
+func (i *Info) KeyName() string {
+	if i.Key == nil {
+		return ""
+	}
+	return i.Key.Name()
 }
 
 // Admit takes a cost from the limits of the request's key, see access.Key.Admit.

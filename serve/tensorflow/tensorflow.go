@@ -184,7 +184,7 @@ func (h *Handler) predict(w http.ResponseWriter, r *http.Request, v *registry.Ve
 	if err != nil {
 		return err
 	}
-	answers, err := tensors.Answer(r.Context(), h.backend.Scheduler, v, q.inputs, engine.Options{})
+	answers, err := tensors.Answer(r.Context(), h.backend, v, q.inputs, engine.Options{})
 	if err != nil {
 		return err
 	}
@@ -198,7 +198,7 @@ func (h *Handler) classify(w http.ResponseWriter, r *http.Request, v *registry.V
 	if err != nil {
 		return err
 	}
-	answers, err := tensors.Answer(r.Context(), h.backend.Scheduler, v, inputs, engine.Options{})
+	answers, err := tensors.Answer(r.Context(), h.backend, v, inputs, engine.Options{})
 	if err != nil {
 		return err
 	}
@@ -221,7 +221,7 @@ func (h *Handler) explain(w http.ResponseWriter, r *http.Request, v *registry.Ve
 	if q.inputs.Pictures == nil {
 		return fmt.Errorf(`%w: values cannot be explained; send pictures, each {"b64": …}`, request.ErrInvalid)
 	}
-	answers, err := tensors.Answer(r.Context(), h.backend.Scheduler, v, q.inputs,
+	answers, err := tensors.Answer(r.Context(), h.backend, v, q.inputs,
 		engine.Options{Explain: true, Class: -1})
 	if err != nil {
 		return err

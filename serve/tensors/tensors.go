@@ -12,7 +12,6 @@ import (
 
 	"garb/model"
 	"garb/picture"
-	"garb/serve/access"
 	"garb/serve/engine"
 	"garb/serve/registry"
 	"garb/serve/request"
@@ -109,33 +108,18 @@ func (e InputSpec) DecodeRaw(datatype string, shape []int, data []byte) (in Inpu
 // Answer returns the answers about all inputs; options are only for pictures. It fails if one of them
 // fails, since the protocols of tensors have no errors of single pictures.
 func Answer(
-	ctx context.Context, s *engine.Scheduler, v *registry.Version, in Inputs, options engine.Options,
+	ctx context.Context, b *request.Backend, v *registry.Version, in Inputs, options engine.Options,
 ) (answers []*engine.Answer, err error) {
-	count := len(in.Pictures)
-	if in.Pictures == nil {
-		count = len(in.Values) / v.Engine.Spec().ValueCount()
-	}
-	release, err := request.From(ctx).Admit(access.Cost{Pictures: count})
-	if err != nil {
-		return nil, err
-	}
-	defer release()
 	var errs []error
-	switch {
-	case in.Pictures != nil:
-		answers, errs, err = s.Classify(ctx, v.Engine, in.Pictures, options)
-	case !areFinite(in.Values):
-		err = fmt.Errorf("%w: the values are not all finite", request.ErrInvalid)
-	default:
-		answers, errs, err = s.Compute(ctx, v.Engine, in.Values)
+	if in.Pictures != nil {
+		answers, errs, err = b.Classify(ctx, v, in.Pictures, options)
+	} else {
+		answers, errs, err = b.Compute(ctx, v, in.Values)
 	}
 	if err != nil {
 		return nil, err
 	}
 	for i, err := range errs {
-		if err == nil && !areFinite(answers[i].Outputs) {
-			err = fmt.Errorf("%w: the values are too large for the model", request.ErrInvalid)
-		}
 		if err != nil && len(errs) > 1 {
 			err = fmt.Errorf("picture %d: %w", i, err)
 		}
@@ -144,12 +128,6 @@ func Answer(
 		}
 	}
 	return answers, nil
-}
-
-func areFinite(values []float32) bool {
-	return !slices.ContainsFunc(values, func(v float32) bool {
-		return v-v != 0 // of NaN and the infinities it is NaN
-	})
 }
 
 // The names of the outputs.
