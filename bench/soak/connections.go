@@ -60,9 +60,11 @@ func (s *soak) sendHeaderSlowly(ctx context.Context, f fault) {
 		}
 		pause(ctx, 50*time.Millisecond)
 	}
+	took := time.Since(began)
+	_ = c.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+	_, err := c.Read(make([]byte, 1))
 	if ctx.Err() == nil {
-		s.add(f.name, "disconnected", time.Since(began) < 6*time.Second,
-			"the service read it for "+time.Since(began).String())
+		s.add(f.name, "disconnected", took < 6*time.Second, fmt.Sprintf("not for %v; reading: %v", took, err))
 	}
 }
 

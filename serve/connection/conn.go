@@ -32,6 +32,12 @@ func (c *conn) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// Write notes that there is something for the client to read. With TLS that is also the notice of the close.
+func (c *conn) Write(p []byte) (int, error) {
+	c.answered.Store(true)
+	return c.Conn.Write(p)
+}
+
 func isTimeout(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }
 
 // CloseWrite closes the server's side. The server calls it when it has answered and will only wait before it calls

@@ -241,11 +241,6 @@ func (c *framedConn) abort() {
 	c.base.abort()
 }
 
-func (c *framedConn) Write(p []byte) (int, error) {
-	c.base.answered.Store(true)
-	return c.Conn.Write(p)
-}
-
 // stop ends the timer.
 func (c *framedConn) stop() {
 	c.mu.Lock()
