@@ -69,7 +69,6 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"answers", "model", "github.com/gofrs/flock"},
 	{"drift", "evaluate", "golang.org/x/sync gonum.org/v1/gonum"},
 	{"serve/inferencepb", "", "google.golang.org/protobuf"},
-	{"serve/healthpb", "", "google.golang.org/protobuf"},
 	{"serve/tensorflowpb", "", "google.golang.org/protobuf"},
 	{"serve/listen", "", "golang.org/x/sys"},
 	{"serve/observe", "", "github.com/prometheus/client_golang go.opentelemetry.io/contrib go.opentelemetry.io/otel"},
@@ -84,13 +83,14 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"serve/request", "picture answers serve/observe serve/reload serve/access serve/fetch serve/origin serve/engine serve/registry",
 		""},
 	{"serve/tensors", "picture model serve/engine serve/registry serve/request", ""},
+	{"serve/healthpb", "", "google.golang.org/protobuf"},
 	{"serve/grpc", "serve/access serve/engine serve/request",
 		"connectrpc.com/connect connectrpc.com/grpcreflect google.golang.org/protobuf"},
 	{"serve/health", "serve/engine serve/request serve/grpc serve/healthpb", ""},
 	{"serve/classify", "accept picture model explain serve/engine serve/registry serve/request", ""},
 	{"serve/inference", "model serve/inferencepb serve/engine serve/registry serve/request serve/tensors serve/grpc", ""},
 	{"serve/tensorflow", "internal/kernel serve/tensorflowpb serve/engine serve/registry serve/request serve/tensors " +
-		"serve/classify",
+		"serve/grpc serve/classify",
 		"google.golang.org/protobuf"},
 	{"serve/page", "", ""},
 	{"serve", "model answers serve/listen serve/observe serve/reload serve/access serve/connection serve/fetch serve/origin " +

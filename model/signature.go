@@ -102,12 +102,12 @@ func (d *Description) Output(logits []float32) []float32 {
 	return probabilities
 }
 
-// OutputLength returns the number of values that Output returns.
-func (d *Description) OutputLength() int {
-	if d.Signature != nil && (d.Signature.Values == Logit || d.Signature.Values == Probability) {
+// OutputLength returns the number of values that Description.Output returns for a model of so many classes.
+func (s Signature) OutputLength(classes int) int {
+	if s.Values == Logit || s.Values == Probability {
 		return 1
 	}
-	return len(d.Classes)
+	return classes
 }
 
 // Signature returns the model's signature. Names that it does not have are the usual ones: "input",

@@ -42,8 +42,8 @@ func TestImportedOutput(t *testing.T) {
 			}
 			want := compute(t, n, input)
 			got := d.Output(logits)
-			if len(got) != len(want) || len(got) != d.OutputLength() {
-				t.Fatalf("%v, want %v; length %d", got, want, d.OutputLength())
+			if len(got) != len(want) || len(got) != d.Signature.OutputLength(len(d.Classes)) {
+				t.Fatalf("%v, want %v; length %d", got, want, d.Signature.OutputLength(len(d.Classes)))
 			}
 			for i := range want {
 				if math.Abs(float64(got[i]-want[i])) > 1e-5 {
@@ -74,8 +74,8 @@ func compute(t *testing.T, n *nn.Network, input []float32) []float32 {
 
 func TestOutputWithoutSignature(t *testing.T) {
 	d := Description{Classes: []string{"a", "b"}}
-	if got := d.Output([]float32{0, 0}); !slices.Equal(got, []float32{.5, .5}) || d.OutputLength() != 2 {
-		t.Errorf("%v of length %d", got, d.OutputLength())
+	if got := d.Output([]float32{0, 0}); !slices.Equal(got, []float32{.5, .5}) {
+		t.Errorf("%v", got)
 	}
 	text, err := json.Marshal(d)
 	if err != nil || strings.Contains(string(text), "signature") {

@@ -28,7 +28,8 @@ func TestAnswersFullDisk(t *testing.T) {
 		t.Helper()
 		data := append(white(), id...) // decoders ignore what follows
 		data = append(data, make([]byte, 8<<10)...)
-		if answer, text := post(t, r.url+"/v1/classify", "", data, "X-Request-Id", id); answer.StatusCode != http.StatusOK {
+		answer, text := post(t, r.url+"/v1/classify", "", data, "X-Request-Id", id)
+		if answer.StatusCode != http.StatusOK {
 			t.Errorf("%s: %s %s", id, answer.Status, text)
 		}
 	}
@@ -46,14 +47,16 @@ func TestAnswersFullDisk(t *testing.T) {
 		return !strings.Contains(text, `garb_answers_dropped_total{reason="write_failed"} 0`+"\n") &&
 			!strings.Contains(text, `garb_answers_dropped_total{reason="picture_failed"} 0`+"\n")
 	})
-	if err := os.RemoveAll(filepath.Join(folder, "pictures")); err != nil {
-		t.Fatal(err)
-	}
+	waitFor(t, "the pictures are gone", func() bool { // the writer may still be adding some
+		return os.RemoveAll(filepath.Join(folder, "pictures")) == nil
+	})
 	if err := os.Remove(ballast); err != nil {
 		t.Fatal(err)
 	}
 	classify("after")
-	waitFor(t, "answers are stored again", func() bool { return strings.Contains(r.log.String(), "answers are stored again") })
+	waitFor(t, "answers are stored again", func() bool {
+		return strings.Contains(r.log.String(), "answers are stored again")
+	})
 	if n := strings.Count(r.log.String(), "answers cannot be stored"); n != 1 {
 		t.Errorf("the log says %d times that answers cannot be stored", n)
 	}

@@ -102,8 +102,9 @@ func answeredPictures(t *testing.T, r *running, header ...string) map[string]int
 		{"json", "/v1/classify", "application/json", `{"picture": "` + encoded + `"}`, 1},
 		{"bad", "/v1/classify", "", "no picture", 0},
 		{"v2", "/v2/models/m/infer", "", `{"inputs": [` + pictureInput(white(), white(), white()) + `]}`, 3},
-		{"values", "/v2/models/m/infer", "", `{"inputs": [{"name": "input", "datatype": "FP32", "shape": [1, 8, 8, 3], "data": [` +
-			strings.TrimSuffix(strings.Repeat("0.9,", fakeSpec.ValueCount()), ",") + `]}]}`, 1},
+		{"values", "/v2/models/m/infer", "",
+			`{"inputs": [{"name": "input", "datatype": "FP32", "shape": [1, 8, 8, 3], "data": [` + strings.
+				TrimSuffix(strings.Repeat("0.9,", fakeSpec.ValueCount()), ",") + `]}]}`, 1},
 		{"tensorflow", "/v1/models/m:predict", "", `{"instances": [{"b64": "` + encoded + `"}]}`, 1},
 	} {
 		answer, text := post(t, r.url+c.path, c.contentType, []byte(c.body), append(header, "X-Request-Id", c.id)...)
@@ -118,6 +119,23 @@ func answeredPictures(t *testing.T, r *running, header ...string) map[string]int
 		Shape: []int64{2}, Contents: &pb.InferTensorContents{BytesContents: [][]byte{white(), white()}}}}}
 	if _, err := call[pb.ModelInferRequest, pb.ModelInferResponse](t, r, "ModelInfer", q,
 		append(header, "X-Request-Id", "grpc")...); err != nil {
+		t.Error(err)
+	}
+	all["stream"] = 2 // in two messages
+	s := openStream(t, r)
+	for i := 0; i+1 < len(header); i += 2 {
+		s.RequestHeader().Set(header[i], header[i+1])
+	}
+	s.RequestHeader().Set("X-Request-Id", "stream")
+	for range 2 {
+		if err := s.Send(pictureMessage("1", white())); err != nil {
+			t.Fatal(err)
+		}
+		if a, err := s.Receive(); err != nil || a.ErrorMessage != "" {
+			t.Errorf("stream: %v, %v", a, err)
+		}
+	}
+	if err := s.CloseRequest(); err != nil {
 		t.Error(err)
 	}
 	return all
@@ -147,7 +165,6 @@ func TestAnswers(t *testing.T) {
 	if err := r.stop(); err != nil {
 		t.Fatal(err)
 	}
-	digest := sha256.Sum256(white())
 	found := map[string]int{}
 	for _, a := range readAnswers(t, folder) {
 		id := a.RequestID
@@ -163,25 +180,31 @@ func TestAnswers(t *testing.T) {
 		if len(a.Embedding) != 2 || a.Embedding[0] < 0.89 || a.Embedding[1] != 7 {
 			t.Errorf("%s: embedding %v", id, a.Embedding)
 		}
-		if id == "values" {
-			if a.Picture != (answers.Picture{}) {
-				t.Errorf("values with the picture %+v", a.Picture)
-			}
-			continue
-		}
-		p := a.Picture
-		if p.SHA256 != hex.EncodeToString(digest[:]) || p.Bytes != len(white()) || p.Format != string(picture.GIF) ||
-			p.Width != 1 || p.Height != 1 {
-			t.Errorf("%s: %+v", id, p)
-		}
-		if kept, err := os.ReadFile(filepath.Join(folder, p.File)); err != nil || !slices.Equal(kept, white()) {
-			t.Errorf("%s: the picture %s: %v", id, p.File, err)
-		}
+		checkKeptPicture(t, folder, a)
 	}
 	for id, n := range want {
 		if found[id] != n {
 			t.Errorf("%s: %d answers, not %d", id, found[id], n)
 		}
+	}
+}
+
+// checkKeptPicture checks that an answer has the white picture, unless its request had values.
+func checkKeptPicture(t *testing.T, folder string, a *answers.Record) {
+	t.Helper()
+	digest, p := sha256.Sum256(white()), a.Picture
+	if a.RequestID == "values" {
+		if p != (answers.Picture{}) {
+			t.Errorf("values with the picture %+v", p)
+		}
+		return
+	}
+	if p.SHA256 != hex.EncodeToString(digest[:]) || p.Bytes != len(white()) || p.Format != string(picture.GIF) ||
+		p.Width != 1 || p.Height != 1 {
+		t.Errorf("%s: %+v", a.RequestID, p)
+	}
+	if kept, err := os.ReadFile(filepath.Join(folder, p.File)); err != nil || !slices.Equal(kept, white()) {
+		t.Errorf("%s: the picture %s: %v", a.RequestID, p.File, err)
 	}
 }
 
@@ -246,27 +269,28 @@ func TestFeedback(t *testing.T) {
 		"the only picture": {"shop", `{"request_id": "one", "class": "hat", "note": "a note"}`, 204, ""},
 		"by digest": {"shop", `{"request_id": "one", "class": "hat", "sha256": "` + hex.EncodeToString(digest[:]) +
 			`"}`, 204, ""},
-		"by index":         {"shop", `{"request_id": "two", "index": 1, "class": "hat"}`, 204, ""},
-		"which one":        {"shop", `{"request_id": "two", "class": "hat"}`, 400, `"kind":"bad_request"`},
-		"no such picture":  {"shop", `{"request_id": "two", "index": 2, "class": "hat"}`, 404, `"kind":"no_such_answer"`},
+		"by index":  {"shop", `{"request_id": "two", "index": 1, "class": "hat"}`, 204, ""},
+		"which one": {"shop", `{"request_id": "two", "class": "hat"}`, 400, `"kind":"bad_request"`},
+		"no such picture": {"shop", `{"request_id": "two", "index": 2, "class": "hat"}`, 404,
+			`"kind":"no_such_answer"`},
 		"no such request":  {"shop", `{"request_id": "three", "class": "hat"}`, 404, `"kind":"no_such_answer"`},
 		"another's answer": {"other", `{"request_id": "one", "class": "hat"}`, 404, `"kind":"no_such_answer"`},
 		"without a key":    {"", `{"request_id": "one", "class": "hat"}`, 401, `"kind":"unauthorized"`},
 		"unknown field":    {"shop", `{"request_id": "one", "klass": "hat"}`, 400, "klass"},
 		"no class":         {"shop", `{"request_id": "one"}`, 400, "class is missing"},
 		"no JSON":          {"shop", `hat`, 400, "not valid JSON"},
-		"empty":            {"shop", ``, 400, "not valid JSON"},
 		"two values":       {"shop", `{"request_id": "one", "class": "hat"} {}`, 400, "followed by something else"},
 		"long":             {"shop", `{"note": "` + strings.Repeat("x", 1<<15) + `"}`, 400, "longer than"},
 		"longer":           {"shop", strings.Repeat("x", 1<<20+1), 413, `"kind":"too_large"`},
 	} {
 		answer, text := post(t, r.url+"/v1/feedback", "application/json", []byte(c.body), "X-Api-Key", keyNamed(c.key))
-		if answer.StatusCode != c.status || !strings.Contains(string(text), c.want) || (c.status == 204) != (len(text) == 0) {
+		if answer.StatusCode != c.status || !strings.Contains(string(text), c.want) ||
+			(c.status == 204) != (len(text) == 0) {
 			t.Errorf("%s: %s %s", name, answer.Status, text)
 		}
 	}
-	if _, text, _ := try(t.Context(), http.MethodGet, r.url+"/metrics", "", nil, "X-Api-Key", keyNamed("shop")); !strings.
-		Contains(string(text), "garb_answers_feedback_total 3\n") {
+	_, text, _ := try(t.Context(), http.MethodGet, r.url+"/metrics", "", nil, "X-Api-Key", keyNamed("shop"))
+	if !strings.Contains(string(text), "garb_answers_feedback_total 3\n") {
 		t.Errorf("%s", text)
 	}
 	if err := r.stop(); err != nil {
@@ -292,7 +316,8 @@ func TestFeedbackFull(t *testing.T) {
 	})
 	post(t, r.url+"/v1/classify", "", white(), "X-Request-Id", "one")
 	answer, text := post(t, r.url+"/v1/feedback", "", []byte(`{"request_id": "one", "class": "hat"}`))
-	if answer.StatusCode != http.StatusInsufficientStorage || !strings.Contains(string(text), `"kind":"feedback_full"`) {
+	if answer.StatusCode != http.StatusInsufficientStorage ||
+		!strings.Contains(string(text), `"kind":"feedback_full"`) {
 		t.Errorf("%s %s", answer.Status, text)
 	}
 }
@@ -417,7 +442,9 @@ func TestKeyMetrics(t *testing.T) {
 		}
 	}
 	writeKeys(t, keys, "other")
-	waitFor(t, "the metrics of the key are gone", func() bool { return !strings.Contains(metrics("other"), `key="shop"`) })
+	waitFor(t, "the metrics of the key are gone", func() bool {
+		return !strings.Contains(metrics("other"), `key="shop"`)
+	})
 	if !strings.Contains(metrics("other"), `garb_key_pictures_total{key="other"} 2`+"\n") {
 		t.Error("the metrics of the other key are gone")
 	}

@@ -137,6 +137,11 @@ func TestErrorFormsGRPC(t *testing.T) {
 				status, c.code)
 		}
 	}
+	// The log has what connect refuses, too.
+	_, status := callGRPC(t, r, method, "application/grpc", bytes.NewReader([]byte{0, 0, 0, 0, 2, 255, 255}))
+	waitFor(t, "the refusal is in the log", func() bool {
+		return strings.Contains(r.log.String(), "unmarshal") && status == "3"
+	})
 	// What is no gRPC gets an answer that other clients can read.
 	answer, text := post(t, r.url+method, "application/json", []byte("{}"))
 	if answer.StatusCode != http.StatusUnsupportedMediaType || !bytes.Contains(text, []byte(`"media_type"`)) {

@@ -50,17 +50,6 @@ func TestPage(t *testing.T) {
 			t.Errorf("%s with the tag %s: %d, %d bytes", path, tag, again.Code, again.Body.Len())
 		}
 	}
-	for accept, want := range map[string]string{
-		"text/html,application/xhtml+xml,*/*;q=0.8": "text/html; charset=utf-8",
-		"*/*":              "application/json", // KServe's clients, curl
-		"application/json": "application/json",
-	} {
-		w := get(h, "/", "Accept", accept)
-		if w.Header().Get("Content-Type") != want || w.Header().Get("Vary") != "Accept" ||
-			want == "application/json" && w.Body.String() != `{"status":"alive"}`+"\n" {
-			t.Errorf("%s gets %s: %.80s", accept, w.Header().Get("Content-Type"), w.Body)
-		}
-	}
 	index := get(h, "/").Body.String()
 	for _, name := range regexp.MustCompile(`(?:src|href)="([^"]+)"`).FindAllStringSubmatch(index, -1) {
 		if w := get(h, "/"+strings.TrimPrefix(name[1], ".")); w.Code != http.StatusOK {
@@ -73,6 +62,22 @@ func TestPage(t *testing.T) {
 	for _, path := range []string{"/index.html", "/page", "/page/", "/page/index.html", "/page/../page.go"} {
 		if w := get(h, path); w.Code == http.StatusOK {
 			t.Errorf("%s: %d", path, w.Code)
+		}
+	}
+}
+
+// TestAlive: what does not ask for HTML is told that the service is alive.
+func TestAlive(t *testing.T) {
+	h := start(t, &fake{}, nil).Handler()
+	for accept, want := range map[string]string{
+		"text/html,application/xhtml+xml,*/*;q=0.8": "text/html; charset=utf-8",
+		"*/*":              "application/json", // KServe's clients, curl
+		"application/json": "application/json",
+	} {
+		w := get(h, "/", "Accept", accept)
+		if w.Header().Get("Content-Type") != want || w.Header().Get("Vary") != "Accept" ||
+			want == "application/json" && w.Body.String() != `{"status":"alive"}`+"\n" {
+			t.Errorf("%s gets %s: %.80s", accept, w.Header().Get("Content-Type"), w.Body)
 		}
 	}
 }

@@ -73,7 +73,7 @@ func (s *Server) protect(loopback bool, next http.Handler) http.Handler {
 }
 
 // services are the names of the gRPC services, beside those of health and reflection.
-var services = []string{strings.Trim(inference.Service, "/")}
+var services = []string{strings.Trim(inference.Service, "/"), tensorflow.PredictionService, tensorflow.ModelService}
 
 // isStream reports whether a request is a stream of messages, which may last longer than other requests.
 func isStream(r *http.Request) bool {

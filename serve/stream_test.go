@@ -285,7 +285,7 @@ func TestHealth(t *testing.T) {
 	}
 	lister := client[healthpb.HealthListRequest, healthpb.HealthListResponse](t, r, "/"+health.Name+"/List")
 	all, err := lister.CallUnary(t.Context(), connect.NewRequest(&healthpb.HealthListRequest{}))
-	if err != nil || len(all.Msg.Statuses) != 3 || all.Msg.Statuses["m"].GetStatus() != serving {
+	if err != nil || len(all.Msg.Statuses) != 2+len(services) || all.Msg.Statuses["m"].GetStatus() != serving {
 		t.Errorf("%v, %v", all, err)
 	}
 	r.backend.Scheduler.Stop()
@@ -323,7 +323,8 @@ func reflectServices(t testing.TB, r *running, header http.Header) (names []stri
 // TestReflection: clients find the services, and the messages of each.
 func TestReflection(t *testing.T) {
 	names, err := reflectServices(t, start(t, &fake{}, nil), nil)
-	if err != nil || strings.Join(names, " ") != "inference.GRPCInferenceService grpc.health.v1.Health "+
+	if err != nil || strings.Join(names, " ") != "inference.GRPCInferenceService "+
+		"tensorflow.serving.PredictionService tensorflow.serving.ModelService grpc.health.v1.Health "+
 		"grpc.reflection.v1.ServerReflection grpc.reflection.v1alpha.ServerReflection" {
 		t.Errorf("%v, %v", names, err)
 	}

@@ -223,14 +223,15 @@ func (o *options) resolve(q url.Values, v *registry.Version) error {
 		}
 	}
 	if o.Threshold != nil && *o.Threshold > 0 && !v.Judges() {
-		return fmt.Errorf("%w: accept=%.40s: the model %s has no acceptance", request.ErrInvalid, q.Get("accept"), v.Name)
+		return fmt.Errorf("%w: accept=%.40s: the model %s has no acceptance", request.ErrInvalid, q.Get("accept"),
+			v.Name)
 	}
 	return nil
 }
 
 // parsePictures returns the pictures in a request's body. A form needs its content type, which has the
 // boundary. Otherwise the body decides: a picture is one whatever the content type says, and an object of
-// JSON is taken as JSON. The content type decides only about the rest, whose error it words.
+// JSON is taken as JSON. The content type decides only which error the rest has.
 func (h *Handler) parsePictures(r *http.Request, body []byte) ([]upload, error) {
 	header := r.Header.Get("Content-Type")
 	kind, parameters, err := mime.ParseMediaType(header)
@@ -247,7 +248,7 @@ func (h *Handler) parsePictures(r *http.Request, body []byte) ([]upload, error) 
 	case header == "", kind == "application/octet-stream", kind == "application/x-www-form-urlencoded",
 		strings.HasPrefix(kind, "image/"):
 		// application/x-www-form-urlencoded is what curl --data-binary sends by default.
-		return nil, notPicture
+		return []upload{{"picture", body}}, nil // the model says what is wrong with it
 	case err != nil:
 		return nil, fmt.Errorf("%w: %.80q", request.ErrMediaType, header)
 	}

@@ -24,19 +24,13 @@ func openEngine(t *testing.T, m engine.Classifier, c engine.Config) (*engine.Eng
 	return e, engine.NewScheduler(c, metrics)
 }
 
-// TestEmbeddings checks that answers have the model's features as embeddings, and that this changes no bit
-// of the outputs, for pictures and for values, alone and in batches.
-func TestEmbeddings(t *testing.T) {
-	m, err := model.Open(model.Clothing, model.Options{Threads: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
+// loadExamples returns three pictures, their values and their features.
+func loadExamples(t *testing.T, m *model.Classifier) (pictures [][]byte, values, features []float32) {
+	t.Helper()
 	files, err := filepath.Glob("../../examples/*.jpg")
 	if err != nil || len(files) < 3 {
 		t.Fatal(files, err)
 	}
-	var pictures [][]byte
-	var values, features []float32
 	for _, f := range files[:3] {
 		data, err := os.ReadFile(f)
 		if err != nil {
@@ -52,6 +46,17 @@ func TestEmbeddings(t *testing.T) {
 		}
 		pictures, values, features = append(pictures, data), append(values, input...), append(features, feature...)
 	}
+	return pictures, values, features
+}
+
+// TestEmbeddings checks that answers have the model's features as embeddings, and that this changes no bit
+// of the outputs, for pictures and for values, alone and in batches.
+func TestEmbeddings(t *testing.T) {
+	m, err := model.Open(model.Clothing, model.Options{Threads: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pictures, values, features := loadExamples(t, m)
 	answer := func(embeddings bool, n int, encoded bool) []*engine.Answer {
 		c := engine.DefaultConfig()
 		c.Embeddings = embeddings
@@ -69,25 +74,27 @@ func TestEmbeddings(t *testing.T) {
 		}
 		return answers
 	}
-	for _, n := range []int{1, 3} {
-		for _, encoded := range []bool{true, false} {
-			without, with := answer(false, n, encoded), answer(true, n, encoded)
-			for i := range n {
-				if !slices.Equal(with[i].Outputs, without[i].Outputs) {
-					t.Errorf("%d pictures, encoded %v: outputs %v, without embeddings %v", n, encoded, with[i].Outputs,
-						without[i].Outputs)
-				}
-				if want := features[i*m.FeatureCount():][:m.FeatureCount()]; !slices.Equal(with[i].Embedding, want) {
-					t.Errorf("%d pictures, encoded %v: the embedding of picture %d is not the model's", n, encoded, i)
-				}
-				if without[i].Embedding != nil {
-					t.Error("an embedding that nobody wants")
-				}
-				if encoded && with[i].Format != "jpeg" || !encoded && with[i].Format != "" {
-					t.Errorf("format %q", with[i].Format)
-				}
+	check := func(n int, encoded bool) {
+		without, with := answer(false, n, encoded), answer(true, n, encoded)
+		for i := range n {
+			if !slices.Equal(with[i].Outputs, without[i].Outputs) {
+				t.Errorf("%d pictures, encoded %v: outputs %v, without embeddings %v", n, encoded, with[i].Outputs,
+					without[i].Outputs)
+			}
+			if want := features[i*m.FeatureCount():][:m.FeatureCount()]; !slices.Equal(with[i].Embedding, want) {
+				t.Errorf("%d pictures, encoded %v: the embedding of picture %d is not the model's", n, encoded, i)
+			}
+			if without[i].Embedding != nil {
+				t.Error("an embedding that nobody wants")
+			}
+			if with[i].Format != map[bool]string{true: "jpeg"}[encoded] {
+				t.Errorf("format %q", with[i].Format)
 			}
 		}
+	}
+	for _, n := range []int{1, 3} {
+		check(n, true)
+		check(n, false)
 	}
 }
 

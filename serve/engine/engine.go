@@ -35,6 +35,10 @@ type Classifier interface {
 	AcceptanceThreshold() float64
 	// Answer returns the answer about a picture with this row of outputs.
 	Answer(row []float32) model.Answer
+	// Signature returns what the model calls its input and its output, and what the output holds.
+	Signature() model.Signature
+	// SignatureOutput returns the output of the signature for a row of Outputs.
+	SignatureOutput(row []float32) []float32
 	// List returns predictions with the identifiers of ImageNet's classes.
 	List(predictions []model.Prediction) []model.ListedPrediction
 	ActivationMap(ctx context.Context, input []float32, class int) (*model.ActivationMap, error)

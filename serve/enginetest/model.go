@@ -22,7 +22,9 @@ type Model struct {
 	// RefusalClass is the name of what shows none of the classes; "" means neither.
 	RefusalClass  string
 	PredictionSet []string
-	Memory        int64 // what MemoryBytes returns
+	// Named, if not nil, is the model's signature.
+	Named  *model.Signature
+	Memory int64 // what MemoryBytes returns
 
 	Explained atomic.Int64 // class of the last activation map
 
@@ -71,6 +73,31 @@ func (f *Model) Outputs(ctx context.Context, inputs, rows []float32) error {
 		}
 	}
 	return ctx.Err()
+}
+
+// Signature returns Named, or the usual signature.
+func (f *Model) Signature() model.Signature {
+	if f.Named != nil {
+		return *f.Named
+	}
+	return model.Signature{Input: "input", Output: "probabilities", Values: model.Probabilities}
+}
+
+// SignatureOutput returns what Signature says that the output holds.
+func (f *Model) SignatureOutput(row []float32) []float32 {
+	dark, light := float32(0.75), float32(0.25)
+	if row[1] > row[0] {
+		dark, light = light, dark
+	}
+	switch f.Signature().Values {
+	case model.Logits:
+		return row[:2]
+	case model.Logit:
+		return []float32{row[1] - row[0]}
+	case model.Probability:
+		return []float32{light}
+	}
+	return []float32{dark, light}
 }
 
 func (f *Model) MemoryBytes(int, int) int64 { return f.Memory }

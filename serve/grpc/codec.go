@@ -2,6 +2,8 @@ package grpc
 
 import (
 	"errors"
+	"fmt"
+	"slices"
 
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
@@ -11,7 +13,10 @@ import (
 )
 
 // codec decodes messages if they take not much more memory decoded than encoded.
-type codec struct{ bodies *request.Bodies }
+type codec struct {
+	bodies *request.Bodies
+	strict bool // fields that a message does not have are errors
+}
 
 func (codec) Name() string { return "proto" }
 
@@ -21,15 +26,23 @@ func (c codec) Unmarshal(data []byte, m any) error {
 	message := m.(proto.Message)
 	const others = 1000 // names, shapes, parameters: far more than any client sends
 	left := c.bodies.MaxPictures() + others
-	if err := countFields(data, message.ProtoReflect().Descriptor(), &left); err != nil {
+	if err := c.countFields(data, message.ProtoReflect().Descriptor(), &left); err != nil {
 		return err
 	}
 	return proto.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(data, message)
 }
 
+// numbersPerField is the number of bytes of small numbers that count as a field: four million in all.
+const numbersPerField = 4096
+
+// varints are the kinds of numbers that are encoded in fewer bytes than they have decoded.
+var varints = []protoreflect.Kind{
+	protoreflect.Int32Kind, protoreflect.Int64Kind, protoreflect.Uint32Kind, protoreflect.Uint64Kind,
+}
+
 // countFields subtracts the number of fields of a message, and of the messages in it, from left, since
 // a message of two bytes in another takes a hundred bytes when it is decoded.
-func countFields(data []byte, d protoreflect.MessageDescriptor, left *int) error {
+func (c codec) countFields(data []byte, d protoreflect.MessageDescriptor, left *int) error {
 	for len(data) > 0 {
 		number, kind, n := protowire.ConsumeTag(data)
 		if n < 0 {
@@ -41,15 +54,20 @@ func countFields(data []byte, d protoreflect.MessageDescriptor, left *int) error
 			return protowire.ParseError(n)
 		}
 		field := d.Fields().ByNumber(number)
+		if field == nil && c.strict {
+			return fmt.Errorf("%s has no field %d here; what it asks for is not supported", d.FullName(), number)
+		}
 		if *left--; field != nil && kind == protowire.BytesType {
 			inside, _ := protowire.ConsumeBytes(data)
 			switch {
 			case field.Message() != nil:
-				if err := countFields(inside, field.Message(), left); err != nil {
+				if err := c.countFields(inside, field.Message(), left); err != nil {
 					return err
 				}
-			case field.Kind() == protoreflect.Int64Kind: // a shape: up to one number a byte
+			case field.Name() == "shape": // up to one number a byte
 				*left -= len(inside)
+			case slices.Contains(varints, field.Kind()): // a tensor; decoded, a number has up to eight bytes
+				*left -= len(inside) / numbersPerField
 			}
 		}
 		if *left < 0 {

@@ -41,6 +41,9 @@ func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	_ = errorWriter.Write(w, r, Error(r.Context(), err))
 }
 
+// errUnimplemented is the error of a procedure that a protocol has and the service does not.
+var errUnimplemented = fmt.Errorf("%w: the procedure is not supported", request.ErrInvalid)
+
 // Error returns an error as an error of gRPC, and records it.
 func Error(ctx context.Context, err error) *connect.Error {
 	err = request.Cause(ctx, err)
@@ -52,7 +55,8 @@ func Error(ctx context.Context, err error) *connect.Error {
 	case errors.Is(err, request.ErrNoRoute):
 		code = connect.CodeUnimplemented
 		err = fmt.Errorf("%w: the service or the method is not implemented", err)
-	case errors.Is(err, request.ErrEncoding): // as gRPC's specification of compression says
+	case errors.Is(err, request.ErrEncoding), // as gRPC's specification of compression says
+		errors.Is(err, errUnimplemented):
 		code = connect.CodeUnimplemented
 	}
 	return connect.NewError(code, errors.New(request.PublicMessage(err)))
@@ -93,7 +97,7 @@ func Handle[Q, A any](
 			return nil, Error(ctx, err)
 		}
 		return a, nil
-	}, Options(b)...)
+	}, options(b, access == WithKey)...)
 	mux.Handle("POST "+procedure, admit(b, access, func(w http.ResponseWriter, r *http.Request) error {
 		read := b.ReadMessage
 		if access == Open { // health is told while the service stops
@@ -106,13 +110,33 @@ func Handle[Q, A any](
 		defer free()
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		handler.ServeHTTP(w, r)
+		recordRefusal(w, r)
 		return nil
 	}))
 }
 
-// Options returns the connect options of all procedures.
-func Options(b *request.Backend) []connect.HandlerOption {
-	return []connect.HandlerOption{connect.WithCodec(codec{b.Bodies}), connect.WithCompression("gzip", nil, nil)}
+// HandleUnimplemented registers a procedure that a protocol has and the service does not. why completes the
+// error. It does not read the request.
+func HandleUnimplemented(b *request.Backend, mux *http.ServeMux, procedure, why string) {
+	mux.Handle("POST "+procedure, admit(b, WithKey, func(http.ResponseWriter, *http.Request) error {
+		return fmt.Errorf("%w: %s", errUnimplemented, why)
+	}))
+}
+
+// recordRefusal records the error of a response that connect made by itself, since the message could not
+// be decoded.
+func recordRefusal(w http.ResponseWriter, r *http.Request) {
+	info, code := request.From(r.Context()), w.Header().Get(http.TrailerPrefix+"Grpc-Status")
+	if info.Err == nil && code != "" && code != "0" {
+		info.Status = http.StatusBadRequest
+		info.Err = fmt.Errorf("%w: %s", request.ErrInvalid, w.Header().Get(http.TrailerPrefix+"Grpc-Message"))
+	}
+}
+
+// options returns the connect options of a procedure. strict refuses messages with unknown fields, since they
+// ask for what is not supported. It is not for probes and reflection, whose clients may be newer.
+func options(b *request.Backend, strict bool) []connect.HandlerOption {
+	return []connect.HandlerOption{connect.WithCodec(codec{b.Bodies, strict}), connect.WithCompression("gzip", nil, nil)}
 }
 
 // admit returns a handler that calls next for gRPC requests that have access.

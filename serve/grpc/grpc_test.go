@@ -1,6 +1,7 @@
 package grpc
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -48,11 +49,11 @@ func TestError(t *testing.T) {
 		{request.ErrMediaType, connect.CodeInvalidArgument, 415},
 		{request.ErrNoService, connect.CodeNotFound, 404},
 		{engine.ErrStopping, connect.CodeUnavailable, 503},
-		{fmt.Errorf("unexpected"), connect.CodeInternal, 500},
+		{errors.New("unexpected"), connect.CodeInternal, 500},
 	} {
 		info := &request.Info{}
 		err := Error(request.WithInfo(t.Context(), info), c.err)
-		if err.Code() != c.code || info.Status != c.status || info.Err != c.err {
+		if err.Code() != c.code || info.Status != c.status || !errors.Is(info.Err, c.err) {
 			t.Errorf("%v: %v, status %d, recorded %v", c.err, err, info.Status, info.Err)
 		}
 	}

@@ -71,7 +71,7 @@ func HandleStream[Q, A any](
 				return err
 			}
 			return Error(ctx, err)
-		}, Options(b)...))
+		}, options(b, access == WithKey)...))
 }
 
 // HandleStreams registers a connect handler of streams. Messages are read and decompressed one by one, within

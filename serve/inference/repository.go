@@ -2,10 +2,7 @@ package inference
 
 import (
 	"bytes"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strconv"
 
@@ -40,15 +37,7 @@ func (h *Handler) readOptions(w http.ResponseWriter, r *http.Request, to any) er
 	if len(bytes.TrimSpace(body)) == 0 {
 		return nil
 	}
-	d := json.NewDecoder(bytes.NewReader(body))
-	d.DisallowUnknownFields()
-	if err := d.Decode(to); err != nil {
-		return fmt.Errorf("%w: invalid JSON: %w", request.ErrInvalid, err)
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return fmt.Errorf("%w: the JSON is followed by more data", request.ErrInvalid)
-	}
-	return nil
+	return request.DecodeJSON(body, to)
 }
 
 // indexEntry is a version in the index of the model repository.

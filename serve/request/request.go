@@ -65,17 +65,6 @@ func From(ctx context.Context) *Info {
 	return &Info{}
 }
 
-// HeaderVersion is the header that has the version that answered.
-const HeaderVersion = "X-Model-Version"
-
-// setVersion records the version that answers, and tells the client.
-func (i *Info) setVersion(model string, number int) {
-	i.Model, i.Version = model, number
-	if i.Header != nil {
-		i.Header.Set(HeaderVersion, strconv.Itoa(number))
-	}
-}
-
 // CheckQuery refuses the query of a request if it is malformed, repeats a parameter, or has one that is
 // not among names.
 func CheckQuery(r *http.Request, names []string) error {
@@ -95,6 +84,17 @@ func CheckQuery(r *http.Request, names []string) error {
 		}
 	}
 	return nil
+}
+
+// HeaderVersion is the header that has the version that answered.
+const HeaderVersion = "X-Model-Version"
+
+// setVersion records the version that answers, and tells the client.
+func (i *Info) setVersion(model string, number int) {
+	i.Model, i.Version = model, number
+	if i.Header != nil {
+		i.Header.Set(HeaderVersion, strconv.Itoa(number))
+	}
 }
 
 // DecodeJSON decodes one JSON value. Members that the destination does not have are errors.

@@ -17,6 +17,7 @@ func (h *Handler) registerModels(mux *http.ServeMux) {
 	mux.HandleFunc("GET /v1/models/{model}/labels/{version}/metadata",
 		h.backend.ProtocolHandler(requireLabel(h.modelSignature)))
 	mux.HandleFunc("POST /v1/models/{model}/labels/{version}", h.backend.ProtocolHandler(requireLabel(h.call)))
+	mux.HandleFunc("/v1/models/{model}/labels/{version}", refuseMethod)
 }
 
 func (h *Handler) modelNames(w http.ResponseWriter, _ *http.Request) error {
@@ -31,9 +32,17 @@ func (h *Handler) modelNames(w http.ResponseWriter, _ *http.Request) error {
 // requireLabel returns a handler that refuses numbers of versions in the place of labels.
 func requireLabel(next func(http.ResponseWriter, *http.Request) error) func(http.ResponseWriter, *http.Request) error {
 	return func(w http.ResponseWriter, r *http.Request) error {
-		if label := r.PathValue("version"); strings.Trim(label[:min(1, len(label))], "0123456789") == "" {
-			return fmt.Errorf("%w: %.20q is not a label", registry.ErrNoModel, label)
+		if err := checkLabel(r.PathValue("version")); err != nil {
+			return err
 		}
 		return next(w, r)
 	}
+}
+
+// checkLabel refuses what cannot be a label of a version: a number, or nothing.
+func checkLabel(label string) error {
+	if strings.Trim(label[:min(1, len(label))], "0123456789") == "" {
+		return fmt.Errorf("%w: %.20q is not a label", registry.ErrNoModel, label)
+	}
+	return nil
 }

@@ -1,3 +1,4 @@
+// Package tensorflow is TensorFlow Serving's API, over REST with what KServe's v1 adds, and over gRPC.
 package tensorflow
 
 import (
@@ -28,9 +29,9 @@ func (h *Handler) inputSpec(v *registry.Version) inputSpec {
 	return inputSpec{tensors.NewInputSpec(v, h.backend.Bodies.MaxPictures())}
 }
 
-// Register registers the paths of the REST API. Responses are those of a Keras classifier: the
-// probabilities in the order of the classes. The acceptance has its own signature, so that existing
-// clients are not affected.
+// Register registers the paths of the REST API, and the procedures of gRPC. Responses have the output of the
+// model's signature, for most models the probabilities in the order of the classes. The acceptance has its
+// own signature, so that existing clients are not affected.
 func (h *Handler) Register(mux *http.ServeMux) {
 	mux.HandleFunc("GET /v1/models/{model}", h.backend.ProtocolHandler(h.modelStatus))
 	mux.HandleFunc("GET /v1/models/{model}/versions/{version}", h.backend.ProtocolHandler(h.modelStatus))
@@ -42,6 +43,7 @@ func (h *Handler) Register(mux *http.ServeMux) {
 	mux.HandleFunc("/v1/models/{model}", refuseMethod)
 	mux.HandleFunc("/v1/models/{model}/versions/{version}", refuseMethod)
 	h.registerModels(mux)
+	h.registerGRPC(mux)
 }
 
 // refuseMethod refuses a request whose method neither the state of a model nor a verb has.
@@ -113,43 +115,15 @@ func (h *Handler) modelStatus(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// The signatures of a model: that of Keras models, which takes values, one that takes pictures, and for
-// a model with acceptance one with two outputs. Each accepts both values and pictures.
-const (
-	signatureValues     = "serving_default"
-	signaturePictures   = "serving_pictures"
-	signatureAcceptance = "serving_acceptance"
-)
-
 func (h *Handler) modelSignature(w http.ResponseWriter, r *http.Request) error {
 	v, release, err := h.backend.AcquireRequested(r)
 	if err != nil {
 		return err
 	}
 	defer release()
-	info := func(name, dtype string, shape ...int) map[string]any {
-		dim := []any{}
-		for _, n := range shape {
-			dim = append(dim, map[string]string{"size": strconv.Itoa(n), "name": ""})
-		}
-		return map[string]any{"dtype": dtype, "name": name + ":0",
-			"tensor_shape": map[string]any{"dim": dim, "unknown_rank": false}}
-	}
-	probabilities := info(tensors.Probabilities, "DT_FLOAT", -1, len(v.Classes()))
-	signature := func(name string, input, outputs map[string]any) map[string]any {
-		return map[string]any{"inputs": map[string]any{name: input}, "outputs": outputs,
-			"method_name": "tensorflow/serving/predict", "defaults": map[string]any{}}
-	}
-	alone, pictures := map[string]any{tensors.Probabilities: probabilities}, info("picture", "DT_STRING", -1)
-	signatures := map[string]any{
-		signatureValues: signature("input",
-			info("input", "DT_FLOAT", -1, v.Spec().Height, v.Spec().Width, v.Spec().Channels()), alone),
-		signaturePictures: signature("picture", pictures, alone),
-	}
-	if v.Judges() {
-		both := map[string]any{tensors.Probabilities: probabilities,
-			tensors.Acceptance: info(tensors.Acceptance, "DT_FLOAT", -1)}
-		signatures[signatureAcceptance] = signature("picture", pictures, both)
+	signatures := map[string]any{}
+	for name, s := range describeSignatures(v) {
+		signatures[name] = encodeSignatureJSON(s)
 	}
 	request.WriteJSON(w, "application/json", http.StatusOK, map[string]any{
 		"model_spec": map[string]string{"name": v.Name, "signature_name": "", "version": strconv.Itoa(v.Number)},
@@ -188,7 +162,7 @@ func (h *Handler) predict(w http.ResponseWriter, r *http.Request, v *registry.Ve
 	if err != nil {
 		return err
 	}
-	request.WriteJSON(w, "application/json", http.StatusOK, q.response(answers))
+	request.WriteJSON(w, "application/json", http.StatusOK, q.response(v, answers))
 	return nil
 }
 
@@ -239,39 +213,34 @@ func (h *Handler) explain(w http.ResponseWriter, r *http.Request, v *registry.Ve
 
 // predictRequest is a request of TensorFlow Serving's API.
 type predictRequest struct {
-	inputs     tensors.Inputs
-	columns    bool // "inputs" and "outputs" instead of "instances" and "predictions"
-	acceptance bool // the response has the acceptance too
+	inputs    tensors.Inputs
+	columns   bool   // "inputs" and "outputs" instead of "instances" and "predictions"
+	signature string // its name, "" if there is none
 }
 
 // response returns the response to a request. With two outputs, each row is an object with a value of
 // each output, and columns are an object with all values of each output.
-func (q predictRequest) response(answers []*engine.Answer) map[string]any {
-	probabilities, acceptances, rows := make([][]float32, len(answers)), make([]float32, len(answers)),
-		make([]map[string]any, len(answers))
+func (q predictRequest) response(v *registry.Version, answers []*engine.Answer) map[string]any {
+	outputs := listOutputs(v, q.signature)
+	rows, columns := make([]any, len(answers)), map[string][]any{}
 	for i, a := range answers {
-		probabilities[i], acceptances[i] = a.Probabilities(), float32(a.Acceptance)
-		rows[i] = map[string]any{tensors.Probabilities: probabilities[i], tensors.Acceptance: acceptances[i]}
+		row := map[string]any{}
+		for _, o := range outputs {
+			row[o.name] = o.value(a)
+			columns[o.name] = append(columns[o.name], row[o.name])
+		}
+		rows[i] = row
+		if len(outputs) == 1 {
+			rows[i] = row[outputs[0].name]
+		}
 	}
 	switch {
-	case q.acceptance && q.columns:
-		return map[string]any{"outputs": map[string]any{tensors.Probabilities: probabilities,
-			tensors.Acceptance: acceptances}}
-	case q.acceptance:
+	case !q.columns:
 		return map[string]any{"predictions": rows}
-	case q.columns:
-		return map[string]any{"outputs": probabilities}
+	case len(outputs) > 1:
+		return map[string]any{"outputs": columns}
 	}
-	return map[string]any{"predictions": probabilities}
-}
-
-// signatures returns the names of a model's signatures.
-func (e inputSpec) signatures() []string {
-	names := []string{signatureValues, signaturePictures}
-	if e.Judges {
-		names = append(names, signatureAcceptance)
-	}
-	return names
+	return map[string]any{"outputs": rows}
 }
 
 // parsePredictRequest parses a request with rows ("instances") or columns ("inputs"). Both are an array
@@ -285,11 +254,9 @@ func (e inputSpec) parsePredictRequest(body []byte) (q predictRequest, err error
 	if err != nil {
 		return q, err
 	}
-	name, err := e.parseSignature(fields["signature_name"])
-	if err != nil {
+	if q.signature, err = e.parseSignature(fields["signature_name"]); err != nil {
 		return q, err
 	}
-	q.acceptance = name == signatureAcceptance
 	all, columns := fields["instances"], fields["inputs"]
 	switch {
 	case (all == nil) == (columns == nil):
@@ -304,9 +271,8 @@ func (e inputSpec) parsePredictRequest(body []byte) (q predictRequest, err error
 // parseSignature parses the name of a signature, "" if there is none.
 func (e inputSpec) parseSignature(v tensors.JSON) (string, error) {
 	name, err := v.OptionalText("signature_name")
-	if err == nil && name != "" && !slices.Contains(e.signatures(), name) {
-		err = fmt.Errorf("%w: there is no signature %.40q; the signatures are %s", request.ErrInvalid, name,
-			strings.Join(e.signatures(), ", "))
+	if err == nil && name != "" {
+		err = e.checkSignature(name)
 	}
 	return name, err
 }
@@ -327,14 +293,21 @@ func (e inputSpec) parseClassifyRequest(body []byte) (in tensors.Inputs, err err
 	}
 	switch {
 	case name == signatureAcceptance:
-		return in, fmt.Errorf("%w: the signature %s does not classify", request.ErrInvalid, name)
+		return in, errNotClassifying
 	case fields["context"] != nil:
-		return in, fmt.Errorf("%w: the context: a model has one feature, which is in each example", request.ErrInvalid)
+		return in, errContext
 	case fields["examples"] == nil:
 		return in, fmt.Errorf(`%w: the JSON must have "examples"`, request.ErrInvalid)
 	}
 	return e.parseInstances(fields["examples"])
 }
+
+// Errors of requests to classify.
+var (
+	errNotClassifying = fmt.Errorf("%w: the signature %s does not classify", request.ErrInvalid, signatureAcceptance)
+	errContext        = fmt.Errorf("%w: the context: a model has one feature, which is in each example",
+		request.ErrInvalid)
+)
 
 // parseInstances parses an array of pictures or of values.
 func (e inputSpec) parseInstances(all tensors.JSON) (in tensors.Inputs, err error) {

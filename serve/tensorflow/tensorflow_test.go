@@ -4,8 +4,11 @@ import (
 	"strings"
 	"testing"
 
+	"google.golang.org/protobuf/proto"
+
 	"garb/picture"
 	"garb/serve/request"
+	pb "garb/serve/tensorflowpb"
 	"garb/serve/tensors"
 )
 
@@ -38,5 +41,49 @@ func FuzzPredictRequest(f *testing.F) {
 			return
 		}
 		checkInputs(t, q.inputs)
+	})
+}
+
+// FuzzMessages: messages of Predict and Classify are decoded to inputs that the model takes, or refused.
+func FuzzMessages(f *testing.F) {
+	picture := &pb.TensorProto{Dtype: pb.DataType_DT_STRING, StringVal: [][]byte{{1}}, TensorShape: EncodeShape(1, 1)}
+	for _, t := range []*pb.TensorProto{
+		picture, EncodeFloats(make([]float32, 192), 1, 8, 8, 3),
+		{Dtype: pb.DataType_DT_UINT8, IntVal: []int32{1}, TensorShape: EncodeShape(3, 8, 8, 3)},
+	} {
+		data, err := proto.Marshal(&pb.PredictRequest{Inputs: map[string]*pb.TensorProto{"a": t}})
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+	data, err := proto.Marshal(&pb.ClassificationRequest{Input: &pb.Input{Kind: &pb.Input_ExampleList{
+		ExampleList: &pb.ExampleList{Examples: []*pb.Example{{Features: &pb.Features{Feature: map[string]*pb.Feature{
+			"a": {Kind: &pb.Feature_BytesList{BytesList: &pb.BytesList{Value: [][]byte{{1}}}}},
+		}}}}},
+	}}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(data)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		check := func(in tensors.Inputs, err error) {
+			t.Helper()
+			if err == nil {
+				checkInputs(t, in)
+				return
+			}
+			if status, _ := request.Status(err); status != 400 && status != 413 {
+				t.Errorf("%d: %v", status, err)
+			}
+		}
+		var predict pb.PredictRequest
+		if proto.Unmarshal(data, &predict) == nil {
+			check(expected.decodeInputs(predict.Inputs))
+		}
+		var classify pb.ClassificationRequest
+		if proto.Unmarshal(data, &classify) == nil {
+			check(expected.decodeExamples(classify.Input))
+		}
 	})
 }

@@ -192,7 +192,9 @@ type PredictRequest struct {
 	ModelSpec *ModelSpec              `protobuf:"bytes,1,opt,name=model_spec,json=modelSpec,proto3" json:"model_spec,omitempty"`
 	Inputs    map[string]*TensorProto `protobuf:"bytes,2,rep,name=inputs,proto3" json:"inputs,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// The outputs to return; all if there are none.
-	OutputFilter  []string `protobuf:"bytes,3,rep,name=output_filter,json=outputFilter,proto3" json:"output_filter,omitempty"`
+	OutputFilter []string `protobuf:"bytes,3,rep,name=output_filter,json=outputFilter,proto3" json:"output_filter,omitempty"`
+	// For statistics of a server; garb ignores it.
+	ClientId      []byte `protobuf:"bytes,6,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -244,6 +246,13 @@ func (x *PredictRequest) GetInputs() map[string]*TensorProto {
 func (x *PredictRequest) GetOutputFilter() []string {
 	if x != nil {
 		return x.OutputFilter
+	}
+	return nil
+}
+
+func (x *PredictRequest) GetClientId() []byte {
+	if x != nil {
+		return x.ClientId
 	}
 	return nil
 }
@@ -1342,15 +1351,16 @@ const file_tensorflow_serving_proto_rawDesc = "" +
 	"\aversion\x18\x02 \x01(\v2\x1b.google.protobuf.Int64ValueH\x00R\aversion\x12%\n" +
 	"\rversion_label\x18\x04 \x01(\tH\x00R\fversionLabel\x12%\n" +
 	"\x0esignature_name\x18\x03 \x01(\tR\rsignatureNameB\x10\n" +
-	"\x0eversion_choice\"\x95\x02\n" +
+	"\x0eversion_choice\"\xbe\x02\n" +
 	"\x0ePredictRequest\x12<\n" +
 	"\n" +
 	"model_spec\x18\x01 \x01(\v2\x1d.tensorflow.serving.ModelSpecR\tmodelSpec\x12F\n" +
 	"\x06inputs\x18\x02 \x03(\v2..tensorflow.serving.PredictRequest.InputsEntryR\x06inputs\x12#\n" +
-	"\routput_filter\x18\x03 \x03(\tR\foutputFilter\x1aR\n" +
+	"\routput_filter\x18\x03 \x03(\tR\foutputFilter\x12\x1b\n" +
+	"\tclient_id\x18\x06 \x01(\fR\bclientId\x1aR\n" +
 	"\vInputsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12-\n" +
-	"\x05value\x18\x02 \x01(\v2\x17.tensorflow.TensorProtoR\x05value:\x028\x01J\x04\b\x04\x10\b\"\xf0\x01\n" +
+	"\x05value\x18\x02 \x01(\v2\x17.tensorflow.TensorProtoR\x05value:\x028\x01J\x04\b\x04\x10\x05J\x04\b\x05\x10\x06J\x04\b\a\x10\b\"\xf0\x01\n" +
 	"\x0fPredictResponse\x12J\n" +
 	"\aoutputs\x18\x01 \x03(\v20.tensorflow.serving.PredictResponse.OutputsEntryR\aoutputs\x12<\n" +
 	"\n" +

@@ -130,6 +130,9 @@ func Answer(
 	return answers, nil
 }
 
+// Picture is the name of the input of pictures.
+const Picture = "picture"
+
 // The names of the outputs.
 const (
 	Logits        = "logits"
@@ -191,11 +194,15 @@ type Metadata struct {
 	Shape    []int  `json:"shape"`
 }
 
-// Describe describes a model's inputs, of which a request has one, and its outputs.
+// Describe describes a model's inputs, of which a request has one, and its outputs. The input of values has
+// the name of the model's signature.
 func Describe(v *registry.Version) (inputs, outputs []Metadata) {
-	spec, classes := v.Spec(), len(v.Classes())
-	inputs = []Metadata{{"picture", Bytes, []int{-1}},
-		{"input", FP32, []int{-1, spec.Height, spec.Width, spec.Channels()}}}
+	spec, classes, values := v.Spec(), len(v.Classes()), v.Signature().Input
+	if values == Picture { // names must differ
+		values = "input"
+	}
+	inputs = []Metadata{{Picture, Bytes, []int{-1}},
+		{values, FP32, []int{-1, spec.Height, spec.Width, spec.Channels()}}}
 	outputs = []Metadata{{Logits, FP32, []int{-1, classes}}, {Probabilities, FP32, []int{-1, classes}},
 		{Class, Bytes, []int{-1}}}
 	if v.Judges() {
