@@ -168,7 +168,7 @@ func (s *soak) uploadRefused(size int) func(ctx context.Context, f fault) {
 	}
 }
 
-// zeros is a body of zeros without end.
+// zeros is an endless body of zeros.
 type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) {
@@ -349,7 +349,7 @@ func (s *soak) floodSettings(ctx context.Context, f fault) {
 	s.flood(ctx, f, func(b []byte, _ int) []byte { return appendFrame(b, frameSettings, 0, 0, nil) })
 }
 
-// continueForever sends a header that goes on in CONTINUATION frames without end.
+// continueForever sends a header whose CONTINUATION frames never end.
 func (s *soak) continueForever(ctx context.Context, f fault) {
 	field := append([]byte{0, 1, 'x', 100}, bytes.Repeat([]byte{'y'}, 100)...)
 	s.flood(ctx, f, func(b []byte, i int) []byte {

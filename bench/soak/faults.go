@@ -34,7 +34,7 @@ func (s *soak) listFaults() []fault {
 		{name: "HTTP/2 rapid reset", gap: time.Second, try: s.resetRapidly},
 		{name: "HTTP/2 PING flood", gap: time.Second, try: s.floodPing},
 		{name: "HTTP/2 SETTINGS flood", gap: time.Second, try: s.floodSettings},
-		{name: "HTTP/2 CONTINUATION without end", gap: time.Second, try: s.continueForever},
+		{name: "HTTP/2 endless CONTINUATION", gap: time.Second, try: s.continueForever},
 		{name: "HPACK bomb", gap: time.Second, try: s.sendHeaderBomb},
 		{name: "gRPC message over the limit", gap: 2 * time.Second, try: s.sendLargeMessage},
 		{name: "versions published and removed", gap: time.Second, try: s.publishAndRemove},
