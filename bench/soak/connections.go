@@ -62,9 +62,10 @@ func (s *soak) sendHeaderSlowly(ctx context.Context, f fault) {
 	}
 	took := time.Since(began)
 	_ = c.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
-	_, err := c.Read(make([]byte, 1))
+	answer := make([]byte, 200)
+	n, err := c.Read(answer)
 	if ctx.Err() == nil {
-		s.add(f.name, "disconnected", took < 6*time.Second, fmt.Sprintf("not for %v; reading: %v", took, err))
+		s.add(f.name, "disconnected", took < 6*time.Second, fmt.Sprintf("not for %v; read: %q, %v", took, answer[:n], err))
 	}
 }
 
