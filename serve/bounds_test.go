@@ -173,7 +173,8 @@ func TestFirstModel(t *testing.T) {
 	for _, name := range []string{"b", "a", "c"} {
 		writeFile(t, filepath.Join(folder, name, "1", "m.safetensors"), []byte("x"))
 	}
-	for want, named := range map[string][]NamedModel{"a": nil, "z": {{Name: "z", Path: "p"}}, "y": {{Name: "y", Path: "p"}, {Name: "x", Path: "p"}}} {
+	for want, named := range map[string][]NamedModel{"a": nil, "z": {{Name: "z", Path: "p"}},
+		"y": {{Name: "y", Path: "p"}, {Name: "x", Path: "p"}}} {
 		r := start(t, &fake{}, func(c *Config) { c.Models.Models, c.Models.Folder = named, folder })
 		v, release, err := r.backend.Models.Acquire("", "", "")
 		if err != nil {
