@@ -53,19 +53,28 @@ func (s *soak) sendHeaderSlowly(ctx context.Context, f fault) {
 	if !s.askHealth(ctx, f, c) {
 		return
 	}
+	_ = c.SetReadDeadline(time.Time{})
+	closed := make(chan struct{}) // when the service closes its side, perhaps after an answer
+	go func() {
+		defer close(closed)
+		_, _ = io.Copy(io.Discard, c)
+	}()
 	began := time.Now()
 	for _, b := range []byte("POST /v1/classify HTTP/1.1\r\nHost: localhost\r\nX-Slow: " + strings.Repeat("a", 200)) {
-		if _, err := c.Write([]byte{b}); err != nil || ctx.Err() != nil {
+		if _, err := c.Write([]byte{b}); err != nil {
 			break
 		}
-		pause(ctx, 50*time.Millisecond)
+		select {
+		case <-closed:
+			if ctx.Err() == nil {
+				s.add(f.name, "disconnected", true, "")
+			}
+			return
+		case <-time.After(50 * time.Millisecond):
+		}
 	}
-	took := time.Since(began)
-	_ = c.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
-	answer := make([]byte, 200)
-	n, err := c.Read(answer)
-	if ctx.Err() == nil {
-		s.add(f.name, "disconnected", took < 6*time.Second, fmt.Sprintf("not for %v; read: %q, %v", took, answer[:n], err))
+	if took := time.Since(began); ctx.Err() == nil {
+		s.add(f.name, "disconnected", took < 10*time.Second, fmt.Sprintf("not for %v", took))
 	}
 }
 
