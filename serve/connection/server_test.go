@@ -284,6 +284,8 @@ func TestLingeringOverTLS(t *testing.T) {
 		t.Fatalf("%v, %v", answer, err)
 	}
 	waitFor(t, "it lingers", func() bool { return s.Stats().Lingering == 1 })
+	c.Close()
+	waitFor(t, "nothing is left", func() bool { return s.Stats() == Stats{} })
 }
 
 // TestLingeringEnds checks that a lingering connection ends when the client closes its side, or is silent.
