@@ -125,7 +125,7 @@ func TestStreamLimits(t *testing.T) {
 		if err := s.Send(pictureMessage("1", make([]byte, 2<<20))); err != nil && !errors.Is(err, io.EOF) {
 			t.Fatal(err)
 		}
-		if _, err := s.Receive(); connect.CodeOf(err) != connect.CodeInvalidArgument ||
+		if _, err := s.Receive(); connect.CodeOf(err) != connect.CodeResourceExhausted ||
 			!strings.Contains(err.Error(), "1048576 bytes") {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -161,7 +161,7 @@ func TestStreamFrames(t *testing.T) {
 		"a stalled message": {[]byte{0, 0, 1, 0, 0, 1, 2}, false, nil, connect.CodeDeadlineExceeded},
 		"a cut message":     {[]byte{0, 0, 1, 0, 0, 1, 2}, true, nil, connect.CodeInvalidArgument},
 		"a cut prefix":      {[]byte{0, 0}, true, nil, connect.CodeInvalidArgument},
-		"too large":         {[]byte{0, 255, 0, 0, 0}, false, nil, connect.CodeInvalidArgument},
+		"too large":         {[]byte{0, 255, 0, 0, 0}, false, nil, connect.CodeResourceExhausted},
 		"another compression": {[]byte{1, 0, 0, 0, 1, 1}, false, []string{"Grpc-Encoding", "br"},
 			connect.CodeUnimplemented},
 		"not compressed": {[]byte{1, 0, 0, 0, 1, 1}, false, []string{"Grpc-Encoding", "gzip"},

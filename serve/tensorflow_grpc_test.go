@@ -175,12 +175,13 @@ func TestTensorFlowRefusals(t *testing.T) {
 			"the signatures are serving_default, serving_pictures"},
 		"no acceptance": {func(q *pb.PredictRequest) { q.ModelSpec.SignatureName = "serving_acceptance" }, invalid,
 			"no signature"},
-		"another output":   {func(q *pb.PredictRequest) { q.OutputFilter = []string{"probs"} }, invalid, "dense_7"},
-		"an output twice":  {func(q *pb.PredictRequest) { q.OutputFilter = repeat("dense_7", 2) }, invalid, "twice"},
-		"no input":         {func(q *pb.PredictRequest) { q.Inputs = nil }, invalid, "0 inputs"},
-		"two inputs":       {func(q *pb.PredictRequest) { q.Inputs["x"] = q.Inputs["a"] }, invalid, "2 inputs"},
-		"no tensor":        {setInput(nil), invalid, `"a"`},
-		"too many":         {setInput(pictureTensor(white(), white(), white())), invalid, "2 pictures"},
+		"another output":  {func(q *pb.PredictRequest) { q.OutputFilter = []string{"probs"} }, invalid, "dense_7"},
+		"an output twice": {func(q *pb.PredictRequest) { q.OutputFilter = repeat("dense_7", 2) }, invalid, "twice"},
+		"no input":        {func(q *pb.PredictRequest) { q.Inputs = nil }, invalid, "0 inputs"},
+		"two inputs":      {func(q *pb.PredictRequest) { q.Inputs["x"] = q.Inputs["a"] }, invalid, "2 inputs"},
+		"no tensor":       {setInput(nil), invalid, `"a"`},
+		"too many": {setInput(pictureTensor(white(), white(), white())), connect.CodeResourceExhausted,
+			"2 pictures"},
 		"no batch":         {setInput(tensorflow.EncodeFloats(darkAndLight()[:192], 8, 8, 3)), invalid, "[n 8 8 3]"},
 		"another size":     {setInput(tensorflow.EncodeFloats(darkAndLight()[:75], 1, 5, 5, 3)), invalid, "[n 8 8 3]"},
 		"no pictures":      {setInput(pictureTensor()), invalid, "n from 1"},
@@ -273,8 +274,12 @@ func TestTensorFlowClassify(t *testing.T) {
 		a, err := callTensorFlow[pb.ClassificationRequest, pb.ClassificationResponse](t, r,
 			"PredictionService/Classify", &pb.ClassificationRequest{ModelSpec: spec, Input: c.input})
 		if c.says != "" {
-			if connect.CodeOf(err) != connect.CodeInvalidArgument || !strings.Contains(err.Error(), c.says) {
-				t.Errorf("%s: %v, want %q", name, err, c.says)
+			want := connect.CodeInvalidArgument
+			if name == "too many" {
+				want = connect.CodeResourceExhausted
+			}
+			if connect.CodeOf(err) != want || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("%s: %v, want %v, %q", name, err, want, c.says)
 			}
 			continue
 		}
