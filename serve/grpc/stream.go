@@ -35,6 +35,10 @@ func (s *Stream[Q, A]) Admit(ctx context.Context) error {
 	return err
 }
 
+// Release frees the share of the budget of bodies that the current request has. It is for a stream that needs no
+// further one.
+func (s *Stream[Q, A]) Release() { _ = s.messages.Close() }
+
 // Send sends a response.
 func (s *Stream[Q, A]) Send(a *A) error {
 	_ = s.control.SetWriteDeadline(time.Now().Add(s.timeout)) // not every ResponseWriter has deadlines: in tests
@@ -71,7 +75,7 @@ func HandleStream[Q, A any](
 				return err
 			}
 			return Error(ctx, err)
-		}, options(b, access == WithKey)...))
+		}, options(bodies(b, access), access == WithKey)...))
 }
 
 // HandleStreams registers a connect handler of streams. Messages are read and decompressed one by one, within
@@ -87,7 +91,7 @@ func HandleStreams(b *request.Backend, mux *http.ServeMux, procedure string, acc
 		}
 		control := http.NewResponseController(w)
 		_ = control.SetWriteDeadline(time.Time{}) // the server's deadlines are those of short requests
-		messages := b.NewMessageReader(w, r)
+		messages := b.NewMessageReader(w, r, bodies(b, access))
 		defer messages.Close()
 		ended := make(chan struct{})
 		defer close(ended)
@@ -99,21 +103,36 @@ func HandleStreams(b *request.Backend, mux *http.ServeMux, procedure string, acc
 			}
 		}()
 		r = r.WithContext(context.WithValue(r.Context(), streamKey{}, connection{messages, control}))
-		r.Body = bodyReader{messages, r.Context()}
+		r.Body = &bodyReader{MessageReader: messages, ctx: r.Context(), authenticate: func() error {
+			if access == Open {
+				return nil
+			}
+			return b.Authenticate(r)
+		}}
 		r.Header.Del("Grpc-Encoding") // the reader decompresses
 		handler.ServeHTTP(w, r)
 		return nil
 	}))
 }
 
-// bodyReader reads messages, and returns errors as those of gRPC, which connect passes on.
+// bodyReader reads messages, and returns errors as those of gRPC, which connect passes on. Before each further
+// message it checks the API key again, which may have expired or been revoked.
 type bodyReader struct {
 	*request.MessageReader
-	ctx context.Context //nolint:containedctx // of the one request
+	ctx          context.Context //nolint:containedctx // of the one request
+	authenticate func() error
+	count        int // of messages that have been begun
 }
 
-func (b bodyReader) Read(p []byte) (int, error) {
+func (b *bodyReader) Read(p []byte) (int, error) {
 	n, err := b.MessageReader.Read(p)
+	if count := b.Count(); err == nil && count > b.count {
+		if b.count = count; count > 1 {
+			if err = b.authenticate(); err != nil {
+				n = 0
+			}
+		}
+	}
 	if err != nil && err != io.EOF { //nolint:errorlint // it is returned itself
 		err = Error(b.ctx, err)
 	}
