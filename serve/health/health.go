@@ -78,8 +78,8 @@ func (h *Handler) list(context.Context, *pb.HealthListRequest) (*pb.HealthListRe
 }
 
 // maxWatches is the largest number of streams of Watch at a time. They need no API key and last as long as their
-// clients like, and each takes some 50 kB.
-const maxWatches = 4096
+// clients like, so they must not take all connections: by default there may be twice as many.
+const maxWatches = 512
 
 // interval is the time between two looks at the status that a client watches.
 const interval = time.Second
