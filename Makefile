@@ -6,7 +6,7 @@ SHELL = bash
 GOLANGCI = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 VALE = github.com/vale-cli/vale/v3/cmd/vale@v3.21.0
 # Packages where goroutines share memory.
-RACE = . ./model ./nn ./picture ./dataset ./augment ./train ./serve ./cmd/garb
+RACE = . ./model ./nn ./picture ./dataset ./augment ./train ./answers ./serve/... ./cmd/garb
 FUZZTIME ?= 30s
 # For course, lab and screens: the small clothing data set. For model: the folder of all data sets.
 data = $(or $(DATA),$(GARB_DATA),$(error name the data set: make $@ DATA=folder))
@@ -48,7 +48,8 @@ fuzz: ## every fuzz target for FUZZTIME (30s)
 		echo "$$package $$name"; \
 		fuzz() { go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$package" 2>&1 | tee "$$log"; }; \
 		fuzz && continue; \
-		grep -qx ' *context deadline exceeded' "$$log" && ! grep -qE 'Failing input|panic|_test.go:' "$$log" || exit 1; \
+		grep -qx ' *context deadline exceeded' "$$log" && ! grep -qE 'Failing input|panic|_test.go:' "$$log" ||
+			exit 1; \
 		echo "$$name found nothing, but ended too late; once more"; \
 		fuzz || exit 1; \
 	done
@@ -56,7 +57,8 @@ fuzz: ## every fuzz target for FUZZTIME (30s)
 # Mutation testing: a sample of changes to each package's source, and which of them its tests
 # do not notice (one to thirty minutes a package). Another SEED draws another sample. A change
 # may use up memory: ulimit ends it.
-MUTATED ?= ./augment ./picture ./evaluate ./weights ./nn ./serve ./train ./model .
+MUTATED ?= ./augment ./picture ./evaluate ./weights ./nn ./train ./model . ./answers ./drift ./serve ./serve/access ./serve/connection \
+	./serve/engine ./serve/fetch ./serve/origin ./serve/registry ./serve/request ./serve/tensors
 mutate: ## mutation testing of the core, with SEED
 	ulimit -v 16000000; go run ./internal/mutate -sample 50 -seed $(SEED) -min 75 -short \
 		-skip '^Test(Packages|Sources|Binary|Examples)' $(MUTATED)

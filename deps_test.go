@@ -80,7 +80,8 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"serve/enginetest", "picture model", ""},
 	{"serve/engine", "picture nn model serve/observe", ""},
 	{"serve/registry", "picture model serve/observe serve/engine", ""},
-	{"serve/request", "picture answers serve/observe serve/reload serve/access serve/fetch serve/origin serve/engine serve/registry",
+	{"serve/request", "picture answers serve/observe serve/reload serve/access serve/fetch serve/origin " +
+		"serve/engine serve/registry",
 		""},
 	{"serve/tensors", "picture model serve/engine serve/registry serve/request", ""},
 	{"serve/healthpb", "", "google.golang.org/protobuf"},
@@ -88,12 +89,15 @@ var layout = []struct{ pkg, ours, modules string }{
 		"connectrpc.com/connect connectrpc.com/grpcreflect google.golang.org/protobuf"},
 	{"serve/health", "serve/engine serve/request serve/grpc serve/healthpb", ""},
 	{"serve/classify", "accept picture model explain serve/engine serve/registry serve/request", ""},
-	{"serve/inference", "model serve/inferencepb serve/engine serve/registry serve/request serve/tensors serve/grpc", ""},
-	{"serve/tensorflow", "internal/kernel serve/tensorflowpb serve/engine serve/registry serve/request serve/tensors " +
-		"serve/grpc serve/classify",
+	{"serve/inference", "model serve/inferencepb serve/engine serve/registry serve/request serve/tensors serve/grpc",
+		""},
+	{"serve/tensorflow",
+		"internal/kernel serve/tensorflowpb serve/engine serve/registry serve/request serve/tensors " +
+			"serve/grpc serve/classify",
 		"google.golang.org/protobuf"},
 	{"serve/page", "", ""},
-	{"serve", "model answers serve/listen serve/observe serve/reload serve/access serve/connection serve/fetch serve/origin " +
+	{"serve", "model answers serve/listen serve/observe serve/reload serve/access serve/connection serve/fetch " +
+		"serve/origin " +
 		"serve/engine serve/registry serve/request serve/grpc serve/health serve/classify serve/inference " +
 		"serve/tensorflow serve/page",
 		""},

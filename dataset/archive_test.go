@@ -299,8 +299,8 @@ func TestLockedCache(t *testing.T) {
 	}
 	done := make(chan error)
 	go func() {
-		_, err := Read(t.Context(), path, Options{Cache: cache})
-		done <- err
+		_, readErr := Read(t.Context(), path, Options{Cache: cache})
+		done <- readErr
 	}()
 	marker := filepath.Join(aside, "marker") // of the other process
 	if err = errors.Join(os.WriteFile(marker, nil, 0o644), os.Rename(aside, home), lock.Unlock()); err != nil {

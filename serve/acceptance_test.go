@@ -137,6 +137,8 @@ func TestClassifyBadThreshold(t *testing.T) {
 }
 
 // TestInferenceAcceptance: the output acceptance of the Open Inference Protocol.
+//
+//nolint:funlen // one request after another to one server
 func TestInferenceAcceptance(t *testing.T) {
 	r := start(t, &fake{Judging: true}, nil)
 	input := fmt.Sprintf(`{"name": "x", "datatype": "FP32", "shape": [2, 8, 8, 3], "data": [%s192%s]}`,
@@ -187,7 +189,8 @@ func TestInferenceAcceptance(t *testing.T) {
 	if a, err := inferGRPC(t, r, q); err != nil || len(a.Outputs) != 4 || a.Outputs[3].Name != "acceptance" {
 		t.Errorf("%v, %v", a, err)
 	}
-	q.Inputs[0].Contents, q.RawInputContents = nil, [][]byte{tensors.Tensor{Texts: []string{string(white())}}.EncodeRaw()}
+	q.Inputs[0].Contents, q.RawInputContents = nil,
+		[][]byte{tensors.Tensor{Texts: []string{string(white())}}.EncodeRaw()}
 	if a, err := inferGRPC(t, r, q); err != nil || len(a.RawOutputContents) != 4 ||
 		string(a.RawOutputContents[3]) != raw[4:] {
 		t.Errorf("%v, %v", a, err)

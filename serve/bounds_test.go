@@ -84,7 +84,7 @@ func TestRequestIDs(t *testing.T) {
 func TestCodes(t *testing.T) {
 	for status, want := range map[int]connect.Code{
 		400: connect.CodeInvalidArgument, 401: connect.CodeUnauthenticated, 403: connect.CodePermissionDenied,
-		404: connect.CodeNotFound, 413: connect.CodeInvalidArgument, 429: connect.CodeResourceExhausted,
+		404: connect.CodeNotFound, 413: connect.CodeResourceExhausted, 429: connect.CodeResourceExhausted,
 		499: connect.CodeCanceled, 500: connect.CodeInternal, 502: connect.CodeUnavailable,
 		503: connect.CodeUnavailable, 504: connect.CodeDeadlineExceeded,
 	} {
@@ -173,7 +173,8 @@ func TestFirstModel(t *testing.T) {
 	for _, name := range []string{"b", "a", "c"} {
 		writeFile(t, filepath.Join(folder, name, "1", "m.safetensors"), []byte("x"))
 	}
-	for want, named := range map[string][]NamedModel{"a": nil, "z": {{Name: "z", Path: "p"}}, "y": {{Name: "y", Path: "p"}, {Name: "x", Path: "p"}}} {
+	for want, named := range map[string][]NamedModel{"a": nil, "z": {{Name: "z", Path: "p"}},
+		"y": {{Name: "y", Path: "p"}, {Name: "x", Path: "p"}}} {
 		r := start(t, &fake{}, func(c *Config) { c.Models.Models, c.Models.Folder = named, folder })
 		v, release, err := r.backend.Models.Acquire("", "", "")
 		if err != nil {

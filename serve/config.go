@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"garb/answers"
@@ -89,7 +90,7 @@ func (c Config) validateAddresses() error {
 	if c.AdminAddr == "" {
 		return nil
 	}
-	if c.AdminAddr == c.Addr {
+	if c.AdminAddr == c.Addr && !strings.HasSuffix(c.Addr, ":0") { // port 0 stands for any free port
 		return fmt.Errorf("the address %s for probes and metrics must not be that of the service", c.AdminAddr)
 	}
 	return listen.Validate(c.AdminAddr)

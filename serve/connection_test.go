@@ -44,7 +44,8 @@ func untilClosed(t testing.TB, c net.Conn, began time.Time) (string, time.Durati
 // answered meanwhile.
 func TestSlowClients(t *testing.T) {
 	r := start(t, &fake{}, func(c *Config) {
-		c.Connection.HeaderTimeout, c.RequestTimeout, c.Connection.IdleTimeout = 200*time.Millisecond, 400*time.Millisecond,
+		c.Connection.HeaderTimeout, c.RequestTimeout, c.Connection.IdleTimeout = 200*time.Millisecond,
+			400*time.Millisecond,
 			300*time.Millisecond
 	})
 	began := time.Now()
@@ -119,7 +120,8 @@ func TestHalfClosed(t *testing.T) {
 	defer open()
 	r := start(t, f, nil)
 	c := dial(t, r)
-	fmt.Fprintf(c, "POST /v1/classify HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s", len(white()), white())
+	fmt.Fprintf(c, "POST /v1/classify HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s", len(white()),
+		white())
 	<-entered
 	if err := c.CloseWrite(); err != nil {
 		t.Fatal(err)
@@ -162,7 +164,10 @@ func TestBodiesTogether(t *testing.T) {
 
 // TestConnections: more than so many wait until one ends.
 func TestConnections(t *testing.T) {
-	r := start(t, &fake{}, func(c *Config) { c.Connection.MaxConnections, c.Connection.IdleTimeout = 2, 300*time.Millisecond })
+	r := start(t, &fake{}, func(c *Config) {
+		c.Connection.MaxConnections, c.Connection.IdleTimeout = 2,
+			300*time.Millisecond
+	})
 	for range 2 {
 		fmt.Fprint(dial(t, r), "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	}

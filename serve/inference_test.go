@@ -28,7 +28,8 @@ func clothing(t testing.TB) (*running, *model.Classifier) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return start(t, classifier, func(c *Config) { c.Models.Models = []NamedModel{{Name: "clothing", Path: model.Clothing}} }), classifier
+	return start(t, classifier,
+		func(c *Config) { c.Models.Models = []NamedModel{{Name: "clothing", Path: model.Clothing}} }), classifier
 }
 
 // valuesOf are those of a picture.
@@ -240,22 +241,25 @@ func TestInferenceGets(t *testing.T) {
 	const status = `{"model_version_status":[{"state":"AVAILABLE","status":{"error_code":"OK",` +
 		`"error_message":""},"version":"1"}],"name":"m","ready":true}`
 	for path, want := range map[string]string{
-		"/v2": `{"extensions":["binary_tensor_data","classification","model_repository","statistics","model_configuration"],` +
+		"/v2": `{"extensions":["binary_tensor_data","classification","model_repository","statistics",` +
+			`"model_configuration"],` +
 			`"name":"garb","version":"` + model.Version + `"}`,
-		"/v2/health/live":                  `{"live":true}`,
-		"/v2/health/ready":                 `{"ready":true}`,
-		"/v2/models/m":                     metadata,
-		"/v2/models/m/versions/1":          metadata,
-		"/v2/models/m/ready":               `{"name":"m","ready":true}`,
-		"/v2/models/m/versions/1/ready":    `{"name":"m","ready":true}`,
-		"/v1/models/m":                     status,
-		"/v1/models/m/versions/1":          status,
-		"/v2/models/n":                     `{"error":"there is no such model: \"n\"; the models are m"}`,
-		"/v2/models/n/ready":               `{"error":"there is no such model: \"n\"; the models are m"}`,
-		"/v2/models/m/versions/2":          `{"error":"there is no such model: version 2 of m; the only version is 1"}`,
-		"/v2/models/m/versions/x/ready":    `{"error":"there is no such model: version \"x\" of m; the only version is 1"}`,
-		"/v1/models/n":                     `{"error":"there is no such model: \"n\"; the models are m"}`,
-		"/v1/models/m/versions/0":          `{"error":"there is no such model: version \"0\" of m; the only version is 1"}`,
+		"/v2/health/live":               `{"live":true}`,
+		"/v2/health/ready":              `{"ready":true}`,
+		"/v2/models/m":                  metadata,
+		"/v2/models/m/versions/1":       metadata,
+		"/v2/models/m/ready":            `{"name":"m","ready":true}`,
+		"/v2/models/m/versions/1/ready": `{"name":"m","ready":true}`,
+		"/v1/models/m":                  status,
+		"/v1/models/m/versions/1":       status,
+		"/v2/models/n":                  `{"error":"there is no such model: \"n\"; the models are m"}`,
+		"/v2/models/n/ready":            `{"error":"there is no such model: \"n\"; the models are m"}`,
+		"/v2/models/m/versions/2":       `{"error":"there is no such model: version 2 of m; the only version is 1"}`,
+		"/v2/models/m/versions/x/ready": `{"error":"there is no such model: version \"x\" of m; ` +
+			`the only version is 1"}`,
+		"/v1/models/n": `{"error":"there is no such model: \"n\"; the models are m"}`,
+		"/v1/models/m/versions/0": `{"error":"there is no such model: version \"0\" of m; ` +
+			`the only version is 1"}`,
 		"/v1/models/n/versions/1/metadata": `{"error":"there is no such model: \"n\"; the models are m"}`,
 	} {
 		answer, err := http.Get(r.url + path)

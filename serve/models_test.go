@@ -127,7 +127,8 @@ func TestConfiguredModelTakesPrecedence(t *testing.T) {
 		writeFile(t, filepath.Join(root, name, "3", "model.safetensors"), []byte("of the folder"))
 	}
 	r := startWith(t, openDigest, func(c *Config) {
-		c.Models.Models, c.Models.Folder, c.Models.Interval = []NamedModel{{Name: "shirts", Path: own}}, root, 20*time.Millisecond
+		c.Models.Models, c.Models.Folder, c.Models.Interval = []NamedModel{{Name: "shirts", Path: own}}, root,
+			20*time.Millisecond
 	})
 	waitFor(t, "the folder is served", func() bool { return digestOf(t, r, "hats") == "of the folder" })
 	if got := digestOf(t, r, "shirts"); got != "own" {
@@ -175,18 +176,27 @@ func TestNoModel(t *testing.T) {
 			c.Models.Models = []NamedModel{{Name: "m", Path: filepath.Join(root, "m", "1",
 				"model.safetensors")}}
 		},
-		"missing file":  func(c *Config) { c.Models.Models = []NamedModel{{Name: "m", Path: filepath.Join(root, "nix")}} },
+		"missing file": func(c *Config) {
+			c.Models.Models = []NamedModel{{Name: "m",
+				Path: filepath.Join(root, "nix")}}
+		},
 		"broken folder": func(c *Config) { c.Models.Folder = root },
 		"no folder":     func(c *Config) { c.Models.Folder = filepath.Join(root, "nix") },
 		"nothing":       func(c *Config) {},
 		"bad name":      func(c *Config) { c.Models.Models = []NamedModel{{Name: "a/b", Path: "x"}} },
-		"twice":         func(c *Config) { c.Models.Models = []NamedModel{{Name: "a", Path: "x"}, {Name: "a", Path: "y"}} },
+		"twice": func(c *Config) {
+			c.Models.Models = []NamedModel{{Name: "a", Path: "x"},
+				{Name: "a", Path: "y"}}
+		},
 		"bad prefix": func(c *Config) {
 			c.Models.Models, c.URLPrefixes = []NamedModel{{Name: "a", Path: "x"}},
 				[]string{"https://example.org"}
 		},
-		"half of TLS": func(c *Config) { c.Models.Models, c.TLSCert = []NamedModel{{Name: "a", Path: "x"}}, "cert.pem" },
-		"no queue":    func(c *Config) { c.Models.Models, c.Engine.Queue = []NamedModel{{Name: "a", Path: "x"}}, 0 },
+		"half of TLS": func(c *Config) {
+			c.Models.Models, c.TLSCert = []NamedModel{{Name: "a", Path: "x"}},
+				"cert.pem"
+		},
+		"no queue": func(c *Config) { c.Models.Models, c.Engine.Queue = []NamedModel{{Name: "a", Path: "x"}}, 0 },
 	} {
 		c := Default()
 		change(&c)

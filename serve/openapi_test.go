@@ -607,7 +607,8 @@ func TestDocsPage(t *testing.T) {
 		}
 	}
 	for _, word := range []string{"<script", "<style", "style=", "onclick", "ZgotmplZ", "`", "<no value>", "url("} {
-		if strings.Contains(page, word) || strings.Contains(string(read(t, "page/docs.css")), word) && strings.HasSuffix(word, "(") {
+		if strings.Contains(page, word) ||
+			strings.Contains(string(read(t, "page/docs.css")), word) && strings.HasSuffix(word, "(") {
 			t.Errorf("it has %s", word)
 		}
 	}

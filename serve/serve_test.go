@@ -180,7 +180,8 @@ func form(t testing.TB, pictures ...[]byte) (contentType string, body []byte) {
 func TestClassify(t *testing.T) {
 	r := startWith(t, func(path string) (Classifier, error) { return model.Open(path, model.Options{}) },
 		func(c *Config) {
-			c.Models.Models = []NamedModel{{Name: model.Clothing, Path: model.Clothing}, {Name: "net", Path: model.ImageNet}}
+			c.Models.Models = []NamedModel{{Name: model.Clothing, Path: model.Clothing},
+				{Name: "net", Path: model.ImageNet}}
 		})
 	data := read(t, example)
 	shirt := func(text []byte) {
@@ -237,7 +238,8 @@ func TestClassify(t *testing.T) {
 //nolint:funlen // it is a table
 func TestStatuses(t *testing.T) {
 	r := start(t, &fake{}, func(c *Config) {
-		c.Bodies.MaxPictures, c.Bodies.MaxBytes, c.Bodies.BudgetBytes, c.Engine.Limits.MaxBytes = 3, 64<<10, 1<<20, 32<<10
+		c.Bodies.MaxPictures, c.Bodies.MaxBytes, c.Bodies.BudgetBytes, c.Engine.Limits.MaxBytes = 3, 64<<10, 1<<20,
+			32<<10
 	})
 	four, fourBody := form(t, white(), white(), white(), white())
 	var fields bytes.Buffer
@@ -443,7 +445,8 @@ func TestFull(t *testing.T) {
 			t.Errorf("%+v", got)
 		}
 	}
-	if answer, _ := post(t, r.url+"/v1/classify", "", white()); answer.StatusCode != 200 || r.backend.Scheduler.Depth() != 0 {
+	if answer, _ := post(t, r.url+"/v1/classify", "", white()); answer.StatusCode != 200 ||
+		r.backend.Scheduler.Depth() != 0 {
 		t.Errorf("afterwards: %s, %d under way", answer.Status, r.backend.Scheduler.Depth())
 	}
 }

@@ -55,7 +55,8 @@ func pictureMessage(id string, picture []byte) *pb.ModelInferRequest {
 
 // TestStream: each request of a stream has its response, errors too.
 func TestStream(t *testing.T) {
-	for name, options := range map[string][]connect.ClientOption{"plain": nil, "compressed": {connect.WithSendGzip()}} {
+	for name, options := range map[string][]connect.ClientOption{"plain": nil,
+		"compressed": {connect.WithSendGzip()}} {
 		r := start(t, &fake{}, nil)
 		s := openStream(t, r, options...)
 		for _, c := range []struct {
@@ -157,12 +158,14 @@ func TestStreamFrames(t *testing.T) {
 		header []string
 		code   connect.Code
 	}{
-		"a stalled message":     {[]byte{0, 0, 1, 0, 0, 1, 2}, false, nil, connect.CodeDeadlineExceeded},
-		"a cut message":         {[]byte{0, 0, 1, 0, 0, 1, 2}, true, nil, connect.CodeInvalidArgument},
-		"a cut prefix":          {[]byte{0, 0}, true, nil, connect.CodeInvalidArgument},
-		"too large":             {[]byte{0, 255, 0, 0, 0}, false, nil, connect.CodeInvalidArgument},
-		"another compression":   {[]byte{1, 0, 0, 0, 1, 1}, false, []string{"Grpc-Encoding", "br"}, connect.CodeUnimplemented},
-		"not compressed":        {[]byte{1, 0, 0, 0, 1, 1}, false, []string{"Grpc-Encoding", "gzip"}, connect.CodeInvalidArgument},
+		"a stalled message": {[]byte{0, 0, 1, 0, 0, 1, 2}, false, nil, connect.CodeDeadlineExceeded},
+		"a cut message":     {[]byte{0, 0, 1, 0, 0, 1, 2}, true, nil, connect.CodeInvalidArgument},
+		"a cut prefix":      {[]byte{0, 0}, true, nil, connect.CodeInvalidArgument},
+		"too large":         {[]byte{0, 255, 0, 0, 0}, false, nil, connect.CodeInvalidArgument},
+		"another compression": {[]byte{1, 0, 0, 0, 1, 1}, false, []string{"Grpc-Encoding", "br"},
+			connect.CodeUnimplemented},
+		"not compressed": {[]byte{1, 0, 0, 0, 1, 1}, false, []string{"Grpc-Encoding", "gzip"},
+			connect.CodeInvalidArgument},
 		"no message":            {[]byte{0, 0, 0, 0, 2, 255, 255}, false, nil, connect.CodeInvalidArgument},
 		"a timeout of a client": {nil, false, []string{"X-Request-Timeout", "200ms"}, connect.CodeDeadlineExceeded},
 	} {

@@ -60,7 +60,8 @@ func newHealthCommand() *cobra.Command {
 		},
 	}
 	flags := command.Flags()
-	flags.StringVar(&h.addr, "addr", h.addr, "address of the service, as in garb serve --addr: host:port or unix:/path/of.sock")
+	flags.StringVar(&h.addr, "addr", h.addr,
+		"address of the service, as in garb serve --addr: host:port or unix:/path/of.sock")
 	flags.StringVar(&h.url, "url", "", "URL of the service, instead of --addr, such as https://garb.example.org")
 	flags.BoolVar(&h.insecure, "insecure", false,
 		"accept any certificate; the service's certificate is rarely valid for localhost")

@@ -44,7 +44,8 @@ func TestDidYouMean(t *testing.T) {
 		t.Errorf("help: %d %s", code, out)
 	}
 	_, _, errOut := runGarb(t, nil, "data", "frobnicate")
-	if !strings.Contains(errOut, "check, crops, from-feedback, preview, pull") || !strings.Contains(errOut, "garb data --help") {
+	if !strings.Contains(errOut, "check, crops, from-feedback, preview, pull") ||
+		!strings.Contains(errOut, "garb data --help") {
 		t.Error(errOut)
 	}
 }

@@ -105,10 +105,12 @@ func (s *service) addModelFlags(flags *pflag.FlagSet) {
 // addLimitFlags adds the flags for limits and timeouts.
 func (s *service) addLimitFlags(flags *pflag.FlagSet) {
 	config := &s.config
-	flags.Int64Var(&config.Bodies.MaxBytes, "max-body", config.Bodies.MaxBytes, "maximum size of a request body, in bytes")
+	flags.Int64Var(&config.Bodies.MaxBytes, "max-body", config.Bodies.MaxBytes,
+		"maximum size of a request body, in bytes")
 	flags.Int64Var(&config.Bodies.BudgetBytes, "max-bodies", config.Bodies.BudgetBytes,
 		"maximum total size of all request bodies in memory, in bytes")
-	flags.IntVar(&config.Bodies.MaxPictures, "max-pictures", config.Bodies.MaxPictures, "maximum number of pictures per request")
+	flags.IntVar(&config.Bodies.MaxPictures, "max-pictures", config.Bodies.MaxPictures,
+		"maximum number of pictures per request")
 	flags.IntVar(&config.Connection.MaxHeaderBytes, "max-header", config.Connection.MaxHeaderBytes,
 		"maximum size of a request header, in bytes")
 	flags.IntVar(&config.Connection.MaxConnections, "max-connections", config.Connection.MaxConnections,
@@ -121,7 +123,8 @@ func (s *service) addLimitFlags(flags *pflag.FlagSet) {
 		"request timeout; clients may shorten it with X-Request-Timeout")
 	flags.DurationVar(&config.Connection.HeaderTimeout, "header-timeout", config.Connection.HeaderTimeout,
 		"timeout for reading a request header")
-	flags.DurationVar(&config.Connection.IdleTimeout, "idle-timeout", config.Connection.IdleTimeout, "timeout for idle connections")
+	flags.DurationVar(&config.Connection.IdleTimeout, "idle-timeout", config.Connection.IdleTimeout,
+		"timeout for idle connections")
 	flags.DurationVar(&config.DrainDelay, "drain-delay", config.DrainDelay,
 		"time between not being ready and closing the listeners when the service stops, for load balancers")
 	flags.DurationVar(&config.Grace, "grace", config.Grace,

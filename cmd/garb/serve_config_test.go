@@ -101,7 +101,8 @@ model:
 
 // TestServeConfigHasEveryFlag: each flag of serve can be set by a file.
 func TestServeConfigHasEveryFlag(t *testing.T) {
-	values := map[string]string{"int": "7", "int64": "7", "float64": "0.5", "duration": "7s", "string": "text", "bool": "true",
+	values := map[string]string{"int": "7", "int64": "7", "float64": "0.5", "duration": "7s", "string": "text",
+		"bool":        "true",
 		"stringArray": "[a, b]", "threshold": "0.5"}
 	_, flags := newServiceFlags()
 	flags.VisitAll(func(f *pflag.Flag) {

@@ -106,6 +106,8 @@ func (p *servingProcess) waitUntil(what string, holds func() bool) {
 
 // TestServeProcess checks what only a process can show: the Unix socket and its mode, the address for probes
 // and metrics, a reload by SIGHUP, notifications of systemd, and that the service drains before it stops.
+//
+//nolint:funlen // one process, from its start to its end
 func TestServeProcess(t *testing.T) {
 	folder := t.TempDir()
 	systemd, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(folder, "n"), Net: "unixgram"})

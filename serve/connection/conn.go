@@ -16,6 +16,8 @@ type conn struct {
 	ended  atomic.Bool // the client closed its side, or the connection broke
 	closed atomic.Bool
 
+	answered atomic.Bool // something was written since the last header was read
+
 	// The limiter's lock guards these.
 	owner  *client
 	idle   *list.Element // nil while there is a request
@@ -28,6 +30,12 @@ func (c *conn) Read(p []byte) (int, error) {
 		c.ended.Store(true)
 	}
 	return n, err
+}
+
+// Write notes that there is something for the client to read. With TLS that is also the notice of the close.
+func (c *conn) Write(p []byte) (int, error) {
+	c.answered.Store(true)
+	return c.Conn.Write(p)
 }
 
 func isTimeout(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }

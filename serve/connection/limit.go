@@ -164,20 +164,21 @@ func (l *limiter) note(c *conn, state http.ConnState) {
 	switch state {
 	case http.StateNew, http.StateIdle:
 		l.setIdle(c, true)
-	case http.StateActive:
+	case http.StateActive: // a header was read, or its time is over
+		c.answered.Store(false)
 		l.setIdle(c, false)
 	}
 }
 
 // leave takes the place of a connection that the server closes. It reports whether the connection may linger: it
-// had a request, the client still sends, and few enough others linger. Then the caller must call done.
+// had an answer, the client still sends, and few enough others linger. Then the caller must call done.
 func (l *limiter) leave(c *conn) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !c.placed {
 		return false
 	}
-	lingers := c.idle == nil && !c.ended.Load() && !l.closed
+	lingers := c.idle == nil && c.answered.Load() && !c.ended.Load() && !l.closed
 	owner := c.owner
 	if lingers = lingers && l.mayLinger(owner); lingers {
 		owner.lingering++

@@ -3,6 +3,7 @@ package connection
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -215,7 +216,8 @@ func TestBusyConnections(t *testing.T) {
 	}
 }
 
-// TestSlowHeader checks that a header that does not end is cut off, and that the connection counts as idle.
+// TestSlowHeader checks that a header that does not end is cut off, that the connection counts as idle, and that it
+// does not linger: it has no answer to read.
 func TestSlowHeader(t *testing.T) {
 	s, host := start(t, ok, func(c *Config) { c.HeaderTimeout = 200 * time.Millisecond })
 	c := dial(t, "127.0.0.1", host)
@@ -232,6 +234,9 @@ func TestSlowHeader(t *testing.T) {
 		}
 	}()
 	untilClosed(t, c)
+	if lingering := s.Stats().Lingering; lingering != 0 {
+		t.Errorf("%d connections linger", lingering)
+	}
 	c.Close()
 	<-stopped
 }
@@ -268,6 +273,19 @@ func TestLingering(t *testing.T) {
 		}
 	}
 	waitFor(t, "it is cut", func() bool { return seen.of(LingerCut) == 1 && s.Stats().Lingering == 1 })
+}
+
+// TestLingeringOverTLS checks that a refusal over TLS lingers, too.
+func TestLingeringOverTLS(t *testing.T) {
+	s, host := start(t, refuser, func(c *Config) { c.TLS = certificate(t) })
+	c := tls.Client(dial(t, "127.0.0.1", host), &tls.Config{InsecureSkipVerify: true})
+	fmt.Fprint(c, "POST /401 HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n\r\n")
+	if answer, err := http.ReadResponse(bufio.NewReader(c), nil); err != nil || answer.StatusCode != 401 {
+		t.Fatalf("%v, %v", answer, err)
+	}
+	waitFor(t, "it lingers", func() bool { return s.Stats().Lingering == 1 })
+	c.Close()
+	waitFor(t, "nothing is left", func() bool { return s.Stats() == Stats{} })
 }
 
 // TestLingeringEnds checks that a lingering connection ends when the client closes its side, or is silent.

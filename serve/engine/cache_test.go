@@ -14,8 +14,10 @@ import (
 
 // Pictures of one pixel, light and dark.
 const (
-	light = "GIF89a\x01\x00\x01\x00\x80\x01\x00\xff\xff\xff\x00\x00\x00,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;"
-	dark  = "GIF89a\x01\x00\x01\x00\x80\x01\x00\x00\x00\x00\x00\x00\x00,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;"
+	light = "GIF89a\x01\x00\x01\x00\x80\x01\x00\xff\xff\xff\x00\x00\x00" +
+		",\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;"
+	dark = "GIF89a\x01\x00\x01\x00\x80\x01\x00\x00\x00\x00\x00\x00\x00" +
+		",\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;"
 )
 
 // served is a model in an engine of its own.
@@ -130,7 +132,8 @@ func TestCacheSize(t *testing.T) {
 func TestCacheErrors(t *testing.T) {
 	s := serve(t, &enginetest.Model{}, 1<<20)
 	for range 2 {
-		if _, errs, _ := s.scheduler.Classify(t.Context(), s.engine, [][]byte{[]byte("x")}, engine.Options{}); errs[0] == nil {
+		_, errs, _ := s.scheduler.Classify(t.Context(), s.engine, [][]byte{[]byte("x")}, engine.Options{})
+		if errs[0] == nil {
 			t.Error("no picture is classified")
 		}
 	}

@@ -38,3 +38,24 @@ func TestPlaces(t *testing.T) {
 	}
 	s.stopping.Store(false)
 }
+
+// TestApply: a longer queue has more places at once, and limits of pictures are the new ones; the number of
+// workers stays.
+func TestApply(t *testing.T) {
+	c := DefaultConfig()
+	c.Queue, c.Workers = 1, 2
+	s := NewScheduler(c, observe.NewMetrics(func() float64 { return 0 }))
+	if _, err := s.admit(2); !errors.Is(err, ErrFull) {
+		t.Errorf("before: %v", err)
+	}
+	c.Queue, c.Workers, c.Limits.MaxPixels = 2, 3, 7
+	s.Apply(c)
+	release, err := s.admit(2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	release()
+	if s.Limits().MaxPixels != 7 || s.config.Load().Workers != 2 {
+		t.Errorf("%d pixels, %d workers", s.Limits().MaxPixels, s.config.Load().Workers)
+	}
+}

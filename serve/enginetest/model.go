@@ -36,10 +36,16 @@ type Model struct {
 var Spec = picture.Spec{Width: 8, Height: 8, Filter: picture.Bilinear, Fit: picture.Stretch,
 	Std: [3]float32{255, 255, 255}}
 
-func (f *Model) Digest() string     { return "sha256:" + f.Label }
-func (f *Model) Classes() []string  { return []string{"dark", "light"} }
+// Digest returns the digest, which contains the label.
+func (f *Model) Digest() string { return "sha256:" + f.Label }
+
+// Classes returns dark and light.
+func (f *Model) Classes() []string { return []string{"dark", "light"} }
+
+// Spec returns the preprocessing, see Spec.
 func (f *Model) Spec() picture.Spec { return Spec }
 
+// OutputCount returns the number of outputs: two, and one more with acceptance.
 func (f *Model) OutputCount() int {
 	if f.Judging {
 		return 3
@@ -47,6 +53,7 @@ func (f *Model) OutputCount() int {
 	return 2
 }
 
+// Outputs computes the outputs of pictures from the means of their values.
 func (f *Model) Outputs(ctx context.Context, inputs, rows []float32) error {
 	length := f.OutputCount()
 	n := len(rows) / length
@@ -100,10 +107,13 @@ func (f *Model) SignatureOutput(row []float32) []float32 {
 	return []float32{dark, light}
 }
 
+// MemoryBytes returns the memory that the model takes.
 func (f *Model) MemoryBytes(int, int) int64 { return f.Memory }
 
+// AcceptanceThreshold returns one half.
 func (f *Model) AcceptanceThreshold() float64 { return 0.5 }
 
+// List returns the predictions as they are.
 func (f *Model) List(predictions []model.Prediction) []model.ListedPrediction {
 	listed := make([]model.ListedPrediction, len(predictions))
 	for i, p := range predictions {
@@ -112,6 +122,7 @@ func (f *Model) List(predictions []model.Prediction) []model.ListedPrediction {
 	return listed
 }
 
+// Answer returns the answer about a row of outputs.
 func (f *Model) Answer(row []float32) (a model.Answer) {
 	if f.OnAnswer != nil {
 		f.OnAnswer()
@@ -129,6 +140,7 @@ func (f *Model) Answer(row []float32) (a model.Answer) {
 	return a
 }
 
+// ActivationMap returns a map of one value, and notes the class.
 func (f *Model) ActivationMap(_ context.Context, _ []float32, class int) (*model.ActivationMap, error) {
 	f.Explained.Store(int64(class))
 	return &model.ActivationMap{Height: 1, Width: 1, Values: []float32{1}}, nil

@@ -71,7 +71,7 @@ func Code(status int) connect.Code {
 		return connect.CodePermissionDenied
 	case http.StatusNotFound:
 		return connect.CodeNotFound
-	case http.StatusTooManyRequests, http.StatusInsufficientStorage:
+	case http.StatusRequestEntityTooLarge, http.StatusTooManyRequests, http.StatusInsufficientStorage:
 		return connect.CodeResourceExhausted
 	case request.StatusClientGone:
 		return connect.CodeCanceled
@@ -136,7 +136,8 @@ func recordRefusal(w http.ResponseWriter, r *http.Request) {
 // options returns the connect options of a procedure. strict refuses messages with unknown fields, since they
 // ask for what is not supported. It is not for probes and reflection, whose clients may be newer.
 func options(bodies *request.Bodies, strict bool) []connect.HandlerOption {
-	return []connect.HandlerOption{connect.WithCodec(codec{bodies, strict}), connect.WithCompression("gzip", nil, nil)}
+	return []connect.HandlerOption{connect.WithCodec(codec{bodies, strict}),
+		connect.WithCompression("gzip", nil, nil)}
 }
 
 // bodies returns the bodies that the messages of a procedure belong to.

@@ -38,7 +38,8 @@ func FuzzInferRequest(f *testing.F) {
 		`"parameters": {"binary_data_output": true}}`), "")
 	f.Add([]byte(`{"inputs": [{"datatype": "FP32", "shape": [1, 8, 8, 3], "data": [`+strings.Repeat("0,",
 		191)+`-1e-3]}]}`), "")
-	for _, raw := range [][]byte{tensors.Tensor{Texts: []string{"abc", ""}}.EncodeRaw(), tensors.Tensor{Floats: make([]float32, 192)}.EncodeRaw()} {
+	for _, raw := range [][]byte{tensors.Tensor{Texts: []string{"abc", ""}}.EncodeRaw(),
+		tensors.Tensor{Floats: make([]float32, 192)}.EncodeRaw()} {
 		for _, kind := range []string{`"BYTES", "shape": [2]`, `"FP32", "shape": [1, 8, 8, 3]`} {
 			text := fmt.Sprintf(`{"inputs": [{"datatype": %s, "parameters": {"binary_data_size": %d}}]}`, kind,
 				len(raw))
@@ -63,13 +64,15 @@ func FuzzInferRequest(f *testing.F) {
 func FuzzModelInfer(f *testing.F) {
 	for _, q := range []*pb.ModelInferRequest{
 		{ModelName: "m", Id: "a",
-			Inputs: []*pb.ModelInferRequest_InferInputTensor{{Name: "picture", Datatype: tensors.Bytes, Shape: []int64{1},
+			Inputs: []*pb.ModelInferRequest_InferInputTensor{{Name: "picture", Datatype: tensors.Bytes,
+				Shape:    []int64{1},
 				Contents: &pb.InferTensorContents{BytesContents: [][]byte{{1, 2, 3}}}}}},
 		{Inputs: []*pb.ModelInferRequest_InferInputTensor{{Datatype: tensors.Bytes, Shape: []int64{1}}},
 			RawInputContents: [][]byte{tensors.Tensor{Texts: []string{"a"}}.EncodeRaw()},
-			Outputs: []*pb.ModelInferRequest_InferRequestedOutputTensor{{Name: "logits", Parameters: map[string]*pb.InferParameter{
-				"classification": {ParameterChoice: &pb.InferParameter_Int64Param{Int64Param: 2}},
-			}}}},
+			Outputs: []*pb.ModelInferRequest_InferRequestedOutputTensor{{Name: "logits",
+				Parameters: map[string]*pb.InferParameter{
+					"classification": {ParameterChoice: &pb.InferParameter_Int64Param{Int64Param: 2}},
+				}}}},
 		{Inputs: []*pb.ModelInferRequest_InferInputTensor{{Datatype: tensors.FP32, Shape: []int64{1, 8, 8, 3},
 			Contents: &pb.InferTensorContents{Fp32Contents: make([]float32, 192)}}}},
 	} {

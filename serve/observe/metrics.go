@@ -147,7 +147,8 @@ func NewMetrics(queueDepth func() float64) *Metrics {
 	m.reloadFailed = m.gaugeVec("garb_reload_failed", "1 if the last load of a file failed.", "file")
 	m.certificateExpiry = m.gaugeVec("garb_certificate_expiry_timestamp_seconds",
 		"When the TLS certificate expires, in seconds since 1970.")
-	m.connections = m.counter("garb_connection_events_total", "Limits that connections reached, and errors of the server outside of requests.",
+	m.connections = m.counter("garb_connection_events_total",
+		"Limits that connections reached, and errors of the server outside of requests.",
 		"event")
 	m.panics = m.counter("garb_panics_total", "Unexpected failures; each is in the log.")
 	m.logErrors = m.counter("garb_log_errors_total", "Log records that could not be written.")

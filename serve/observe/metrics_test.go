@@ -242,7 +242,8 @@ func TestNativeHistograms(t *testing.T) {
 		m.ObserveStage(context.Background(), StageQueue, time.Duration(1+i*i*i/10))
 	}
 	const accept = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"
-	decoder := expfmt.NewDecoder(bytes.NewReader([]byte(scrape(t, m, accept))), expfmt.NewFormat(expfmt.TypeProtoDelim))
+	decoder := expfmt.NewDecoder(bytes.NewReader([]byte(scrape(t, m, accept))),
+		expfmt.NewFormat(expfmt.TypeProtoDelim))
 	found := map[string]*dto.MetricFamily{}
 	for {
 		var f dto.MetricFamily
@@ -309,11 +310,13 @@ func TestVersions(t *testing.T) {
 		}
 	}
 	step("one version", "batch_size_count \nmodel_info digest=sha256:a,,version=1"+rest+
-		"\npredictions_total class=hat,\npredictions_total class=shoe,\nrefusals_total \nshadow_dropped_total \nshadow_total agrees=true,")
+		"\npredictions_total class=hat,\npredictions_total class=shoe,\nrefusals_total \nshadow_dropped_total "+
+		"\nshadow_total agrees=true,")
 	m.SetVersion(second)
 	m.RemoveVersion(first)
 	step("the second one", "batch_size_count \nmodel_info digest=sha256:b,,version=2"+rest+
-		"\npredictions_total class=hat,\npredictions_total class=shoe,\nrefusals_total \nshadow_dropped_total \nshadow_total agrees=true,")
+		"\npredictions_total class=hat,\npredictions_total class=shoe,\nrefusals_total \nshadow_dropped_total "+
+		"\nshadow_total agrees=true,")
 	m.ForgetVersion(first)
 	step("the first one is forgotten", "batch_size_count \nmodel_info digest=sha256:b,,version=2"+rest+
 		"\npredictions_total class=shoe,\nshadow_dropped_total \nshadow_total agrees=true,")

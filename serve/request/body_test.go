@@ -54,7 +54,8 @@ func TestMessageLengths(t *testing.T) {
 
 // TestBudget: bodies together may take the budget to the byte, and give it back.
 func TestBudget(t *testing.T) {
-	b := NewBodies(BodyConfig{MaxBytes: 10, BudgetBytes: 30, MaxPictures: 1}, observe.NewMetrics(func() float64 { return 0 }))
+	b := NewBodies(BodyConfig{MaxBytes: 10, BudgetBytes: 30, MaxPictures: 1},
+		observe.NewMetrics(func() float64 { return 0 }))
 	if err := b.reserve(30); err != nil {
 		t.Fatal(err)
 	}
