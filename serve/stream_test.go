@@ -434,7 +434,7 @@ func openReflection(t testing.TB, r *running, key string) *grpcreflect.ClientStr
 func TestProbeBodies(t *testing.T) {
 	r := start(t, &fake{}, nil)
 	long := strings.Repeat("x", 5<<10)
-	if _, err := checkHealth(t, r, long); connect.CodeOf(err) != connect.CodeInvalidArgument {
+	if _, err := checkHealth(t, r, long); connect.CodeOf(err) != connect.CodeResourceExhausted {
 		t.Errorf("a name of 5 KiB: %v", err)
 	}
 	for range 3 {
