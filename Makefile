@@ -48,8 +48,7 @@ fuzz: ## every fuzz target for FUZZTIME (30s)
 		echo "$$package $$name"; \
 		fuzz() { go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$package" 2>&1 | tee "$$log"; }; \
 		fuzz && continue; \
-		grep -qx ' *context deadline exceeded' "$$log" && ! grep -qE 'Failing input|panic|_test.go:' "$$log" ||
-			exit 1; \
+		grep -qx ' *context deadline exceeded' "$$log" && ! grep -qE 'Failing input|panic|_test.go:' "$$log" || exit 1; \
 		echo "$$name found nothing, but ended too late; once more"; \
 		fuzz || exit 1; \
 	done

@@ -136,11 +136,11 @@ func (c Config) fetch() fetch.Config {
 func (c Config) validateTimes() error {
 	switch {
 	case c.RequestTimeout <= 0:
-		return fmt.Errorf("request timeout %v: must be above 0", c.RequestTimeout)
+		return fmt.Errorf("the request timeout is %v; it must be above 0", c.RequestTimeout)
 	case c.DrainDelay < 0:
-		return fmt.Errorf("drain delay %v: must be at least 0", c.DrainDelay)
+		return fmt.Errorf("the drain delay is %v; it must be at least 0", c.DrainDelay)
 	case c.Grace < 0:
-		return fmt.Errorf("grace period %v: must be at least 0", c.Grace)
+		return fmt.Errorf("the grace period is %v; it must be at least 0", c.Grace)
 	}
 	return nil
 }

@@ -38,9 +38,9 @@ classes that clients send to POST /v1/feedback. It keeps pictures only with
 and counted.
 
 OUT gets the table ` + feedbackTable + ` with the columns ` + `image, label, answered, model, request_id,
-time and note, and the folder ` + feedbackPictures + `. A picture with several feedbacks has one row: the last
-one counts. OUT is created when all pictures are copied; an interrupted command leaves
-nothing behind.`
+time and note, and the folder ` + feedbackPictures + `. A picture has one row: if several clients corrected it,
+the last correction counts. OUT is created when all pictures are copied; an interrupted
+command leaves nothing behind.`
 
 // fromFeedbackFlags holds the flags of data from-feedback.
 type fromFeedbackFlags struct {

@@ -51,7 +51,7 @@ func newHealthCommand() *cobra.Command {
 				}
 			}
 			client := &http.Client{Timeout: h.timeout, Transport: transport}
-			text, err := checkReady(c.Context(), client, h.base)
+			text, err := checkReady(c.Context(), client, h.base, h.name())
 			if err != nil {
 				return err
 			}
@@ -61,8 +61,8 @@ func newHealthCommand() *cobra.Command {
 	}
 	flags := command.Flags()
 	flags.StringVar(&h.addr, "addr", h.addr,
-		"address of the service, as in garb serve --addr: host:port or unix:/path/of.sock")
-	flags.StringVar(&h.url, "url", "", "URL of the service, instead of --addr, such as https://garb.example.org")
+		"`ADDRESS` of the service, as in garb serve --addr: HOST:PORT or unix:/path/of.sock")
+	flags.StringVar(&h.url, "url", "", "`URL` of the service, instead of --addr, such as https://garb.example.org")
 	flags.BoolVar(&h.insecure, "insecure", false,
 		"accept any certificate; the service's certificate is rarely valid for localhost")
 	flags.DurationVar(&h.timeout, "timeout", h.timeout, "maximum time to wait")
@@ -114,9 +114,17 @@ func makeURL(addr string) (string, error) {
 	return "http://" + net.JoinHostPort(host, port), nil
 }
 
+// name returns what messages call the service: its host and port, or its Unix socket.
+func (h *healthCheck) name() string {
+	if h.socket != "" {
+		return "unix:" + h.socket
+	}
+	return h.base.Host
+}
+
 // checkReady sends a readiness request to a service, and returns a line about it if it is
-// ready.
-func checkReady(ctx context.Context, client *http.Client, base *url.URL) (string, error) {
+// ready. Messages call the service by its name.
+func checkReady(ctx context.Context, client *http.Client, base *url.URL, name string) (string, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, base.JoinPath("readyz").String(), nil)
 	if err != nil {
 		return "", err
@@ -127,7 +135,8 @@ func checkReady(ctx context.Context, client *http.Client, base *url.URL) (string
 		if errors.As(err, &inner) { // it repeats the address
 			err = inner.Err
 		}
-		return "", fmt.Errorf("%s does not answer: %w", base.Host, err)
+		return "", fmt.Errorf("%s does not answer: %w; start garb serve, or name its address with --addr or --url",
+			name, err)
 	}
 	defer a.Body.Close()
 	var body struct {
@@ -138,11 +147,11 @@ func checkReady(ctx context.Context, client *http.Client, base *url.URL) (string
 	err = json.NewDecoder(io.LimitReader(a.Body, 1<<20)).Decode(&body)
 	switch {
 	case a.StatusCode != http.StatusOK && body.Detail != "":
-		return "", fmt.Errorf("%s is not ready: %s", base.Host, body.Detail)
+		return "", fmt.Errorf("%s is not ready: %s", name, body.Detail)
 	case a.StatusCode != http.StatusOK:
-		return "", fmt.Errorf("%s is not ready: it answered %s", base.Host, a.Status)
+		return "", fmt.Errorf("%s is not ready: it answered %s", name, a.Status)
 	case err != nil || body.Status != "ready":
-		return "", fmt.Errorf("%s answers, but not like a garb service", base.Host)
+		return "", fmt.Errorf("%s answers, but not like a garb service", name)
 	}
-	return fmt.Sprintf("%s is ready, models: %d", base.Host, len(body.Models)), nil
+	return fmt.Sprintf("%s is ready, models: %d", name, len(body.Models)), nil
 }

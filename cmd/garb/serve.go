@@ -19,7 +19,7 @@ import (
 const serveHelp = `Serve models over HTTP. Without flags, the built-in classifier is served on localhost:8080:
 open http://localhost:8080 and drop a picture. The APIs for programs are documented at
 /docs: garb's own API, the Open Inference Protocol (KServe v2, REST and gRPC on the same
-port) and the REST API of TensorFlow Serving.
+port) and the APIs of TensorFlow Serving (REST and gRPC).
 
 Most models refuse pictures that show none of their classes ("accepted": false). --accept
 sets the acceptance threshold, and ?accept=0.3 sets it for one request; "all" accepts every
@@ -28,7 +28,8 @@ picture.
 Every flag can also be set by an environment variable (--max-batch is GARB_MAX_BATCH), or by
 a line of the YAML file that --config names (max-batch: 8). A flag takes precedence over its
 variable, and the variable over the file. --print-config shows what is in effect, and why.
-SIGTERM or Ctrl-C stops the service; pending requests are finished within --grace.`
+SIGHUP reads the file again. SIGTERM or Ctrl-C stops the service; requests in flight have
+the time of --grace to finish.`
 
 // service holds the flags of serve.
 type service struct {
@@ -59,66 +60,97 @@ func newServeCommand() *cobra.Command {
 		RunE: func(c *cobra.Command, _ []string) error { return s.run(c) },
 	}
 	s.addFlags(command.Flags())
+	groupFlags(command, s.flagGroups())
 	return command
+}
+
+// flagGroups returns all flags of serve. Each call makes new ones, which set the same values.
+func (s *service) flagGroups() []flagGroup {
+	return []flagGroup{
+		newFlagGroup("Flags for addresses", s.addAddressFlags),
+		newFlagGroup("Flags for models", s.addModelFlags),
+		newFlagGroup("Flags for versions of models", s.rules.addFlags),
+		newFlagGroup("Flags for access", s.addAccessFlags),
+		newFlagGroup("Flags for computing", s.addEngineFlags),
+		newFlagGroup("Flags for limits", s.addLimitFlags),
+		newFlagGroup("Flags for timeouts and shutdown", s.addTimeFlags),
+		newFlagGroup("Flags for keeping answers", func(flags *pflag.FlagSet) { addAnswersFlags(flags, &s.config.Answers) }),
+		newFlagGroup("Flags for settings and traces", s.addSettingsFlags),
+	}
 }
 
 // addFlags adds all flags of serve.
 func (s *service) addFlags(flags *pflag.FlagSet) {
-	s.addModelFlags(flags)
-	s.addLimitFlags(flags)
-	s.addAccessFlags(flags)
-	addAnswersFlags(flags, &s.config.Answers)
-	flags.String(configFlag, "", "YAML file of settings, one line per flag, such as max-batch: 8")
-	flags.BoolVar(&s.printConfig, printConfigFlag, false,
-		"print all settings as such a file, with their sources, and exit")
-	flags.BoolVar(&s.checkConfig, checkConfigFlag, false,
-		"check all settings and exit; the exit code is 2 if they are invalid")
+	for _, g := range s.flagGroups() {
+		flags.AddFlagSet(g.flags)
+	}
 }
 
-// addModelFlags adds the flags for the models and for how they compute.
-func (s *service) addModelFlags(flags *pflag.FlagSet) {
+// addAddressFlags adds the flags for where the service listens.
+func (s *service) addAddressFlags(flags *pflag.FlagSet) {
 	config := &s.config
 	flags.StringVar(&config.Addr, "addr", config.Addr,
-		"address to listen on: host:port, unix:/path/of.sock, or systemd for the sockets of a systemd unit")
+		"`ADDRESS` to listen on: HOST:PORT, unix:/path/of.sock, or systemd for the sockets of a systemd unit")
 	flags.StringVar(&config.AdminAddr, "admin-addr", "",
-		"address for probes and metrics, which needs no API key there (default none: they are only at --addr)")
-	flags.StringArrayVar(&s.models, "model", nil,
-		"model to serve as NAME=PATH, where PATH is a file, a run's folder, clothing, garments or imagenet; "+
-			"repeatable; the first is the default model (default clothing)")
-	flags.StringVar(&config.Models.Folder, "models", "",
-		"folder of NAME/VERSION/ folders with models; it is watched, and the highest valid version is served")
-	s.rules.addFlags(flags, &config.Models)
-	addAcceptFlag(flags, &s.accept)
-	flags.DurationVar(&config.Models.Interval, "models-interval", config.Models.Interval,
-		"interval between checks of --models")
-	flags.IntVar(&config.Engine.Queue, "queue", config.Engine.Queue,
-		"maximum number of pending pictures; further ones are refused with status 429")
-	flags.IntVar(&config.Engine.MaxBatch, "max-batch", config.Engine.MaxBatch, "maximum batch size")
-	flags.IntVar(&config.Engine.Workers, "workers", config.Engine.Workers,
-		"number of batches that a model computes concurrently, each on one core (0 for one per core)")
-	flags.IntVar(&config.Engine.Decoders, "decoders", config.Engine.Decoders,
-		"number of pictures decoded concurrently (0 for one per core)")
-	flags.Int64Var(&config.Engine.CacheBytes, "cache-bytes", config.Engine.CacheBytes,
-		"size of the cache of answers to pictures that came before, in bytes (0 disables)")
+		"`ADDRESS` for probes and metrics, which needs no API key there (default none: they are only at --addr)")
+	flags.StringVar(&config.TLSCert, "tls-cert", "", "TLS certificate `FILE` (PEM); reloaded when it changes")
+	flags.StringVar(&config.TLSKey, "tls-key", "", "private key `FILE` of the certificate (PEM)")
 }
 
-// addLimitFlags adds the flags for limits and timeouts.
+// addModelFlags adds the flags for the models.
+func (s *service) addModelFlags(flags *pflag.FlagSet) {
+	config := &s.config.Models
+	flags.StringArrayVar(&s.models, "model", nil,
+		"model to serve as `NAME=PATH`, where PATH is a file, a run's folder, clothing, garments or imagenet; "+
+			"repeatable; the first is the default model (default clothing)")
+	flags.StringVar(&config.Folder, "models", "",
+		"`FOLDER` with models as NAME/VERSION/; new versions in it are loaded while the service runs")
+	flags.DurationVar(&config.Interval, "models-interval", config.Interval, "interval between checks of --models")
+	flags.Int64Var(&config.MemoryBytes, "models-memory", 0,
+		"maximum estimated memory of all models, in `BYTES`; further ones are refused (0 for no limit)")
+	flags.BoolVar(&config.Control, "model-control", false, "let clients load, unload and roll back models")
+	flags.StringVar(&config.WarmUp, "warm-up", "",
+		"`FOLDER` of pictures that a version must classify before it is served")
+	addAcceptFlag(flags, &s.accept)
+}
+
+// addEngineFlags adds the flags for how models compute.
+func (s *service) addEngineFlags(flags *pflag.FlagSet) {
+	config := &s.config.Engine
+	flags.IntVar(&config.Queue, "queue", config.Queue,
+		"maximum number of pictures in flight; further ones are refused with status 429")
+	flags.IntVar(&config.MaxBatch, "max-batch", config.MaxBatch,
+		"maximum number of pictures that a model computes together")
+	flags.IntVar(&config.Workers, "workers", config.Workers,
+		"number of batches that a model computes concurrently, each on one core (0 for one per core)")
+	flags.IntVar(&config.Decoders, "decoders", config.Decoders,
+		"number of pictures decoded concurrently (0 for one per core)")
+	flags.Int64Var(&config.CacheBytes, "cache-bytes", config.CacheBytes,
+		"size of the cache of answers to pictures that came before, in `BYTES` (0 disables)")
+}
+
+// addLimitFlags adds the flags for limits of requests and connections.
 func (s *service) addLimitFlags(flags *pflag.FlagSet) {
 	config := &s.config
 	flags.Int64Var(&config.Bodies.MaxBytes, "max-body", config.Bodies.MaxBytes,
-		"maximum size of a request body, in bytes")
+		"maximum size of a request body, in `BYTES`")
 	flags.Int64Var(&config.Bodies.BudgetBytes, "max-bodies", config.Bodies.BudgetBytes,
-		"maximum total size of all request bodies in memory, in bytes")
+		"maximum total size of all request bodies in memory, in `BYTES`")
+	flags.IntVar(&config.Connection.MaxHeaderBytes, "max-header", config.Connection.MaxHeaderBytes,
+		"maximum size of a request header, in `BYTES`")
 	flags.IntVar(&config.Bodies.MaxPictures, "max-pictures", config.Bodies.MaxPictures,
 		"maximum number of pictures per request")
-	flags.IntVar(&config.Connection.MaxHeaderBytes, "max-header", config.Connection.MaxHeaderBytes,
-		"maximum size of a request header, in bytes")
+	flags.IntVar(&config.Engine.Limits.MaxPixels, "max-pixels", config.Engine.Limits.MaxPixels,
+		"maximum number of pixels per picture")
 	flags.IntVar(&config.Connection.MaxConnections, "max-connections", config.Connection.MaxConnections,
 		"maximum number of open connections; a new one takes the place of the longest idle one")
 	flags.IntVar(&config.Connection.MaxPerClient, "max-connections-per-client", config.Connection.MaxPerClient,
 		"maximum number of open connections of one client address, or of a proxy (0 disables)")
-	flags.IntVar(&config.Engine.Limits.MaxPixels, "max-pixels", config.Engine.Limits.MaxPixels,
-		"maximum number of pixels per picture")
+}
+
+// addTimeFlags adds the flags for timeouts, and for how the service stops.
+func (s *service) addTimeFlags(flags *pflag.FlagSet) {
+	config := &s.config
 	flags.DurationVar(&config.RequestTimeout, "timeout", config.RequestTimeout,
 		"request timeout; clients may shorten it with X-Request-Timeout")
 	flags.DurationVar(&config.Connection.HeaderTimeout, "header-timeout", config.Connection.HeaderTimeout,
@@ -126,27 +158,34 @@ func (s *service) addLimitFlags(flags *pflag.FlagSet) {
 	flags.DurationVar(&config.Connection.IdleTimeout, "idle-timeout", config.Connection.IdleTimeout,
 		"timeout for idle connections")
 	flags.DurationVar(&config.DrainDelay, "drain-delay", config.DrainDelay,
-		"time between not being ready and closing the listeners when the service stops, for load balancers")
+		"time for load balancers to notice that the service stops: it is not ready, but still accepts connections")
 	flags.DurationVar(&config.Grace, "grace", config.Grace,
-		"time that pending requests get when the service stops")
+		"time for requests in flight to finish when the service stops")
 }
 
-// addAccessFlags adds the flags for access, TLS and tracing.
+// addAccessFlags adds the flags for who may use the service, and what it may fetch.
 func (s *service) addAccessFlags(flags *pflag.FlagSet) {
 	config := &s.config
 	flags.StringVar(&config.APIKeyFile, "api-key-file", "",
-		"file of valid API keys, one per line or as TOML; reloaded when it changes")
-	flags.StringVar(&config.TLSCert, "tls-cert", "", "TLS certificate file (PEM); reloaded when it changes")
-	flags.StringVar(&config.TLSKey, "tls-key", "", "TLS private key file (PEM)")
-	flags.StringArrayVar(&config.URLPrefixes, "allow-url-prefix", nil,
-		"prefix of URLs from which pictures may be fetched; repeatable (default none)")
-	flags.StringArrayVar(&s.privateNetworks, "allow-private-prefix", nil,
-		"private network, such as 10.0.0.0/8, from which pictures may be fetched; repeatable (default none)")
+		"`FILE` of valid API keys, one per line or as TOML; reloaded when it changes")
 	flags.StringArrayVar(&config.Origin.CORSOrigins, "cors-origin", nil,
-		"origin whose web pages may use the service, or * for all; repeatable (default none)")
+		"`ORIGIN` whose web pages may use the service, or * for all; repeatable (default none)")
 	flags.StringArrayVar(&config.Origin.AllowHosts, "allow-host", nil,
-		"host name under which the service is available, beside localhost; repeatable (default none)")
-	flags.StringVar(&config.TraceEndpoint, "trace-endpoint", "", "OTLP/HTTP collector to send traces to")
+		"host `NAME` under which the service is available, beside localhost; repeatable (default none)")
+	flags.StringArrayVar(&config.URLPrefixes, "allow-url-prefix", nil,
+		"`URL` prefix from which pictures may be fetched; repeatable (default none)")
+	flags.StringArrayVar(&s.privateNetworks, "allow-private-prefix", nil,
+		"private `NETWORK`, such as 10.0.0.0/8, from which pictures may be fetched; repeatable (default none)")
+}
+
+// addSettingsFlags adds the flags for the configuration file, and for traces.
+func (s *service) addSettingsFlags(flags *pflag.FlagSet) {
+	flags.String(configFlag, "", "YAML `FILE` of settings, one line per flag, such as max-batch: 8")
+	flags.BoolVar(&s.checkConfig, checkConfigFlag, false,
+		"check the settings, without opening models or other files, and exit; the exit code is 2 if they are invalid")
+	flags.BoolVar(&s.printConfig, printConfigFlag, false,
+		"print all settings as a configuration file, with their sources, and exit")
+	flags.StringVar(&s.config.TraceEndpoint, "trace-endpoint", "", "`URL` of an OTLP/HTTP collector to send traces to")
 }
 
 // The flags for the answers that are kept. All others of them need the first.
@@ -158,7 +197,7 @@ const (
 // addAnswersFlags adds the flags for the answers that are kept.
 func addAnswersFlags(flags *pflag.FlagSet, config *answers.Config) {
 	flags.StringVar(&config.Folder, logAnswersFlag, "",
-		"folder to keep answers in, for garb drift and garb data from-feedback (default none)")
+		"`FOLDER` to keep answers in, for garb drift and garb data from-feedback (default none)")
 	flags.Float64Var(&config.Sample, answersPrefix+"sample", config.Sample,
 		"share of the requests whose answers are kept, from 0 to 1")
 	flags.BoolVar(&config.KeepPictures, answersPrefix+"pictures", config.KeepPictures, "keep pictures too")
@@ -166,11 +205,11 @@ func addAnswersFlags(flags *pflag.FlagSet, config *answers.Config) {
 	flags.IntVar(&config.Top, answersPrefix+"top", config.Top,
 		"maximum number of predictions kept per picture (0 for all)")
 	flags.Int64Var(&config.MaxFileBytes, answersPrefix+"file-bytes", config.MaxFileBytes,
-		"maximum size of a file of answers, in bytes")
+		"maximum size of a file of answers, in `BYTES`")
 	flags.DurationVar(&config.MaxFileAge, answersPrefix+"file-age", config.MaxFileAge,
 		"age at which a new file of answers is started")
 	flags.Int64Var(&config.MaxTotalBytes, answersPrefix+"max-bytes", config.MaxTotalBytes,
-		"maximum size of the folder of answers, in bytes; the oldest files are removed")
+		"maximum size of the folder of answers, in `BYTES`; the oldest files are removed")
 }
 
 // checkAnswersFlags refuses settings of answers that are not kept.
@@ -247,7 +286,11 @@ func readEnvironment(flags *pflag.FlagSet, lookup func(string) (string, bool)) e
 		}
 		for _, v := range values {
 			if err := flags.Set(f.Name, v); err != nil {
-				errs = append(errs, fmt.Errorf("%s: %w", name, err))
+				var invalid *pflag.InvalidValueError
+				if errors.As(err, &invalid) {
+					err = explainValueError(invalid)
+				}
+				errs = append(errs, fmt.Errorf("%s: %q: %w", name, v, err))
 			}
 		}
 	})

@@ -137,7 +137,7 @@ type configLine struct {
 func readConfigLines(path string) ([]configLine, error) {
 	data, err := safefile.Read(path, maxConfigBytes)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("the configuration file cannot be read: %w", err)
 	}
 	lines, err := parseConfigLines(data)
 	if err != nil {
@@ -269,7 +269,7 @@ type reloader struct {
 	current *service                  // with the settings in effect
 	apply   func(next *service) error // applies the values of reloadableFlags
 	count   func(err error)           // counts reloads; nil is a success
-	around  func(reload func())       // calls reload, and does what else belongs to a signal; nil does nothing else
+	around  func(reload func())       // calls reload, and whatever else a signal needs; nil calls reload only
 	log     *slog.Logger
 }
 

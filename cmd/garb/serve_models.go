@@ -15,22 +15,17 @@ type modelRules struct {
 }
 
 // addFlags adds the flags for the versions of models.
-func (r *modelRules) addFlags(flags *pflag.FlagSet, config *serve.ModelConfig) {
+func (r *modelRules) addFlags(flags *pflag.FlagSet) {
 	flags.StringArrayVar(&r.policies, "version-policy", nil,
-		"versions in --models to load: latest:N, all or specific:N,N; NAME=POLICY for one model; repeatable "+
+		"versions in --models to load, as `POLICY`: latest:N, all or specific:N,N; NAME=POLICY for one model; repeatable "+
 			"(default latest:1)")
 	flags.StringArrayVar(&r.labels, "label", nil,
-		"label of a version as NAME:LABEL=VERSION; stable answers requests that name no version; repeatable")
-	flags.StringArrayVar(&r.canaries, "canary", nil,
-		"share of those requests that the version with the label canary answers, as NAME=10%; repeatable")
-	flags.StringArrayVar(&r.shadows, "shadow", nil,
-		"version that classifies the same pictures only for comparison, as NAME=VERSION or NAME=VERSION:10%; "+
+		"label of a version, `NAME:LABEL=VERSION`; the version labelled stable answers requests that name no version; "+
 			"repeatable")
-	flags.BoolVar(&config.Control, "model-control", false, "let clients load, unload and roll back models")
-	flags.Int64Var(&config.MemoryBytes, "models-memory", 0,
-		"maximum estimated memory of all models, in bytes; further ones are refused (0 for no limit)")
-	flags.StringVar(&config.WarmUp, "warm-up", "",
-		"folder of pictures that a version must classify before it is served")
+	flags.StringArrayVar(&r.canaries, "canary", nil,
+		"share of the requests without a version that the version labelled canary answers, `NAME=10%`; repeatable")
+	flags.StringArrayVar(&r.shadows, "shadow", nil,
+		"version that also classifies the pictures, only for comparison: `NAME=VERSION` or NAME=VERSION:10%; repeatable")
 }
 
 // apply adds the rules to the settings.

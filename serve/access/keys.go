@@ -45,7 +45,7 @@ func (k *Key) Limits() Limits {
 }
 
 // Admit takes what a request needs from the key's limits. If they do not allow it, the error is a
-// *LimitError and nothing is taken. The caller calls release when the pictures are no longer under way;
+// *LimitError and nothing is taken. The caller calls release when the pictures are no longer in flight;
 // calling it again has no effect. What was taken from the rates is not returned.
 func (k *Key) Admit(c Cost) (release func(), err error) {
 	if c.Requests < 0 || c.Pictures < 0 || c.Bytes < 0 {

@@ -59,7 +59,7 @@ type Limits struct {
 	// BurstSeconds is how many seconds' worth of the rates above may come at once after a pause:
 	// at least one request, picture or byte, and at most 2³¹-1.
 	BurstSeconds float64
-	// MaxPictures is the largest number of pictures under way at a time.
+	// MaxPictures is the largest number of pictures in flight at a time.
 	MaxPictures int
 }
 
@@ -89,7 +89,7 @@ type usage struct {
 	mu       sync.Mutex
 	limits   Limits
 	buckets  []bucket
-	pictures int // under way
+	pictures int // in flight
 }
 
 // setLimits sets the limits. If they differ from the previous ones, all buckets are full again.
@@ -123,7 +123,7 @@ func (u *usage) admit(name string, c Cost, now time.Time) error {
 	if most := u.limits.MaxPictures; most > 0 && c.Pictures > 0 && u.pictures+c.Pictures > most {
 		e := &LimitError{Key: name, Limit: MaxPictures}
 		if c.Pictures <= most {
-			e.RetryAfter = time.Second // nobody knows when pictures under way will be done
+			e.RetryAfter = time.Second // nobody knows when pictures in flight will be done
 		}
 		return e
 	}
@@ -151,7 +151,7 @@ func (b bucket) waitFor(n int64, now time.Time) (wait time.Duration, ok bool) {
 	return time.Duration(math.Ceil(missing / float64(b.tokens.Limit()) * float64(time.Second))), true
 }
 
-// release records that pictures are no longer under way.
+// release records that pictures are no longer in flight.
 func (u *usage) release(pictures int) {
 	u.mu.Lock()
 	defer u.mu.Unlock()

@@ -89,7 +89,7 @@ func TestAdmit(t *testing.T) {
 	}
 }
 
-// TestRelease: pictures under way are counted until they are released, once.
+// TestRelease: pictures in flight are counted until they are released, once.
 func TestRelease(t *testing.T) {
 	k := limited(Limits{MaxPictures: 2}, &clock{})
 	first, err := k.Admit(Cost{Pictures: 1})
@@ -117,7 +117,7 @@ func TestRelease(t *testing.T) {
 	}
 }
 
-// TestLowerMaxPictures: a request without pictures is admitted even if more pictures are under way than a
+// TestLowerMaxPictures: a request without pictures is admitted even if more pictures are in flight than a
 // new limit allows.
 func TestLowerMaxPictures(t *testing.T) {
 	k := limited(Limits{MaxPictures: 2}, &clock{})

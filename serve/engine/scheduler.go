@@ -59,7 +59,7 @@ func (c Config) Validate() error {
 		}
 	}
 	if c.CacheBytes < 0 {
-		return fmt.Errorf("bytes of the cache of answers %d: must be at least 0", c.CacheBytes)
+		return fmt.Errorf("the size of the cache of answers is %d bytes; it must be at least 0", c.CacheBytes)
 	}
 	return c.Limits.Validate()
 }

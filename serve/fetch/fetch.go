@@ -74,9 +74,9 @@ func (c Config) Validate() error {
 	}
 	switch {
 	case c.MaxBytes < 1:
-		return fmt.Errorf("bytes of a fetched picture %d: must be at least 1", c.MaxBytes)
+		return fmt.Errorf("the maximum size of a fetched picture is %d bytes; it must be at least 1", c.MaxBytes)
 	case c.Timeout <= 0:
-		return fmt.Errorf("timeout of a fetch %v: must be above 0", c.Timeout)
+		return fmt.Errorf("the timeout of a fetch is %v; it must be above 0", c.Timeout)
 	}
 	return nil
 }

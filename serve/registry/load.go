@@ -313,7 +313,7 @@ func (m *Registry) noteReading(path string, err error) {
 	}
 	if m.unreadable[path] != err.Error() {
 		m.unreadable[path] = err.Error()
-		m.log.Warn("a part of the models' folder cannot be read; what is loaded is still being served", "path",
+		m.log.Warn("a part of the models' folder cannot be read; versions that were loaded before stay", "path",
 			m.absolute(path), "error", err.Error())
 	}
 }

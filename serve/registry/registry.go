@@ -187,7 +187,11 @@ func (m *Registry) loadAll() error {
 		return nil
 	}
 	if err := m.scan(); err != nil && !errors.Is(err, errEmpty) {
-		return fmt.Errorf("%s: %w", m.config.Folder, err)
+		var inner *fs.PathError
+		if errors.As(err, &inner) { // it names the folder "."
+			err = inner.Err
+		}
+		return fmt.Errorf("the models' folder %s cannot be read: %w", m.config.Folder, err)
 	}
 	if len(m.models) == len(m.config.Models) {
 		return fmt.Errorf("%s has no model that can be used: it must have folders NAME/VERSION/, each with a "+
@@ -296,7 +300,7 @@ func (m *Registry) Acquire(name, version, requestID string) (v *Version, release
 	}
 	s, ok := m.models[name]
 	if !ok {
-		return nil, nil, fmt.Errorf("%w: %q; the models are %s", ErrNoModel, name, strings.Join(m.names(), ", "))
+		return nil, nil, m.noModelError(name)
 	}
 	number, numberErr := parseNumber(version)
 	switch {
@@ -340,7 +344,10 @@ func (m *Registry) describe(name string) string {
 		text = "the only version is " + versions[0]
 	}
 	if labels := slices.Sorted(maps.Keys(m.config.Labels[name])); len(labels) > 0 {
-		text += ", and the labels " + strings.Join(labels, ", ")
+		for i, label := range labels {
+			labels[i] = fmt.Sprintf("%s=%d", label, m.config.Labels[name][label])
+		}
+		text += "; the labels are " + strings.Join(labels, ", ")
 	}
 	return text
 }
@@ -354,6 +361,14 @@ func (m *Registry) DefaultName() string {
 
 // names returns the names of the models. The caller holds the lock.
 func (m *Registry) names() []string { return slices.Sorted(maps.Keys(m.models)) }
+
+// noModelError returns the error of a request for a model that does not exist.
+func (m *Registry) noModelError(name string) error {
+	if len(m.models) == 0 {
+		return fmt.Errorf("%w: %q; no model is loaded", ErrNoModel, name)
+	}
+	return fmt.Errorf("%w: %q; the models are %s", ErrNoModel, name, strings.Join(m.names(), ", "))
+}
 
 // List returns the version of each model that answers requests that name none, in the order of their
 // names.
@@ -379,7 +394,7 @@ func (m *Registry) Versions(name string) ([]*Version, error) {
 		}
 	}
 	if len(all) == 0 && name != "" {
-		return nil, fmt.Errorf("%w: %q; the models are %s", ErrNoModel, name, strings.Join(m.names(), ", "))
+		return nil, m.noModelError(name)
 	}
 	slices.SortFunc(all, func(a, b *Version) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Number, b.Number))

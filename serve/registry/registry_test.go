@@ -332,7 +332,7 @@ func TestAcquire(t *testing.T) {
 	}
 	_, _, err := r.Acquire("m", "3", "")
 	if !errors.Is(err, ErrNoModel) ||
-		!strings.Contains(err.Error(), "the versions are 1, 2, and the labels canary, gone, stable") {
+		!strings.Contains(err.Error(), "the versions are 1, 2; the labels are canary=2, gone=7, stable=1") {
 		t.Error(err)
 	}
 	if _, _, err = r.Acquire("a", "3", ""); !strings.Contains(err.Error(), "the only version is 1") {

@@ -39,9 +39,9 @@ func ProbeBodyConfig() BodyConfig {
 func (c BodyConfig) Validate() error {
 	switch {
 	case c.MaxPictures < 1:
-		return fmt.Errorf("pictures of a request %d: must be at least 1", c.MaxPictures)
+		return fmt.Errorf("the maximum number of pictures per request is %d; it must be at least 1", c.MaxPictures)
 	case c.MaxBytes < 1:
-		return fmt.Errorf("bytes of a body %d: must be at least 1", c.MaxBytes)
+		return fmt.Errorf("the maximum size of a request body is %d bytes; it must be at least 1", c.MaxBytes)
 	case c.BudgetBytes/(1+messageCopies) < c.MaxBytes:
 		return fmt.Errorf("the budget of %d bytes for all bodies must be at least %d times the limit of %d bytes for "+
 			"one body, since gRPC copies it", c.BudgetBytes, 1+messageCopies, c.MaxBytes)
