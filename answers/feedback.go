@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -164,27 +163,6 @@ func checkClass(class string) string {
 		return "has neither a letter nor a digit"
 	}
 	return ""
-}
-
-// choose returns the answer that the feedback means, of those of the request, the newest first. Only
-// answers to the same API key count.
-func (f Feedback) choose(found []*Record, key string) (*Record, error) {
-	found = slices.DeleteFunc(found, func(r *Record) bool { return r.Key != key })
-	if len(found) == 0 {
-		return nil, &UnknownRequestError{f.RequestID}
-	}
-	if f.Index == nil && f.SHA256 == "" {
-		if slices.ContainsFunc(found, func(r *Record) bool { return r.Index != found[0].Index }) {
-			return nil, &UnknownPictureError{f.RequestID, true}
-		}
-		return found[0], nil
-	}
-	for _, r := range found {
-		if (f.Index == nil || *f.Index == r.Index) && (f.SHA256 == "" || f.SHA256 == r.Picture.SHA256) {
-			return r, nil
-		}
-	}
-	return nil, &UnknownPictureError{f.RequestID, false}
 }
 
 // decodeFeedback decodes and checks a line of feedback.

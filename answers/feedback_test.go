@@ -103,6 +103,37 @@ func TestFeedbackAfterRestart(t *testing.T) {
 	}
 }
 
+// TestFeedbackIDOfOthers: a client that sends the request id of another one again and again takes nothing from it,
+// also after a restart.
+func TestFeedbackIDOfOthers(t *testing.T) {
+	c := Default(t.TempDir())
+	w := newTestWriter(t, c, Events{})
+	w.Store(makeRecord("one", 7), []byte("a picture"))
+	for i := range maxPerRequest + 1 {
+		other := makeRecord("one", i)
+		other.Key = "other"
+		w.Store(other, nil)
+	}
+	seven := 7
+	for _, run := range []string{"running", "restarted"} {
+		for _, f := range []Feedback{
+			{RequestID: "one", Class: "hat"}, {RequestID: "one", Index: &seven, Class: "hat"},
+		} {
+			if err := w.StoreFeedback(context.Background(), f, "shop"); err != nil {
+				t.Errorf("%s: %v", run, err)
+			}
+		}
+		for index, want := range map[int]error{0: ErrUnknown, 1: nil, maxPerRequest: nil} { // the oldest is forgotten
+			f := Feedback{RequestID: "one", Index: &index, Class: "hat"}
+			if err := w.StoreFeedback(context.Background(), f, "other"); !errors.Is(err, want) {
+				t.Errorf("%s: index %d of the other: %v", run, index, err)
+			}
+		}
+		closeWriter(t, w)
+		w = newTestWriter(t, c, Events{})
+	}
+}
+
 func TestFeedbackHasALimit(t *testing.T) {
 	c := Default(t.TempDir())
 	c.MaxFeedbackBytes = maxLine

@@ -63,6 +63,12 @@ func (a *appender) write(line []byte) (broken bool, err error) {
 	return false, nil
 }
 
+// isGone reports whether somebody removed or renamed the file, so that nobody would find what is written to it.
+func (a *appender) isGone(folder string) bool {
+	_, err := os.Lstat(filepath.Join(folder, a.name))
+	return errors.Is(err, fs.ErrNotExist)
+}
+
 // close syncs and closes the file.
 func (a *appender) close() error { return errors.Join(a.file.Sync(), a.file.Close()) }
 
@@ -202,8 +208,19 @@ func (f *folder) nextName() string {
 	return f.lastName
 }
 
+// keepUnlessGone returns the open file, or nil after closing one that is gone.
+func (f *folder) keepUnlessGone(a *appender) *appender {
+	if a == nil || !a.isGone(f.config.Folder) {
+		return a
+	}
+	f.total -= a.size
+	_ = a.close() // what it has is lost anyway
+	return nil
+}
+
 // append writes the line of an answer, and returns where.
 func (f *folder) append(line []byte) (location, error) {
+	f.current = f.keepUnlessGone(f.current)
 	if f.current != nil && (f.current.size+int64(len(line)) > f.config.MaxFileBytes ||
 		time.Since(f.opened) >= f.config.MaxFileAge) {
 		if err := f.finishFile(); err != nil {
@@ -244,6 +261,7 @@ func (f *folder) finishFile() error {
 
 // appendFeedback writes a line of feedback.
 func (f *folder) appendFeedback(line []byte) error {
+	f.feedback = f.keepUnlessGone(f.feedback)
 	if f.feedback == nil {
 		a, err := f.openFeedback()
 		if err != nil {

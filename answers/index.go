@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 )
 
 // location is where the line of an answer begins.
@@ -16,25 +17,38 @@ type location struct {
 	offset int64
 }
 
-// maxPerRequest is the number of answers that are remembered for one request id. Clients choose
+// entry is what the index remembers of an answer: where it is, and which picture of its request it is about.
+type entry struct {
+	location
+	index   int
+	picture uint64 // hash of the picture's digest
+}
+
+// maxPerRequest is the number of answers that are remembered for one request id of one API key. Clients choose
 // ids, and may send the same one again and again.
 const maxPerRequest = 256
 
-// index finds the newest answers by request id. Of each it remembers where it is, not what it says.
+// index finds the newest answers by the request id and the name of the API key, so that no client can push out
+// another one's answers by sending its ids.
 type index struct {
-	seed      maphash.Seed
-	locations map[uint64][]location // by the hash of the request id, the oldest first
-	order     []uint64              // a ring of the hashes in the order of the answers
-	next      int                   // position in the ring of the next hash
+	seed    maphash.Seed
+	entries map[uint64][]entry // by the hash of the request id and the key, the oldest first
+	order   []uint64           // a ring of the hashes in the order of the answers
+	next    int                // position in the ring of the next hash
 }
 
 func newIndex(capacity int) *index {
-	return &index{seed: maphash.MakeSeed(), locations: map[uint64][]location{}, order: make([]uint64, 0, capacity)}
+	return &index{seed: maphash.MakeSeed(), entries: map[uint64][]entry{}, order: make([]uint64, 0, capacity)}
+}
+
+// hash returns the hash of a request id and the name of an API key.
+func (x *index) hash(requestID, key string) uint64 {
+	return maphash.Comparable(x.seed, [2]string{requestID, key})
 }
 
 // add remembers an answer, and forgets the oldest one if there are too many.
-func (x *index) add(requestID string, at location) {
-	h := maphash.String(x.seed, requestID)
+func (x *index) add(r *Record, at location) {
+	h := x.hash(r.RequestID, r.Key)
 	if len(x.order) < cap(x.order) {
 		x.order = append(x.order, h)
 	} else {
@@ -42,32 +56,44 @@ func (x *index) add(requestID string, at location) {
 		x.order[x.next] = h
 		x.next = (x.next + 1) % len(x.order)
 	}
-	if len(x.locations[h]) == maxPerRequest {
-		x.locations[h] = x.locations[h][1:]
+	if len(x.entries[h]) == maxPerRequest {
+		x.entries[h] = x.entries[h][1:]
 	}
-	x.locations[h] = append(x.locations[h], at)
+	x.entries[h] = append(x.entries[h], entry{at, r.Index, maphash.String(x.seed, r.Picture.SHA256)})
 }
 
 // forgetFirst forgets the oldest answer with a hash.
 func (x *index) forgetFirst(h uint64) {
-	switch all := x.locations[h]; {
+	switch all := x.entries[h]; {
 	case len(all) > 1:
-		x.locations[h] = all[1:]
+		x.entries[h] = all[1:]
 	default:
-		delete(x.locations, h)
+		delete(x.entries, h)
 	}
 }
 
-// find returns the remembered answers of a request, the newest first. It leaves out those whose
-// files have been removed.
-func (x *index) find(folder, requestID string) (found []*Record) {
-	all := x.locations[maphash.String(x.seed, requestID)]
-	for i := len(all) - 1; i >= 0; i-- {
-		if r, err := readAt(folder, all[i]); err == nil && r.RequestID == requestID {
-			found = append(found, r)
+// find returns the newest answer that feedback means, of those to the API key with this name. It reads no other
+// one, since answers wait to be written meanwhile. Answers whose files have been removed do not count.
+func (x *index) find(folder string, f Feedback, key string) (*Record, error) {
+	all := x.entries[x.hash(f.RequestID, key)]
+	picture := maphash.String(x.seed, f.SHA256)
+	var missing error = &UnknownRequestError{f.RequestID}
+	for _, e := range slices.Backward(all) {
+		if f.Index != nil && *f.Index != e.index || f.SHA256 != "" && picture != e.picture {
+			missing = &UnknownPictureError{f.RequestID, false}
+			continue
 		}
+		r, err := readAt(folder, e.location)
+		if err != nil || r.RequestID != f.RequestID || r.Key != key || f.SHA256 != "" && f.SHA256 != r.Picture.SHA256 {
+			continue
+		}
+		if f.Index == nil && f.SHA256 == "" &&
+			slices.ContainsFunc(all, func(other entry) bool { return other.index != e.index }) {
+			return nil, &UnknownPictureError{f.RequestID, true}
+		}
+		return r, nil
 	}
-	return found
+	return nil, missing
 }
 
 // readAt reads the answer at a location.
@@ -96,8 +122,8 @@ func (x *index) load(folder string, files []storedFile) {
 	}
 	for _, file := range files[first:] {
 		_ = eachLine(filepath.Join(folder, file.name), func(line []byte, offset int64) {
-			if id := findRequestID(line); id != "" {
-				x.add(id, location{file.name, offset})
+			if r := decodeHead(line); r.RequestID != "" {
+				x.add(&r, location{file.name, offset})
 			}
 		})
 	}
@@ -126,20 +152,35 @@ func eachLine(path string, use func(line []byte, offset int64)) error {
 	}
 }
 
-// findRequestID returns the request id of a line, which is its first field, without decoding the
-// rest; "" if there is none.
-func findRequestID(line []byte) string {
+// decodeHead decodes a line up to the picture, without the rest, which is most of it. The request id is "" if the
+// line is no record.
+func decodeHead(line []byte) (r Record) {
 	d := json.NewDecoder(bytes.NewReader(line))
-	var tokens [3]json.Token // {, the field's name, its value
-	for i := range tokens {
-		var err error
-		if tokens[i], err = d.Token(); err != nil {
-			return ""
+	if start, err := d.Token(); err != nil || start != json.Delim('{') {
+		return Record{}
+	}
+	for d.More() {
+		name, err := d.Token()
+		if err != nil {
+			return Record{}
+		}
+		var value any = new(json.RawMessage)
+		switch name {
+		case "request_id":
+			value = &r.RequestID
+		case "index":
+			value = &r.Index
+		case "key":
+			value = &r.Key
+		case "picture":
+			value = &r.Picture
+		}
+		if err = d.Decode(value); err != nil {
+			return Record{}
+		}
+		if name == "picture" {
+			return r
 		}
 	}
-	if tokens[1] != "request_id" {
-		return ""
-	}
-	id, _ := tokens[2].(string)
-	return id
+	return Record{}
 }

@@ -114,7 +114,7 @@ func FuzzReader(f *testing.F) {
 			t.Errorf("%d lines of %d", got, lines)
 		}
 		for line := range bytes.Lines(data) {
-			findRequestID(line)
+			decodeHead(line)
 			if f, err := decodeFeedback(line); err == nil && checkClass(f.Class) != "" {
 				t.Errorf("class %q", f.Class)
 			}

@@ -211,7 +211,7 @@ func (w *Writer) writeAnswer(r Record, picture []byte) {
 		return
 	}
 	w.recover(r.Picture.File != "" || picture == nil || !w.config.KeepPictures)
-	w.index.add(r.RequestID, at)
+	w.index.add(&r, at)
 	if w.events.Stored != nil {
 		w.events.Stored()
 	}
@@ -219,7 +219,7 @@ func (w *Writer) writeAnswer(r Record, picture []byte) {
 
 // writeFeedback finds the answer that feedback means, and writes both.
 func (w *Writer) writeFeedback(f Feedback, key string) error {
-	r, err := f.choose(w.index.find(w.config.Folder, f.RequestID), key)
+	r, err := w.index.find(w.config.Folder, f, key)
 	if err != nil {
 		return err
 	}

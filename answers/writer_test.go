@@ -273,6 +273,51 @@ func TestRotation(t *testing.T) {
 	}
 }
 
+// TestRemovedFilesAreReplaced: what is written after an operator moved the files away is not lost.
+func TestRemovedFilesAreReplaced(t *testing.T) {
+	c := Default(t.TempDir())
+	w := newTestWriter(t, c, Events{})
+	send := func(id string) {
+		t.Helper()
+		w.Store(makeRecord(id, 0), nil)
+		if err := w.StoreFeedback(context.Background(), Feedback{RequestID: id, Class: "hat"}, "shop"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	send("before")
+	moved := t.TempDir()
+	names, err := listFiles(c.Folder)
+	if err != nil || len(names) != 1 {
+		t.Fatal(names, err)
+	}
+	for _, name := range append(names, feedbackName) {
+		if err := os.Rename(filepath.Join(c.Folder, name), filepath.Join(moved, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	send("after")
+	closeWriter(t, w)
+	for folder, want := range map[string]string{moved: "before", c.Folder: "after"} {
+		var found []string
+		r := &Reader{Folder: folder}
+		for record, err := range r.Records(context.Background()) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			found = append(found, record.RequestID)
+		}
+		for f, err := range r.Feedback(context.Background()) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			found = append(found, f.RequestID)
+		}
+		if diff := cmp.Diff([]string{want, want}, found); diff != "" {
+			t.Error(diff)
+		}
+	}
+}
+
 // TestClockSetBack: names sort in the order of writing, although an earlier file is of the future.
 func TestClockSetBack(t *testing.T) {
 	folder := t.TempDir()

@@ -122,9 +122,8 @@ func (s *Server) timeout(r *http.Request) (time.Duration, error) {
 	}
 	if err != nil || timeout <= 0 {
 		return s.settings().RequestTimeout,
-			fmt.Errorf("%w: X-Request-Timeout %q: it must be a time such as 0.25 (seconds) or 250ms",
-				request.ErrInvalid,
-				text)
+			fmt.Errorf("%w: X-Request-Timeout %.40q: it must be a time such as 0.25 (seconds) or 250ms",
+				request.ErrInvalid, text)
 	}
 	return min(timeout, s.settings().RequestTimeout), nil
 }

@@ -80,6 +80,7 @@ func New(c Config, open Opener, log *slog.Logger) (_ *Server, err error) {
 	s.backend.Metrics = s.observer.Metrics
 	s.backend.Scheduler = engine.NewScheduler(c.engine(), s.observer.Metrics)
 	s.backend.Bodies = request.NewBodies(c.Bodies, s.observer.Metrics)
+	s.backend.Probes = request.NewBodies(request.ProbeBodyConfig(), s.observer.Metrics)
 	s.backend.Streams = func() request.StreamConfig {
 		now := s.settings()
 		return request.StreamConfig{MessageTimeout: now.RequestTimeout, IdleTimeout: now.Connection.IdleTimeout}

@@ -350,3 +350,98 @@ func TestAdminHealth(t *testing.T) {
 	}
 	http.DefaultClient.CloseIdleConnections()
 }
+
+// TestStreamKey: a key that is revoked while its stream is open has no more answers, and no more reflection.
+func TestStreamKey(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "keys")
+	writeFile(t, path, []byte("secret\nother\n"))
+	r := start(t, &fake{}, func(c *Config) { c.APIKeyFile = path })
+	s := openStream(t, r)
+	s.RequestHeader().Set("X-Api-Key", "secret")
+	reflection := openReflection(t, r, "secret")
+	ask := func() (inferring, reflecting error) {
+		if err := s.Send(pictureMessage("1", white())); err != nil {
+			t.Fatal(err)
+		}
+		_, inferring = s.Receive()
+		_, reflecting = reflection.ListServices()
+		return inferring, reflecting
+	}
+	if inferring, reflecting := ask(); inferring != nil || reflecting != nil {
+		t.Fatalf("a valid key: %v, %v", inferring, reflecting)
+	}
+	writeFile(t, path, []byte("other\n"))
+	if err := r.ReloadFiles(); err != nil {
+		t.Fatal(err)
+	}
+	inferring, reflecting := ask()
+	for _, err := range []error{inferring, reflecting} {
+		if connect.CodeOf(err) != connect.CodeUnauthenticated {
+			t.Errorf("a revoked key: %v", err)
+		}
+	}
+}
+
+// TestReflectionLimit: each question of a stream of reflection counts as a request of its key.
+func TestReflectionLimit(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "keys")
+	writeFile(t, path, []byte("[[key]]\nname = \"a\"\nkey = \"sixteen-characters\"\nrequests_per_second = 0.1\n"+
+		"burst_seconds = 30\n"))
+	r := start(t, &fake{}, func(c *Config) { c.APIKeyFile = path })
+	s := openReflection(t, r, "sixteen-characters")
+	for range 3 {
+		if _, err := s.ListServices(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := s.ListServices(); connect.CodeOf(err) != connect.CodeResourceExhausted {
+		t.Errorf("beyond the limit: %v", err)
+	}
+}
+
+// TestManyWatches: streams of Watch, which need no API key, cannot take all connections.
+func TestManyWatches(t *testing.T) {
+	r := start(t, &fake{}, nil)
+	c := client[healthQuestion, healthAnswer](t, r, health.Watch)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for i := range 513 {
+		s, err := c.CallServerStream(ctx, connect.NewRequest(&healthQuestion{}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := s.Receive(), i < 512; got != want {
+			t.Fatalf("stream %d: %v", i, s.Err())
+		}
+		if i == 512 && connect.CodeOf(s.Err()) != connect.CodeResourceExhausted {
+			t.Error(s.Err())
+		}
+	}
+}
+
+// openReflection opens a stream of reflection with an API key.
+func openReflection(t testing.TB, r *running, key string) *grpcreflect.ClientStream {
+	t.Helper()
+	protocols := new(http.Protocols)
+	protocols.SetUnencryptedHTTP2(true)
+	transport := &http.Transport{Protocols: protocols}
+	t.Cleanup(transport.CloseIdleConnections)
+	return grpcreflect.NewClient(&http.Client{Transport: transport}, r.url, connect.WithGRPC()).NewStream(t.Context(),
+		grpcreflect.WithRequestHeaders(http.Header{"X-Api-Key": {key}}))
+}
+
+// TestProbeBodies: who has no key cannot take the budget of those who have one, and full bodies fail no probe.
+func TestProbeBodies(t *testing.T) {
+	r := start(t, &fake{}, nil)
+	long := strings.Repeat("x", 5<<10)
+	if _, err := checkHealth(t, r, long); connect.CodeOf(err) != connect.CodeResourceExhausted {
+		t.Errorf("a name of 5 KiB: %v", err)
+	}
+	for range 3 {
+		watchHealth(t, r, long[:3<<10])
+	}
+	waitFor(t, "the streams take nothing", func() bool { return r.backend.Probes.Used() == 0 })
+	if used := r.backend.Bodies.Used(); used != 0 {
+		t.Errorf("%d bytes of the budget are taken", used)
+	}
+}

@@ -18,7 +18,7 @@ import (
 func ExampleHandle() {
 	metrics := observe.NewMetrics(func() float64 { return 0 })
 	backend := &request.Backend{
-		Bodies: request.NewBodies(request.DefaultBodyConfig(), metrics), Metrics: metrics,
+		Probes: request.NewBodies(request.ProbeBodyConfig(), metrics), Metrics: metrics,
 		Scheduler: engine.NewScheduler(engine.DefaultConfig(), metrics),
 	}
 	mux := http.NewServeMux()

@@ -97,11 +97,11 @@ func Handle[Q, A any](
 			return nil, Error(ctx, err)
 		}
 		return a, nil
-	}, options(b, access == WithKey)...)
+	}, options(bodies(b, access), access == WithKey)...)
 	mux.Handle("POST "+procedure, admit(b, access, func(w http.ResponseWriter, r *http.Request) error {
 		read := b.ReadMessage
 		if access == Open { // health is told while the service stops
-			read = b.Bodies.ReadMessage
+			read = b.Probes.ReadMessage
 		}
 		body, free, err := read(w, r)
 		if err != nil {
@@ -135,9 +135,17 @@ func recordRefusal(w http.ResponseWriter, r *http.Request) {
 
 // options returns the connect options of a procedure. strict refuses messages with unknown fields, since they
 // ask for what is not supported. It is not for probes and reflection, whose clients may be newer.
-func options(b *request.Backend, strict bool) []connect.HandlerOption {
-	return []connect.HandlerOption{connect.WithCodec(codec{b.Bodies, strict}),
+func options(bodies *request.Bodies, strict bool) []connect.HandlerOption {
+	return []connect.HandlerOption{connect.WithCodec(codec{bodies, strict}),
 		connect.WithCompression("gzip", nil, nil)}
+}
+
+// bodies returns the bodies that the messages of a procedure belong to.
+func bodies(b *request.Backend, access Access) *request.Bodies {
+	if access == Open {
+		return b.Probes
+	}
+	return b.Bodies
 }
 
 // admit returns a handler that calls next for gRPC requests that have access.

@@ -20,8 +20,8 @@ var ReflectionPaths = []string{
 func RegisterReflection(b *request.Backend, mux *http.ServeMux, services ...string) {
 	services = append(services, grpcreflect.ReflectV1ServiceName, grpcreflect.ReflectV1AlphaServiceName)
 	reflector := grpcreflect.NewStaticReflector(services...)
-	_, v1 := grpcreflect.NewHandlerV1(reflector, options(b, false)...)
-	_, v1Alpha := grpcreflect.NewHandlerV1Alpha(reflector, options(b, false)...)
+	_, v1 := grpcreflect.NewHandlerV1(reflector, options(b.Bodies, false)...)
+	_, v1Alpha := grpcreflect.NewHandlerV1Alpha(reflector, options(b.Bodies, false)...)
 	HandleStreams(b, mux, ReflectionPaths[0], WithKey, v1)
 	HandleStreams(b, mux, ReflectionPaths[1], WithKey, v1Alpha)
 }

@@ -26,14 +26,21 @@ type Stream[Q, A any] struct {
 
 // Admit takes the current request from the limits of the stream's key. The first one was taken with the
 // stream itself, except for its bytes.
-func (s *Stream[Q, A]) Admit(ctx context.Context) error {
-	cost := access.Cost{Bytes: s.messages.Size()}
-	if s.messages.Count() > 1 {
+func (s *Stream[Q, A]) Admit(ctx context.Context) error { return admitMessage(ctx, s.messages) }
+
+// admitMessage takes the current message of a stream from the limits of its key.
+func admitMessage(ctx context.Context, messages *request.MessageReader) error {
+	cost := access.Cost{Bytes: messages.Size()}
+	if messages.Count() > 1 {
 		cost.Requests = 1
 	}
 	_, err := request.From(ctx).Admit(cost)
 	return err
 }
+
+// Release frees the share of the budget of bodies that the current request has. It is for a stream that needs no
+// further one.
+func (s *Stream[Q, A]) Release() { _ = s.messages.Close() }
 
 // Send sends a response.
 func (s *Stream[Q, A]) Send(a *A) error {
@@ -57,7 +64,7 @@ func HandleStream[Q, A any](
 	b *request.Backend, mux *http.ServeMux, procedure string, access Access,
 	serve func(context.Context, *Stream[Q, A]) error,
 ) {
-	HandleStreams(b, mux, procedure, access, connect.NewBidiStreamHandler(procedure,
+	handleStreams(b, mux, procedure, access, connect.NewBidiStreamHandler(procedure,
 		func(ctx context.Context, s *connect.BidiStream[Q, A]) error {
 			c := ctx.Value(streamKey{}).(connection)
 			err := serve(ctx, &Stream[Q, A]{s, c.messages, c.control, b.Streams().MessageTimeout})
@@ -71,13 +78,21 @@ func HandleStream[Q, A any](
 				return err
 			}
 			return Error(ctx, err)
-		}, options(b, access == WithKey)...))
+		}, options(bodies(b, access), access == WithKey)...), nil)
 }
 
 // HandleStreams registers a connect handler of streams. Messages are read and decompressed one by one, within
-// the limits, before the handler decodes them. A stream ends when the service stops and no message is under
-// way.
+// the limits, before the handler decodes them. A message beyond the limits of the key ends the stream. A stream also
+// ends when the service stops and no message is under way.
 func HandleStreams(b *request.Backend, mux *http.ServeMux, procedure string, access Access, handler http.Handler) {
+	handleStreams(b, mux, procedure, access, handler, admitMessage)
+}
+
+// handleStreams is HandleStreams with a function that admits messages, nil if the handler does so itself.
+func handleStreams(
+	b *request.Backend, mux *http.ServeMux, procedure string, access Access, handler http.Handler,
+	admitMessage func(context.Context, *request.MessageReader) error,
+) {
 	mux.Handle("POST "+procedure, admit(b, access, func(w http.ResponseWriter, r *http.Request) error {
 		if r.ProtoMajor < 2 {
 			return fmt.Errorf("%w: streams need HTTP/2", request.ErrInvalid)
@@ -87,7 +102,7 @@ func HandleStreams(b *request.Backend, mux *http.ServeMux, procedure string, acc
 		}
 		control := http.NewResponseController(w)
 		_ = control.SetWriteDeadline(time.Time{}) // the server's deadlines are those of short requests
-		messages := b.NewMessageReader(w, r)
+		messages := b.NewMessageReader(w, r, bodies(b, access))
 		defer messages.Close()
 		ended := make(chan struct{})
 		defer close(ended)
@@ -99,21 +114,40 @@ func HandleStreams(b *request.Backend, mux *http.ServeMux, procedure string, acc
 			}
 		}()
 		r = r.WithContext(context.WithValue(r.Context(), streamKey{}, connection{messages, control}))
-		r.Body = bodyReader{messages, r.Context()}
+		r.Body = &bodyReader{MessageReader: messages, ctx: r.Context(), check: func() error {
+			if access == WithKey && messages.Count() > 1 { // the key may have expired or been revoked
+				if err := b.Authenticate(r); err != nil {
+					return err
+				}
+			}
+			if admitMessage == nil {
+				return nil
+			}
+			return admitMessage(r.Context(), messages)
+		}}
 		r.Header.Del("Grpc-Encoding") // the reader decompresses
 		handler.ServeHTTP(w, r)
 		return nil
 	}))
 }
 
-// bodyReader reads messages, and returns errors as those of gRPC, which connect passes on.
+// bodyReader reads messages, and returns errors as those of gRPC, which connect passes on. It checks each message
+// when it begins.
 type bodyReader struct {
 	*request.MessageReader
-	ctx context.Context //nolint:containedctx // of the one request
+	ctx   context.Context //nolint:containedctx // of the one request
+	check func() error
+	count int // of messages that have been begun
 }
 
-func (b bodyReader) Read(p []byte) (int, error) {
+func (b *bodyReader) Read(p []byte) (int, error) {
 	n, err := b.MessageReader.Read(p)
+	if count := b.Count(); err == nil && count > b.count {
+		b.count = count
+		if err = b.check(); err != nil {
+			n = 0
+		}
+	}
 	if err != nil && err != io.EOF { //nolint:errorlint // it is returned itself
 		err = Error(b.ctx, err)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"garb/serve/engine"
@@ -24,10 +25,13 @@ const Watch = "/" + Name + "/Watch"
 type Handler struct {
 	backend  *request.Backend
 	services []string
+	watches  atomic.Int64 // streams of Watch
 }
 
 // New returns the handler of a service, whose gRPC services have these names.
-func New(b *request.Backend, services ...string) *Handler { return &Handler{b, services} }
+func New(b *request.Backend, services ...string) *Handler {
+	return &Handler{backend: b, services: services}
+}
 
 // Register registers the procedures. None needs an API key, as probes have none.
 func (h *Handler) Register(mux *http.ServeMux) {
@@ -73,16 +77,25 @@ func (h *Handler) list(context.Context, *pb.HealthListRequest) (*pb.HealthListRe
 	return &pb.HealthListResponse{Statuses: all}, nil
 }
 
+// maxWatches is the largest number of streams of Watch at a time. They need no API key and last as long as their
+// clients like, so they must not take all connections: by default there may be twice as many.
+const maxWatches = 512
+
 // interval is the time between two looks at the status that a client watches.
 const interval = time.Second
 
 // watch sends the status at once and whenever it changes. The stream ends when the service stops, so that
 // it does not hold the service up.
 func (h *Handler) watch(ctx context.Context, s *grpc.Stream[pb.HealthCheckRequest, pb.HealthCheckResponse]) error {
+	defer h.watches.Add(-1)
+	if h.watches.Add(1) > maxWatches {
+		return engine.ErrFull
+	}
 	q, err := s.Receive()
 	if err != nil {
 		return err
 	}
+	s.Release()
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	sent := status(-1)

@@ -21,8 +21,10 @@ type Backend struct {
 	Models    *registry.Registry
 	Scheduler *engine.Scheduler
 	Bodies    *Bodies
-	Metrics   *observe.Metrics
-	Answers   *answers.Writer // nil if no answers are kept
+	// Probes are the bodies of the calls that need no API key, see ProbeBodyConfig.
+	Probes  *Bodies
+	Metrics *observe.Metrics
+	Answers *answers.Writer // nil if no answers are kept
 	// Streams returns the timeouts of streams of messages.
 	Streams func() StreamConfig
 
@@ -57,15 +59,22 @@ func (b *Backend) Ready() error {
 // Authorize finds the API key of a request, if the service requires one, and returns an error if there is
 // none or the key's limits do not admit the request.
 func (b *Backend) Authorize(r *http.Request) error {
+	if err := b.Authenticate(r); err != nil {
+		return err
+	}
+	_, err := From(r.Context()).Admit(access.Cost{Requests: 1, Bytes: max(r.ContentLength, 0)})
+	return err
+}
+
+// Authenticate finds the API key of a request, which must be valid now. It takes nothing from the key's limits.
+func (b *Backend) Authenticate(r *http.Request) error {
 	key, err := b.Keys().Authenticate(r.Header)
 	if err != nil {
 		b.Metrics.CountRejected(observe.RejectedKey)
 		return err
 	}
-	info := From(r.Context())
-	info.Key = key
-	_, err = info.Admit(access.Cost{Requests: 1, Bytes: max(r.ContentLength, 0)})
-	return err
+	From(r.Context()).Key = key
+	return nil
 }
 
 // RequireKey returns a handler that refuses requests without a valid API key, if the service has keys.

@@ -29,6 +29,12 @@ func DefaultBodyConfig() BodyConfig {
 	return BodyConfig{MaxBytes: 32 << 20, BudgetBytes: 256 << 20, MaxPictures: 32}
 }
 
+// ProbeBodyConfig returns the settings of the bodies of calls that need no API key. Nobody without a key may take
+// the budget of the others, and no probe may fail because that is used up. Only names are sent.
+func ProbeBodyConfig() BodyConfig {
+	return BodyConfig{MaxBytes: 4 << 10, BudgetBytes: 16 << 20, MaxPictures: 1}
+}
+
 // Validate reports settings that cannot work.
 func (c BodyConfig) Validate() error {
 	switch {

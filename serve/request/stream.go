@@ -44,9 +44,10 @@ type MessageReader struct {
 	stopping bool
 }
 
-// NewMessageReader returns a reader of a request's messages. The caller must close it.
-func (b *Backend) NewMessageReader(w http.ResponseWriter, r *http.Request) *MessageReader {
-	return &MessageReader{bodies: b.Bodies, request: r, control: http.NewResponseController(w), config: b.Streams(),
+// NewMessageReader returns a reader of a request's messages, which share the budget of bodies. The caller must
+// close it.
+func (b *Backend) NewMessageReader(w http.ResponseWriter, r *http.Request, bodies *Bodies) *MessageReader {
+	return &MessageReader{bodies: bodies, request: r, control: http.NewResponseController(w), config: b.Streams(),
 		encoding: strings.ToLower(r.Header.Get("Grpc-Encoding")), current: strings.NewReader(""), release: func() {}}
 }
 

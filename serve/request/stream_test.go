@@ -18,10 +18,10 @@ import (
 func reader(body []byte) (*Bodies, *MessageReader) {
 	bodies := NewBodies(BodyConfig{MaxBytes: 1000, BudgetBytes: 3000, MaxPictures: 1},
 		observe.NewMetrics(func() float64 { return 0 }))
-	b := &Backend{Bodies: bodies, Streams: func() StreamConfig { return StreamConfig{time.Minute, time.Minute} }}
+	b := &Backend{Streams: func() StreamConfig { return StreamConfig{time.Minute, time.Minute} }}
 	r := httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(body))
 	r.Header.Set("Grpc-Encoding", "gzip")
-	return bodies, b.NewMessageReader(httptest.NewRecorder(), r)
+	return bodies, b.NewMessageReader(httptest.NewRecorder(), r, bodies)
 }
 
 // frame returns a message with its prefix.
