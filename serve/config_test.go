@@ -32,7 +32,7 @@ func TestConfigBounds(t *testing.T) {
 			func(c *Config) { c.Models.Models = append(c.Models.Models, c.Models.Models[0]) }},
 		{"admin address", func(c *Config) { c.Addr, c.AdminAddr = "127.0.0.1:0", "127.0.0.1:0" },
 			func(c *Config) { c.AdminAddr = c.Addr }},
-		{"admin address's form", func(c *Config) { c.AdminAddr = "unix:/tmp/s" }, func(c *Config) { c.AdminAddr = "x" }},
+		{"admin address's form", func(c *Config) { c.AdminAddr = "unix:/run/s" }, func(c *Config) { c.AdminAddr = "x" }},
 		{"drain delay", func(c *Config) { c.DrainDelay = 1 }, func(c *Config) { c.DrainDelay = -1 }},
 		{"interval", func(c *Config) { c.Models.Interval = 1 }, func(c *Config) { c.Models.Interval = 0 }},
 		{"queue", func(c *Config) { c.Engine.Queue, c.Bodies.MaxPictures = 1, 1 },
