@@ -34,7 +34,9 @@ func TestApply(t *testing.T) {
 		"timeout": {func(c *Config) { c.RequestTimeout = 1 }, raw, nil, 200, 504},
 		"keys":    {func(c *Config) { c.APIKeyFile = keys }, raw, nil, 200, 401},
 		"URL prefixes": {func(c *Config) { c.URLPrefixes = []string{pictures.URL + "/"} },
-			func() (string, []byte) { return "application/json", []byte(`{"url": "` + pictures.URL + `/a"}`) }, nil, 403, 502},
+			func() (string, []byte) {
+				return "application/json", []byte(`{"url": "` + pictures.URL + `/a"}`)
+			}, nil, 403, 502},
 		"origins, which cannot change": {func(c *Config) { c.Origin.CORSOrigins = []string{"https://a.example"} }, raw,
 			[]string{"Origin", "https://a.example"}, 403, 403},
 	} {

@@ -239,6 +239,8 @@ func floatFeature(values ...float32) *pb.Feature {
 }
 
 // TestTensorFlowClassify: examples with a picture or with values are answered with labels and scores.
+//
+//nolint:funlen // one table
 func TestTensorFlowClassify(t *testing.T) {
 	r := start(t, &fake{Named: &ofCourse, Judging: true}, nil)
 	list := func(all ...*pb.Example) *pb.Input {

@@ -74,7 +74,8 @@ func (s *service) flagGroups() []flagGroup {
 		newFlagGroup("Flags for computing", s.addEngineFlags),
 		newFlagGroup("Flags for limits", s.addLimitFlags),
 		newFlagGroup("Flags for timeouts and shutdown", s.addTimeFlags),
-		newFlagGroup("Flags for keeping answers", func(flags *pflag.FlagSet) { addAnswersFlags(flags, &s.config.Answers) }),
+		newFlagGroup("Flags for keeping answers",
+			func(flags *pflag.FlagSet) { addAnswersFlags(flags, &s.config.Answers) }),
 		newFlagGroup("Flags for settings and traces", s.addSettingsFlags),
 	}
 }

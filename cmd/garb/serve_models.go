@@ -17,7 +17,8 @@ type modelRules struct {
 // addFlags adds the flags for the versions of models.
 func (r *modelRules) addFlags(flags *pflag.FlagSet) {
 	flags.StringArrayVar(&r.policies, "version-policy", nil,
-		"versions in --models to load, as `POLICY`: latest:N, all or specific:N,N; NAME=POLICY for one model; repeatable "+
+		"versions in --models to load, as `POLICY`: latest:N, all or specific:N,N; NAME=POLICY for one model; "+
+			"repeatable "+
 			"(default latest:1)")
 	flags.StringArrayVar(&r.labels, "label", nil,
 		"label of a version, `NAME:LABEL=VERSION`; the version labelled stable answers requests that name no version; "+
@@ -25,7 +26,8 @@ func (r *modelRules) addFlags(flags *pflag.FlagSet) {
 	flags.StringArrayVar(&r.canaries, "canary", nil,
 		"share of the requests without a version that the version labelled canary answers, `NAME=10%`; repeatable")
 	flags.StringArrayVar(&r.shadows, "shadow", nil,
-		"version that also classifies the pictures, only for comparison: `NAME=VERSION` or NAME=VERSION:10%; repeatable")
+		"version that also classifies the pictures, only for comparison: `NAME=VERSION` or NAME=VERSION:10%; "+
+			"repeatable")
 }
 
 // apply adds the rules to the settings.

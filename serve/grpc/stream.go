@@ -83,7 +83,7 @@ func HandleStream[Q, A any](
 
 // HandleStreams registers a connect handler of streams. Messages are read and decompressed one by one, within
 // the limits, before the handler decodes them. A message beyond the limits of the key ends the stream. A stream also
-// ends when the service stops and no message is under way.
+// ends when the service stops and no message is being processed.
 func HandleStreams(b *request.Backend, mux *http.ServeMux, procedure string, access Access, handler http.Handler) {
 	handleStreams(b, mux, procedure, access, handler, admitMessage)
 }
