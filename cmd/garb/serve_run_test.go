@@ -158,7 +158,10 @@ func TestServeProcess(t *testing.T) {
 		}
 	}
 	p.waitUntil("the limit of the queue", metric("garb_queue_limit 64"))
-	write(config, "queue: 32\napi-key-file: "+keys+"\ndrain-delay: 1s\nworkers: 1\n")
+	p.get(p.client, public+"/docs")
+	p.waitUntil("requests are logged", func() bool { return strings.Contains(p.logged(), `"path":"/docs"`) })
+	logged := strings.Count(p.logged(), `"path":"/docs"`)
+	write(config, "queue: 32\napi-key-file: "+keys+"\ndrain-delay: 1s\nworkers: 1\nquiet: true\n")
 	hangUp := func() {
 		if err := p.Process.Signal(syscall.SIGHUP); err != nil {
 			t.Fatal(err)
@@ -169,6 +172,10 @@ func TestServeProcess(t *testing.T) {
 	hangUp()
 	p.waitUntil("the new limit of the queue", metric("garb_queue_limit 32"))
 	p.waitUntil("a restart is asked for", func() bool { return strings.Contains(p.logged(), `"settings":["workers"]`) })
+	p.get(p.client, public+"/docs")
+	if n := strings.Count(p.logged(), `"path":"/docs"`); n != logged {
+		t.Errorf("%d more requests are logged with quiet", n-logged)
+	}
 	write(config, "queue: none\n")
 	hangUp()
 	p.waitUntil("a failed reload", metric(`garb_reloads_total{file="config",result="failure"} 1`))
