@@ -158,9 +158,9 @@ func TestServeProcess(t *testing.T) {
 		}
 	}
 	p.waitUntil("the limit of the queue", metric("garb_queue_limit 64"))
-	p.get(p.client, public+"/docs")
-	p.waitUntil("requests are logged", func() bool { return strings.Contains(p.logged(), `"path":"/docs"`) })
-	logged := strings.Count(p.logged(), `"path":"/docs"`)
+	p.get(p.client, public+"/openapi.json")
+	p.waitUntil("requests are logged", func() bool { return strings.Contains(p.logged(), `"path":"/openapi.json"`) })
+	logged := strings.Count(p.logged(), `"path":"/openapi.json"`)
 	write(config, "queue: 32\napi-key-file: "+keys+"\ndrain-delay: 1s\nworkers: 1\nquiet: true\n")
 	hangUp := func() {
 		if err := p.Process.Signal(syscall.SIGHUP); err != nil {
@@ -171,9 +171,10 @@ func TestServeProcess(t *testing.T) {
 	}
 	hangUp()
 	p.waitUntil("the new limit of the queue", metric("garb_queue_limit 32"))
+	p.waitUntil("the keys are read again", metric(`garb_reloads_total{file="keys",result="success"} 2`))
 	p.waitUntil("a restart is asked for", func() bool { return strings.Contains(p.logged(), `"settings":["workers"]`) })
-	p.get(p.client, public+"/docs")
-	if n := strings.Count(p.logged(), `"path":"/docs"`); n != logged {
+	p.get(p.client, public+"/openapi.json")
+	if n := strings.Count(p.logged(), `"path":"/openapi.json"`); n != logged {
 		t.Errorf("%d more requests are logged with quiet", n-logged)
 	}
 	write(config, "queue: none\n")
