@@ -92,7 +92,7 @@ type folder struct {
 	feedback *appender // nil before the first feedback
 
 	files    []storedFile // complete ones, the oldest first
-	pictures *list.List   // of storedFile, the oldest first
+	pictures *list.List   // elements are storedFile, the oldest first
 	byName   map[string]*list.Element
 	total    int64 // bytes of all of them, the current file and the feedback
 }

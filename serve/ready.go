@@ -24,8 +24,8 @@ func (s *Server) fileStates() []reload.State {
 	return states
 }
 
-// handleReady handles GET /readyz: the service accepts requests. With ?verbose it also returns the states
-// of files, whether it is ready or not.
+// handleReady handles GET /readyz: the service accepts requests. With ?verbose the answer also has the states
+// of files, even if the service is not ready.
 func (s *Server) handleReady(w http.ResponseWriter, r *http.Request) {
 	err, verbose := s.backend.Ready(), r.URL.Query().Has("verbose")
 	if err != nil && !verbose {

@@ -71,7 +71,7 @@ func HandleStream[Q, A any](
 			switch own := (*connect.Error)(nil); {
 			case err == nil, errors.Is(err, io.EOF):
 				return nil
-			case errors.As(err, &own): // of connect, or of bodyReader
+			case errors.As(err, &own): // an error of connect or of bodyReader
 				if info := request.From(ctx); info.Err == nil {
 					info.Err, info.Status = err, http.StatusBadRequest
 				}
