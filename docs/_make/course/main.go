@@ -308,17 +308,19 @@ each of the full one. A difference of .02 between two rows is usually noise; ` +
 ## The gateway of chapter 10
 
 The course serves its model with TensorFlow Serving, and a gateway of its own sends it a float tensor
-over gRPC: the model ` + "`clothing-model`" + `, the signature ` + "`serving_default`" + `, the input ` + "`input_8`" + `, the output
-` + "`dense_7`" + `. A converted model keeps these names, and garb answers TensorFlow Serving's gRPC, so the
-gateway needs no change. It reads the address from ` + "`TF_SERVING_HOST`" + `:
+over gRPC: the model ` + "`clothing-model`" + `, the signature ` + "`serving_default`" + `,
+the input ` + "`input_8`" + `, the output ` + "`dense_7`" + `. A converted model keeps these names, and garb answers
+TensorFlow Serving's gRPC, so the gateway needs no change. It reads the address from
+` + "`TF_SERVING_HOST`" + `:
 
-    garb convert xception_v4_large_08_0.894.h5 clothing-model.safetensors --preprocess xception --classes dress,hat,longsleeve,outwear,pants,shirt,shoes,shorts,skirt,t-shirt
+    garb convert xception_v4_large_08_0.894.h5 clothing-model.safetensors --preprocess xception \
+        --classes dress,hat,longsleeve,outwear,pants,shirt,shoes,shorts,skirt,t-shirt
     garb serve --addr localhost:8500 --model clothing-model=clothing-model.safetensors
     TF_SERVING_HOST=localhost:8500 python gateway.py
 
 The scores in ` + "`float_val`" + ` are logits, as they are from Keras. In Docker Compose or Kubernetes, replace the
 image of the course's ` + "`tf-serving`" + ` container by garb's (see [operate.md](operate.md#packaging)), with
-` + "`serve --addr :8500 --model clothing-model=/models/clothing-model.safetensors`" + `. The model's file replaces
-the exported SavedModel, and the gateway can also send the picture itself, as ` + "`DT_STRING`" + ` of shape ` + "`[1]`" + `:
-then garb resizes it and computes the values.
+` + "`serve --addr :8500 --model clothing-model=/models/clothing-model.safetensors`" + `. The model's file
+replaces the exported SavedModel, and the gateway can also send the picture itself, as ` + "`DT_STRING`" + `
+of shape ` + "`[1]`" + `: then garb resizes it and computes the values.
 `
