@@ -30,6 +30,7 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"internal/tfevents", "internal/safefile", "google.golang.org/protobuf"},
 	{"internal/download", "internal/safefile", "github.com/hashicorp/go-retryablehttp"},
 	{"internal/kernel", "", "golang.org/x/sys"},
+	{"internal/raster", "", ""},
 	{"internal/jpeg", "internal/kernel", ""},
 	{"internal/heif", "", "github.com/tetratelabs/wazero"},
 	{"internal/hdf5", "internal/kernel", ""},
