@@ -39,7 +39,7 @@ func (d *decoder) chooseConversion() func(out, a, b, c, e []byte) {
 		}
 		return yccToRGB
 	}
-	if d.adobe && d.adobeTransform == 2 {
+	if d.adobe && d.adobeTransform != 0 {
 		return ycckToRGB
 	}
 	return cmykToRGB
