@@ -39,7 +39,7 @@ func Decode(ctx context.Context, data []byte, o raster.Options) (raster.Image, e
 	if err = raster.CheckPixels(width, height, o.MaxPixels); err != nil {
 		return raster.Image{}, err
 	}
-	d := decoder{ctx: ctx, data: data, scale: scale}
+	d := decoder{ctx: ctx, data: data, scale: scale, conditioning: defaultConditioning()}
 	if err = d.readSegments(); err != nil {
 		return raster.Image{}, err
 	}
@@ -71,6 +71,9 @@ type component struct {
 
 	dc, ac     *huffman
 	prediction int32
+
+	dcTable, acTable uint8 // of arithmetic coding
+	context          uint8 // of the next first coefficient in arithmetic coding
 }
 
 type decoder struct {
@@ -92,6 +95,9 @@ type decoder struct {
 	jfif           bool
 	adobe          bool
 	adobeTransform byte
+
+	conditioning conditioning
+	arithmetic   *arithmeticReader
 
 	bits    bitReader
 	eobRun  int32
@@ -129,6 +135,9 @@ var processes = map[byte]process{
 	markerSOF0: {},
 	markerSOF1: {},
 	markerSOF2: {progressive: true},
+
+	markerSOF9:  {arithmetic: true},
+	markerSOF10: {arithmetic: true, progressive: true},
 }
 
 // readSegments reads marker segments up to the end of the picture.
@@ -185,7 +194,8 @@ func (d *decoder) readSegment(marker byte, body []byte) error {
 	switch {
 	case marker == markerDHT:
 		return d.readHuffmanTables(body)
-	case marker == markerDAC: // of arithmetic coding
+	case marker == markerDAC:
+		return d.conditioning.read(body)
 	case marker >= markerSOF0 && marker <= 0xcf && marker != 0xc8:
 		p, ok := processes[marker]
 		if !ok {

@@ -33,17 +33,24 @@ func (d *decoder) readScan(body []byte) error {
 	for _, c := range selected {
 		needsDC := p.first == 0 && p.high == 0
 		needsAC := p.last > 0
-		if needsDC && c.dc == nil || needsAC && c.ac == nil {
+		if !d.process.arithmetic && (needsDC && c.dc == nil || needsAC && c.ac == nil) {
 			return raster.Corruptf("a scan needs a Huffman table that is missing")
 		}
 		if err = d.allocate(c); err != nil {
 			return err
 		}
-		if needsAC && c.size == 1 && !c.ac.hasSkip {
+		if needsAC && c.size == 1 && !d.process.arithmetic && !c.ac.hasSkip {
 			c.ac.prepareSkip()
 		}
 	}
 	d.bits = bitReader{data: d.data, at: d.at}
+	if d.process.arithmetic {
+		d.arithmetic = &arithmeticReader{data: d.data}
+		d.arithmetic.start(d.at)
+		err = d.readUnits(selected, p)
+		d.at = d.arithmetic.at
+		return err
+	}
 	err = d.readUnits(selected, p)
 	d.at = d.bits.at
 	return err
@@ -59,13 +66,14 @@ func (d *decoder) selectComponents(specs []byte) ([]*component, error) {
 				selected[i] = &d.components[j]
 			}
 		}
-		if selected[i] == nil || tables>>4 > 3 || tables&15 > 3 {
+		if selected[i] == nil || !d.process.arithmetic && (tables>>4 > 3 || tables&15 > 3) {
 			return nil, raster.Corruptf("a scan names a component or table that does not exist")
 		}
 		if slices.Contains(selected[:i], selected[i]) {
 			return nil, raster.Corruptf("a scan has a component twice")
 		}
-		selected[i].dc, selected[i].ac = d.dc[tables>>4], d.ac[tables&15]
+		selected[i].dc, selected[i].ac = d.dc[tables>>4&3], d.ac[tables&3]
+		selected[i].dcTable, selected[i].acTable = tables>>4, tables&15
 	}
 	return selected, nil
 }
@@ -129,7 +137,7 @@ func (d *decoder) readUnits(selected []*component, p progression) error {
 				d.readUnit(selected, x, y, p)
 			}
 		}
-		if d.bits.isOverrun() {
+		if d.bits.isOverrun() || d.arithmetic != nil && d.arithmetic.truncated {
 			return raster.ErrTruncated
 		}
 	}
@@ -153,18 +161,28 @@ func (d *decoder) restart(selected []*component) error {
 		return raster.ErrTruncated
 	}
 	d.resetPredictions(selected)
+	if d.process.arithmetic {
+		d.bits.at = d.arithmetic.at
+		err := d.bits.skipRestartMarker()
+		d.arithmetic.start(d.bits.at)
+		return err
+	}
 	return d.bits.skipRestartMarker()
 }
 
 func (d *decoder) resetPredictions(selected []*component) {
 	d.eobRun = 0
 	for _, c := range selected {
-		c.prediction = 0
+		c.prediction, c.context = 0, 0
 	}
 }
 
 // readBlock reads one block.
 func (d *decoder) readBlock(c *component, x, y int, p progression) {
+	if d.process.arithmetic {
+		d.readArithmeticBlock(c, x, y, p)
+		return
+	}
 	if d.process.progressive {
 		coefficients := (*[64]int16)(c.coefficients[64*(y*c.strideBlocks+x):])
 		switch {
