@@ -31,11 +31,15 @@ func Decode(ctx context.Context, data []byte, o raster.Options) (raster.Image, e
 	if scale != 1 && scale != 2 && scale != 4 && scale != 8 {
 		panic(fmt.Sprintf("jpeg: scale of 1/%d", scale))
 	}
-	h, err := ReadHeader(data)
+	r := headerReader{data: data}
+	err := r.read()
 	if err != nil {
 		return raster.Image{}, err
 	}
-	width, height := ceilDiv(h.Width, scale), ceilDiv(h.Height, scale)
+	if r.lossless {
+		scale = 1
+	}
+	width, height := ceilDiv(r.header.Width, scale), ceilDiv(r.header.Height, scale)
 	if err = raster.CheckPixels(width, height, o.MaxPixels); err != nil {
 		return raster.Image{}, err
 	}
@@ -86,6 +90,7 @@ type decoder struct {
 	process         process
 	components      []component
 	maxH, maxV      int
+	unit            int          // side of a block as stored: 8 or, in lossless coding, 1
 	quantization    [4][64]int32 // in natural order
 	hasQuantization [4]bool
 	dc, ac          [4]*huffman
@@ -135,6 +140,7 @@ var processes = map[byte]process{
 	markerSOF0: {},
 	markerSOF1: {},
 	markerSOF2: {progressive: true},
+	markerSOF3: {lossless: true},
 
 	markerSOF9:  {arithmetic: true},
 	markerSOF10: {arithmetic: true, progressive: true},
@@ -292,7 +298,7 @@ func (d *decoder) readComponents(specs []byte) error {
 		}
 		d.maxH, d.maxV = max(d.maxH, c.h), max(d.maxV, c.v)
 	}
-	if len(d.components) == 1 { // sampling factors of a single component mean nothing
+	if len(d.components) == 1 && !d.process.lossless { // sampling factors of a single component mean nothing
 		d.components[0].h, d.components[0].v, d.maxH, d.maxV = 1, 1, 1, 1
 	}
 	return nil
@@ -300,8 +306,11 @@ func (d *decoder) readComponents(specs []byte) error {
 
 // layOut computes the sizes of the components' planes.
 func (d *decoder) layOut() error {
-	least := 8 / d.scale
-	unitsWide, unitsHigh := ceilDiv(d.width, 8*d.maxH), ceilDiv(d.height, 8*d.maxV)
+	if d.unit = 8; d.process.lossless {
+		d.unit = 1
+	}
+	least := d.unit / d.scale
+	unitsWide, unitsHigh := ceilDiv(d.width, d.unit*d.maxH), ceilDiv(d.height, d.unit*d.maxV)
 	for i := range d.components {
 		c := &d.components[i]
 		if d.maxH%c.h != 0 || d.maxV%c.v != 0 {
@@ -309,13 +318,13 @@ func (d *decoder) layOut() error {
 		}
 		// At reduced scale subsampled components are reduced less, as in libjpeg.
 		c.size = least
-		for c.size < 8 && d.maxH*least%(c.h*c.size*2) == 0 && d.maxV*least%(c.v*c.size*2) == 0 {
+		for c.size < d.unit && d.maxH*least%(c.h*c.size*2) == 0 && d.maxV*least%(c.v*c.size*2) == 0 {
 			c.size *= 2
 		}
-		c.blocksWide, c.blocksHigh = ceilDiv(d.width*c.h, 8*d.maxH), ceilDiv(d.height*c.v, 8*d.maxV)
+		c.blocksWide, c.blocksHigh = ceilDiv(d.width*c.h, d.unit*d.maxH), ceilDiv(d.height*c.v, d.unit*d.maxV)
 		c.strideBlocks, c.heightBlocks = unitsWide*c.h, unitsHigh*c.v
-		c.width = ceilDiv(d.width*c.h*c.size, 8*d.maxH)
-		c.height = ceilDiv(d.height*c.v*c.size, 8*d.maxV)
+		c.width = ceilDiv(d.width*c.h*c.size, d.unit*d.maxH)
+		c.height = ceilDiv(d.height*c.v*c.size, d.unit*d.maxV)
 		c.stride = c.strideBlocks * c.size
 	}
 	return nil

@@ -22,6 +22,9 @@ func (d *decoder) readScan(body []byte) error {
 	if err != nil {
 		return err
 	}
+	if d.process.lossless {
+		return d.readLosslessScan(selected, body[1+2*n:])
+	}
 	p := progression{first: 0, last: 63}
 	if d.process.progressive {
 		end := body[1+2*n:]
@@ -56,9 +59,13 @@ func (d *decoder) readScan(body []byte) error {
 	return err
 }
 
+// maxUnitBlocks is the largest number of blocks in a minimum coded unit (T.81, B.2.3).
+const maxUnitBlocks = 10
+
 // selectComponents returns the components that a scan header names, with their tables set.
 func (d *decoder) selectComponents(specs []byte) ([]*component, error) {
 	selected := make([]*component, len(specs)/2)
+	blocks := 0
 	for i := range selected {
 		id, tables := specs[2*i], specs[2*i+1]
 		for j := range d.components {
@@ -74,6 +81,10 @@ func (d *decoder) selectComponents(specs []byte) ([]*component, error) {
 		}
 		selected[i].dc, selected[i].ac = d.dc[tables>>4&3], d.ac[tables&3]
 		selected[i].dcTable, selected[i].acTable = tables>>4, tables&15
+		blocks += selected[i].h * selected[i].v
+	}
+	if len(selected) > 1 && blocks > maxUnitBlocks {
+		return nil, raster.Corruptf("a minimum coded unit has more than %d blocks", maxUnitBlocks)
 	}
 	return selected, nil
 }
@@ -97,7 +108,7 @@ func (p progression) isValid(n int) bool {
 // coefficients.
 func (d *decoder) allocate(c *component) error {
 	if c.plane == nil {
-		if !d.hasQuantization[c.quantization] {
+		if !d.process.lossless && !d.hasQuantization[c.quantization] {
 			return raster.Corruptf("a quantization table is missing")
 		}
 		// The assembly may read past the last row.
