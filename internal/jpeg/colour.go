@@ -32,7 +32,7 @@ func (d *decoder) chooseConversion() func(out, a, b, c, e []byte) {
 		case d.adobe:
 			rgb = d.adobeTransform == 0
 		default:
-			rgb = ids == [3]byte{'R', 'G', 'B'}
+			rgb = d.process.lossless || ids == [3]byte{'R', 'G', 'B'}
 		}
 		if rgb {
 			return interleave
@@ -118,10 +118,10 @@ type upsampler struct {
 }
 
 func newUpsampler(d *decoder, c *component) upsampler {
-	u := upsampler{c: c, wide: d.maxH * (8 / d.scale) / (c.h * c.size), high: d.maxV * (8 / d.scale) / (c.v * c.size)}
+	u := upsampler{c: c, wide: d.maxH * (d.unit / d.scale) / (c.h * c.size), high: d.maxV * (d.unit / d.scale) / (c.v * c.size)}
 	// libjpeg filters if a component is halved in width, in height, or in both, but not in pictures
 	// of one sample per block, nor in planes of one or two columns.
-	u.fancy = d.scale < 8 && (u.wide == 2 && u.high <= 2 && c.width > 2 || u.wide == 1 && u.high == 2)
+	u.fancy = d.unit > d.scale && (u.wide == 2 && u.high <= 2 && c.width > 2 || u.wide == 1 && u.high == 2)
 	if u.wide > 1 || u.high > 1 {
 		whole := (c.width + vectorSamples - 1) / vectorSamples * vectorSamples
 		u.out = make([]byte, whole*u.wide)

@@ -85,8 +85,12 @@ func (d *decoder) findTable(specs *[4]*huffmanSpec, number byte) (*huffman, erro
 		spec.table = h
 	}
 	if specs == &d.dc {
+		limit := byte(15)
+		if d.process.lossless {
+			limit = 16
+		}
 		for _, s := range spec.symbols {
-			if s > 15 {
+			if s > limit {
 				return nil, raster.Corruptf("a Huffman table of the JPEG has an invalid symbol")
 			}
 		}

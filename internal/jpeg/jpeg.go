@@ -4,8 +4,9 @@
 // ones), triangle-filtered chroma upsampling, fixed-point colour conversion and smoothing of
 // progressive pictures that are incomplete.
 //
-// It decodes baseline, extended sequential and progressive pictures of 8 bits with
-// Huffman coding: grey, YCbCr, RGB, CMYK and YCCK, with any sampling factors.
+// It decodes baseline, extended sequential and progressive pictures of 8 bits with Huffman or
+// arithmetic coding, and lossless ones with Huffman coding: grey, YCbCr, RGB, CMYK and YCCK, with
+// any sampling factors that divide the largest.
 //
 // Damaged files are decoded as Pillow decodes them: where libjpeg-turbo warns and goes on, so does
 // this package, to the same pixels, and names the repair.
@@ -45,11 +46,15 @@ func Decode(ctx context.Context, data []byte, o raster.Options) (raster.Image, e
 	if scale != 1 && scale != 2 && scale != 4 && scale != 8 {
 		panic(fmt.Sprintf("jpeg: scale of 1/%d", scale))
 	}
-	h, err := ReadHeader(data)
+	r := headerReader{data: data}
+	err := r.read()
 	if err != nil {
 		return raster.Image{}, err
 	}
-	width, height := ceilDiv(h.Width, scale), ceilDiv(h.Height, scale)
+	if r.lossless {
+		scale = 1 // libjpeg reduces in the transform, which lossless coding does not have
+	}
+	width, height := ceilDiv(r.header.Width, scale), ceilDiv(r.header.Height, scale)
 	if err = raster.CheckPixels(width, height, o.MaxPixels); err != nil {
 		return raster.Image{}, err
 	}
@@ -71,7 +76,7 @@ func Decode(ctx context.Context, data []byte, o raster.Options) (raster.Image, e
 	switch {
 	case err == nil:
 		d.assemble(m)
-	case h.CMYK: // no row is complete, and Pillow's picture without ink is white
+	case r.header.CMYK: // no row is complete, and Pillow's picture without ink is white
 		for i := range m.Pix {
 			m.Pix[i] = 255
 		}
@@ -105,6 +110,7 @@ type component struct {
 	dcIndex, acIndex byte // tables of the current scan
 	dc, ac           *huffman
 	prediction       int32
+	context          uint8 // of the next first coefficient in arithmetic coding
 }
 
 // process is a coding process.
@@ -115,6 +121,10 @@ var processes = map[byte]process{
 	markerSOF0: {},
 	markerSOF1: {},
 	markerSOF2: {progressive: true},
+	markerSOF3: {lossless: true},
+
+	markerSOF9:  {arithmetic: true},
+	markerSOF10: {arithmetic: true, progressive: true},
 }
 
 // decoder decodes one picture.
@@ -131,9 +141,11 @@ type decoder struct {
 	process         process
 	components      []component
 	maxH, maxV      int
+	unit            int           // side of a block as stored: 8 or, in lossless coding, 1
 	quantization    [4]*[64]int16 // in natural order
 	dc, ac          [4]*huffmanSpec
 	restartInterval int
+	conditioning    conditioning
 	nextRestart     byte // number of the next restart marker
 
 	jfif           bool
@@ -165,9 +177,7 @@ func (d *decoder) decode() error {
 		return err
 	}
 	d.buffered = d.process.progressive || len(s.components) < len(d.components)
-	if err = d.chooseEntropyDecoder(); err != nil {
-		return err
-	}
+	d.chooseEntropyDecoder()
 	for s != nil {
 		if err = d.readScan(s); err != nil {
 			return err
@@ -202,15 +212,17 @@ func (d *decoder) finish() error {
 	return err
 }
 
-// chooseEntropyDecoder chooses the entropy decoder of the coding process.
-func (d *decoder) chooseEntropyDecoder() error {
-	if d.process.progressive {
+// chooseEntropyDecoder chooses the entropy decoder of the coding process. Lossless coding has its own.
+func (d *decoder) chooseEntropyDecoder() {
+	switch {
+	case d.process.arithmetic:
+		d.entropy = &arithmeticDecoder{d: d}
+	case d.process.progressive:
 		d.entropy = &progressiveDecoder{d: d}
-	} else {
+	default:
 		d.setStandardTables()
 		d.entropy = &sequentialDecoder{d: d}
 	}
-	return nil
 }
 
 // layOut checks the sampling factors and computes the sizes of the components' planes.
@@ -226,21 +238,25 @@ func (d *decoder) layOut() error {
 		}
 		d.maxH, d.maxV = max(d.maxH, c.h), max(d.maxV, c.v)
 	}
-	least := 8 / d.scale
+	if d.unit = 8; d.process.lossless {
+		d.unit = 1
+	}
+	least := d.unit / d.scale
+	unitsWide, unitsHigh := ceilDiv(d.width, d.unit*d.maxH), ceilDiv(d.height, d.unit*d.maxV)
 	for i := range d.components {
 		c := &d.components[i]
 		// At reduced scale subsampled components are reduced less, as in libjpeg.
 		c.size = least
-		for c.size < 8 && d.maxH*least%(c.h*c.size*2) == 0 && d.maxV*least%(c.v*c.size*2) == 0 {
+		for c.size < d.unit && d.maxH*least%(c.h*c.size*2) == 0 && d.maxV*least%(c.v*c.size*2) == 0 {
 			c.size *= 2
 		}
 		if d.maxH%(c.h*c.size/least) != 0 || d.maxV%(c.v*c.size/least) != 0 {
 			return raster.Unsupportedf("JPEG with sampling factors that do not divide")
 		}
-		c.blocksWide, c.blocksHigh = ceilDiv(d.width*c.h, 8*d.maxH), ceilDiv(d.height*c.v, 8*d.maxV)
-		c.strideBlocks, c.heightBlocks = ceilDiv(d.width, 8*d.maxH)*c.h, ceilDiv(d.height, 8*d.maxV)*c.v
-		c.width = ceilDiv(d.width*c.h*c.size, 8*d.maxH)
-		c.height = ceilDiv(d.height*c.v*c.size, 8*d.maxV)
+		c.blocksWide, c.blocksHigh = ceilDiv(d.width*c.h, d.unit*d.maxH), ceilDiv(d.height*c.v, d.unit*d.maxV)
+		c.strideBlocks, c.heightBlocks = unitsWide*c.h, unitsHigh*c.v
+		c.width = ceilDiv(d.width*c.h*c.size, d.unit*d.maxH)
+		c.height = ceilDiv(d.height*c.v*c.size, d.unit*d.maxV)
 		c.stride = c.strideBlocks * c.size
 	}
 	return nil

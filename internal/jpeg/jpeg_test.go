@@ -189,7 +189,7 @@ func TestBrokenFiles(t *testing.T) {
 		"two components of one": {cat(start, frame, makeSegment(markerSOS, 2, 1, 0, 1, 0, 0, 63, 0)), false},
 		"segment past the end":  {cat(start, []byte{0xff, markerDQT, 0xff, 0xff, 1}), false},
 		"segment of length 1":   {cat(start, []byte{0xff, markerDQT, 0, 1}), false},
-		"arithmetic coding":     {cat(start, makeSegment(0xc9, 8, 0, 8, 0, 8, 1, 1, 0x11, 0), scan), true},
+		"lossless arithmetic":   {cat(start, makeSegment(0xcb, 8, 0, 8, 0, 8, 1, 1, 0x11, 0), scan), true},
 		"12 bits":               {cat(start, makeSegment(markerSOF1, 12, 0, 8, 0, 8, 1, 1, 0x11, 0)), true},
 		"two components":        {cat(start, makeSegment(markerSOF0, 8, 0, 8, 0, 8, 2, 1, 0x11, 0, 2, 0x11, 0)), true},
 		"factors do not divide": {cat(start,

@@ -74,6 +74,7 @@ func (d *decoder) readStart() error {
 	d.at += 2
 	d.started = true
 	d.restartInterval, d.jfif, d.adobe = 0, false, false
+	d.conditioning = defaultConditioning()
 	return nil
 }
 
@@ -165,7 +166,8 @@ func (d *decoder) readSegment(marker byte) error {
 		return d.readFrameHeader(s, p)
 	case marker == markerDHT:
 		return d.readHuffmanTables(s)
-	case marker == markerDAC: // of arithmetic coding
+	case marker == markerDAC:
+		return d.conditioning.read(s)
 	case marker == markerDQT:
 		return d.readQuantizationTables(s)
 	case marker == markerDRI:

@@ -55,6 +55,9 @@ func (d *decoder) readScan(s *scan) error {
 	if err := d.prepare(s); err != nil {
 		return err
 	}
+	if d.process.lossless {
+		return d.readLosslessScan(s)
+	}
 	if err := d.entropy.begin(s); err != nil {
 		return err
 	}
@@ -117,7 +120,7 @@ func (d *decoder) prepare(s *scan) error {
 	blocks := 0
 	for _, c := range s.components {
 		blocks += c.h * c.v
-		if c.quantization == nil {
+		if c.quantization == nil && !d.process.lossless {
 			if c.quantizationIndex > 3 || d.quantization[c.quantizationIndex] == nil {
 				return raster.Corruptf("a quantization table of the JPEG is missing")
 			}
@@ -131,7 +134,7 @@ func (d *decoder) prepare(s *scan) error {
 		if d.process.progressive && !c.progress.update(s, d.scans) {
 			d.repairs.AddRepair(repairProgression)
 		}
-		if d.buffered && c.coefficients == nil {
+		if d.buffered && c.coefficients == nil && !d.process.lossless {
 			c.coefficients = make([]int16, 64*c.strideBlocks*c.heightBlocks)
 		}
 		if c.plane == nil {
@@ -216,12 +219,14 @@ func (d *decoder) transformAll() error {
 	}
 	for i := range d.components {
 		c := &d.components[i]
-		if c.coefficients == nil { // no scan had the component
+		if c.plane == nil { // no scan had the component
 			c.allocatePlane()
 			for j := range c.plane {
 				c.plane[j] = 128
 			}
 			d.repairs.AddRepair(repairScans)
+		}
+		if c.coefficients == nil {
 			continue
 		}
 		for y := range c.blocksHigh {
