@@ -159,6 +159,7 @@ type decoder struct {
 	// exhausted says that the data of the scan or of the interval have ended early.
 	exhausted    bool
 	untilRestart int // number of minimum coded units
+	unitsRead    int // number of minimum coded units since the last restart marker
 	// goodRow is the last row of minimum coded units of the last scan for which there were data.
 	goodRow int
 	scratch [64]int16
@@ -183,7 +184,7 @@ func (d *decoder) decode() error {
 			return err
 		}
 		if !d.buffered {
-			return d.finish()
+			return d.finish(s)
 		}
 		if s, err = d.readToScan(); err != nil {
 			return err
@@ -195,18 +196,24 @@ func (d *decoder) decode() error {
 // pillowBlock is the number of bytes that Pillow reads at once.
 const pillowBlock = 1 << 16
 
+// endOfPillowBlock returns the end of the block with the byte before at.
+func endOfPillowBlock(at int) int { return (at + pillowBlock - 1) &^ (pillowBlock - 1) }
+
 // finish reads what follows a picture of one scan up to its end marker. Errors count as far as
 // Pillow has read the data.
-func (d *decoder) finish() error {
+func (d *decoder) finish(s *scan) error {
 	if d.keepTruncated {
 		return nil
 	}
-	d.data = d.data[:min(len(d.data), (d.at+pillowBlock-1)&^(pillowBlock-1))]
-	s, err := d.readToScan()
+	if e, ok := d.entropy.(*sequentialDecoder); ok && !d.hasMarker() && e.suspends(s, d.unitsRead) {
+		return raster.ErrTruncated
+	}
+	d.data = d.data[:min(len(d.data), endOfPillowBlock(d.at))]
+	next, err := d.readToScan()
 	if errors.Is(err, raster.ErrTruncated) {
 		return nil
 	}
-	if s != nil {
+	if next != nil {
 		return raster.Corruptf("the JPEG has a second picture instead of an end marker")
 	}
 	return err

@@ -104,6 +104,16 @@ func (d *decoder) nextMarker() (byte, error) {
 	return 0, raster.ErrTruncated
 }
 
+// hasMarker reports whether there is a marker in the data that follow.
+func (d *decoder) hasMarker() bool {
+	for i := d.at; i+1 < len(d.data); i++ {
+		if d.data[i] == 0xff && d.data[i+1] != 0 && d.data[i+1] != 0xff {
+			return true
+		}
+	}
+	return false
+}
+
 // segment is the body of a marker segment.
 type segment struct {
 	body []byte // as far as there are data

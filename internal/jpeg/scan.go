@@ -78,6 +78,9 @@ func (d *decoder) readScan(s *scan) error {
 			return err
 		}
 	}
+	if d.unitsRead = wide * high; d.restartInterval > 0 {
+		d.unitsRead = d.restartInterval - d.untilRestart
+	}
 	return d.entropy.end()
 }
 

@@ -2,8 +2,9 @@ package jpeg
 
 // sequentialDecoder decodes the Huffman-coded blocks of a sequential picture.
 type sequentialDecoder struct {
-	d    *decoder
-	bits bitReader
+	d             *decoder
+	bits          bitReader
+	intervalBegin int // where the data of the present interval begin
 }
 
 func (e *sequentialDecoder) begin(s *scan) (err error) {
@@ -25,6 +26,7 @@ func (e *sequentialDecoder) begin(s *scan) (err error) {
 
 func (e *sequentialDecoder) restart(s *scan) {
 	e.bits.restart(e.d.at)
+	e.intervalBegin = e.d.at
 	for _, c := range s.components {
 		c.prediction = 0
 	}
