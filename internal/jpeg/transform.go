@@ -54,14 +54,13 @@ func descale(v int32, n uint) int32 { return (v + 1<<(n-1)) >> n }
 
 // fillBlock fills a block that has only its first coefficient.
 func fillBlock(out []byte, stride, size int, dc, quantization int16) {
-	var v byte
-	switch size {
-	case 1:
-		v = onePixel(dc, quantization)
-	case 2:
+	if size == 1 {
+		out[0] = onePixel(dc, quantization)
+		return
+	}
+	v := clampByte(descale(int32(dc*quantization<<passBits), passBits+3) + 128)
+	if size == 2 {
 		v = clampByte(descale(int32(dc*quantization)<<(constBits+passBits+2), constBits+passBits+3+2) + 128)
-	default:
-		v = clampByte(descale(int32(dc*quantization<<passBits), passBits+3) + 128)
 	}
 	for y := range size {
 		row := out[y*stride:][:size]
@@ -96,22 +95,33 @@ func transform(block, quantization *[64]int16, out []byte, stride, size int) {
 	}
 }
 
-// isZero reports whether coefficients are all zero.
-func isZero(coefficients []int16) bool {
-	var all int16
-	for _, v := range coefficients {
-		all |= v
+// wraps reports whether the coefficients after the first row are zero, not counting one row, and one
+// of the first row is so large that libjpeg-turbo's shortcut for such blocks, which shifts words,
+// loses bits.
+func wraps(block, q *[64]int16, ignoredRow int) bool {
+	large := uint16(0)
+	for i := range 8 {
+		large |= uint16(block[i]*q[i] + 1<<(15-passBits))
 	}
-	return all == 0
+	if large>>(16-passBits) == 0 {
+		return false
+	}
+	var rest int16
+	for i, v := range block[8:] {
+		if 1+i/8 != ignoredRow {
+			rest |= v
+		}
+	}
+	return rest == 0
 }
 
 // transform8 computes 8 × 8 samples: columns first, then rows.
 func transform8(block, q *[64]int16, out []byte, stride int) {
 	var ws [64]int16
-	oneRow := isZero(block[8:])
+	shift := wraps(block, q, 0)
 	for i := range 8 {
 		at := func(row int) int16 { return block[8*row+i] * q[8*row+i] }
-		if oneRow {
+		if shift {
 			for j := i; j < 64; j += 8 {
 				ws[j] = at(0) << passBits
 			}
@@ -156,40 +166,41 @@ func butterfly(x0, x1, x2, x3, x4, x5, x6, x7 int16) [8]int32 {
 // transform4 computes 4 × 4 samples; the fifth row and column do not count.
 func transform4(block, q *[64]int16, out []byte, stride int) {
 	var ws [32]int16
-	oneRow := isZero(block[8:32]) && isZero(block[40:])
+	shift := wraps(block, q, 4)
 	for i := range 8 {
 		if i == 4 {
 			continue
 		}
-		at := func(row int) int16 { return block[8*row+i] * q[8*row+i] }
-		if oneRow {
-			v := at(0) << passBits
+		x0 := block[i] * q[i]
+		if shift {
+			v := x0 << passBits
 			ws[i], ws[8+i], ws[16+i], ws[24+i] = v, v, v, v
 			continue
 		}
-		o := butterfly4(at(0), at(1), at(2), at(3), at(5), at(6), at(7))
-		for j, v := range o {
-			ws[8*j+i] = clampWord(descale(v, constBits-passBits+1))
-		}
+		a, b, c, e := butterfly4(x0, block[8+i]*q[8+i], block[16+i]*q[16+i], block[24+i]*q[24+i],
+			block[40+i]*q[40+i], block[48+i]*q[48+i], block[56+i]*q[56+i])
+		const n = constBits - passBits + 1
+		ws[i], ws[8+i] = clampWord(descale(a, n)), clampWord(descale(b, n))
+		ws[16+i], ws[24+i] = clampWord(descale(c, n)), clampWord(descale(e, n))
 	}
 	for i := range 4 {
 		w := ws[8*i:][:8]
+		a, b, c, e := butterfly4(w[0], w[1], w[2], w[3], w[5], w[6], w[7])
 		row := out[i*stride:][:4]
-		for j, v := range butterfly4(w[0], w[1], w[2], w[3], w[5], w[6], w[7]) {
-			row[j] = clampByte(descale(v, constBits+passBits+3+1) + 128)
-		}
+		const n = constBits + passBits + 3 + 1
+		row[0], row[1] = clampByte(descale(a, n)+128), clampByte(descale(b, n)+128)
+		row[2], row[3] = clampByte(descale(c, n)+128), clampByte(descale(e, n)+128)
 	}
 }
 
 // butterfly4 computes 4 values of the one-dimensional transform, times 2¹⁴.
-func butterfly4(x0, x1, x2, x3, x5, x6, x7 int16) [4]int32 {
+func butterfly4(x0, x1, x2, x3, x5, x6, x7 int16) (a, b, c, e int32) {
 	t0 := int32(x0) << (constBits + 1)
 	t2 := int32(x2)*fix1847759065 - int32(x6)*fix0765366865
 	t10, t12 := t0+t2, t0-t2
-	a, b, c, e := int32(x1), int32(x3), int32(x5), int32(x7)
-	t0 = -e*fix0211164243 + c*fix1451774981 - b*fix2172734803 + a*fix1061594337
-	t2 = -e*fix0509795579 - c*fix0601344887 + b*fix0899976223 + a*fix2562915447
-	return [4]int32{t10 + t2, t12 + t0, t12 - t0, t10 - t2}
+	t0 = -int32(x7)*fix0211164243 + int32(x5)*fix1451774981 - int32(x3)*fix2172734803 + int32(x1)*fix1061594337
+	t2 = -int32(x7)*fix0509795579 - int32(x5)*fix0601344887 + int32(x3)*fix0899976223 + int32(x1)*fix2562915447
+	return t10 + t2, t12 + t0, t12 - t0, t10 - t2
 }
 
 // transform2 computes 2 × 2 samples; of the rows and columns after the first only the odd ones
