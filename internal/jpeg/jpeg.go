@@ -32,14 +32,15 @@ const (
 	repairScans       = "scans are missing"
 	repairProgression = "scans contradict each other"
 	repairTables      = "Huffman tables are missing"
+	repairEnd         = "the end marker is missing"
 	repairCut         = "the file is cut off"
 )
 
 // Decode decodes a picture. CMYK is taken as inverted, as Adobe writes it, and converted to RGB as
 // Pillow does.
 //
-// Decode allocates at most 3 bytes per pixel of the result, 4 per sample, and for pictures of
-// several scans 2 per coefficient. It panics for scales other than 1, 2, 4 and 8. It returns
+// Decode allocates at most 3 bytes per pixel of the result, 1 per sample at the scale, and for
+// pictures of several scans 2 per coefficient: the whole of these counts against o.MaxPixels. It panics for scales other than 1, 2, 4 and 8. It returns
 // ctx's error soon after ctx ends.
 func Decode(ctx context.Context, data []byte, o raster.Options) (raster.Image, error) {
 	scale := max(o.Scale, 1)
@@ -58,14 +59,14 @@ func Decode(ctx context.Context, data []byte, o raster.Options) (raster.Image, e
 	if err = raster.CheckPixels(width, height, o.MaxPixels); err != nil {
 		return raster.Image{}, err
 	}
-	d := decoder{ctx: ctx, data: data, scale: scale, keepTruncated: o.KeepTruncated}
+	d := decoder{ctx: ctx, data: data, scale: scale, maxPixels: o.MaxPixels, keepTruncated: o.KeepTruncated}
 	if o.KeepTruncated {
 		// Pillow closes the file, once, where the data end.
 		d.data = append(slices.Clip(data), 0xff, markerEOI)
 	}
 	err = d.decode()
-	cut := o.KeepTruncated && (d.at > len(data) || errors.Is(err, raster.ErrTruncated))
-	if err != nil && !cut {
+	cut := o.KeepTruncated && !hasMarker(data[min(d.at, len(data)):])
+	if err != nil && !(cut && errors.Is(err, raster.ErrCorrupt)) {
 		return raster.Image{}, err
 	}
 	m := raster.New(width, height)
@@ -133,6 +134,7 @@ type decoder struct {
 	data  []byte
 	at    int // next byte of data
 	scale int
+	maxPixels int
 	// keepTruncated says that errors behind the picture do not matter.
 	keepTruncated bool
 	repairs       raster.Image // only its repairs
@@ -178,6 +180,11 @@ func (d *decoder) decode() error {
 		return err
 	}
 	d.buffered = d.process.progressive || len(s.components) < len(d.components)
+	if d.buffered {
+		if err = raster.CheckPixels(d.width, d.height, d.maxPixels); err != nil {
+			return err
+		}
+	}
 	d.chooseEntropyDecoder()
 	for s != nil {
 		if err = d.readScan(s); err != nil {
@@ -205,8 +212,11 @@ func (d *decoder) finish(s *scan) error {
 	if d.keepTruncated {
 		return nil
 	}
-	if e, ok := d.entropy.(*sequentialDecoder); ok && !d.hasMarker() && e.suspends(s, d.unitsRead) {
-		return raster.ErrTruncated
+	if !hasMarker(d.data[d.at:]) {
+		if e, ok := d.entropy.(*sequentialDecoder); ok && e.suspends(s, d.unitsRead) {
+			return raster.ErrTruncated
+		}
+		d.repairs.AddRepair(repairEnd)
 	}
 	d.data = d.data[:min(len(d.data), endOfPillowBlock(d.at))]
 	next, err := d.readToScan()
