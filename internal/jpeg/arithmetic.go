@@ -30,14 +30,14 @@ func defaultConditioning() (c conditioning) {
 // read reads a DAC segment.
 func (c *conditioning) read(s segment) error {
 	for s.size() > 0 {
-		spec, err := s.take(2)
+		entry, err := s.take(2)
 		if err != nil {
 			return err
 		}
-		class, table, value := spec[0]>>4, spec[0]&15, spec[1]
+		class, table, value := entry[0]>>4, entry[0]&15, entry[1]
 		switch {
 		case class > 1 || class == 0 && value&15 > value>>4:
-			return raster.Corruptf("an arithmetic conditioning table of the JPEG is malformed")
+			return raster.Corruptf("an arithmetic conditioning table is malformed")
 		case class == 1:
 			c.split[table] = value
 		default:
@@ -78,19 +78,20 @@ func expandEstimates() (states [256]binState) {
 	return states
 }
 
-// arithmeticReader decodes the entropy-coded data of a scan with the QM coder (T.81, annex D). At a
-// marker, and at the end of the data, it reads zeros on and on.
-type arithmeticReader struct {
-	data []byte
-	at   int // next byte, or the marker if there is one
+// arithmeticDecoder decodes the blocks of a scan with the QM coder (T.81, annex D). At a marker, and
+// at the end of the data, it reads zeros on and on.
+type arithmeticDecoder struct {
+	d    *decoder
+	scan *scan
+	at   int // next byte of data, or the marker if there is one
 
 	// code is the data's position in the interval, followed by n bits that were read ahead.
 	code     uint32
 	interval uint32
 	n        int
 
-	ended     bool // zeros are being read
-	truncated bool // because of the end of the data
+	ended bool // zeros are being read
+	cut   bool // because the data end without a marker
 	// invalid says that the data do not make sense. libjpeg-turbo (jdarith.c) then skips blocks up
 	// to the next restart marker.
 	invalid bool
@@ -99,36 +100,56 @@ type arithmeticReader struct {
 	fixed  uint8
 }
 
-// start begins a restart interval at a byte boundary.
-func (a *arithmeticReader) start(at int) {
-	*a = arithmeticReader{data: a.data, at: at, truncated: a.truncated, interval: 1 << 16, fixed: fixedBin}
-	a.code = a.nextByte() << 8
-	a.code |= a.nextByte()
+func (a *arithmeticDecoder) begin(s *scan) error {
+	a.restart(s)
+	return nil
 }
 
-func (a *arithmeticReader) nextByte() uint32 {
+func (a *arithmeticDecoder) restart(s *scan) {
+	*a = arithmeticDecoder{d: a.d, scan: s, at: a.d.at, interval: 1 << 16, fixed: fixedBin}
+	a.code = a.nextByte() << 8
+	a.code |= a.nextByte()
+	for _, c := range s.components {
+		c.prediction, c.context = 0, 0
+	}
+}
+
+func (a *arithmeticDecoder) isExhausted() bool { return a.cut }
+
+func (a *arithmeticDecoder) end() error {
+	a.d.at = a.at
+	if a.invalid {
+		a.d.repairs.AddRepair(repairBadCode)
+	}
+	if a.cut {
+		return raster.ErrTruncated
+	}
+	return nil
+}
+
+func (a *arithmeticDecoder) nextByte() uint32 {
 	if a.ended {
 		return 0
 	}
-	if a.at < len(a.data) && a.data[a.at] != 0xff {
+	if a.at < len(a.d.data) && a.d.data[a.at] != 0xff {
 		a.at++
-		return uint32(a.data[a.at-1])
+		return uint32(a.d.data[a.at-1])
 	}
 	// The byte 0xff is followed by zero. Surplus bytes 0xff can come before.
 	next := a.at + 1
-	for next < len(a.data) && a.data[next] == 0xff {
+	for next < len(a.d.data) && a.d.data[next] == 0xff {
 		next++
 	}
-	if next < len(a.data) && a.data[next] == 0 {
+	if next < len(a.d.data) && a.d.data[next] == 0 {
 		a.at = next + 1
 		return 0xff
 	}
-	a.ended, a.truncated = true, next >= len(a.data)
+	a.ended, a.cut = true, next >= len(a.d.data)
 	return 0
 }
 
 // decide decodes one decision and adapts its bin.
-func (a *arithmeticReader) decide(bin *uint8) int32 {
+func (a *arithmeticDecoder) decide(bin *uint8) int32 {
 	if a.interval < 1<<15 {
 		a.renormalize()
 	}
@@ -155,7 +176,7 @@ func (a *arithmeticReader) decide(bin *uint8) int32 {
 	return int32(s >> mpsShift)
 }
 
-func (a *arithmeticReader) renormalize() {
+func (a *arithmeticDecoder) renormalize() {
 	shift := bits.LeadingZeros16(uint16(a.interval))
 	a.interval <<= shift
 	for a.n -= shift; a.n < 0; a.n += 8 {
@@ -164,7 +185,7 @@ func (a *arithmeticReader) renormalize() {
 }
 
 // takeMagnitude decodes a magnitude of at least least, which is 1 or 2, whose bins begin at at.
-func (a *arithmeticReader) takeMagnitude(bins *[256]uint8, at uint8, least int32) int32 {
+func (a *arithmeticDecoder) takeMagnitude(bins *[256]uint8, at uint8, least int32) int32 {
 	top := least
 	for a.decide(&bins[at]) != 0 {
 		if top <<= 1; top == 1<<15 {
@@ -182,9 +203,39 @@ func (a *arithmeticReader) takeMagnitude(bins *[256]uint8, at uint8, least int32
 	return v
 }
 
+func (a *arithmeticDecoder) readBlock(c *component, block *[64]int16) (ac bool) {
+	s := a.scan
+	switch {
+	case a.d.process.progressive && s.first == 0 && s.high > 0:
+		if a.decide(&a.fixed) != 0 {
+			block[0] |= 1 << s.low
+		}
+	case !a.d.process.progressive:
+		block[0] = 0
+		if !a.invalid {
+			a.readDC(c)
+		}
+		if !a.invalid {
+			block[0] = int16(c.prediction)
+			return a.readAC(block, c, 1, 63, 0)
+		}
+	case a.invalid:
+	case s.first == 0:
+		if a.readDC(c); !a.invalid {
+			block[0] = int16(c.prediction << s.low)
+		}
+	case s.high == 0:
+		a.readAC(block, c, s.first, s.last, s.low)
+	default:
+		a.refineAC(block, c)
+	}
+	return false
+}
+
 // readDC decodes the difference of a block's first coefficient from that of the last block
 // (T.81, F.1.4.1), and updates the component's prediction and context.
-func (a *arithmeticReader) readDC(c *component, conditions *conditioning) {
+func (a *arithmeticDecoder) readDC(c *component) {
+	conditions := &a.d.conditioning
 	bins := &a.dc[c.dcIndex]
 	at := c.context
 	c.context = 0
@@ -213,17 +264,17 @@ func applySign(v, sign int32) int32 { return (v ^ -sign) + sign }
 
 // readAC decodes the coefficients from first to last (T.81, F.1.4.2), shifted by low, and reports
 // whether there are any.
-func (a *arithmeticReader) readAC(block *[64]int16, c *component, conditions *conditioning, s *scan) (found bool) {
+func (a *arithmeticDecoder) readAC(block *[64]int16, c *component, first, last, low int) (found bool) {
 	bins := &a.ac[c.acIndex]
-	split := int(conditions.split[c.acIndex])
-	for k := s.first; k <= s.last; k++ {
+	split := int(a.d.conditioning.split[c.acIndex])
+	for k := first; k <= last; k++ {
 		at := uint8(3 * (k - 1))
 		if a.decide(&bins[at]) != 0 {
 			break // end of block
 		}
 		for a.decide(&bins[at+1]) == 0 {
 			at += 3
-			if k++; k > s.last {
+			if k++; k > last {
 				a.invalid = true
 				return found
 			}
@@ -239,28 +290,28 @@ func (a *arithmeticReader) readAC(block *[64]int16, c *component, conditions *co
 				return found
 			}
 		}
-		block[zigzag[k]] = int16(applySign(magnitude+1, sign) << s.low)
+		block[zigzag[k]] = int16(applySign(magnitude+1, sign) << low)
 		found = true
 	}
 	return found
 }
 
 // refineAC decodes one more bit of the coefficients from first to last (T.81, G.1.3.3).
-func (a *arithmeticReader) refineAC(block *[64]int16, c *component, s *scan) {
+func (a *arithmeticDecoder) refineAC(block *[64]int16, c *component) {
 	bins := &a.ac[c.acIndex]
-	bit := int16(1) << s.low
-	end := s.last // the last coefficient that was not zero before
+	bit := int16(1) << a.scan.low
+	end := a.scan.last // the last coefficient that was not zero before
 	for end > 0 && block[zigzag[end]] == 0 {
 		end--
 	}
-	for k := s.first; k <= s.last; k++ {
+	for k := a.scan.first; k <= a.scan.last; k++ {
 		at := uint8(3 * (k - 1))
 		if k > end && a.decide(&bins[at]) != 0 {
 			return // end of block
 		}
 		for !a.refineOne(&block[zigzag[k]], bins, at, bit) {
 			at += 3
-			if k++; k > s.last {
+			if k++; k > a.scan.last {
 				a.invalid = true
 				return
 			}
@@ -269,7 +320,7 @@ func (a *arithmeticReader) refineAC(block *[64]int16, c *component, s *scan) {
 }
 
 // refineOne decodes one more bit of a coefficient. It reports whether the coefficient is not zero.
-func (a *arithmeticReader) refineOne(coefficient *int16, bins *[256]uint8, at uint8, bit int16) bool {
+func (a *arithmeticDecoder) refineOne(coefficient *int16, bins *[256]uint8, at uint8, bit int16) bool {
 	switch v := *coefficient; {
 	case v != 0:
 		if a.decide(&bins[at+2]) == 0 {
@@ -288,80 +339,6 @@ func (a *arithmeticReader) refineOne(coefficient *int16, bins *[256]uint8, at ui
 	}
 	*coefficient = bit
 	return true
-}
-
-// arithmeticDecoder decodes the blocks of arithmetic coding.
-type arithmeticDecoder struct {
-	d      *decoder
-	reader arithmeticReader
-	scan   *scan
-}
-
-func (e *arithmeticDecoder) begin(s *scan) error {
-	e.scan = s
-	e.reader = arithmeticReader{data: e.d.data}
-	e.restart(s)
-	return nil
-}
-
-func (e *arithmeticDecoder) restart(s *scan) {
-	e.reader.start(e.d.at)
-	for _, c := range s.components {
-		c.prediction, c.context = 0, 0
-	}
-}
-
-// isExhausted reports whether the file has ended. At a marker the coder goes on with zeros.
-func (e *arithmeticDecoder) isExhausted() bool { return e.reader.truncated }
-
-func (e *arithmeticDecoder) end() error {
-	e.d.at = e.reader.at
-	if e.reader.invalid {
-		e.d.repairs.AddRepair(repairBadCode)
-	}
-	if e.reader.truncated {
-		return raster.ErrTruncated
-	}
-	return nil
-}
-
-// sequentialRange has the coefficients of a sequential scan after the first.
-var sequentialRange = scan{first: 1, last: 63}
-
-func (e *arithmeticDecoder) readBlock(c *component, block *[64]int16) (ac bool) {
-	a := &e.reader
-	if e.d.process.progressive {
-		e.readPart(c, block)
-		return true
-	}
-	if !a.invalid {
-		a.readDC(c, &e.d.conditioning)
-	}
-	if a.invalid {
-		return false
-	}
-	block[0] = int16(c.prediction)
-	return a.readAC(block, c, &e.d.conditioning, &sequentialRange)
-}
-
-// readPart reads the part of a block's coefficients that a progressive scan contains.
-func (e *arithmeticDecoder) readPart(c *component, block *[64]int16) {
-	a, s := &e.reader, e.scan
-	switch {
-	case s.first == 0 && s.high > 0:
-		if a.decide(&a.fixed) != 0 {
-			block[0] |= 1 << s.low
-		}
-	case a.invalid:
-	case s.first == 0:
-		if a.readDC(c, &e.d.conditioning); !a.invalid {
-			block[0] = int16(c.prediction << s.low)
-		}
-	case s.high == 0:
-		a.readAC(block, c, &e.d.conditioning, s)
-	default:
-		a.refineAC(block, c, s)
-	}
 }
 
 // estimates has table D.3 of T.81: the probability of the LPS, the next entries after an LPS and

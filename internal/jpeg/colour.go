@@ -118,10 +118,11 @@ type upsampler struct {
 }
 
 func newUpsampler(d *decoder, c *component) upsampler {
-	u := upsampler{c: c, wide: d.maxH * (d.unit / d.scale) / (c.h * c.size), high: d.maxV * (d.unit / d.scale) / (c.v * c.size)}
+	least := d.unit / d.scale
+	u := upsampler{c: c, wide: d.maxH * least / (c.h * c.size), high: d.maxV * least / (c.v * c.size)}
 	// libjpeg filters if a component is halved in width, in height, or in both, but not in pictures
 	// of one sample per block, nor in planes of one or two columns.
-	u.fancy = d.unit > d.scale && (u.wide == 2 && u.high <= 2 && c.width > 2 || u.wide == 1 && u.high == 2)
+	u.fancy = least > 1 && (u.wide == 2 && u.high <= 2 && c.width > 2 || u.wide == 1 && u.high == 2)
 	if u.wide > 1 || u.high > 1 {
 		whole := (c.width + vectorSamples - 1) / vectorSamples * vectorSamples
 		u.out = make([]byte, whole*u.wide)

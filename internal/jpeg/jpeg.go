@@ -37,7 +37,7 @@ const (
 )
 
 // Decode decodes a picture. CMYK is taken as inverted, as Adobe writes it, and converted to RGB as
-// Pillow does.
+// Pillow does. Lossless pictures come at full size whatever the scale, as from libjpeg-turbo.
 //
 // Decode allocates at most 3 bytes per pixel of the result, 1 per sample at the scale, and for
 // pictures of several scans 2 per coefficient: the whole of these counts against o.MaxPixels. It panics for scales other than 1, 2, 4 and 8. It returns

@@ -5,17 +5,15 @@ import "garb/internal/raster"
 // losslessScan reads a scan of lossless coding (ITU-T T.81, annex H): each sample is predicted from
 // its neighbours, and its difference from the prediction is Huffman-coded.
 type losslessScan struct {
+	*scan
 	d          *decoder
 	bits       bitReader
-	exhausted  bool // the data have ended early
 	components []losslessComponent
 	// unitsWide counts the minimum coded units of a row: samples of a lone component, or h × v samples
 	// of each of several.
-	unitsWide     int
-	predictor     int // 1 to 7
-	shift         int // point transform: low bits that were left away
-	untilRestart  int // rows of units up to the next restart marker
-	restartPeriod int // rows of units between restart markers, 0 if there are none
+	unitsWide int
+	left      int // rows of units up to the next restart marker
+	exhausted bool
 }
 
 // losslessComponent is a component of a scan with the rows that are being read.
@@ -27,19 +25,24 @@ type losslessComponent struct {
 	isFirst                     bool      // there is no row above, or it does not count
 }
 
-// readLosslessScan reads the data of a scan.
+// readLosslessScan reads the entropy-coded data of a scan, which begin at d.at. Its header has the
+// predictor, 1 to 7, in place of the first coefficient, and the number of bits that were left away
+// below in place of the lowest bit.
 func (d *decoder) readLosslessScan(header *scan) error {
-	s := losslessScan{d: d, bits: bitReader{data: d.data, at: d.at}, predictor: header.first, shift: header.low}
-	if s.predictor < 1 || s.predictor > 7 || header.last != 0 || header.high != 0 || s.shift > 7 {
+	if header.first < 1 || header.first > 7 || header.last != 0 || header.high != 0 || header.low > 7 {
 		return raster.Corruptf("a scan of the JPEG has an invalid predictor or point transform")
 	}
+	// libjpeg-turbo (jdcolor.c) does not convert colours, since that would not be lossless.
 	if d.jfif && len(d.components) == 3 || d.adobe && d.adobeTransform != 0 && len(d.components) > 1 {
 		return raster.Unsupportedf("lossless JPEG of YCbCr or YCCK colours")
 	}
+	s := losslessScan{scan: header, d: d, bits: bitReader{data: d.data}, unitsWide: ceilDiv(d.width, d.maxH)}
 	lone := len(header.components) == 1
-	s.unitsWide = ceilDiv(d.width, d.maxH)
 	if lone {
 		s.unitsWide = header.components[0].blocksWide
+	}
+	if d.restartInterval%s.unitsWide != 0 {
+		return raster.Corruptf("the restart interval of the JPEG is not a number of rows")
 	}
 	for _, c := range header.components {
 		var err error
@@ -48,13 +51,14 @@ func (d *decoder) readLosslessScan(header *scan) error {
 		}
 		s.components = append(s.components, newLosslessComponent(c, lone))
 	}
-	if d.restartInterval%s.unitsWide != 0 {
-		return raster.Corruptf("the restart interval of the JPEG is not a number of rows")
-	}
-	s.restartPeriod = d.restartInterval / s.unitsWide
-	s.untilRestart = s.restartPeriod
+	s.left = d.restartInterval / s.unitsWide
+	s.bits.restart(d.at)
 	if err := s.readRows(); err != nil {
 		return err
+	}
+	// libjpeg reads ahead, and so nearly always needs a marker behind the data.
+	if s.bits.isCut() {
+		return raster.ErrTruncated
 	}
 	return s.bits.end(d)
 }
@@ -90,7 +94,7 @@ func (s *losslessScan) readRows() error {
 		for i := range s.components {
 			c := &s.components[i]
 			for row := range min(c.v, c.blocksHigh-y*c.v) {
-				c.addUp(row, s.predictor, 1<<(7-s.shift))
+				c.addUp(row, s.first, 1<<(7-s.low))
 				s.store(c, y*c.v+row)
 			}
 		}
@@ -100,13 +104,13 @@ func (s *losslessScan) readRows() error {
 
 // readUnits reads the differences of a row of units. row is that of a lone component.
 func (s *losslessScan) readUnits(row int) error {
-	if s.restartPeriod > 0 {
-		if s.untilRestart == 0 {
+	if s.d.restartInterval > 0 {
+		if s.left == 0 {
 			if err := s.restart(); err != nil {
 				return err
 			}
 		}
-		s.untilRestart--
+		s.left--
 	}
 	if s.exhausted {
 		s.resetPredictors()
@@ -117,6 +121,15 @@ func (s *losslessScan) readUnits(row int) error {
 		}
 		return nil
 	}
+	s.readDifferences(row)
+	if s.exhausted = s.bits.isOverrun(); s.exhausted {
+		s.d.repairs.AddRepair(repairEarlyEnd)
+		return s.bits.end(s.d)
+	}
+	return nil
+}
+
+func (s *losslessScan) readDifferences(row int) {
 	b := &s.bits
 	for x := range s.unitsWide {
 		for i := range s.components {
@@ -124,17 +137,14 @@ func (s *losslessScan) readUnits(row int) error {
 			for v := range c.unitsPerColumn {
 				out := c.rows[row+v][x*c.unitsPerRow:][:c.unitsPerRow]
 				for h := range out {
-					b.fill()
+					if b.n < 32 { // a difference has at most 31 bits
+						b.fill()
+					}
 					out[h] = b.takeDifference(c.dc)
 				}
 			}
 		}
 	}
-	if s.exhausted = b.isOverrun(); s.exhausted {
-		s.d.repairs.AddRepair(repairEarlyEnd)
-		return b.end(s.d)
-	}
-	return nil
 }
 
 // restart goes on behind a restart marker.
@@ -146,9 +156,9 @@ func (s *losslessScan) restart() error {
 	if err != nil {
 		return err
 	}
-	s.bits.restart(s.d.at)
 	s.exhausted = s.exhausted && empty
-	s.untilRestart = s.restartPeriod
+	s.left = s.d.restartInterval / s.unitsWide
+	s.bits.restart(s.d.at)
 	s.resetPredictors()
 	return nil
 }
@@ -161,6 +171,10 @@ func (s *losslessScan) resetPredictors() {
 
 // takeDifference decodes the difference of a sample from its prediction.
 func (b *bitReader) takeDifference(h *huffman) int32 {
+	if w := h.whole[b.acc>>(64-lookupBits)]; w != 0 {
+		b.skip(int(w & 0xff))
+		return w >> 16
+	}
 	size := int(b.takeSymbol(h))
 	if size == 16 {
 		return 1 << 15
@@ -215,6 +229,6 @@ func predict(predictor int, left, up, upperLeft int32) int32 {
 func (s *losslessScan) store(c *losslessComponent, y int) {
 	out := c.plane[y*c.stride:][:c.blocksWide]
 	for x, v := range c.above[:c.blocksWide] {
-		out[x] = byte(v << s.shift)
+		out[x] = byte(v << s.low)
 	}
 }

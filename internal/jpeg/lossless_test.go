@@ -13,9 +13,9 @@ import (
 // lossless coding does not have.
 func TestLosslessIsNotReduced(t *testing.T) {
 	data := read(t, "testdata/processes/lossless-scans.jpg")
-	full, err := Decode(context.Background(), data, raster.Options{MaxPixels: 1 << 20})
-	if err != nil {
-		t.Fatal(err)
+	full, fullErr := Decode(context.Background(), data, raster.Options{MaxPixels: 1 << 20})
+	if fullErr != nil {
+		t.Fatal(fullErr)
 	}
 	for _, scale := range []int{2, 4, 8} {
 		m, err := Decode(context.Background(), data, raster.Options{Scale: scale, MaxPixels: 1 << 20})
@@ -23,7 +23,8 @@ func TestLosslessIsNotReduced(t *testing.T) {
 			t.Errorf("1/%d: %d × %d, %v", scale, m.Width, m.Height, err)
 		}
 	}
-	if _, err := Decode(context.Background(), data, raster.Options{Scale: 8, MaxPixels: 23*17 - 1}); !errors.Is(err, raster.ErrTooLarge) {
+	_, err := Decode(context.Background(), data, raster.Options{Scale: 8, MaxPixels: 23*17 - 1})
+	if !errors.Is(err, raster.ErrTooLarge) {
 		t.Errorf("over the limit: %v", err)
 	}
 }

@@ -223,6 +223,9 @@ func (d *decoder) transformAll() error {
 	for i := range d.components {
 		c := &d.components[i]
 		if c.plane == nil { // no scan had the component
+			if d.process.lossless {
+				return raster.Corruptf("a component of the lossless JPEG has no data")
+			}
 			c.allocatePlane()
 			for j := range c.plane {
 				c.plane[j] = 128

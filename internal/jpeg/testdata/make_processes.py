@@ -96,6 +96,7 @@ def make_damaged_arithmetic():
     with open(os.path.join(folder, "arithmetic-420.jpg"), "rb") as f:
         data = f.read()
     at = data.index(b"\xff\xda")
+    keep("invalid-arithmetic", data[:at + 71] + 12 * b"\xfe" + data[at + 83:], (1, 8))
     # The data were not coded with these parameters, and decode to something else.
     conditions = bytes([0x00, 0x51, 0x01, 0x40, 0x10, 0x02, 0x11, 0x3f])
     keep("conditions", data[:at] + lossless.segment(0xcc, conditions) + data[at:], (1, 8))
