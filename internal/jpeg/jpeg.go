@@ -9,7 +9,8 @@
 // any sampling factors that divide the largest.
 //
 // Damaged files are decoded as Pillow decodes them: where libjpeg-turbo warns and goes on, so does
-// this package, to the same pixels, and names the repair.
+// this package, to the same pixels, and names the repair. Unlike libjpeg-turbo, whose limit for sides
+// is 65500, it decodes all sizes that the format has.
 package jpeg
 
 import (
@@ -40,8 +41,9 @@ const (
 // Pillow does. Lossless pictures come at full size whatever the scale, as from libjpeg-turbo.
 //
 // Decode allocates at most 3 bytes per pixel of the result, 1 per sample at the scale, and for
-// pictures of several scans 2 per coefficient: the whole of these counts against o.MaxPixels. It panics for scales other than 1, 2, 4 and 8. It returns
-// ctx's error soon after ctx ends.
+// pictures of several scans 2 per coefficient. Those are collected at full size, whose pixels then
+// count against o.MaxPixels. Decode panics for scales other than 1, 2, 4 and 8. It returns ctx's error
+// soon after ctx ends.
 func Decode(ctx context.Context, data []byte, o raster.Options) (raster.Image, error) {
 	scale := max(o.Scale, 1)
 	if scale != 1 && scale != 2 && scale != 4 && scale != 8 {
@@ -76,7 +78,9 @@ func Decode(ctx context.Context, data []byte, o raster.Options) (raster.Image, e
 	}
 	switch {
 	case err == nil:
-		d.assemble(m)
+		if err = d.assemble(m); err != nil {
+			return raster.Image{}, err
+		}
 	case r.header.CMYK: // no row is complete, and Pillow's picture without ink is white
 		for i := range m.Pix {
 			m.Pix[i] = 255
@@ -130,10 +134,10 @@ var processes = map[byte]process{
 
 // decoder decodes one picture.
 type decoder struct {
-	ctx   context.Context
-	data  []byte
-	at    int // next byte of data
-	scale int
+	ctx       context.Context
+	data      []byte
+	at        int // next byte of data
+	scale     int
 	maxPixels int
 	// keepTruncated says that errors behind the picture do not matter.
 	keepTruncated bool
@@ -232,6 +236,7 @@ func (d *decoder) finish(s *scan) error {
 // chooseEntropyDecoder chooses the entropy decoder of the coding process. Lossless coding has its own.
 func (d *decoder) chooseEntropyDecoder() {
 	switch {
+	case d.process.lossless:
 	case d.process.arithmetic:
 		d.entropy = &arithmeticDecoder{d: d}
 	case d.process.progressive:
@@ -244,9 +249,6 @@ func (d *decoder) chooseEntropyDecoder() {
 
 // layOut checks the sampling factors and computes the sizes of the components' planes.
 func (d *decoder) layOut() error {
-	if max(d.width, d.height) > maxSide {
-		return raster.Unsupportedf("JPEG with a side of more than %d", maxSide)
-	}
 	d.maxH, d.maxV = 1, 1
 	for i := range d.components {
 		c := &d.components[i]
@@ -278,9 +280,6 @@ func (d *decoder) layOut() error {
 	}
 	return nil
 }
-
-// maxSide is libjpeg's JPEG_MAX_DIMENSION.
-const maxSide = 65500
 
 // zigzag has the place in a block of the i-th coefficient in the file.
 var zigzag = [64 + 16]uint8{
