@@ -20,6 +20,9 @@ type Header struct {
 	Grey          bool // one channel, beside alpha
 	Alpha         bool // transparent pixels can occur
 	CMYK          bool // stored as CMYK or YCCK
+	// Whole says that decoding at a reduced scale takes the memory of the whole picture, as for
+	// progressive JPEG, whose coefficients are collected.
+	Whole bool
 	Animated      bool // there is more than one frame
 	// Orientation is EXIF's, 1 to 8, where the container itself says how the picture is to be
 	// turned; otherwise 0.
