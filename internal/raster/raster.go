@@ -86,14 +86,14 @@ var (
 	ErrTooLarge = errors.New("too large")
 )
 
-// Corruptf returns an error that wraps ErrCorrupt.
+// Corruptf returns an error that wraps ErrCorrupt, and what the format wraps.
 func Corruptf(format string, args ...any) error {
-	return fmt.Errorf("%w: %s", ErrCorrupt, fmt.Sprintf(format, args...))
+	return fmt.Errorf("%w: %w", ErrCorrupt, fmt.Errorf(format, args...))
 }
 
-// Unsupportedf returns an error that wraps ErrUnsupported.
+// Unsupportedf returns an error that wraps ErrUnsupported, and what the format wraps.
 func Unsupportedf(format string, args ...any) error {
-	return fmt.Errorf("%w: %s", ErrUnsupported, fmt.Sprintf(format, args...))
+	return fmt.Errorf("%w: %w", ErrUnsupported, fmt.Errorf(format, args...))
 }
 
 // CheckPixels returns an error that wraps ErrTooLarge if width × height is more than maxPixels,
