@@ -68,7 +68,7 @@ func Decode(ctx context.Context, data []byte, o raster.Options) (raster.Image, e
 	}
 	err = d.decode()
 	cut := o.KeepTruncated && !hasMarker(data[min(d.at, len(data)):])
-	if err != nil && !(cut && errors.Is(err, raster.ErrCorrupt)) {
+	if err != nil && (!cut || !errors.Is(err, raster.ErrCorrupt)) {
 		return raster.Image{}, err
 	}
 	m := raster.New(width, height)

@@ -162,6 +162,8 @@ func (d *decoder) readSegment(marker byte) error {
 	switch {
 	case frame && !ok:
 		return raster.Unsupportedf("JPEG of coding process %d", marker-markerSOF0)
+	case frame && d.components != nil:
+		return raster.Corruptf("the JPEG has two frame headers")
 	case frame, ignored, marker == markerDHT, marker == markerDAC, marker == markerDQT, marker == markerDRI:
 	default:
 		return raster.Corruptf("the JPEG has the marker %#x, which is unknown", marker)
@@ -216,8 +218,6 @@ func (d *decoder) readFrameHeader(s segment, p process) error {
 	switch {
 	case err != nil:
 		return err
-	case d.components != nil:
-		return raster.Corruptf("the JPEG has two frame headers")
 	case fixed[5] == 0 || size != 6+3*int(fixed[5]):
 		return raster.Corruptf("the frame header of the JPEG has the wrong length")
 	}

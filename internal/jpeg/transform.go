@@ -46,8 +46,16 @@ func clampByte(v int32) byte {
 	return byte(v)
 }
 
-// clampWord limits v to 16 bits.
-func clampWord(v int32) int16 { return int16(min(max(v, -1<<15), 1<<15-1)) }
+// clampWords limits values to 16 bits. beyond has 1<<15 added to each of them, with bits from 16 on only
+// if one does not fit.
+func clampWords(values []int32, beyond int32) {
+	if uint32(beyond)>>16 == 0 {
+		return
+	}
+	for i, v := range values {
+		values[i] = min(max(v, -1<<15), 1<<15-1)
+	}
+}
 
 // descale divides by 2ⁿ, rounding halves up.
 func descale(v int32, n uint) int32 { return (v + 1<<(n-1)) >> n }
@@ -95,47 +103,45 @@ func transform(block, quantization *[64]int16, out []byte, stride, size int) {
 	}
 }
 
-// wraps reports whether the coefficients after the first row are zero, not counting one row, and one
-// of the first row is so large that libjpeg-turbo's shortcut for such blocks, which shifts words,
-// loses bits.
-func wraps(block, q *[64]int16, ignoredRow int) bool {
-	large := uint16(0)
-	for i := range 8 {
-		large |= uint16(block[i]*q[i] + 1<<(15-passBits))
+// isZero reports whether coefficients are zero.
+func isZero(coefficients []int16) bool {
+	var all int16
+	for _, v := range coefficients {
+		all |= v
 	}
-	if large>>(16-passBits) == 0 {
-		return false
-	}
-	var rest int16
-	for i, v := range block[8:] {
-		if 1+i/8 != ignoredRow {
-			rest |= v
-		}
-	}
-	return rest == 0
+	return all == 0
 }
+
+// tooLarge is set in a sum of coefficient + 1<<13 if the coefficient times 4 does not fit into 16 bits.
+// For blocks without coefficients after the first row libjpeg-turbo takes a shortcut, which loses the
+// bits beyond.
+const tooLarge = -1 << (16 - passBits)
 
 // transform8 computes 8 × 8 samples: columns first, then rows.
 func transform8(block, q *[64]int16, out []byte, stride int) {
-	var ws [64]int16
-	shift := wraps(block, q, 0)
+	var ws [64]int32
+	var beyond, large int32
 	for i := range 8 {
 		at := func(row int) int16 { return block[8*row+i] * q[8*row+i] }
-		if shift {
-			for j := i; j < 64; j += 8 {
-				ws[j] = at(0) << passBits
-			}
-			continue
-		}
+		large |= int32(at(0)) + 1<<(15-passBits)
 		o := butterfly(at(0), at(1), at(2), at(3), at(4), at(5), at(6), at(7))
 		for j := range 8 {
-			ws[8*j+i] = clampWord(descale(o[j], constBits-passBits))
+			v := descale(o[j], constBits-passBits)
+			ws[8*j+i] = v
+			beyond |= v + 1<<15
+		}
+	}
+	clampWords(ws[:], beyond)
+	if large&tooLarge != 0 && isZero(block[8:]) {
+		for i := range ws {
+			ws[i] = int32(block[i%8] * q[i%8] << passBits)
 		}
 	}
 	for i := range 8 {
 		w := ws[8*i:][:8]
 		row := out[i*stride:][:8]
-		o := butterfly(w[0], w[1], w[2], w[3], w[4], w[5], w[6], w[7])
+		o := butterfly(int16(w[0]), int16(w[1]), int16(w[2]), int16(w[3]), int16(w[4]), int16(w[5]), int16(w[6]),
+			int16(w[7]))
 		for j := range row {
 			row[j] = clampByte(descale(o[j], constBits+passBits+3) + 128)
 		}
@@ -165,23 +171,26 @@ func butterfly(x0, x1, x2, x3, x4, x5, x6, x7 int16) [8]int32 {
 
 // transform4 computes 4 × 4 samples; the fifth row and column do not count.
 func transform4(block, q *[64]int16, out []byte, stride int) {
-	var ws [32]int16
-	shift := wraps(block, q, 4)
+	var ws [32]int32
+	var beyond, large int32
 	for i := range 8 {
 		if i == 4 {
 			continue
 		}
-		x0 := block[i] * q[i]
-		if shift {
-			v := x0 << passBits
-			ws[i], ws[8+i], ws[16+i], ws[24+i] = v, v, v, v
-			continue
-		}
-		a, b, c, e := butterfly4(x0, block[8+i]*q[8+i], block[16+i]*q[16+i], block[24+i]*q[24+i],
-			block[40+i]*q[40+i], block[48+i]*q[48+i], block[56+i]*q[56+i])
+		at := func(row int) int32 { return int32(block[8*row+i] * q[8*row+i]) }
+		x0 := at(0)
+		large |= x0 + 1<<(15-passBits)
+		a, b, c, e := butterfly4(x0, at(1), at(2), at(3), at(5), at(6), at(7))
 		const n = constBits - passBits + 1
-		ws[i], ws[8+i] = clampWord(descale(a, n)), clampWord(descale(b, n))
-		ws[16+i], ws[24+i] = clampWord(descale(c, n)), clampWord(descale(e, n))
+		a, b, c, e = descale(a, n), descale(b, n), descale(c, n), descale(e, n)
+		ws[i], ws[8+i], ws[16+i], ws[24+i] = a, b, c, e
+		beyond |= (a + 1<<15) | (b + 1<<15) | (c + 1<<15) | (e + 1<<15)
+	}
+	clampWords(ws[:], beyond)
+	if large&tooLarge != 0 && isZero(block[8:32]) && isZero(block[40:]) {
+		for i := range ws {
+			ws[i] = int32(block[i%8] * q[i%8] << passBits)
+		}
 	}
 	for i := range 4 {
 		w := ws[8*i:][:8]
@@ -194,41 +203,39 @@ func transform4(block, q *[64]int16, out []byte, stride int) {
 }
 
 // butterfly4 computes 4 values of the one-dimensional transform, times 2¹⁴.
-func butterfly4(x0, x1, x2, x3, x5, x6, x7 int16) (a, b, c, e int32) {
-	t0 := int32(x0) << (constBits + 1)
-	t2 := int32(x2)*fix1847759065 - int32(x6)*fix0765366865
+func butterfly4(x0, x1, x2, x3, x5, x6, x7 int32) (a, b, c, e int32) {
+	t0 := x0 << (constBits + 1)
+	t2 := x2*fix1847759065 - x6*fix0765366865
 	t10, t12 := t0+t2, t0-t2
-	t0 = -int32(x7)*fix0211164243 + int32(x5)*fix1451774981 - int32(x3)*fix2172734803 + int32(x1)*fix1061594337
-	t2 = -int32(x7)*fix0509795579 - int32(x5)*fix0601344887 + int32(x3)*fix0899976223 + int32(x1)*fix2562915447
+	t0 = -x7*fix0211164243 + x5*fix1451774981 - x3*fix2172734803 + x1*fix1061594337
+	t2 = -x7*fix0509795579 - x5*fix0601344887 + x3*fix0899976223 + x1*fix2562915447
 	return t10 + t2, t12 + t0, t12 - t0, t10 - t2
 }
 
 // transform2 computes 2 × 2 samples; of the rows and columns after the first only the odd ones
 // count.
 func transform2(block, q *[64]int16, out []byte, stride int) {
-	// The first column keeps 32 bits after the first pass.
-	var first [2]int32
-	var ws [2][8]int16
+	var ws [2][8]int32
 	for _, i := range [5]int{0, 1, 3, 5, 7} {
-		at := func(row int) int16 { return block[8*row+i] * q[8*row+i] }
-		t := int32(at(0)) << (constBits + 2)
+		at := func(row int) int32 { return int32(block[8*row+i] * q[8*row+i]) }
+		t := at(0) << (constBits + 2)
 		odd := weighOdd(at(1), at(3), at(5), at(7))
 		const n = constBits - passBits + 2
 		a, b := descale(t+odd, n), descale(t-odd, n)
-		if i == 0 {
-			first = [2]int32{a, b}
-		}
-		ws[0][i], ws[1][i] = clampWord(a), clampWord(b)
+		ws[0][i], ws[1][i] = a, b
 	}
 	for i := range 2 {
 		w := &ws[i]
-		t, odd := first[i]<<(constBits+2), weighOdd(w[1], w[3], w[5], w[7])
+		t := w[0] << (constBits + 2) // of 32 bits, other than the rest
+		beyond := (w[1] + 1<<15) | (w[3] + 1<<15) | (w[5] + 1<<15) | (w[7] + 1<<15)
+		clampWords(w[:], beyond)
+		odd := weighOdd(w[1], w[3], w[5], w[7])
 		const n = constBits + passBits + 3 + 2
 		out[i*stride], out[i*stride+1] = clampByte(descale(t+odd, n)+128), clampByte(descale(t-odd, n)+128)
 	}
 }
 
 // weighOdd returns the odd part of 2 values of the one-dimensional transform, times 2¹⁵.
-func weighOdd(x1, x3, x5, x7 int16) int32 {
-	return int32(x1)*fix3624509785 - int32(x3)*fix1272758580 + int32(x5)*fix0850430095 - int32(x7)*fix0720959822
+func weighOdd(x1, x3, x5, x7 int32) int32 {
+	return x1*fix3624509785 - x3*fix1272758580 + x5*fix0850430095 - x7*fix0720959822
 }
