@@ -370,28 +370,39 @@ func TestVectorsAreTheGenericCode(t *testing.T) {
 	}
 }
 
+// FuzzDecode checks the size of the picture, and that keeping what is there of cut files changes
+// nothing for others.
 func FuzzDecode(f *testing.F) {
 	for _, path := range files(f) {
 		if strings.Contains(path, "17x9") || strings.Contains(path, "2x3") {
 			f.Add(read(f, path), uint8(0))
 		}
 	}
-	for _, name := range []string{"arithmetic-restart", "progressive-420", "lossless-4", "lossless-sampled-scans"} {
-		f.Add(read(f, "testdata/processes/"+name+".jpg"), uint8(0))
+	for _, name := range []string{"processes/arithmetic-restart", "processes/progressive-420", "processes/lossless-4",
+		"processes/lossless-sampled-scans", "damaged/restart-d5", "damaged/scans-3", "damaged/unclosed-surplus-8"} {
+		f.Add(read(f, "testdata/"+name+".jpg"), uint8(0))
 	}
 	f.Fuzz(func(t *testing.T, data []byte, scale uint8) {
 		h, err := ReadHeader(data)
 		if err != nil || h.Width*h.Height > 1<<16 {
 			return
 		}
-		denominator := 1 << (scale % 4)
-		m, err := Decode(context.Background(), data, options(denominator))
+		o := options(1 << (scale % 4))
+		m, err := Decode(context.Background(), data, o)
+		if err != nil {
+			return
+		}
+		denominator := o.Scale
 		if m.Width == h.Width && m.Height == h.Height {
 			denominator = 1 // as of lossless pictures
 		}
-		if err == nil && (len(m.Pix) != 3*m.Width*m.Height || m.Width != ceilDiv(h.Width, denominator) ||
-			m.Height != ceilDiv(h.Height, denominator)) {
+		if len(m.Pix) != 3*m.Width*m.Height || m.Width != ceilDiv(h.Width, denominator) ||
+			m.Height != ceilDiv(h.Height, denominator) {
 			t.Errorf("%d bytes for %d × %d of %+v at 1/%d", len(m.Pix), m.Width, m.Height, h, denominator)
+		}
+		o.KeepTruncated = true
+		if kept, err := Decode(context.Background(), data, o); err != nil || !bytes.Equal(kept.Pix, m.Pix) {
+			t.Errorf("other pixels if cut files are kept, or %v", err)
 		}
 	})
 }
