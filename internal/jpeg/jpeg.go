@@ -219,9 +219,10 @@ func (d *decoder) finish(s *scan) error {
 	return err
 }
 
-// chooseEntropyDecoder chooses the entropy decoder of the coding process. Lossless coding has its own.
+// chooseEntropyDecoder chooses the entropy decoder of the coding process.
 func (d *decoder) chooseEntropyDecoder() {
 	switch {
+	case d.process.lossless: // has its own
 	case d.process.arithmetic:
 		d.entropy = &arithmeticDecoder{d: d}
 	case d.process.progressive:
