@@ -3,7 +3,7 @@ package jpeg
 import "garb/internal/raster"
 
 // assemble upsamples the planes and converts them to RGB.
-func (d *decoder) assemble(m raster.Image) {
+func (d *decoder) assemble(m raster.Image) error {
 	rows := make([]upsampler, len(d.components))
 	for i := range rows {
 		rows[i] = newUpsampler(d, &d.components[i])
@@ -11,11 +11,15 @@ func (d *decoder) assemble(m raster.Image) {
 	convert := d.chooseConversion()
 	var row [4][]byte
 	for y := range m.Height {
+		if err := d.ctx.Err(); err != nil {
+			return err
+		}
 		for i := range rows {
 			row[i] = rows[i].upsample(y)
 		}
 		convert(m.Row(y), row[0], row[1], row[2], row[3])
 	}
+	return nil
 }
 
 // chooseConversion chooses the colour space as libjpeg does: from the JFIF and Adobe segments,

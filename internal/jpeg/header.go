@@ -45,7 +45,8 @@ func (r *headerReader) read() error {
 		switch {
 		case marker < markerSOF0:
 			return raster.Corruptf("JPEG with the marker %#x", marker)
-		case marker == 0xc8, marker >= markerRST0 && marker <= markerEOI, marker >= 0xf0 && marker <= 0xfd:
+		case marker == markerJPG, marker >= markerRST0 && marker <= markerEOI,
+			marker >= markerJPG0 && marker <= markerJPG13:
 			continue // markers without a segment
 		}
 		body, ok := r.takeSegment()

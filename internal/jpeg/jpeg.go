@@ -9,7 +9,8 @@
 // any sampling factors that divide the largest.
 //
 // Damaged files are decoded as Pillow decodes them: where libjpeg-turbo warns and goes on, so does
-// this package, to the same pixels, and names the repair.
+// this package, to the same pixels, and names the repair. Unlike libjpeg-turbo, whose limit for sides
+// is 65500, it decodes all sizes that the format has.
 package jpeg
 
 import (
@@ -32,15 +33,17 @@ const (
 	repairScans       = "scans are missing"
 	repairProgression = "scans contradict each other"
 	repairTables      = "Huffman tables are missing"
+	repairEnd         = "the end marker is missing"
 	repairCut         = "the file is cut off"
 )
 
 // Decode decodes a picture. CMYK is taken as inverted, as Adobe writes it, and converted to RGB as
 // Pillow does. Lossless pictures come at full size whatever the scale, as from libjpeg-turbo.
 //
-// Decode allocates at most 3 bytes per pixel of the result, 4 per sample, and for pictures of
-// several scans 2 per coefficient. It panics for scales other than 1, 2, 4 and 8. It returns
-// ctx's error soon after ctx ends.
+// Decode allocates at most 3 bytes per pixel of the result, 1 per sample at the scale, and for
+// pictures of several scans 2 per coefficient. Those are collected at full size, whose pixels then
+// count against o.MaxPixels. Decode panics for scales other than 1, 2, 4 and 8. It returns ctx's error
+// soon after ctx ends.
 func Decode(ctx context.Context, data []byte, o raster.Options) (raster.Image, error) {
 	scale := max(o.Scale, 1)
 	if scale != 1 && scale != 2 && scale != 4 && scale != 8 {
@@ -58,14 +61,14 @@ func Decode(ctx context.Context, data []byte, o raster.Options) (raster.Image, e
 	if err = raster.CheckPixels(width, height, o.MaxPixels); err != nil {
 		return raster.Image{}, err
 	}
-	d := decoder{ctx: ctx, data: data, scale: scale, keepTruncated: o.KeepTruncated}
+	d := decoder{ctx: ctx, data: data, scale: scale, maxPixels: o.MaxPixels, keepTruncated: o.KeepTruncated}
 	if o.KeepTruncated {
 		// Pillow closes the file, once, where the data end.
 		d.data = append(slices.Clip(data), 0xff, markerEOI)
 	}
 	err = d.decode()
-	cut := o.KeepTruncated && (d.at > len(data) || errors.Is(err, raster.ErrTruncated))
-	if err != nil && !cut {
+	cut := o.KeepTruncated && !hasMarker(data[min(d.at, len(data)):])
+	if err != nil && !(cut && errors.Is(err, raster.ErrCorrupt)) {
 		return raster.Image{}, err
 	}
 	m := raster.New(width, height)
@@ -75,7 +78,9 @@ func Decode(ctx context.Context, data []byte, o raster.Options) (raster.Image, e
 	}
 	switch {
 	case err == nil:
-		d.assemble(m)
+		if err = d.assemble(m); err != nil {
+			return raster.Image{}, err
+		}
 	case r.header.CMYK: // no row is complete, and Pillow's picture without ink is white
 		for i := range m.Pix {
 			m.Pix[i] = 255
@@ -129,10 +134,11 @@ var processes = map[byte]process{
 
 // decoder decodes one picture.
 type decoder struct {
-	ctx   context.Context
-	data  []byte
-	at    int // next byte of data
-	scale int
+	ctx       context.Context
+	data      []byte
+	at        int // next byte of data
+	scale     int
+	maxPixels int
 	// keepTruncated says that errors behind the picture do not matter.
 	keepTruncated bool
 	repairs       raster.Image // only its repairs
@@ -178,6 +184,11 @@ func (d *decoder) decode() error {
 		return err
 	}
 	d.buffered = d.process.progressive || len(s.components) < len(d.components)
+	if d.buffered {
+		if err = raster.CheckPixels(d.width, d.height, d.maxPixels); err != nil {
+			return err
+		}
+	}
 	d.chooseEntropyDecoder()
 	for s != nil {
 		if err = d.readScan(s); err != nil {
@@ -205,8 +216,11 @@ func (d *decoder) finish(s *scan) error {
 	if d.keepTruncated {
 		return nil
 	}
-	if e, ok := d.entropy.(*sequentialDecoder); ok && !d.hasMarker() && e.suspends(s, d.unitsRead) {
-		return raster.ErrTruncated
+	if !hasMarker(d.data[d.at:]) {
+		if e, ok := d.entropy.(*sequentialDecoder); ok && e.suspends(s, d.unitsRead) {
+			return raster.ErrTruncated
+		}
+		d.repairs.AddRepair(repairEnd)
 	}
 	d.data = d.data[:min(len(d.data), endOfPillowBlock(d.at))]
 	next, err := d.readToScan()
@@ -219,10 +233,10 @@ func (d *decoder) finish(s *scan) error {
 	return err
 }
 
-// chooseEntropyDecoder chooses the entropy decoder of the coding process.
+// chooseEntropyDecoder chooses the entropy decoder of the coding process. Lossless coding has its own.
 func (d *decoder) chooseEntropyDecoder() {
 	switch {
-	case d.process.lossless: // has its own
+	case d.process.lossless:
 	case d.process.arithmetic:
 		d.entropy = &arithmeticDecoder{d: d}
 	case d.process.progressive:
@@ -235,9 +249,6 @@ func (d *decoder) chooseEntropyDecoder() {
 
 // layOut checks the sampling factors and computes the sizes of the components' planes.
 func (d *decoder) layOut() error {
-	if max(d.width, d.height) > maxSide {
-		return raster.Unsupportedf("JPEG with a side of more than %d", maxSide)
-	}
 	d.maxH, d.maxV = 1, 1
 	for i := range d.components {
 		c := &d.components[i]
@@ -269,9 +280,6 @@ func (d *decoder) layOut() error {
 	}
 	return nil
 }
-
-// maxSide is libjpeg's JPEG_MAX_DIMENSION.
-const maxSide = 65500
 
 // zigzag has the place in a block of the i-th coefficient in the file.
 var zigzag = [64 + 16]uint8{

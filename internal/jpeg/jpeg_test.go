@@ -3,10 +3,9 @@ package jpeg
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
-	"image"
-	"image/png"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -14,6 +13,7 @@ import (
 	"reflect"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -40,49 +40,63 @@ func read(t testing.TB, path string) []byte {
 	return data
 }
 
-// TestPixelsAreThoseOfPillow compares every pixel, at every scale that Pillow
-// offers, with those that testdata/make.py kept. There is no tolerance.
+// TestPixelsAreThoseOfPillow compares sound and damaged files, at every scale that Pillow offers, with
+// the digests that testdata/make.py and make_damaged.py kept (see testdata/digest.py).
 func TestPixelsAreThoseOfPillow(t *testing.T) {
-	for _, path := range files(t) {
-		data := read(t, path)
-		sheet, err := png.Decode(bytes.NewReader(read(t, strings.TrimSuffix(path, ".jpg")+".png")))
-		if err != nil {
-			t.Fatal(err)
-		}
-		left, compared := 0, 0
-		for _, scale := range []int{1, 2, 4, 8} {
-			m, err := Decode(context.Background(), data, options(scale))
+	for _, folder := range []string{"testdata", "testdata/damaged"} {
+		for line := range strings.Lines(string(read(t, filepath.Join(folder, "digests.tsv")))) {
+			fields := strings.Split(strings.TrimSpace(line), "\t")
+			scale, err := strconv.Atoi(fields[1])
 			if err != nil {
-				t.Errorf("%s at 1/%d: %v", path, scale, err)
-				continue
+				t.Fatal(err)
 			}
-			if left+m.Width > sheet.Bounds().Dx() {
-				continue // Pillow does not have this scale
+			o := options(scale)
+			o.KeepTruncated = fields[2] == "true"
+			m, err := Decode(context.Background(), read(t, filepath.Join(folder, fields[0])), o)
+			have := []string{"refused"}
+			switch {
+			case err == nil && fields[3] == "nothing" && bytes.Count(m.Pix, m.Pix[:1]) == len(m.Pix),
+				err != nil && fields[3] == "nothing" && !errors.Is(err, raster.ErrTruncated):
+				have[0] = "nothing"
+			case err == nil:
+				digest := fmt.Sprintf("%.16x", sha256.Sum256(m.Pix))[:16]
+				have = []string{strconv.Itoa(m.Width), strconv.Itoa(m.Height), digest}
+			case !errors.Is(err, raster.ErrCorrupt) && !errors.Is(err, raster.ErrUnsupported):
+				t.Errorf("%s: error of no kind: %v", fields[0], err)
 			}
-			if d := findDifference(m, sheet, left); d != "" {
-				t.Fatalf("%s at 1/%d: %s", path, scale, d)
+			if !slices.Equal(have, fields[3:]) {
+				t.Errorf("%v: %q (%v)", fields, have, err)
 			}
-			left += m.Width
-			compared++
-		}
-		if compared == 0 || left != sheet.Bounds().Dx() {
-			t.Errorf("%s: compared %d of %d columns", path, left, sheet.Bounds().Dx())
+			if sound := folder == "testdata"; sound && len(m.Repairs) > 0 {
+				t.Errorf("%s: repairs %q of a sound file", fields[0], m.Repairs)
+			}
 		}
 	}
 }
 
-// findDifference describes the first pixel of m that differs from the sheet, whose columns begin at left.
-func findDifference(m raster.Image, sheet image.Image, left int) string {
-	for y := range m.Height {
-		for x := range m.Width {
-			r, g, b, _ := sheet.At(left+x, y).RGBA()
-			want := [3]byte{byte(r >> 8), byte(g >> 8), byte(b >> 8)}
-			if got := [3]byte(m.Pix[3*(y*m.Width+x):]); got != want {
-				return fmt.Sprintf("pixel (%d, %d) is %v, want %v", x, y, got, want)
-			}
+func TestRepairsAreNamed(t *testing.T) {
+	for name, want := range map[string]string{
+		"cut-420-60-closed":         repairEarlyEnd,
+		"cut-progressive-20-closed": repairScans,
+		"flip-restart-0":            repairBadCode,
+		"restart-missing":           repairRestart,
+		"scans-1":                   repairScans,
+		"scans-twice":               repairProgression,
+		"tables-missing":            repairTables,
+		"surplus-bytes":             repairSurplus,
+		"unclosed-surplus-8":        repairEnd,
+	} {
+		m, err := Decode(context.Background(), read(t, "testdata/damaged/"+name+".jpg"), options(1))
+		if err != nil || !slices.Contains(m.Repairs, want) {
+			t.Errorf("%s: repairs %q, %v; want %q", name, m.Repairs, err, want)
 		}
 	}
-	return ""
+	o := options(1)
+	o.KeepTruncated = true
+	m, err := Decode(context.Background(), read(t, "testdata/damaged/cut-420.jpg"), o)
+	if err != nil || !slices.Contains(m.Repairs, repairCut) {
+		t.Errorf("cut: repairs %q, %v", m.Repairs, err)
+	}
 }
 
 // TestPixelsAreThoseOfPillowOnPhotos compares photos with Pillow on this machine.
@@ -275,6 +289,32 @@ func TestDecodeAllocatesWhatItSays(t *testing.T) {
 	// 3 bytes for each pixel of the result, 1 for each sample, and some tables.
 	if got, most := after.TotalAlloc-before.TotalAlloc, uint64(side*side*6+1<<18); got > most {
 		t.Errorf("%d bytes allocated, at most %d expected", got, most)
+	}
+}
+
+// TestLargeHeadersAreRefused decodes headers that claim more than the limit. At reduced scale the
+// result is small, but the coefficients of several scans are not.
+func TestLargeHeadersAreRefused(t *testing.T) {
+	const side = 65535
+	for _, test := range []struct {
+		marker byte
+		scale  int
+	}{{markerSOF0, 1}, {markerSOF0, 8}, {markerSOF2, 1}, {markerSOF2, 8}, {markerSOF3, 1}, {markerSOF10, 8}} {
+		data := slices.Concat([]byte{0xff, markerSOI},
+			makeSegment(markerDQT, append([]byte{0}, bytes.Repeat([]byte{1}, 64)...)...),
+			makeSegment(test.marker, 8, side>>8, side&255, side>>8, side&255, 1, 1, 0x11, 0),
+			makeSegment(markerSOS, 1, 1, 0, 0, 0, 0), []byte{0xff, markerEOI})
+		o := raster.Options{Scale: test.scale, MaxPixels: side / 8 * side / 8}
+		if test.marker != markerSOF0 && test.scale > 1 {
+			o.MaxPixels = side * side / 2
+		}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := Decode(context.Background(), data, o)
+		runtime.ReadMemStats(&after)
+		if got := after.TotalAlloc - before.TotalAlloc; !errors.Is(err, raster.ErrTooLarge) || got > 1<<16 {
+			t.Errorf("marker %#x at 1/%d: %v; %d bytes allocated", test.marker, test.scale, err, got)
+		}
 	}
 }
 

@@ -46,6 +46,7 @@ func (d *decoder) readToScan() (*scan, error) {
 		}
 		switch {
 		case marker == markerEOI && d.scans > 0:
+			d.at -= 2 // the picture ends here
 			return nil, nil
 		case marker == markerEOI:
 			if d.components != nil {
@@ -104,10 +105,10 @@ func (d *decoder) nextMarker() (byte, error) {
 	return 0, raster.ErrTruncated
 }
 
-// hasMarker reports whether there is a marker in the data that follow.
-func (d *decoder) hasMarker() bool {
-	for i := d.at; i+1 < len(d.data); i++ {
-		if d.data[i] == 0xff && d.data[i+1] != 0 && d.data[i+1] != 0xff {
+// hasMarker reports whether there is a marker in data.
+func hasMarker(data []byte) bool {
+	for i := 1; i < len(data); i++ {
+		if data[i-1] == 0xff && data[i] != 0 && data[i] != 0xff {
 			return true
 		}
 	}
@@ -155,7 +156,8 @@ func (s *segment) size() int { return len(s.body) + s.rest }
 // readSegment reads a segment other than the header of a scan.
 func (d *decoder) readSegment(marker byte) error {
 	ignored := marker == markerDNL || marker >= markerAPP0 && marker <= markerAPP15 || marker == markerCOM
-	frame := marker >= markerSOF0 && marker <= markerSOF15 && marker != markerDHT && marker != markerDAC
+	frame := marker >= markerSOF0 && marker <= markerSOF15 &&
+		marker != markerDHT && marker != markerJPG && marker != markerDAC
 	p, ok := processes[marker]
 	switch {
 	case frame && !ok:
