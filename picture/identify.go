@@ -158,7 +158,8 @@ func identifyWebP(data []byte, info Info) (Info, error) {
 // classify wraps a decoder's error in an Error of its kind.
 func classify(err error) error {
 	switch {
-	case errors.Is(err, raster.ErrUnsupported), errors.Is(err, bmp.ErrUnsupported), isUnsupportedPNG(err):
+	case errors.Is(err, bmp.ErrUnsupported), errors.Is(err, raster.ErrUnsupported),
+		isUnsupportedPNG(err):
 		return &Error{Unsupported, unknownKind, err}
 	case errors.Is(err, raster.ErrTooLarge):
 		return &Error{TooLarge, "scale it down", err}
