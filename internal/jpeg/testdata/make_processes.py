@@ -129,6 +129,7 @@ def make_lossless():
     sound = lossless.encode(grey, width, height)
     keep("lossless-arithmetic", sound.replace(b"\xff\xc3", b"\xff\xcb"))
     keep("hierarchical", sound.replace(b"\xff\xc3", b"\xff\xc5"))
+    keep("lossless-tables", sound.replace(b"\xff\xc4", b"\xff\xfe"))
     keep("lossless-predictor", lossless.encode(grey, width, height).replace(b"\1\0\0", b"\0\0\0"))
     keep("lossless-interval", sound.replace(b"\xff\xda", lossless.segment(0xdd, b"\0\5") + b"\xff\xda"))
 
