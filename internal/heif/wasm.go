@@ -11,6 +11,7 @@ import (
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/experimental"
 	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 
 	"garb/internal/raster"
@@ -26,18 +27,19 @@ var heicModule []byte
 
 var (
 	avifDecoder = &decoder{packed: avifModule}
-	heicDecoder = &decoder{packed: heicModule}
+	heicDecoder = &decoder{packed: heicModule, ticks: true}
 )
 
 // decoder is a WebAssembly module. It is compiled to machine code on first use and kept for the
 // life of the process.
 type decoder struct {
 	packed []byte
+	ticks  bool // its loops call garb.tick
 
 	once     sync.Once
-	compiled chan struct{} // closed when the fields below are set
-	module   []byte
-	cache    wazero.CompilationCache
+	ready    chan struct{} // closed when the fields below are set
+	runtime  wazero.Runtime
+	compiled wazero.CompiledModule
 	err      error
 }
 
@@ -45,74 +47,108 @@ type decoder struct {
 // the next picture.
 func (d *decoder) compile(ctx context.Context) error {
 	d.once.Do(func() {
-		d.compiled = make(chan struct{})
+		d.ready = make(chan struct{})
 		go func() {
-			defer close(d.compiled)
-			unpacker, err := gzip.NewReader(bytes.NewReader(d.packed))
-			if err != nil {
-				d.err = err
-				return
-			}
-			if d.module, d.err = io.ReadAll(unpacker); d.err != nil {
-				return
-			}
-			d.cache = wazero.NewCompilationCache()
-			// The runtime is never closed, since that would drop the code from the cache.
-			r := wazero.NewRuntimeWithConfig(context.Background(), d.config(1<<16))
-			_, d.err = r.CompileModule(context.Background(), d.module)
+			defer close(d.ready)
+			d.err = d.prepare(context.Background())
 		}()
 	})
 	select {
-	case <-d.compiled:
+	case <-d.ready:
 		return d.err
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 }
 
-func (d *decoder) config(pages uint32) wazero.RuntimeConfig {
-	return wazero.NewRuntimeConfig().
-		WithCompilationCache(d.cache).
-		WithMemoryLimitPages(pages).
-		WithCloseOnContextDone(true)
+func (d *decoder) prepare(ctx context.Context) error {
+	unpacker, err := gzip.NewReader(bytes.NewReader(d.packed))
+	if err != nil {
+		return err
+	}
+	module, err := io.ReadAll(unpacker)
+	if err != nil {
+		return err
+	}
+	d.runtime = wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().WithCloseOnContextDone(!d.ticks))
+	if _, err = wasi_snapshot_preview1.Instantiate(ctx, d.runtime); err != nil {
+		return err
+	}
+	_, err = d.runtime.NewHostModuleBuilder("garb").NewFunctionBuilder().WithFunc(tick).Export("tick").Instantiate(ctx)
+	if err != nil {
+		return err
+	}
+	d.compiled, err = d.runtime.CompileModule(ctx, module)
+	return err
 }
 
-// pageBytes is the unit in which WebAssembly's memory grows.
-const pageBytes = 65536
+// tickInterval is the number of passes of loops after which a module calls tick: a millisecond's at
+// most.
+const tickInterval = 100_000
 
-// machine is one instance of a decoder with its own memory, for one picture. Nothing that a picture
-// makes the decoder do can reach outside it.
+// tick stops the module when its context has ended. Its call also lets Go's scheduler and garbage
+// collector stop the goroutine, which they cannot do in a module's machine code.
+func tick(ctx context.Context) uint32 {
+	if err := ctx.Err(); err != nil {
+		panic(err) // wazero returns it from Call
+	}
+	return tickInterval
+}
+
+// machine is one instance of a decoder with its own memory, for one picture or tile. Nothing that a
+// picture makes the decoder do can reach outside it.
 type machine struct {
-	ctx     context.Context
-	runtime wazero.Runtime
-	module  api.Module
-	limit   uint32 // memory limit in bytes
+	ctx    context.Context
+	module api.Module
+	memory *memory
 }
+
+// memory is a machine's memory, which does not grow beyond its limit.
+type memory struct {
+	data    []byte
+	limit   uint64
+	refused bool // more was asked for
+}
+
+// Reallocate implements experimental.LinearMemory.
+func (m *memory) Reallocate(size uint64) []byte {
+	if size > m.limit {
+		m.refused = true
+		return nil
+	}
+	if size > uint64(cap(m.data)) {
+		grown := make([]byte, size, min(max(size, 2*uint64(cap(m.data))), m.limit))
+		copy(grown, m.data)
+		m.data = grown
+	}
+	m.data = m.data[:size]
+	return m.data
+}
+
+// Free implements experimental.LinearMemory.
+func (m *memory) Free() { m.data = nil }
+
+// minMemory is more than any module needs to start.
+const minMemory = 4 << 20
 
 // start returns an instance with at most memoryBytes, including the module's own data.
 func (d *decoder) start(ctx context.Context, memoryBytes int64) (*machine, error) {
 	if err := d.compile(ctx); err != nil {
 		return nil, err
 	}
-	pages := uint32(min((memoryBytes+pageBytes-1)/pageBytes, 1<<16-1))
-	m := &machine{ctx: ctx, runtime: wazero.NewRuntimeWithConfig(ctx, d.config(pages)), limit: pages * pageBytes}
-	if _, err := wasi_snapshot_preview1.Instantiate(ctx, m.runtime); err != nil {
-		return nil, m.explain("starting", err)
-	}
-	compiled, err := m.runtime.CompileModule(ctx, d.module)
-	if err == nil {
-		m.module, err = m.runtime.InstantiateModule(ctx, compiled,
-			wazero.NewModuleConfig().WithStartFunctions("_initialize"))
-	}
+	m := &machine{ctx: ctx, memory: &memory{limit: uint64(max(min(memoryBytes, 1<<32-1), minMemory))}}
+	allocate := experimental.MemoryAllocatorFunc(func(_, _ uint64) experimental.LinearMemory { return m.memory })
+	var err error
+	m.module, err = d.runtime.InstantiateModule(experimental.WithMemoryAllocator(ctx, allocate), d.compiled,
+		wazero.NewModuleConfig().WithName("").WithStartFunctions("_initialize"))
 	if err != nil {
-		err = m.explain("starting", err)
-		m.close()
-		return nil, err
+		return nil, m.explain("starting", err)
 	}
 	return m, nil
 }
 
-func (m *machine) close() { m.runtime.Close(context.Background()) }
+// close gives the machine's memory back.
+func (m *machine) close() { m.module.Close(context.Background()) }
 
 // explain returns why the machine stopped: the context ended, the memory limit was reached, or else
 // a trap, which is the picture's fault.
@@ -120,8 +156,8 @@ func (m *machine) explain(doing string, err error) error {
 	if m.ctx.Err() != nil {
 		return m.ctx.Err()
 	}
-	if m.isFull() {
-		return fmt.Errorf("%w: decoding takes more than %d MiB of memory", raster.ErrTooLarge, m.limit>>20)
+	if m.memory.refused {
+		return m.memory.errFull()
 	}
 	if err == nil {
 		return raster.Corruptf("%s failed", doing)
@@ -129,10 +165,8 @@ func (m *machine) explain(doing string, err error) error {
 	return raster.Corruptf("%s failed: the decoder stopped", doing)
 }
 
-// isFull reports whether the memory has grown to within an eighth of its limit, so that another
-// large block does not fit.
-func (m *machine) isFull() bool {
-	return m.module != nil && m.module.Memory() != nil && m.module.Memory().Size() > m.limit-m.limit/8
+func (m *memory) errFull() error {
+	return fmt.Errorf("%w: decoding takes more than %d MiB of memory", raster.ErrTooLarge, m.limit>>20)
 }
 
 // call runs an exported function that returns one number.
@@ -156,7 +190,7 @@ func (m *machine) allocate(size int, data []byte) (at uint32, err error) {
 		return 0, err
 	}
 	if at == 0 {
-		return 0, fmt.Errorf("%w: decoding takes more than %d MiB of memory", raster.ErrTooLarge, m.limit>>20)
+		return 0, m.memory.errFull()
 	}
 	if data != nil && !m.module.Memory().Write(at, data) {
 		return 0, m.explain("decoding", nil)
