@@ -192,3 +192,21 @@ func overWhite(rgba []byte, width, height int, premultiplied bool) []byte {
 	}
 	return pixels
 }
+
+// compareSizes compares the size that the boxes give with the decoder's.
+func compareSizes(width, height, decodedWidth, decodedHeight int) error {
+	if width != decodedWidth || height != decodedHeight {
+		return raster.Corruptf("its boxes contradict each other: %d × %d and %d × %d pixels",
+			width, height, decodedWidth, decodedHeight)
+	}
+	return nil
+}
+
+// decode calls the module's decode, which returns 1 unless it fails.
+func (m *machine) decode(args ...uint64) error {
+	done, err := m.call("decode", args...)
+	if err == nil && done == 0 {
+		err = m.explain("decoding", nil)
+	}
+	return err
+}

@@ -24,6 +24,10 @@ const (
 // "" with an error if data are of another format. Broken files have a format and an error. The sides
 // are those that Decode returns.
 func ReadHeader(data []byte) (format string, h raster.Header, err error) {
+	if isAVIF(data) {
+		h, err = readAVIFHeader(data)
+		return formatAVIF, h, err
+	}
 	if !isPicture(data) {
 		return "", h, raster.Unsupportedf("not an AVIF or HEIC file")
 	}
@@ -201,6 +205,9 @@ func Decode(ctx context.Context, data []byte, o raster.Options) (raster.Image, e
 	if err := ctx.Err(); err != nil {
 		return raster.Image{}, err
 	}
+	if isAVIF(data) {
+		return decodeAVIF(ctx, data, o)
+	}
 	if !isPicture(data) {
 		return raster.Image{}, raster.Unsupportedf("not an AVIF or HEIC file")
 	}
@@ -214,14 +221,6 @@ func Decode(ctx context.Context, data []byte, o raster.Options) (raster.Image, e
 	}
 	if err = raster.CheckPixels(p.codedWidth, p.codedHeight, o.MaxPixels); err != nil {
 		return raster.Image{}, err
-	}
-	if p.format == formatAVIF {
-		pixels, err := decodeAVIF(ctx, data, &p)
-		if err != nil {
-			return raster.Image{}, err
-		}
-		pixels, width, height := applyTransformations(pixels, p.codedWidth, p.codedHeight, p.transformations)
-		return raster.Image{Width: width, Height: height, Pix: pixels}, nil
 	}
 	pixels, err := decodeHEIC(ctx, data, c, &p)
 	if err != nil {

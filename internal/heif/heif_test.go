@@ -47,6 +47,9 @@ func TestPicturesAgreeWithPillow(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, want := range expected {
+		if filepath.Ext(name) == ".avif" {
+			continue // see avif_test.go
+		}
 		t.Run(name, func(t *testing.T) {
 			data := read(t, name)
 			format, h, err := ReadHeader(data)
@@ -164,7 +167,7 @@ func withSize(data []byte, width, height uint32) []byte {
 
 func TestHugeClaimsAreRefusedUndecoded(t *testing.T) {
 	data := read(t, "drawn.avif")
-	for _, size := range [][2]uint32{{60000, 60000}, {math.MaxUint32, math.MaxUint32}, {30000, 30000}} {
+	for _, size := range [][2]uint32{{16000, 16000}, {10000, 5001}} {
 		_, err := decode(withSize(data, size[0], size[1]), 50_000_000)
 		if !errors.Is(err, raster.ErrTooLarge) {
 			t.Errorf("%d × %d: %v", size[0], size[1], err)
@@ -327,7 +330,7 @@ func FuzzDecode(f *testing.F) {
 }
 
 func ExampleDecode() {
-	data, err := os.ReadFile("testdata/drawn-turned6.avif")
+	data, err := os.ReadFile("testdata/drawn-irot1.heic")
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -4,15 +4,16 @@
 set -eu
 cd "$(dirname "$0")"
 folder() { go mod download -json "$1" | sed -n 's/^[[:space:]]*"Dir": "\(.*\)",*$/\1/p'; }
-avif=$(folder github.com/gen2brain/avif@v0.4.4)
+avif=$(folder github.com/gen2brain/avif@v0.6.0)
 heic=$(folder github.com/gen2brain/heic@v0.4.5)
 put() { cp "$1" "$2" && chmod 644 "$2"; }
 mkdir -p wasm
-put "$avif/lib/decode.wasm.gz" wasm/avif.wasm.gz
+(cd _generate && go run . -in "$avif/lib/avif.wasm" -out ../wasm/avif.wasm.gz \
+	-export _initialize,malloc,avifDecoderCreate,avifDecoderSetIOMemory,avifDecoderParse,avifDecoderNextImage,avifResultToString \
+	-drop avifCodecVersionAOM..avifFindAOMScalingMode,aom_codec_version..av1_haar_ac_sad_mxn_uint8_input)
 put "$heic/lib/heif.wasm.gz" wasm/heic.wasm.gz
 put "$avif/LICENSE" wasm/LICENSE.gen2brain
 put "$avif/lib/LICENSE.libavif" wasm/LICENSE.libavif
-put "$avif/lib/LICENSE.aom" wasm/LICENSE.aom
 put "$heic/lib/LICENSE.libheif" wasm/LICENSE.libheif
 put "$heic/lib/LICENSE.libde265" wasm/LICENSE.libde265
 put "$avif/testdata/test8.avif" testdata/test8.avif
