@@ -47,6 +47,9 @@ func TestPicturesAgreeWithPillow(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, want := range expected {
+		if filepath.Ext(name) == ".avif" {
+			continue // see avif_test.go
+		}
 		t.Run(name, func(t *testing.T) {
 			data := read(t, name)
 			format, h, err := ReadHeader(data)
@@ -164,7 +167,7 @@ func withSize(data []byte, width, height uint32) []byte {
 
 func TestHugeClaimsAreRefusedUndecoded(t *testing.T) {
 	data := read(t, "drawn.avif")
-	for _, size := range [][2]uint32{{60000, 60000}, {math.MaxUint32, math.MaxUint32}, {30000, 30000}} {
+	for _, size := range [][2]uint32{{16000, 16000}, {10000, 5001}} {
 		_, err := decode(withSize(data, size[0], size[1]), 50_000_000)
 		if !errors.Is(err, raster.ErrTooLarge) {
 			t.Errorf("%d × %d: %v", size[0], size[1], err)
@@ -248,20 +251,11 @@ func TestBytesOfTheModulesAreTheNamedOnes(t *testing.T) {
 	}
 }
 
-func TestApply(t *testing.T) {
-	// a b c
-	// d e f
-	source := func() []byte {
-		var p []byte
-		for _, v := range []byte("abcdef") {
-			p = append(p, v, v, v)
-		}
-		return p
-	}
+func TestTransform(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		steps []transformation
-		want  string
+		want  string // of "abc" over "def"
 		width int
 	}{
 		{"90° anticlockwise", []transformation{{kind: 'r', turns: 1}}, "cfbead", 2},
@@ -272,13 +266,18 @@ func TestApply(t *testing.T) {
 		{"crop", []transformation{{kind: 'c', left: 1, top: 1, w: 2, h: 1}}, "ef", 2},
 		{"crop, then turn", []transformation{{kind: 'c', left: 1, w: 2, h: 2}, {kind: 'r', turns: 1}}, "cfbe", 2},
 	} {
-		got, width, height := applyTransformations(source(), 3, 2, c.steps)
-		letters := ""
-		for i := 0; i < len(got); i += 3 {
-			letters += string(got[i])
-		}
-		if letters != c.want || width != c.width || width*height != len(c.want) {
-			t.Errorf("%s: %q, %d × %d; want %q", c.name, letters, width, height, c.want)
+		for _, chroma := range []int{chromaNone, chroma444} {
+			p := newPlanes[uint8](3, 2, chroma, 8)
+			p.change(func(channel[uint8]) channel[uint8] { return channel[uint8]{3, 2, []uint8("abcdef")} })
+			for _, step := range c.steps {
+				p.transform(step)
+			}
+			p.change(func(got channel[uint8]) channel[uint8] {
+				if string(got.pix) != c.want || got.width != c.width || got.width*got.height != len(c.want) {
+					t.Errorf("%s: %q, %d × %d; want %q", c.name, got.pix, got.width, got.height, c.want)
+				}
+				return got
+			})
 		}
 	}
 }
@@ -327,7 +326,7 @@ func FuzzDecode(f *testing.F) {
 }
 
 func ExampleDecode() {
-	data, err := os.ReadFile("testdata/drawn-turned6.avif")
+	data, err := os.ReadFile("testdata/drawn-irot1.heic")
 	if err != nil {
 		fmt.Println(err)
 		return
