@@ -71,24 +71,21 @@ func (p *planes[T]) toRGB() (raster.Image, error) {
 type rowConverter[T sample] func(out []uint8, y, cb, cr []T)
 
 func (p *planes[T]) newConverter() (rowConverter[T], error) {
-	c, bits := p.colour, p.bits
-	if p.subY != 0 {
-		bits = 8 // of 4:2:0, libheif drops the other bits first
+	if p.colour.matrix == identity {
+		return convertIdentity[T](p.colour.fullRange, p.bits, p.subX), nil
 	}
-	if c.matrix == identity && p.subX == 0 {
-		return convertIdentity[T](c.fullRange, bits), nil
-	}
-	k, err := c.coefficients()
-	switch {
-	case err != nil:
+	k, err := p.colour.coefficients()
+	if err != nil {
 		return nil, err
-	case p.subY != 0 && c.fullRange:
+	}
+	if p.subY != 0 && p.colour.fullRange {
 		return convertPairs[T](k, p.bits-8), nil
 	}
-	return convertFloat[T](k, c.fullRange, p.bits, bits, p.subX), nil
+	return convertFloat[T](k, p.colour.fullRange, p.bits, p.subX), nil
 }
 
-// convertPairs converts 4:2:0 in full range. libheif rounds the chroma's part before it adds luma.
+// convertPairs converts 4:2:0 in full range. libheif drops the bits beyond 8 first, and rounds the chroma's
+// part before it adds luma.
 func convertPairs[T sample](k coefficients, shift int) rowConverter[T] {
 	fixed := func(f float32) int32 { return int32(math.Round(float64(f) * 256)) }
 	rCr, gCb, gCr, bCb := fixed(k.rCr), fixed(k.gCb), fixed(k.gCr), fixed(k.bCb)
@@ -112,25 +109,24 @@ const (
 	chromaStretch = 1.1429
 )
 
-// convertFloat converts samples with the given bits, of which it uses the upper usedBits. There is a
-// chroma sample for 1<<subX pixels.
-func convertFloat[T sample](k coefficients, fullRange bool, bits, usedBits, subX int) rowConverter[T] {
+// convertFloat converts samples of the given bits, with a chroma sample for 1<<subX pixels.
+func convertFloat[T sample](k coefficients, fullRange bool, bits, subX int) rowConverter[T] {
 	var tables [5][]float32
 	for i := range tables {
-		tables[i] = make([]float32, 1<<usedBits)
+		tables[i] = make([]float32, 1<<bits)
 	}
 	luma, toR, toGb, toGr, toB := tables[0], tables[1], tables[2], tables[3], tables[4]
 	for i := range luma {
-		l, c := float32(i), float32(i-1<<(usedBits-1))
+		l, c := float32(i), float32(i-1<<(bits-1))
 		if !fullRange {
-			l, c = (l-float32(int(16)<<(usedBits-8)))*lumaStretch, c*chromaStretch
+			l, c = (l-black(bits))*lumaStretch, c*chromaStretch
 		}
 		luma[i], toR[i], toGb[i], toGr[i], toB[i] = l, k.rCr*c, k.gCb*c, k.gCr*c, k.bCb*c
 	}
-	shift, round := bits-usedBits, newRounder(usedBits)
+	round := newRounder(bits)
 	return func(out []uint8, y, cb, cr []T) {
 		for x, v := range y {
-			l, b, r := luma[v>>shift], cb[x>>subX]>>shift, cr[x>>subX]>>shift
+			l, b, r := luma[v], cb[x>>subX], cr[x>>subX]
 			o := out[3*x:][:3:3]
 			o[0], o[1], o[2] = round(l+toR[r]), round(l+toGb[b]+toGr[r]), round(l+toB[b])
 		}
@@ -138,24 +134,25 @@ func convertFloat[T sample](k coefficients, fullRange bool, bits, usedBits, subX
 }
 
 // convertIdentity converts green, blue and red.
-func convertIdentity[T sample](fullRange bool, bits int) rowConverter[T] {
-	luma, chroma := make([]uint8, 1<<bits), make([]uint8, 1<<bits)
-	round, black := newRounder(bits), 0
-	if !fullRange {
-		black = 16 << (bits - 8)
-	}
-	for i := range luma {
-		luma[i], chroma[i] = round(float32(i)), round(float32(i))
+func convertIdentity[T sample](fullRange bool, bits, subX int) rowConverter[T] {
+	green, other := make([]uint8, 1<<bits), make([]uint8, 1<<bits)
+	round := newRounder(bits)
+	for i := range green {
+		green[i], other[i] = round(float32(i)), round(float32(i))
 		if !fullRange {
-			luma[i], chroma[i] = round(float32(i-black)*lumaStretch), round(float32(i-black)*chromaStretch)
+			v := float32(i) - black(bits)
+			green[i], other[i] = round(v*lumaStretch), round(v*chromaStretch)
 		}
 	}
 	return func(out []uint8, y, cb, cr []T) {
 		for x, v := range y {
-			out[3*x], out[3*x+1], out[3*x+2] = chroma[cr[x]], luma[v], chroma[cb[x]]
+			out[3*x], out[3*x+1], out[3*x+2] = other[cr[x>>subX]], green[v], other[cb[x>>subX]]
 		}
 	}
 }
+
+// black returns the luma of black in limited range.
+func black(bits int) float32 { return float32(int(16) << (bits - 8)) }
 
 // newRounder returns a function that rounds to a sample of the given bits and drops all but 8 of them.
 func newRounder(bits int) func(float32) uint8 {

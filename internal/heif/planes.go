@@ -78,6 +78,18 @@ func (p channel[T]) paste(tile channel[T], left, top int) {
 	}
 }
 
+// scale returns the channel in another size, of the nearest samples to the top left.
+func (p channel[T]) scale(width, height int) channel[T] {
+	q := newChannel[T](width, height)
+	for y := range height {
+		row, from := q.row(y), p.row(y*p.height/height)
+		for x := range row {
+			row[x] = from[x*p.width/width]
+		}
+	}
+	return q
+}
+
 // crop returns the part of the plane at (left, top).
 func (p channel[T]) crop(left, top, width, height int) channel[T] {
 	q := newChannel[T](width, height)
@@ -128,16 +140,19 @@ func (p channel[T]) rotate(quarters int) channel[T] {
 }
 
 // upsample gives the chroma planes the size of the luma plane, with bilinear weights as libheif does
-// (chroma_sampling.cc).
+// (chroma_sampling.cc): a chroma sample lies in the middle of the pixels that share it. Like libheif, it
+// also stretches limited range to full range, and leaves the description of the colours as it is.
 func (p *planes[T]) upsample() {
 	up := func(c channel[T]) channel[T] {
 		q := newChannel[T](p.y.width, p.y.height)
 		for y := range q.height {
 			if p.subY == 0 {
-				upsampleRow(q.row(y), c.row(y), c.row(y), 1, 0)
+				upsampleRow(q.row(y), c.row(y), c.row(y))
 				continue
 			}
-			upsampleRows(q, c, y)
+			near := y / 2
+			far := max(0, min(near+2*(y%2)-1, c.height-1))
+			upsampleRow(q.row(y), c.row(near), c.row(far))
 		}
 		return q
 	}
@@ -145,53 +160,46 @@ func (p *planes[T]) upsample() {
 		p.cb, p.cr = up(p.cb), up(p.cr)
 	}
 	p.subX, p.subY = 0, 0
+	if !p.colour.fullRange && !p.isGrey() {
+		p.stretch()
+	}
 }
 
-// upsampleRows writes row y of q from chroma rows of half the height and width. At the border it does
-// what libheif does, which takes samples from half the distance there.
-func upsampleRows[T sample](q, c channel[T], y int) {
-	out := q.row(y)
-	w, h := q.width, q.height
-	if last := h%2 == 0 && y == h-1; y == 0 || last {
-		row := c.row(0)
-		if last {
-			row = c.row(h/2 - 1)
-		}
-		out[0] = row[0]
-		for i := range (w - 1) / 2 {
-			a, b := int(row[i/2]), int(row[i/2+1])
-			out[2*i+1], out[2*i+2] = T((3*a+b+2)/4), T((a+3*b+2)/4)
-		}
-		if w%2 == 0 {
-			out[w-1] = row[w/2-1]
-		}
+// stretch converts 4:4:4 from limited to full range, by way of RGB.
+func (p *planes[T]) stretch() {
+	k, err := p.colour.coefficients()
+	if err != nil || p.colour.matrix == identity {
 		return
 	}
-	pair := (y - 1) / 2
-	near, far := c.row(pair), c.row(pair+1)
-	nearBorder, farBorder := c.row(pair/2), c.row(pair/2+1)
-	if y%2 == 0 {
-		near, far = far, near
-		nearBorder, farBorder = farBorder, nearBorder
-	}
-	upsampleRow(out, near, far, 3, 1)
-	out[0] = T((3*int(nearBorder[0]) + int(farBorder[0]) + 2) / 4)
-	if w%2 == 0 {
-		out[w-1] = T((3*int(nearBorder[w/2-1]) + int(farBorder[w/2-1]) + 2) / 4)
+	convert := convertFloat[T](k, false, p.bits, 0)
+	kr, kb := 1-k.rCr/2, 1-k.bCb/2
+	middle, scale := float32(int(1)<<(p.bits-1)), float32(int(1)<<(p.bits-8))
+	highest := 2*middle - 1
+	rgb := make([]uint8, 3*p.y.width)
+	for y := range p.y.height {
+		luma, cb, cr := p.y.row(y), p.cb.row(y), p.cr.row(y)
+		convert(rgb, luma, cb, cr)
+		for x := range luma {
+			r, g, b := float32(rgb[3*x])*scale, float32(rgb[3*x+1])*scale, float32(rgb[3*x+2])*scale
+			l := kr*r + (1-kr-kb)*g + kb*b
+			luma[x] = T(l + 0.5)
+			cb[x] = T(min((b-l)/(2*(1-kb))+middle+0.5, highest))
+			cr[x] = T(min((r-l)/(2*(1-kr))+middle+0.5, highest))
+		}
 	}
 }
 
-// upsampleRow writes a row from the two nearest ones of half the width, with the given weights.
-func upsampleRow[T sample](out, near, far []T, nearWeight, farWeight int) {
+// upsampleRow writes a row from the two nearest ones of half the width, of which near weighs three times
+// as much as far.
+func upsampleRow[T sample](out, near, far []T) {
 	w := len(out)
-	mix := func(i int) int { return nearWeight*int(near[i]) + farWeight*int(far[i]) }
-	sum := nearWeight + farWeight
-	out[0] = T((mix(0) + sum/2) / sum)
+	mix := func(i int) int { return 3*int(near[i]) + int(far[i]) }
+	out[0] = T((mix(0) + 2) / 4)
 	for i := range (w - 1) / 2 {
 		a, b := mix(i), mix(i+1)
-		out[2*i+1], out[2*i+2] = T((3*a+b+2*sum)/(4*sum)), T((a+3*b+2*sum)/(4*sum))
+		out[2*i+1], out[2*i+2] = T((3*a+b+8)/16), T((a+3*b+8)/16)
 	}
 	if w%2 == 0 {
-		out[w-1] = T((mix(w/2-1) + sum/2) / sum)
+		out[w-1] = T((mix(w/2-1) + 2) / 4)
 	}
 }

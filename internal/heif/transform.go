@@ -64,7 +64,8 @@ func (c *container) readGeometry(data []byte, id uint32) (
 }
 
 // parseAperture reads a clean-aperture property: the size and the offset of its centre from the
-// picture's centre, each a fraction of 32-bit numbers. The size must be whole.
+// picture's centre, each a fraction of 32-bit numbers. Fractions of pixels are rounded as libheif does
+// (box.cc): down at the left and to the nearest elsewhere. What is outside the picture is dropped.
 func parseAperture(body []byte, width, height int) (left, top, w, h int, ok bool) {
 	var n, d [4]int64
 	for i := range 4 {
@@ -74,23 +75,18 @@ func parseAperture(body []byte, width, height int) (left, top, w, h int, ok bool
 			return
 		}
 	}
-	w, h = int(n[0]/d[0]), int(n[1]/d[1])
-	if w <= 0 || h <= 0 || w > width || h > height {
-		return
+	// A side begins at (side-1)/2 + offset - (aperture-1)/2, times 2·d[size]·d[offset] here.
+	start := func(side, size, offset int) (numerator, denominator int64) {
+		return (int64(side)*d[size]-n[size])*d[offset] + 2*n[offset]*d[size], 2 * d[size] * d[offset]
 	}
-	// left = (width-1)/2 + offset - (w-1)/2, rounded down to a whole pixel
-	left = int(floorDiv(int64(width-w)*d[2]+2*n[2], 2*d[2]))
-	top = int(floorDiv(int64(height-h)*d[3]+2*n[3], 2*d[3]))
-	ok = left >= 0 && top >= 0 && left+w <= width && top+h <= height
-	return
-}
-
-func floorDiv(a, b int64) int64 {
-	q := a / b
-	if a%b < 0 {
-		q--
-	}
-	return q
+	numerator, denominator := start(width, 0, 2)
+	x := numerator / denominator
+	numerator, denominator = start(height, 1, 3)
+	y := (numerator + denominator/2) / denominator
+	right := min(x+(n[0]+d[0]/2)/d[0], int64(width))
+	bottom := min(y+(n[1]+d[1]/2)/d[1], int64(height))
+	x, y = max(x, 0), max(y, 0)
+	return int(x), int(y), int(right - x), int(bottom - y), x < right && y < bottom
 }
 
 // transform changes the picture. Where the chroma's subsampling does not allow it, the chroma gets the

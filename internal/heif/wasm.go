@@ -121,10 +121,16 @@ func (m *memory) Free() { m.bytes = nil }
 
 // start returns an instance with at most memoryBytes, including the module's own data.
 func (d *decoder) start(ctx context.Context, memoryBytes int64) (*machine, error) {
+	return d.startReserved(ctx, memoryBytes, 0)
+}
+
+// startReserved does what start does, for a machine that is expected to take reservedBytes, so that its
+// memory need not be moved as it grows.
+func (d *decoder) startReserved(ctx context.Context, memoryBytes, reservedBytes int64) (*machine, error) {
 	if err := d.compile(ctx); err != nil {
 		return nil, err
 	}
-	m := &machine{ctx: ctx, memory: &memory{limit: memoryBytes}}
+	m := &machine{ctx: ctx, memory: &memory{limit: memoryBytes, bytes: make([]byte, 0, reservedBytes)}}
 	allocator := experimental.MemoryAllocatorFunc(func(_, _ uint64) experimental.LinearMemory { return m.memory })
 	module, err := d.runtime.InstantiateModule(experimental.WithMemoryAllocator(ctx, allocator), d.module,
 		wazero.NewModuleConfig().WithName("").WithStartFunctions("_initialize"))
