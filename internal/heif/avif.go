@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"garb/internal/raster"
@@ -197,7 +198,11 @@ func (f *avifFile) explainResult(result uint32) error {
 	if f.ctx.Err() != nil || f.memory.refused {
 		return f.explain("decoding", nil)
 	}
-	return raster.Corruptf("%s", f.describe(result))
+	text := f.describe(result)
+	if strings.Contains(text, "dimensions are too large") {
+		return fmt.Errorf("%w: %s", raster.ErrTooLarge, text)
+	}
+	return raster.Corruptf("%s", text)
 }
 
 // describe returns libavif's words for an avifResult.
