@@ -136,7 +136,7 @@ func TestAVIFMemory(t *testing.T) {
 	if err = f.do("avifDecoderNextImage"); err != nil {
 		t.Fatal(err)
 	}
-	used := len(f.memory.bytes)
+	used := len(f.memory.data)
 	t.Logf("%d pixels take %d KiB of %d KiB", h.Width*h.Height, used>>10, limit>>10)
 	if int64(used) > limit/2 {
 		t.Errorf("%d pixels take %d KiB, more than half of the limit, %d KiB", h.Width*h.Height, used>>10, limit>>10)
@@ -153,12 +153,12 @@ func measureAllocation(f func()) uint64 {
 }
 
 func TestAVIFMemoryLimit(t *testing.T) {
-	f, err := openAVIF(context.Background(), read(t, "test8.avif"))
+	f, err := openAVIF(context.Background(), read(t, "avif/grid-deep.avif"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.close()
-	f.allow(int64(len(f.memory.bytes)))
+	f.allow(int64(len(f.memory.data)))
 	if err = f.do("avifDecoderNextImage"); !errors.Is(err, raster.ErrTooLarge) {
 		t.Errorf("decoding without memory: %v", err)
 	}

@@ -180,7 +180,7 @@ func limitUnit(v float32) float32 { return max(0, min(v, 1)) }
 func toByte(v float32) uint8 { return uint8(0.5 + float32(v*255)) }
 
 // loadChroma sets row to the chroma of row y at full width, interpolated.
-func (c *floatConverter) loadChroma(row []float32, from plane, y int) {
+func (c *floatConverter) loadChroma(row []float32, from avifPlane, y int) {
 	chromaY := y >> c.subY
 	c.loadRow(c.near, from, chromaY, 0)
 	if c.subX == 0 {

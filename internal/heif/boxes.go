@@ -10,12 +10,9 @@ import (
 // container holds what the boxes of a file say, as far as a decoder needs it. The boxes are those
 // of ISO/IEC 14496-12 (file format) and 23008-12 (pictures).
 type container struct {
-	brands     []string // major brand first
-	majorBrand int      // offset of the major brand in the file
-
+	brands      []string // major brand first
 	hasMeta     bool
 	primary     uint32
-	primaryBox  payload // the item number in pitm, so that another item can be made the primary one
 	items       map[uint32]*item
 	properties  []property // in ipco; associations count from 1
 	trackWidth  int        // of the first video track; 0: none
@@ -28,11 +25,12 @@ type payload struct{ start, end int }
 // item is a picture, a tile of one, or an auxiliary plane.
 type item struct {
 	kind       string // "av01", "hvc1", "grid", ...
-	flagsAt    int    // offset of the low byte of infe's flags, whose bit 0 hides the item
 	properties []int  // indices into container.properties, in the order of application
 	tiles      []uint32
 	extents    []payload // in the file; nil if the item's bytes are not in it
 	auxOf      uint32    // the item that this one is an auxiliary plane of, or 0
+	// premultipliedBy is the alpha plane that the item's colours are multiplied with, or 0.
+	premultipliedBy uint32
 }
 
 type property struct {
@@ -171,7 +169,6 @@ func parse(data []byte) (*container, error) {
 }
 
 func (c *container) parseBrands(data []byte, body payload) {
-	c.majorBrand = body.start
 	for at := body.start; at+4 <= body.end; at += 4 {
 		if at != body.start+4 { // the minor version
 			c.brands = append(c.brands, string(data[at:at+4]))
@@ -203,7 +200,6 @@ func (c *container) parseMeta(data []byte, body payload) error {
 		case "pitm":
 			p := newReader(data, body)
 			version, _ := p.takeFullBoxHeader()
-			c.primaryBox = payload{p.at, p.at + idBytes(version > 0)}
 			c.primary = uint32(p.takeUint(idBytes(version > 0)))
 			err = p.checkComplete("pitm")
 		case "iinf":
@@ -269,8 +265,7 @@ func (c *container) parseItemInfos(data []byte, body payload) error {
 		if err := e.checkComplete("infe"); err != nil {
 			return err
 		}
-		it := c.reserveItem(id)
-		it.kind, it.flagsAt = kind, body.start+3
+		c.reserveItem(id).kind = kind
 	}
 	return nil
 }
@@ -296,6 +291,8 @@ func (c *container) parseReferences(data []byte, body payload) error {
 				it.tiles = append(it.tiles, to)
 			case "auxl":
 				c.reserveItem(from).auxOf = to
+			case "prem":
+				c.reserveItem(from).premultipliedBy = to
 			}
 		}
 	}
@@ -419,6 +416,15 @@ func (c *container) checkPresent(id uint32) error {
 		}
 	}
 	return nil
+}
+
+// itemBytes returns the bytes of an item for which checkPresent returns no error.
+func (c *container) itemBytes(data []byte, id uint32) []byte {
+	var all []byte
+	for _, e := range c.items[id].extents {
+		all = append(all, data[e.start:e.end]...)
+	}
+	return all
 }
 
 func (c *container) parseMovie(data []byte, body payload) error {

@@ -18,102 +18,128 @@ const (
 	unspecified = 2
 )
 
-// lumaWeights returns the weights of red and blue in Y' (H.273, table 4). An unspecified matrix is
-// taken for BT.601's, as by libheif.
-func (c colour) lumaWeights() (kr, kb float64, err error) {
-	switch c.matrix {
-	case 1:
-		return 0.2126, 0.0722, nil
-	case unspecified, 5, 6:
-		return 0.299, 0.114, nil
-	case 4:
-		return 0.30, 0.11, nil
-	case 7:
-		return 0.212, 0.087, nil
-	case 9:
-		return 0.2627, 0.0593, nil
-	}
-	return 0, 0, raster.Unsupportedf("its colours use matrix %d; save it as JPEG or PNG", c.matrix)
-}
+// coefficients are the factors of the chroma samples in red, green and blue.
+type coefficients struct{ rCr, gCb, gCr, bCb float32 }
 
-// planes is a picture of 8-bit samples in planes. yStride and cStride are the distances between
-// rows in bytes.
-type planes struct {
-	width, height             int
-	subX, subY                int // log2 of the chroma's subsampling
-	grey                      bool
-	y, cb, cr                 []byte
-	yStride, cStride, cHeight int
+// coefficients returns the factors that libheif uses (nclx.cc). They follow from the weights of red
+// and blue in Y' (H.273, table 4). An unspecified matrix is taken for BT.601's.
+func (c colour) coefficients() (coefficients, error) {
+	var kr, kb float32
+	switch c.matrix {
+	case unspecified:
+		return coefficients{1.402, -0.344136, -0.714136, 1.772}, nil
+	case 1:
+		kr, kb = 0.2126, 0.0722
+	case 4:
+		kr, kb = 0.30, 0.11
+	case 5, 6:
+		kr, kb = 0.299, 0.114
+	case 7:
+		kr, kb = 0.212, 0.087
+	case 9, 10:
+		kr, kb = 0.2627, 0.0593
+	default:
+		return coefficients{}, raster.Unsupportedf("its colours use matrix %d; save it as JPEG or PNG", c.matrix)
+	}
+	return coefficients{
+		rCr: 2 * (1 - kr), gCb: 2 * kb * (1 - kb) / (kb + kr - 1), gCr: 2 * kr * (1 - kr) / (kb + kr - 1), bCb: 2 * (1 - kb),
+	}, nil
 }
 
 // toRGB converts to 3 bytes per pixel. Pixels that share a chroma sample use the same one, as in
-// libheif's own conversion to 8-bit RGB, which Pillow uses for HEIC.
-func (p *planes) toRGB(c colour) ([]byte, error) {
-	out := make([]byte, 3*p.width*p.height)
-	yScale, yOffset, cScale := 1.0, 0.0, 1.0
-	if !c.fullRange {
-		yScale, yOffset, cScale = 255.0/219, 16, 255.0/224
-	}
-	var luma [256]int32 // 16.16 fixed point, plus one half for rounding
-	for i := range luma {
-		luma[i] = toFixed((float64(i)-yOffset)*yScale) + 1<<15
-	}
-	if p.grey {
-		for y := range p.height {
-			row := p.y[y*p.yStride:][:p.width]
-			o := out[3*y*p.width:][:3*p.width]
-			for x, v := range row {
-				g := clamp(luma[v])
-				o[3*x], o[3*x+1], o[3*x+2] = g, g, g
-			}
+// libheif's conversion to 8-bit RGB (yuv2rgb.cc), which pillow-heif uses.
+func (p *planes) toRGB() (raster.Image, error) {
+	m := raster.New(p.y.width, p.y.height)
+	if p.isGrey() {
+		for i, v := range p.y.pix {
+			m.Pix[3*i], m.Pix[3*i+1], m.Pix[3*i+2] = v, v, v
 		}
-		return out, nil
+		return m, nil
 	}
-	plain := c.matrix == identity && p.subX == 0 && p.subY == 0
-	var toR, toGb, toGr, toB [256]int32
-	if !plain {
-		kr, kb, err := c.lumaWeights()
+	var convert func(out, y, cb, cr []uint8)
+	if p.colour.matrix == identity && p.subX == 0 {
+		convert = p.colour.identityConverter()
+	} else {
+		k, err := p.colour.coefficients()
 		if err != nil {
-			return nil, err
+			return raster.Image{}, err
 		}
-		kg := 1 - kr - kb
-		for i := range 256 {
-			v := float64(i-128) * cScale
-			toR[i] = toFixed(2 * (1 - kr) * v)
-			toB[i] = toFixed(2 * (1 - kb) * v)
-			toGb[i] = -toFixed(2 * kb * (1 - kb) / kg * v)
-			toGr[i] = -toFixed(2 * kr * (1 - kr) / kg * v)
+		if p.subY == 1 && p.colour.fullRange {
+			convert = k.convertPairs
+		} else {
+			convert = k.converter(p.colour.fullRange, p.subX)
 		}
 	}
-	for y := range p.height {
-		at := (y >> p.subY) * p.cStride
-		cbRow, crRow := p.cb[at:], p.cr[at:]
-		row := p.y[y*p.yStride:][:p.width]
-		o := out[3*y*p.width:][:3*p.width]
-		for x, v := range row {
-			cb, cr := cbRow[x>>p.subX], crRow[x>>p.subX]
-			if plain {
-				o[3*x], o[3*x+1], o[3*x+2] = clamp(luma[cr]), clamp(luma[v]), clamp(luma[cb])
-				continue
-			}
-			l := luma[v]
-			o[3*x] = clamp(l + toR[cr])
-			o[3*x+1] = clamp(l + toGb[cb] + toGr[cr])
-			o[3*x+2] = clamp(l + toB[cb])
-		}
+	for y := range m.Height {
+		convert(m.Row(y), p.y.row(y), p.cb.row(y>>p.subY), p.cr.row(y>>p.subY))
 	}
-	return out, nil
+	return m, nil
 }
 
-func toFixed(v float64) int32 { return int32(math.Round(v * (1 << 16))) }
+// convertPairs converts a row of 4:2:0 in full range. libheif rounds the chroma's part before it adds
+// luma.
+func (k coefficients) convertPairs(out, y, cb, cr []uint8) {
+	fixed := func(f float32) int32 { return int32(math.Round(float64(f) * 256)) }
+	rCr, gCb, gCr, bCb := fixed(k.rCr), fixed(k.gCb), fixed(k.gCr), fixed(k.bCb)
+	for i, v := range cb {
+		b, r := int32(v)-128, int32(cr[i])-128
+		red, green, blue := (rCr*r+128)>>8, (gCb*b+gCr*r+128)>>8, (bCb*b+128)>>8
+		for _, l := range y[2*i : min(2*i+2, len(y))] {
+			l := int32(l)
+			o := out[:3:3]
+			o[0], o[1], o[2] = clamp(l+red), clamp(l+green), clamp(l+blue)
+			out = out[3:]
+		}
+	}
+}
 
-func clamp(v int32) byte {
-	v >>= 16
+// Factors of libheif (yuv2rgb.cc) from limited range to full range, of luma and of chroma.
+const (
+	lumaStretch   = 1.1689
+	chromaStretch = 1.1429
+)
+
+// converter returns the conversion of a row with a chroma sample for 1<<subX pixels.
+func (k coefficients) converter(fullRange bool, subX int) func(out, y, cb, cr []uint8) {
+	var luma, toR, toGb, toGr, toB [256]float32
+	for i := range luma {
+		l, c := float32(i), float32(i-128)
+		if !fullRange {
+			l, c = (l-16)*lumaStretch, c*chromaStretch
+		}
+		luma[i], toR[i], toGb[i], toGr[i], toB[i] = l, k.rCr*c, k.gCb*c, k.gCr*c, k.bCb*c
+	}
+	return func(out, y, cb, cr []uint8) {
+		for x, v := range y {
+			l, b, r := luma[v], cb[x>>subX], cr[x>>subX]
+			o := out[3*x:][:3:3]
+			o[0], o[1], o[2] = round(l+toR[r]), round(l+toGb[b]+toGr[r]), round(l+toB[b])
+		}
+	}
+}
+
+// identityConverter returns the conversion of a row of green, blue and red.
+func (c colour) identityConverter() func(out, y, cb, cr []uint8) {
+	var luma, chroma [256]uint8
+	for i := range luma {
+		luma[i], chroma[i] = uint8(i), uint8(i)
+		if !c.fullRange {
+			luma[i], chroma[i] = round(float32(i-16)*lumaStretch), round(float32(i-16)*chromaStretch)
+		}
+	}
+	return func(out, y, cb, cr []uint8) {
+		for x, v := range y {
+			out[3*x], out[3*x+1], out[3*x+2] = chroma[cr[x]], luma[v], chroma[cb[x]]
+		}
+	}
+}
+
+func clamp(v int32) uint8 {
 	if uint32(v) > 255 {
-		if v < 0 {
-			return 0
-		}
-		return 255
+		return uint8(^v >> 31) // 0 if negative, else 255
 	}
-	return byte(v)
+	return uint8(v)
 }
+
+// round returns the nearest level.
+func round(v float32) uint8 { return clamp(int32(v + 0.5)) }

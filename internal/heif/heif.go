@@ -39,7 +39,11 @@ func ReadHeader(data []byte) (format string, h raster.Header, err error) {
 	if err != nil {
 		return guessFormat(data), h, err
 	}
-	return p.format, raster.Header{Width: p.width, Height: p.height, BitsPerSample: 8}, nil
+	h = raster.Header{
+		Width: p.width, Height: p.height, BitsPerSample: max(p.sps.bits, 8), Alpha: p.alpha != 0,
+		Grey: p.format == formatHEIC && p.sps.chroma == chromaNone,
+	}
+	return p.format, h, nil
 }
 
 // guessFormat returns the format of a broken file by its major brand.
@@ -57,7 +61,9 @@ type picture struct {
 	codedWidth, codedHeight int
 	transformations         []transformation
 	width, height           int
-	colour                  colour
+	codedPixels             int // of all tiles, of HEIC also of those of the alpha plane
+	sps                     sps // of HEIC: of the first tile
+	alpha                   uint32
 }
 
 // maxSide limits each side in pixels, so that products do not overflow. libheif has the same limit.
@@ -76,48 +82,58 @@ func (c *container) findPicture(data []byte) (p picture, err error) {
 		}
 		p = picture{
 			format: formatAVIF, codedWidth: c.trackWidth, codedHeight: c.trackHeight,
-			width: c.trackWidth, height: c.trackHeight,
+			width: c.trackWidth, height: c.trackHeight, codedPixels: c.trackWidth * c.trackHeight,
 		}
 		return p, p.checkSize()
 	}
-	if err = c.checkPresent(c.primary); err != nil {
-		return p, err
-	}
 	p.id = c.primary
-	var tiles []uint32
-	switch it := c.items[c.primary]; it.kind {
-	case "grid", "iovl", "iden":
-		if len(it.tiles) == 0 {
-			return p, raster.Corruptf("its picture is made of other pictures, but names none")
-		}
-		if len(it.tiles) > maxTiles {
-			return p, raster.Unsupportedf("its picture is made of %d others; the limit is %d; save it as JPEG or PNG",
-				len(it.tiles), maxTiles)
-		}
-		tiles = it.tiles
-	default:
-		tiles = []uint32{c.primary}
+	if err = c.checkCoded(data, c.primary, &p); err != nil {
+		return p, err
 	}
 	p.codedWidth, p.codedHeight, p.transformations, p.width, p.height, err = c.readGeometry(data, c.primary)
 	if err != nil {
 		return p, err
 	}
-	p.colour = colour{matrix: unspecified}
-	for _, id := range tiles {
-		if err = c.checkTile(data, id, &p); err != nil {
+	p.alpha = c.findAlpha(data, c.primary)
+	if p.format == formatAVIF {
+		p.codedPixels = p.codedWidth * p.codedHeight
+	} else if p.alpha != 0 {
+		plane := picture{format: formatHEIC}
+		if err = c.checkCoded(data, p.alpha, &plane); err != nil {
 			return p, err
 		}
+		p.codedPixels = max(p.codedPixels, plane.codedPixels)
 	}
-	c.eachProperty(data, c.primary, func(kind string, body []byte) {
-		if kind == "colr" && len(body) >= 11 && string(body[:4]) == "nclx" {
-			p.colour = colour{matrix: int(body[8])<<8 | int(body[9]), fullRange: body[10]&0x80 != 0}
-		}
-	})
 	return p, p.checkSize()
 }
 
-// checkTile checks one of the items that a picture is made of, and sets the picture's format
-// and colours.
+// checkCoded checks the items that an item is made of, and adds their format and pixels to p.
+func (c *container) checkCoded(data []byte, id uint32, p *picture) error {
+	if err := c.checkPresent(id); err != nil {
+		return err
+	}
+	it := c.items[id]
+	switch it.kind {
+	case "grid", "iovl", "iden":
+	default:
+		return c.checkTile(data, id, p)
+	}
+	if len(it.tiles) == 0 {
+		return raster.Corruptf("its picture is made of other pictures, but names none")
+	}
+	if len(it.tiles) > maxTiles {
+		return raster.Unsupportedf("its picture is made of %d others; the limit is %d; save it as JPEG or PNG",
+			len(it.tiles), maxTiles)
+	}
+	for _, tile := range it.tiles {
+		if err := c.checkTile(data, tile, p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkTile checks a coded item.
 func (c *container) checkTile(data []byte, id uint32, p *picture) error {
 	if err := c.checkPresent(id); err != nil {
 		return err
@@ -135,49 +151,58 @@ func (c *container) checkTile(data []byte, id uint32, p *picture) error {
 		return raster.Unsupportedf("it mixes AV1 and HEVC")
 	}
 	p.format = format
-	if format == formatHEIC {
-		return c.checkHEVC(data, id, &p.colour)
+	if format == formatAVIF {
+		return nil
 	}
-	return nil
-}
-
-// checkHEVC compares an HEVC item's size with the one in its bit stream's header, and sets
-// the header's colours.
-func (c *container) checkHEVC(data []byte, id uint32, to *colour) error {
-	width, height, _, _, _, err := c.readGeometry(data, id)
+	s, _, err := c.readHEVC(data, id)
 	if err != nil {
 		return err
 	}
-	found := false
+	if p.codedPixels == 0 {
+		p.sps = s
+	}
+	p.codedPixels += s.width * s.height
+	return nil
+}
+
+// readHEVC returns the header of an HEVC item's bit stream and its decoder configuration. The header must
+// have the size that the item's properties say.
+func (c *container) readHEVC(data []byte, id uint32) (s sps, configuration []byte, err error) {
+	width, height, _, _, _, err := c.readGeometry(data, id)
+	if err != nil {
+		return s, nil, err
+	}
 	c.eachProperty(data, id, func(kind string, body []byte) {
-		if kind != "hvcC" || found || err != nil {
-			return
-		}
-		found = true
-		s, ok := parseHVCC(body)
-		switch {
-		case !ok:
-			err = raster.Corruptf("picture item %d has no readable HEVC header", id)
-		case s.width != width || s.height != height:
-			err = raster.Corruptf("picture item %d is coded with %d × %d pixels and described with %d × %d",
-				id, s.width, s.height, width, height)
-		default:
-			*to = s.colour
+		if kind == "hvcC" && configuration == nil {
+			configuration = body
 		}
 	})
-	if !found && err == nil {
-		err = raster.Corruptf("picture item %d has no HEVC header", id)
+	if configuration == nil {
+		return s, nil, raster.Corruptf("picture item %d has no HEVC header", id)
 	}
-	return err
+	s, ok := parseHVCC(configuration)
+	switch {
+	case !ok:
+		return s, nil, raster.Corruptf("picture item %d has no readable HEVC header", id)
+	case s.width != width || s.height != height:
+		return s, nil, raster.Corruptf("picture item %d is coded with %d × %d pixels and described with %d × %d",
+			id, s.width, s.height, width, height)
+	case s.width > maxSide || s.height > maxSide:
+		return s, nil, errSide(s.width, s.height)
+	}
+	return s, configuration, nil
 }
 
 // checkSize returns an error for sizes that no decoder takes.
 func (p *picture) checkSize() error {
 	if p.codedWidth > maxSide || p.codedHeight > maxSide {
-		return fmt.Errorf("%w: %d × %d pixels; the limit of a side is %d",
-			raster.ErrTooLarge, p.codedWidth, p.codedHeight, maxSide)
+		return errSide(p.codedWidth, p.codedHeight)
 	}
 	return nil
+}
+
+func errSide(width, height int) error {
+	return fmt.Errorf("%w: %d × %d pixels; the limit of a side is %d", raster.ErrTooLarge, width, height, maxSide)
 }
 
 // The memory limit of one picture's decoder, in bytes, is twice what was measured for
@@ -222,11 +247,13 @@ func Decode(ctx context.Context, data []byte, o raster.Options) (raster.Image, e
 	if err = raster.CheckPixels(p.codedWidth, p.codedHeight, o.MaxPixels); err != nil {
 		return raster.Image{}, err
 	}
-	pixels, err := decodeHEIC(ctx, data, c, &p)
-	if err != nil {
+	if err = raster.CheckPixels(p.codedPixels, 1, o.MaxPixels); err != nil {
 		return raster.Image{}, err
 	}
-	return raster.Image{Width: p.width, Height: p.height, Pix: pixels}, nil
+	if p.format == formatAVIF {
+		return raster.Image{}, raster.Unsupportedf("it is AVIF by its content and not by its brands; save it as JPEG or PNG")
+	}
+	return decodeHEIC(ctx, data, c, &p)
 }
 
 // memoryLimit returns the memory that the picture's decoder may take, in bytes.

@@ -93,6 +93,39 @@ func floorDiv(a, b int64) int64 {
 	return q
 }
 
+// transform changes the picture. Where the chroma's subsampling does not allow it, the chroma gets the
+// size of luma first, as in libheif (pixelimage.cc).
+func (p *planes) transform(t transformation) {
+	oddWidth, oddHeight := p.y.width&p.subX != 0, p.y.height&p.subY != 0
+	switch t.kind {
+	case 'c':
+		if t.left&p.subX != 0 || t.top&p.subY != 0 {
+			p.upsample()
+		}
+		luma := p.y.crop(t.left, t.top, t.w, t.h)
+		crop := func(c plane) plane {
+			return c.crop(t.left>>p.subX, t.top>>p.subY, (t.w+p.subX)>>p.subX, (t.h+p.subY)>>p.subY)
+		}
+		if !p.isGrey() {
+			p.cb, p.cr = crop(p.cb), crop(p.cr)
+		}
+		p.y = luma
+	case 'm':
+		// Of 4:2:2, libheif looks at the side that is mirrored; of 4:2:0, at both.
+		if oddWidth && (p.subY != 0 || !t.vertical) || oddHeight {
+			p.upsample()
+		}
+		p.change(func(c plane) plane { return c.mirror(t.vertical) })
+	case 'r':
+		turned := t.turns != 2
+		if p.subX != p.subY && (turned || p.y.height%2 != 0) || p.subY != 0 && (oddWidth && t.turns != 3 ||
+			oddHeight && t.turns != 1) {
+			p.upsample()
+		}
+		p.change(func(c plane) plane { return c.rotate(t.turns) })
+	}
+}
+
 // applyTransformations applies the transformations to RGB pixels.
 func applyTransformations(pixels []byte, width, height int, changes []transformation) ([]byte, int, int) {
 	for _, s := range changes {

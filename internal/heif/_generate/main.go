@@ -1,7 +1,8 @@
 // Command generate cuts a decoder out of a WebAssembly module and makes it interruptible.
 //
-// It exports functions that the module's name section names, removes what they do not reach (for
-// instance an encoder) and the sections for debugging, and adds a check to each loop: a counter goes
+// It exports functions that the module's name section names, or keeps the exports of a module without
+// names. It removes what they do not reach (for instance an encoder) and the sections for debugging,
+// changes single bytes on request, and adds a check to each loop: a counter goes
 // down by one, and at zero the loop calls the imported function garb.tick, which returns the
 // counter's next value or stops the program. wazero's own check (WithCloseOnContextDone) leaves the
 // machine code in each pass of each loop, which triples the time of decoding.
@@ -21,26 +22,39 @@ import (
 func main() {
 	in := flag.String("in", "", "module to read")
 	out := flag.String("out", "", "gzipped module to write")
-	exports := flag.String("export", "", "comma-separated functions to export, by the module's names")
+	exports := flag.String("export", "", "comma-separated functions to export, by the module's names; "+
+		"empty: those that the module exports")
 	drop := flag.String("drop", "", "comma-separated ranges first..last of functions, as the module orders them, "+
 		"that are kept only if they are called directly")
+	patch := flag.String("patch", "", "comma-separated changes offset=old:new of bytes of the module")
 	flag.Parse()
-	if err := run(*in, *out, strings.Split(*exports, ","), strings.Split(*drop, ",")); err != nil {
+	if err := run(*in, *out, splitList(*exports), splitList(*drop), splitList(*patch)); err != nil {
 		fmt.Fprintln(os.Stderr, "generate:", err)
 		os.Exit(1)
 	}
 }
 
-func run(in, out string, exports, drop []string) error {
+// splitList splits at commas. An empty list has no parts.
+func splitList(s string) []string {
+	if s == "" {
+		return nil
+	}
+	return strings.Split(s, ",")
+}
+
+func run(in, out string, exports, drop, patches []string) error {
 	data, err := os.ReadFile(in)
 	if err != nil {
 		return err
+	}
+	if err = patchBytes(data, patches); err != nil {
+		return fmt.Errorf("%s: %w", in, err)
 	}
 	m, err := parse(data)
 	if err != nil {
 		return fmt.Errorf("%s: %w", in, err)
 	}
-	roots, err := m.findFunctions(exports)
+	roots, err := m.chooseExports(exports)
 	if err != nil {
 		return err
 	}
@@ -48,11 +62,6 @@ func run(in, out string, exports, drop []string) error {
 	if err != nil {
 		return err
 	}
-	m.exports = nil
-	for i, name := range exports {
-		m.exports = append(m.exports, export{name, 0, roots[i]})
-	}
-	m.exports = append(m.exports, export{"memory", 2, 0})
 	kept, err := m.reach(roots, dropped)
 	if err != nil {
 		return err
@@ -62,6 +71,26 @@ func run(in, out string, exports, drop []string) error {
 		return err
 	}
 	fmt.Printf("%s: %d of %d functions, %d of %d bytes\n", out, len(kept), len(m.types), len(module), len(data))
+	return writePacked(out, module)
+}
+
+// patchBytes makes the changes "offset=old:new", all decimal.
+func patchBytes(data []byte, patches []string) error {
+	for _, p := range patches {
+		var offset int
+		var before, after byte
+		if _, err := fmt.Sscanf(p, "%d=%d:%d", &offset, &before, &after); err != nil {
+			return fmt.Errorf("patch %q: %w", p, err)
+		}
+		if offset < 0 || offset >= len(data) || data[offset] != before {
+			return fmt.Errorf("patch %q: the module has another byte there", p)
+		}
+		data[offset] = after
+	}
+	return nil
+}
+
+func writePacked(out string, module []byte) error {
 	var packed bytes.Buffer
 	w, err := gzip.NewWriterLevel(&packed, gzip.BestCompression)
 	if err != nil {
@@ -74,6 +103,29 @@ func run(in, out string, exports, drop []string) error {
 		return err
 	}
 	return os.WriteFile(out, packed.Bytes(), 0o644)
+}
+
+// chooseExports makes the named functions, if any, and the memory the module's exports, and returns
+// the functions that it exports.
+func (m *module) chooseExports(names []string) ([]uint32, error) {
+	if len(names) > 0 {
+		roots, err := m.findFunctions(names)
+		if err != nil {
+			return nil, err
+		}
+		m.exports = nil
+		for i, name := range names {
+			m.exports = append(m.exports, export{name, 0, roots[i]})
+		}
+		m.exports = append(m.exports, export{"memory", 2, 0})
+	}
+	var roots []uint32
+	for _, e := range m.exports {
+		if e.kind == 0 {
+			roots = append(roots, e.index)
+		}
+	}
+	return roots, nil
 }
 
 // findFunctions returns the functions of the given names.

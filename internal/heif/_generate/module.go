@@ -19,6 +19,8 @@ const (
 	sectionElement  = 9
 	sectionCode     = 10
 	sectionData     = 11
+
+	sectionDataCount = 12
 )
 
 // module is what of a module is changed. Functions count from the imported ones.
@@ -28,7 +30,7 @@ type module struct {
 	types     []uint32        // type of each function
 	imports   [][]byte        // imported functions, encoded without the type
 	bodies    [][]byte        // of the functions that are not imported
-	names     []string        // of all functions, from the name section
+	names     []string        // of all functions, from the name section; empty if it has none
 	globals   uint32          // number of globals
 	table     []uint32        // functions of the table's one element segment
 	tableHead []byte          // the segment's kind and offset
@@ -104,8 +106,8 @@ func parse(data []byte) (*module, error) {
 			return nil, fmt.Errorf("section %d: %w", id, body.err)
 		}
 	}
-	if r.err == nil && len(m.names) != len(m.types) {
-		return nil, errors.New("it does not name its functions")
+	if m.names == nil {
+		m.names = make([]string, len(m.types))
 	}
 	return m, r.err
 }
@@ -138,7 +140,11 @@ func (m *module) parseSection(id byte, r *reader) {
 		}
 	case sectionTable, sectionMemory, sectionData:
 		m.sections[id] = r.data
-	case sectionExport: // replaced
+	case sectionExport:
+		for range r.unsigned() {
+			m.exports = append(m.exports, export{r.text(), r.byte(), r.unsigned()})
+		}
+	case sectionDataCount: // only for memory.init, which is not expected
 	default:
 		r.err = errors.New("not expected")
 	}
