@@ -1,6 +1,6 @@
 #!/bin/sh
-# Copies the decoders and their licences out of the Go modules that publish them, byte
-# for byte; `go generate` runs it. The digests that are expected are in SHA256SUMS.
+# Makes the decoders out of the WebAssembly in the Go modules that publish them, and copies their
+# licences; `go generate` runs it. The digests that are expected are in SHA256SUMS.
 set -eu
 cd "$(dirname "$0")"
 folder() { go mod download -json "$1" | sed -n 's/^[[:space:]]*"Dir": "\(.*\)",*$/\1/p'; }
@@ -18,6 +18,7 @@ mkdir -p wasm
 (cd _generate && go run . -in "$heic/lib/heif.wasm" -out ../wasm/heic.wasm.gz -patch 66222=0:8,61216=1:0)
 put "$avif/LICENSE" wasm/LICENSE.gen2brain
 put "$avif/lib/LICENSE.libavif" wasm/LICENSE.libavif
+put "$avif/lib/LICENSE.aom" wasm/LICENSE.aom
 put "$heic/lib/LICENSE.libheif" wasm/LICENSE.libheif
 put "$heic/lib/LICENSE.libde265" wasm/LICENSE.libde265
 put "$avif/testdata/test8.avif" testdata/test8.avif
