@@ -53,7 +53,8 @@ func describeAVIF(data []byte) []string {
 		return columns
 	}
 	truth := map[bool]int{true: 1}
-	for i, v := range []int{m.Width, m.Height, h.Orientation, truth[h.Alpha], truth[h.Animated], len(h.ICC), len(h.XMP)} {
+	numbers := []int{m.Width, m.Height, h.Orientation, truth[h.Alpha], truth[h.Animated], len(h.ICC), len(h.XMP)}
+	for i, v := range numbers {
 		columns[i] = fmt.Sprint(v)
 	}
 	sum := sha256.Sum256(m.Pix)
@@ -84,7 +85,8 @@ func TestAVIFHeader(t *testing.T) {
 			t.Errorf("%s: an EXIF block: %v", c.name, hasEXIF)
 		}
 	}
-	if _, h, _ := ReadHeader(read(t, "avif/exif.avif")); !bytes.Contains(h.EXIF, []byte("drawn")) || h.Orientation != 0 {
+	_, h, _ := ReadHeader(read(t, "avif/exif.avif"))
+	if !bytes.Contains(h.EXIF, []byte("drawn")) || h.Orientation != 0 {
 		t.Errorf("EXIF block %q, orientation %d", h.EXIF, h.Orientation)
 	}
 }

@@ -30,8 +30,7 @@ func (p *yuvPicture) newFloatConverter() (*floatConverter, error) {
 	case p.matrix == identity && !p.grey && p.subX > 0,
 		p.matrix == yCgCo && !p.fullRange,
 		p.matrix == yCgCoRe && (p.depth != 10 || !p.fullRange):
-		return nil, raster.Unsupportedf("its colours use matrix %d in a way that is not defined; save it as JPEG or PNG",
-			p.matrix)
+		return nil, raster.Unsupportedf("matrix %d is not defined for such samples; save it as JPEG or PNG", p.matrix)
 	case p.matrix == identity, p.matrix == yCgCo, p.matrix == yCgCoRe: // without weights
 	default:
 		if err := c.setWeights(); err != nil {
