@@ -313,7 +313,9 @@ func (f *avifFile) readPicture() (*yuvPicture, error) {
 	default:
 		return nil, raster.Unsupportedf("its planes are of an unknown format; save it as JPEG or PNG")
 	}
-	if p.depth != 8 && p.depth != 10 && p.depth != 12 {
+	switch p.depth {
+	case 8, 10, 12, 16:
+	default:
 		return nil, raster.Unsupportedf("it has %d bits per sample; save it as JPEG or PNG", p.depth)
 	}
 	if err = f.readPlane(&p.y, image, imagePlanes, imageStrides, p.width, p.height, p.depth); err != nil {

@@ -11,7 +11,7 @@ import (
 // src/alpha.c) with libyuv 1924 (source/row_common.cc, source/scale_common.cc), to the same values.
 type yuvPicture struct {
 	width, height     int
-	depth             int  // bits per sample: 8, 10 or 12
+	depth             int  // bits per sample: 8, 10, 12 or 16
 	subX, subY        int  // log2 of the chroma's subsampling
 	grey              bool // there is no chroma
 	fullRange         bool
@@ -82,7 +82,7 @@ func (p *yuvPicture) hasAlpha() bool { return len(p.alpha.samples) > 0 }
 // newConversion returns what libavif uses for the picture: libyuv's integer formulas for the usual
 // matrices, otherwise its own in float32.
 func (p *yuvPicture) newConversion() (conversion, error) {
-	if c, ok := p.findConstants(); ok && (p.hasAlpha() || !p.grey) {
+	if c, ok := p.findConstants(); ok && p.depth < 16 && (p.hasAlpha() || !p.grey) {
 		i := p.newIntegerConverter(c)
 		return conversion{convertRow: i.convertRow, cutAlpha: !p.grey && !i.nearest}, nil
 	}
