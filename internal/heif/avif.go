@@ -193,7 +193,7 @@ func (f *avifFile) explainResult(result uint32) error {
 	case noYUVFormat, badDepth, noCodec, unfinished:
 		return raster.Unsupportedf("%s; save it as JPEG or PNG", f.describe(result))
 	case outOfMemory:
-		return f.memory.errFull()
+		return f.tooLarge()
 	}
 	if f.ctx.Err() != nil || f.memory.refused {
 		return f.explain("decoding", nil)
@@ -340,7 +340,7 @@ func (f *avifFile) readPicture() (*yuvPicture, error) {
 func (f *avifFile) readPlane(p *avifPlane, image []byte, at, strideAt, width, height, depth int) (err error) {
 	rowBytes := width * ((depth + 7) / 8)
 	p.stride = number(image, strideAt)
-	if p.stride < rowBytes || width <= 0 || height <= 0 || p.stride > len(f.memory.data)/height {
+	if p.stride < rowBytes || width <= 0 || height <= 0 || p.stride > len(f.memory.bytes)/height {
 		return raster.Corruptf("a plane is missing")
 	}
 	p.samples, err = f.view(uint32(number(image, at)), p.stride*(height-1)+rowBytes)

@@ -138,7 +138,7 @@ func TestAVIFMemory(t *testing.T) {
 	if err = f.do("avifDecoderNextImage"); err != nil {
 		t.Fatal(err)
 	}
-	used := len(f.memory.data)
+	used := len(f.memory.bytes)
 	t.Logf("%d pixels take %d KiB of %d KiB", h.Width*h.Height, used>>10, limit>>10)
 	if int64(used) > limit/2 {
 		t.Errorf("%d pixels take %d KiB, more than half of the limit, %d KiB", h.Width*h.Height, used>>10, limit>>10)
@@ -160,7 +160,7 @@ func TestAVIFMemoryLimit(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.close()
-	f.allow(int64(len(f.memory.data)))
+	f.allow(int64(len(f.memory.bytes)))
 	if err = f.do("avifDecoderNextImage"); !errors.Is(err, raster.ErrTooLarge) {
 		t.Errorf("decoding without memory: %v", err)
 	}

@@ -48,27 +48,18 @@ func (c colour) coefficients() (coefficients, error) {
 
 // toRGB converts to 3 bytes per pixel. Pixels that share a chroma sample use the same one, as in
 // libheif's conversion to 8-bit RGB (yuv2rgb.cc), which pillow-heif uses.
-func (p *planes) toRGB() (raster.Image, error) {
+func (p *planes[T]) toRGB() (raster.Image, error) {
 	m := raster.New(p.y.width, p.y.height)
 	if p.isGrey() {
 		for i, v := range p.y.pix {
-			m.Pix[3*i], m.Pix[3*i+1], m.Pix[3*i+2] = v, v, v
+			l := uint8(v >> (p.bits - 8))
+			m.Pix[3*i], m.Pix[3*i+1], m.Pix[3*i+2] = l, l, l
 		}
 		return m, nil
 	}
-	var convert func(out, y, cb, cr []uint8)
-	if p.colour.matrix == identity && p.subX == 0 {
-		convert = p.colour.identityConverter()
-	} else {
-		k, err := p.colour.coefficients()
-		if err != nil {
-			return raster.Image{}, err
-		}
-		if p.subY == 1 && p.colour.fullRange {
-			convert = k.convertPairs
-		} else {
-			convert = k.converter(p.colour.fullRange, p.subX)
-		}
+	convert, err := p.newConverter()
+	if err != nil {
+		return raster.Image{}, err
 	}
 	for y := range m.Height {
 		convert(m.Row(y), p.y.row(y), p.cb.row(y>>p.subY), p.cr.row(y>>p.subY))
@@ -76,19 +67,41 @@ func (p *planes) toRGB() (raster.Image, error) {
 	return m, nil
 }
 
-// convertPairs converts a row of 4:2:0 in full range. libheif rounds the chroma's part before it adds
-// luma.
-func (k coefficients) convertPairs(out, y, cb, cr []uint8) {
+// rowConverter writes a row of RGB.
+type rowConverter[T sample] func(out []uint8, y, cb, cr []T)
+
+func (p *planes[T]) newConverter() (rowConverter[T], error) {
+	c, bits := p.colour, p.bits
+	if p.subY != 0 {
+		bits = 8 // of 4:2:0, libheif drops the other bits first
+	}
+	if c.matrix == identity && p.subX == 0 {
+		return convertIdentity[T](c.fullRange, bits), nil
+	}
+	k, err := c.coefficients()
+	switch {
+	case err != nil:
+		return nil, err
+	case p.subY != 0 && c.fullRange:
+		return convertPairs[T](k, p.bits-8), nil
+	}
+	return convertFloat[T](k, c.fullRange, p.bits, bits, p.subX), nil
+}
+
+// convertPairs converts 4:2:0 in full range. libheif rounds the chroma's part before it adds luma.
+func convertPairs[T sample](k coefficients, shift int) rowConverter[T] {
 	fixed := func(f float32) int32 { return int32(math.Round(float64(f) * 256)) }
 	rCr, gCb, gCr, bCb := fixed(k.rCr), fixed(k.gCb), fixed(k.gCr), fixed(k.bCb)
-	for i, v := range cb {
-		b, r := int32(v)-128, int32(cr[i])-128
-		red, green, blue := (rCr*r+128)>>8, (gCb*b+gCr*r+128)>>8, (bCb*b+128)>>8
-		for _, l := range y[2*i : min(2*i+2, len(y))] {
-			l := int32(l)
-			o := out[:3:3]
-			o[0], o[1], o[2] = clamp(l+red), clamp(l+green), clamp(l+blue)
-			out = out[3:]
+	return func(out []uint8, y, cb, cr []T) {
+		for i, v := range cb {
+			b, r := int32(v>>shift)-128, int32(cr[i]>>shift)-128
+			red, green, blue := (rCr*r+128)>>8, (gCb*b+gCr*r+128)>>8, (bCb*b+128)>>8
+			for _, l := range y[2*i : min(2*i+2, len(y))] {
+				l := int32(l >> shift)
+				o := out[:3:3]
+				o[0], o[1], o[2] = clamp(l+red), clamp(l+green), clamp(l+blue)
+				out = out[3:]
+			}
 		}
 	}
 }
@@ -99,39 +112,55 @@ const (
 	chromaStretch = 1.1429
 )
 
-// converter returns the conversion of a row with a chroma sample for 1<<subX pixels.
-func (k coefficients) converter(fullRange bool, subX int) func(out, y, cb, cr []uint8) {
-	var luma, toR, toGb, toGr, toB [256]float32
+// convertFloat converts samples with the given bits, of which it uses the upper usedBits. There is a
+// chroma sample for 1<<subX pixels.
+func convertFloat[T sample](k coefficients, fullRange bool, bits, usedBits, subX int) rowConverter[T] {
+	var tables [5][]float32
+	for i := range tables {
+		tables[i] = make([]float32, 1<<usedBits)
+	}
+	luma, toR, toGb, toGr, toB := tables[0], tables[1], tables[2], tables[3], tables[4]
 	for i := range luma {
-		l, c := float32(i), float32(i-128)
+		l, c := float32(i), float32(i-1<<(usedBits-1))
 		if !fullRange {
-			l, c = (l-16)*lumaStretch, c*chromaStretch
+			l, c = (l-float32(int(16)<<(usedBits-8)))*lumaStretch, c*chromaStretch
 		}
 		luma[i], toR[i], toGb[i], toGr[i], toB[i] = l, k.rCr*c, k.gCb*c, k.gCr*c, k.bCb*c
 	}
-	return func(out, y, cb, cr []uint8) {
+	shift, round := bits-usedBits, newRounder(usedBits)
+	return func(out []uint8, y, cb, cr []T) {
 		for x, v := range y {
-			l, b, r := luma[v], cb[x>>subX], cr[x>>subX]
+			l, b, r := luma[v>>shift], cb[x>>subX]>>shift, cr[x>>subX]>>shift
 			o := out[3*x:][:3:3]
 			o[0], o[1], o[2] = round(l+toR[r]), round(l+toGb[b]+toGr[r]), round(l+toB[b])
 		}
 	}
 }
 
-// identityConverter returns the conversion of a row of green, blue and red.
-func (c colour) identityConverter() func(out, y, cb, cr []uint8) {
-	var luma, chroma [256]uint8
+// convertIdentity converts green, blue and red.
+func convertIdentity[T sample](fullRange bool, bits int) rowConverter[T] {
+	luma, chroma := make([]uint8, 1<<bits), make([]uint8, 1<<bits)
+	round, black := newRounder(bits), 0
+	if !fullRange {
+		black = 16 << (bits - 8)
+	}
 	for i := range luma {
-		luma[i], chroma[i] = uint8(i), uint8(i)
-		if !c.fullRange {
-			luma[i], chroma[i] = round(float32(i-16)*lumaStretch), round(float32(i-16)*chromaStretch)
+		luma[i], chroma[i] = round(float32(i)), round(float32(i))
+		if !fullRange {
+			luma[i], chroma[i] = round(float32(i-black)*lumaStretch), round(float32(i-black)*chromaStretch)
 		}
 	}
-	return func(out, y, cb, cr []uint8) {
+	return func(out []uint8, y, cb, cr []T) {
 		for x, v := range y {
 			out[3*x], out[3*x+1], out[3*x+2] = chroma[cr[x]], luma[v], chroma[cb[x]]
 		}
 	}
+}
+
+// newRounder returns a function that rounds to a sample of the given bits and drops all but 8 of them.
+func newRounder(bits int) func(float32) uint8 {
+	highest, shift := int32(1)<<bits-1, bits-8
+	return func(v float32) uint8 { return uint8(max(0, min(int32(v+0.5), highest)) >> shift) }
 }
 
 func clamp(v int32) uint8 {
@@ -140,6 +169,3 @@ func clamp(v int32) uint8 {
 	}
 	return uint8(v)
 }
-
-// round returns the nearest level.
-func round(v float32) uint8 { return clamp(int32(v + 0.5)) }

@@ -11,20 +11,26 @@ import (
 	"garb/internal/raster"
 )
 
-// heicPicture decodes the items of a HEIC file.
-type heicPicture struct {
+// heicPicture decodes the items of a HEIC file, whose samples are stored in T.
+type heicPicture[T sample] struct {
 	data []byte
 	*container
 }
 
 // decodeHEIC decodes the primary item over white.
 func decodeHEIC(ctx context.Context, data []byte, c *container, description *picture) (raster.Image, error) {
-	h := heicPicture{data, c}
-	p, err := h.decodeItem(ctx, c.primary)
+	if description.bits > 8 {
+		return heicPicture[uint16]{data, c}.decode(ctx, description)
+	}
+	return heicPicture[uint8]{data, c}.decode(ctx, description)
+}
+
+func (h heicPicture[T]) decode(ctx context.Context, description *picture) (raster.Image, error) {
+	p, err := h.decodeItem(ctx, h.primary)
 	if err != nil {
 		return raster.Image{}, err
 	}
-	c.eachProperty(data, c.primary, func(kind string, body []byte) {
+	h.eachProperty(h.data, h.primary, func(kind string, body []byte) {
 		if kind == "colr" && len(body) >= 11 && string(body[:4]) == "nclx" {
 			p.colour = colour{matrix: int(binary.BigEndian.Uint16(body[8:])), fullRange: body[10]&0x80 != 0}
 		}
@@ -33,7 +39,7 @@ func decodeHEIC(ctx context.Context, data []byte, c *container, description *pic
 	if err != nil {
 		return raster.Image{}, err
 	}
-	*p = planes{} // free it before alpha takes as much
+	*p = planes[T]{} // free it before alpha takes as much
 	if description.alpha == 0 {
 		return m, nil
 	}
@@ -41,15 +47,17 @@ func decodeHEIC(ctx context.Context, data []byte, c *container, description *pic
 	if err != nil {
 		return raster.Image{}, err
 	}
-	return m, blend(m, opacity.y, c.items[c.primary].premultipliedBy == description.alpha)
+	return m, blend(m, opacity, h.items[h.primary].premultipliedBy == description.alpha)
 }
 
 // blend lays the picture over white.
-func blend(m raster.Image, opacity plane, premultiplied bool) error {
+func blend[T sample](m raster.Image, alpha *planes[T], premultiplied bool) error {
+	opacity := alpha.y
 	if opacity.width != m.Width || opacity.height != m.Height {
 		return raster.Unsupportedf("its alpha plane has another size than its picture; save it as PNG")
 	}
-	for i, a := range opacity.pix {
+	for i, v := range opacity.pix {
+		a := uint8(v >> (alpha.bits - 8))
 		for j, v := range m.Pix[3*i : 3*i+3] {
 			if premultiplied {
 				m.Pix[3*i+j] = uint8(min(int(v)+255-int(a), 255))
@@ -62,12 +70,12 @@ func blend(m raster.Image, opacity plane, premultiplied bool) error {
 }
 
 // decodeItem decodes an item for which checkCoded returns no error, and turns, mirrors and crops it.
-func (h heicPicture) decodeItem(ctx context.Context, id uint32) (*planes, error) {
+func (h heicPicture[T]) decodeItem(ctx context.Context, id uint32) (*planes[T], error) {
 	width, height, changes, _, _, err := h.readGeometry(h.data, id)
 	if err != nil {
 		return nil, err
 	}
-	var p *planes
+	var p *planes[T]
 	switch it := h.items[id]; {
 	case it.kind == "hvc1":
 		p, err = h.decodeCoded(ctx, id)
@@ -92,7 +100,7 @@ func (h heicPicture) decodeItem(ctx context.Context, id uint32) (*planes, error)
 }
 
 // decodeGrid decodes a picture of tiles, which have the same size and lie in rows from the top.
-func (h heicPicture) decodeGrid(ctx context.Context, id uint32) (*planes, error) {
+func (h heicPicture[T]) decodeGrid(ctx context.Context, id uint32) (*planes[T], error) {
 	g, err := h.readGrid(h.data, id)
 	if err != nil {
 		return nil, err
@@ -109,7 +117,7 @@ func (h heicPicture) decodeGrid(ctx context.Context, id uint32) (*planes, error)
 	if tileWidth&first.subX != 0 || tileHeight&first.subY != 0 {
 		return nil, raster.Unsupportedf("its tiles have odd sides; save it as JPEG or PNG")
 	}
-	whole := newPlanes(g.width, g.height, first.chroma())
+	whole := newPlanes[T](g.width, g.height, first.chroma(), first.bits)
 	whole.colour = first.colour
 	whole.paste(first, 0, 0)
 	err = inParallel(ctx, len(tiles)-1, func(ctx context.Context, i int) error {
@@ -122,7 +130,7 @@ func (h heicPicture) decodeGrid(ctx context.Context, id uint32) (*planes, error)
 		if err != nil {
 			return err
 		}
-		if tile.y.width != tileWidth || tile.y.height != tileHeight || tile.chroma() != first.chroma() {
+		if tile.y.width != tileWidth || tile.y.height != tileHeight || tile.chroma() != first.chroma() || tile.bits != first.bits {
 			return raster.Corruptf("its tiles differ in size or colours")
 		}
 		whole.paste(tile, left, top)
@@ -187,7 +195,7 @@ const (
 // The module's decode(file, fileBytes, sizesOnly, width, height, space, chroma, premultiplied, pixels)
 // writes planes one after another, whose rows are aligned, and whose samples have 16 bits if the
 // picture has more than 8.
-func (h heicPicture) decodeCoded(ctx context.Context, id uint32) (*planes, error) {
+func (h heicPicture[T]) decodeCoded(ctx context.Context, id uint32) (*planes[T], error) {
 	s, configuration, err := h.readHEVC(h.data, id)
 	if err != nil {
 		return nil, err
@@ -209,7 +217,11 @@ func (h heicPicture) decodeCoded(ctx context.Context, id uint32) (*planes, error
 	}
 	decode := func(sizesOnly, pixels uint64) error {
 		n := uint64(numbers)
-		return m.decode(uint64(at), uint64(len(file)), sizesOnly, n, n+4, n+8, n+12, n+16, pixels)
+		done, err := m.call("decode", uint64(at), uint64(len(file)), sizesOnly, n, n+4, n+8, n+12, n+16, pixels)
+		if err == nil && done == 0 {
+			err = m.explain("decoding", nil)
+		}
+		return err
 	}
 	if err = decode(1, 0); err != nil {
 		return nil, err
@@ -221,13 +233,13 @@ func (h heicPicture) decodeCoded(ctx context.Context, id uint32) (*planes, error
 	if int(description[0]) != s.width || int(description[1]) != s.height || int(description[3]) != s.chroma {
 		return nil, raster.Corruptf("picture item %d is another picture than its header says", id)
 	}
-	p := newPlanes(s.width, s.height, s.chroma)
+	p := newPlanes[T](s.width, s.height, s.chroma, s.bits)
 	p.colour = s.colour
-	samples, err := m.decodeSamples(p.alignedBytes(s.sampleBytes()), decode)
+	samples, err := m.decodeSamples(p.alignedBytes(), decode)
 	if err != nil {
 		return nil, err
 	}
-	for _, to := range []plane{p.y, p.cb, p.cr} {
+	for _, to := range []channel[T]{p.y, p.cb, p.cr} {
 		samples = to.unpack(samples, s.bits)
 	}
 	return p, nil
@@ -238,7 +250,8 @@ func (h heicPicture) decodeCoded(ctx context.Context, id uint32) (*planes, error
 func rowBytes(width, sampleBytes int) int { return (max(width, 64)*sampleBytes + 15) &^ 15 }
 
 // alignedBytes returns the size of the planes in libheif.
-func (p *planes) alignedBytes(sampleBytes int) int {
+func (p *planes[T]) alignedBytes() int {
+	sampleBytes := (p.bits + 7) / 8
 	size := rowBytes(p.y.width, sampleBytes) * p.y.height
 	if !p.isGrey() {
 		size += 2 * rowBytes(p.cb.width, sampleBytes) * p.cb.height
@@ -246,21 +259,18 @@ func (p *planes) alignedBytes(sampleBytes int) int {
 	return size
 }
 
-// unpack sets the plane to samples of the given bits as libheif arranges them, cut to 8 bits, and returns
-// the rest.
-func (p plane) unpack(samples []byte, bits int) []byte {
-	if bits <= 8 {
-		stride := rowBytes(p.width, 1)
-		for y := range p.height {
-			copy(p.row(y), samples[y*stride:])
-		}
-		return samples[p.height*stride:]
-	}
-	stride := rowBytes(p.width, 2)
+// unpack sets the channel to samples as libheif arranges them, and returns the rest.
+func (p channel[T]) unpack(samples []byte, bits int) []byte {
+	sampleBytes := (bits + 7) / 8
+	stride := rowBytes(p.width, sampleBytes)
 	for y := range p.height {
-		from := samples[y*stride:][:2*p.width]
-		for x := range p.row(y) {
-			p.pix[y*p.width+x] = uint8(binary.LittleEndian.Uint16(from[2*x:]) >> (bits - 8))
+		row, from := p.row(y), samples[y*stride:]
+		for x := range row {
+			if sampleBytes == 1 {
+				row[x] = T(from[x])
+			} else {
+				row[x] = T(binary.LittleEndian.Uint16(from[2*x:]))
+			}
 		}
 	}
 	return samples[p.height*stride:]

@@ -10,7 +10,6 @@ package heif
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"garb/internal/raster"
 )
@@ -33,37 +32,26 @@ func ReadHeader(data []byte) (format string, h raster.Header, err error) {
 	}
 	c, err := parse(data)
 	if err != nil {
-		return guessFormat(data), h, err
+		return formatHEIC, h, err
 	}
 	p, err := c.findPicture(data)
 	if err != nil {
-		return guessFormat(data), h, err
+		return formatHEIC, h, err
 	}
 	h = raster.Header{
-		Width: p.width, Height: p.height, BitsPerSample: max(p.sps.bits, 8), Alpha: p.alpha != 0,
-		Grey: p.format == formatHEIC && p.sps.chroma == chromaNone,
+		Width: p.width, Height: p.height, BitsPerSample: p.bits, Alpha: p.alpha != 0,
+		Grey: p.grey,
 	}
-	return p.format, h, nil
-}
-
-// guessFormat returns the format of a broken file by its major brand.
-func guessFormat(data []byte) string {
-	if string(data[8:10]) == "av" {
-		return formatAVIF
-	}
-	return formatHEIC
+	return formatHEIC, h, nil
 }
 
 // picture describes the picture before it is decoded.
 type picture struct {
-	format                  string
-	id                      uint32 // of the primary item; 0 for a sequence's first frame
-	codedWidth, codedHeight int
-	transformations         []transformation
-	width, height           int
-	codedPixels             int // of all tiles, of HEIC also of those of the alpha plane
-	sps                     sps // of HEIC: of the first tile
-	alpha                   uint32
+	width, height int // turned and cropped
+	codedPixels   int // of all tiles, or of those of the alpha plane if they have more
+	grey          bool
+	bits          int    // of a sample, the most of all tiles and those of the alpha plane
+	alpha         uint32 // the item of the alpha plane, or 0
 }
 
 // maxSide limits each side in pixels, so that products do not overflow. libheif has the same limit.
@@ -74,40 +62,30 @@ const maxTiles = 4096
 
 // findPicture returns the file's main picture.
 func (c *container) findPicture(data []byte) (p picture, err error) {
-	sequence := c.trackWidth > 0 &&
-		(len(c.brands) > 0 && c.brands[0] == "avis" || !c.hasMeta || c.items[c.primary] == nil)
-	if sequence {
-		if !slices.Contains(c.brands, "avis") {
-			return p, raster.Unsupportedf("it is a HEIC sequence without a still picture; save one frame as JPEG or PNG")
-		}
-		p = picture{
-			format: formatAVIF, codedWidth: c.trackWidth, codedHeight: c.trackHeight,
-			width: c.trackWidth, height: c.trackHeight, codedPixels: c.trackWidth * c.trackHeight,
-		}
-		return p, p.checkSize()
+	if c.hasMovie && c.items[c.primary] == nil {
+		return p, raster.Unsupportedf("it is a HEIC sequence without a still picture; save one frame as JPEG or PNG")
 	}
-	p.id = c.primary
 	if err = c.checkCoded(data, c.primary, &p); err != nil {
 		return p, err
 	}
-	p.codedWidth, p.codedHeight, p.transformations, p.width, p.height, err = c.readGeometry(data, c.primary)
-	if err != nil {
+	if _, _, _, p.width, p.height, err = c.readGeometry(data, c.primary); err != nil {
 		return p, err
 	}
-	p.alpha = c.findAlpha(data, c.primary)
-	if p.format == formatAVIF {
-		p.codedPixels = p.codedWidth * p.codedHeight
-	} else if p.alpha != 0 {
-		plane := picture{format: formatHEIC}
+	if p.alpha = c.findAlpha(data, c.primary); p.alpha != 0 {
+		var plane picture
 		if err = c.checkCoded(data, p.alpha, &plane); err != nil {
 			return p, err
 		}
 		p.codedPixels = max(p.codedPixels, plane.codedPixels)
+		p.bits = max(p.bits, plane.bits)
 	}
-	return p, p.checkSize()
+	if p.width > maxSide || p.height > maxSide {
+		return p, errSide(p.width, p.height)
+	}
+	return p, nil
 }
 
-// checkCoded checks the items that an item is made of, and adds their format and pixels to p.
+// checkCoded checks the coded items that an item is made of, and adds their pixels to p.
 func (c *container) checkCoded(data []byte, id uint32, p *picture) error {
 	if err := c.checkPresent(id); err != nil {
 		return err
@@ -138,29 +116,15 @@ func (c *container) checkTile(data []byte, id uint32, p *picture) error {
 	if err := c.checkPresent(id); err != nil {
 		return err
 	}
-	format := ""
-	switch kind := c.items[id].kind; kind {
-	case "av01":
-		format = formatAVIF
-	case "hvc1":
-		format = formatHEIC
-	default:
+	if kind := c.items[id].kind; kind != "hvc1" {
 		return raster.Unsupportedf("its picture is coded as %q; save it as JPEG or PNG", kind)
-	}
-	if p.format != "" && p.format != format {
-		return raster.Unsupportedf("it mixes AV1 and HEVC")
-	}
-	p.format = format
-	if format == formatAVIF {
-		return nil
 	}
 	s, _, err := c.readHEVC(data, id)
 	if err != nil {
 		return err
 	}
-	if p.codedPixels == 0 {
-		p.sps = s
-	}
+	p.grey = s.chroma == chromaNone
+	p.bits = max(p.bits, s.bits)
 	p.codedPixels += s.width * s.height
 	return nil
 }
@@ -193,25 +157,9 @@ func (c *container) readHEVC(data []byte, id uint32) (s sps, configuration []byt
 	return s, configuration, nil
 }
 
-// checkSize returns an error for sizes that no decoder takes.
-func (p *picture) checkSize() error {
-	if p.codedWidth > maxSide || p.codedHeight > maxSide {
-		return errSide(p.codedWidth, p.codedHeight)
-	}
-	return nil
-}
-
 func errSide(width, height int) error {
 	return fmt.Errorf("%w: %d × %d pixels; the limit of a side is %d", raster.ErrTooLarge, width, height, maxSide)
 }
-
-// The memory limit of one picture's decoder, in bytes, is twice what was measured for
-// pictures of 12 megapixels (HEIC 7 bytes per pixel, AVIF 23), since more than 8 bits take
-// twice as much.
-const (
-	memoryBase     = 64 << 20
-	memoryPerPixel = 48
-)
 
 // Decode decodes the primary picture, or the first frame of a sequence, to RGB over
 // white. It rotates, mirrors and crops as the file says and composites alpha
@@ -244,19 +192,11 @@ func Decode(ctx context.Context, data []byte, o raster.Options) (raster.Image, e
 	if err != nil {
 		return raster.Image{}, err
 	}
-	if err = raster.CheckPixels(p.codedWidth, p.codedHeight, o.MaxPixels); err != nil {
+	if err = raster.CheckPixels(p.width, p.height, o.MaxPixels); err != nil {
 		return raster.Image{}, err
 	}
 	if err = raster.CheckPixels(p.codedPixels, 1, o.MaxPixels); err != nil {
 		return raster.Image{}, err
 	}
-	if p.format == formatAVIF {
-		return raster.Image{}, raster.Unsupportedf("it is AVIF by its content and not by its brands; save it as JPEG or PNG")
-	}
 	return decodeHEIC(ctx, data, c, &p)
-}
-
-// memoryLimit returns the memory that the picture's decoder may take, in bytes.
-func (p *picture) memoryLimit(data []byte) int64 {
-	return memoryBase + memoryPerPixel*int64(p.codedWidth)*int64(p.codedHeight) + 2*int64(len(data))
 }

@@ -251,20 +251,11 @@ func TestBytesOfTheModulesAreTheNamedOnes(t *testing.T) {
 	}
 }
 
-func TestApply(t *testing.T) {
-	// a b c
-	// d e f
-	source := func() []byte {
-		var p []byte
-		for _, v := range []byte("abcdef") {
-			p = append(p, v, v, v)
-		}
-		return p
-	}
+func TestTransform(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		steps []transformation
-		want  string
+		want  string // of "abc" over "def"
 		width int
 	}{
 		{"90° anticlockwise", []transformation{{kind: 'r', turns: 1}}, "cfbead", 2},
@@ -275,13 +266,18 @@ func TestApply(t *testing.T) {
 		{"crop", []transformation{{kind: 'c', left: 1, top: 1, w: 2, h: 1}}, "ef", 2},
 		{"crop, then turn", []transformation{{kind: 'c', left: 1, w: 2, h: 2}, {kind: 'r', turns: 1}}, "cfbe", 2},
 	} {
-		got, width, height := applyTransformations(source(), 3, 2, c.steps)
-		letters := ""
-		for i := 0; i < len(got); i += 3 {
-			letters += string(got[i])
-		}
-		if letters != c.want || width != c.width || width*height != len(c.want) {
-			t.Errorf("%s: %q, %d × %d; want %q", c.name, letters, width, height, c.want)
+		for _, chroma := range []int{chromaNone, chroma444} {
+			p := newPlanes[uint8](3, 2, chroma, 8)
+			p.change(func(channel[uint8]) channel[uint8] { return channel[uint8]{3, 2, []uint8("abcdef")} })
+			for _, step := range c.steps {
+				p.transform(step)
+			}
+			p.change(func(got channel[uint8]) channel[uint8] {
+				if string(got.pix) != c.want || got.width != c.width || got.width*got.height != len(c.want) {
+					t.Errorf("%s: %q, %d × %d; want %q", c.name, got.pix, got.width, got.height, c.want)
+				}
+				return got
+			})
 		}
 	}
 }

@@ -17,14 +17,6 @@ const (
 	chroma444  = 3
 )
 
-// sampleBytes returns the size of a sample in libheif.
-func (s sps) sampleBytes() int {
-	if s.bits > 8 {
-		return 2
-	}
-	return 1
-}
-
 // bits reads bit fields of a NAL unit without emulation-prevention bytes.
 type bits struct {
 	data     []byte

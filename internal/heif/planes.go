@@ -1,25 +1,31 @@
 package heif
 
-// plane has the samples of one channel, in rows without padding.
-type plane struct {
+// sample is what a sample is stored in: 8 bits, or 9 to 16.
+type sample interface{ uint8 | uint16 }
+
+// channel has the samples of one channel, in rows without padding.
+type channel[T sample] struct {
 	width, height int
-	pix           []uint8
+	pix           []T
 }
 
-func newPlane(width, height int) plane { return plane{width, height, make([]uint8, width*height)} }
+func newChannel[T sample](width, height int) channel[T] {
+	return channel[T]{width, height, make([]T, width*height)}
+}
 
-func (p plane) row(y int) []uint8 { return p.pix[y*p.width:][:p.width:p.width] }
+func (p channel[T]) row(y int) []T { return p.pix[y*p.width:][:p.width:p.width] }
 
 // planes is a picture in Y'CbCr, or in grey if cb and cr are empty.
-type planes struct {
-	y, cb, cr  plane
+type planes[T sample] struct {
+	y, cb, cr  channel[T]
 	subX, subY int // log2 of the chroma's subsampling
+	bits       int // of a sample
 	colour     colour
 }
 
-// newPlanes returns black planes. chroma is one of chromaNone to chroma444.
-func newPlanes(width, height, chroma int) *planes {
-	p := &planes{y: newPlane(width, height)}
+// newPlanes returns empty planes. chroma is one of chromaNone to chroma444.
+func newPlanes[T sample](width, height, chroma, bits int) *planes[T] {
+	p := &planes[T]{y: newChannel[T](width, height), bits: bits}
 	switch chroma {
 	case chroma420:
 		p.subX, p.subY = 1, 1
@@ -27,16 +33,16 @@ func newPlanes(width, height, chroma int) *planes {
 		p.subX = 1
 	}
 	if chroma != chromaNone {
-		p.cb = newPlane((width+p.subX)>>p.subX, (height+p.subY)>>p.subY)
-		p.cr = newPlane(p.cb.width, p.cb.height)
+		p.cb = newChannel[T]((width+p.subX)>>p.subX, (height+p.subY)>>p.subY)
+		p.cr = newChannel[T](p.cb.width, p.cb.height)
 	}
 	return p
 }
 
-func (p *planes) isGrey() bool { return len(p.cb.pix) == 0 }
+func (p *planes[T]) isGrey() bool { return len(p.cb.pix) == 0 }
 
 // chroma returns the kind of the chroma planes, chromaNone to chroma444.
-func (p *planes) chroma() int {
+func (p *planes[T]) chroma() int {
 	switch {
 	case p.isGrey():
 		return chromaNone
@@ -49,7 +55,7 @@ func (p *planes) chroma() int {
 }
 
 // change applies f to all channels.
-func (p *planes) change(f func(plane) plane) {
+func (p *planes[T]) change(f func(channel[T]) channel[T]) {
 	p.y = f(p.y)
 	if !p.isGrey() {
 		p.cb, p.cr = f(p.cb), f(p.cr)
@@ -58,7 +64,7 @@ func (p *planes) change(f func(plane) plane) {
 
 // paste copies the samples of a tile of the same kind to (left, top), and drops those outside p.
 // left and top are multiples of the subsampling.
-func (p *planes) paste(tile *planes, left, top int) {
+func (p *planes[T]) paste(tile *planes[T], left, top int) {
 	p.y.paste(tile.y, left, top)
 	if !p.isGrey() {
 		p.cb.paste(tile.cb, left>>p.subX, top>>p.subY)
@@ -66,15 +72,15 @@ func (p *planes) paste(tile *planes, left, top int) {
 	}
 }
 
-func (p plane) paste(tile plane, left, top int) {
+func (p channel[T]) paste(tile channel[T], left, top int) {
 	for y := range min(tile.height, p.height-top) {
 		copy(p.row(top + y)[left:], tile.row(y))
 	}
 }
 
 // crop returns the part of the plane at (left, top).
-func (p plane) crop(left, top, width, height int) plane {
-	q := newPlane(width, height)
+func (p channel[T]) crop(left, top, width, height int) channel[T] {
+	q := newChannel[T](width, height)
 	for y := range height {
 		copy(q.row(y), p.row(top + y)[left:])
 	}
@@ -82,8 +88,8 @@ func (p plane) crop(left, top, width, height int) plane {
 }
 
 // mirror exchanges left and right or, if vertical, top and bottom.
-func (p plane) mirror(vertical bool) plane {
-	q := newPlane(p.width, p.height)
+func (p channel[T]) mirror(vertical bool) channel[T] {
+	q := newChannel[T](p.width, p.height)
 	for y := range p.height {
 		if vertical {
 			copy(q.row(p.height-1-y), p.row(y))
@@ -98,11 +104,11 @@ func (p plane) mirror(vertical bool) plane {
 }
 
 // rotate turns the plane anticlockwise by quarters of a turn, 1 to 3.
-func (p plane) rotate(quarters int) plane {
+func (p channel[T]) rotate(quarters int) channel[T] {
 	if quarters == 2 {
 		return p.mirror(true).mirror(false)
 	}
-	q := newPlane(p.height, p.width)
+	q := newChannel[T](p.height, p.width)
 	const block = 32 // keeps the rows of both planes in the cache
 	for top := 0; top < p.height; top += block {
 		for left := 0; left < p.width; left += block {
@@ -123,9 +129,9 @@ func (p plane) rotate(quarters int) plane {
 
 // upsample gives the chroma planes the size of the luma plane, with bilinear weights as libheif does
 // (chroma_sampling.cc).
-func (p *planes) upsample() {
-	up := func(c plane) plane {
-		q := newPlane(p.y.width, p.y.height)
+func (p *planes[T]) upsample() {
+	up := func(c channel[T]) channel[T] {
+		q := newChannel[T](p.y.width, p.y.height)
 		for y := range q.height {
 			if p.subY == 0 {
 				upsampleRow(q.row(y), c.row(y), c.row(y), 1, 0)
@@ -143,7 +149,7 @@ func (p *planes) upsample() {
 
 // upsampleRows writes row y of q from chroma rows of half the height and width. At the border it does
 // what libheif does, which takes samples from half the distance there.
-func upsampleRows(q, c plane, y int) {
+func upsampleRows[T sample](q, c channel[T], y int) {
 	out := q.row(y)
 	w, h := q.width, q.height
 	if last := h%2 == 0 && y == h-1; y == 0 || last {
@@ -154,7 +160,7 @@ func upsampleRows(q, c plane, y int) {
 		out[0] = row[0]
 		for i := range (w - 1) / 2 {
 			a, b := int(row[i/2]), int(row[i/2+1])
-			out[2*i+1], out[2*i+2] = uint8((3*a+b+2)/4), uint8((a+3*b+2)/4)
+			out[2*i+1], out[2*i+2] = T((3*a+b+2)/4), T((a+3*b+2)/4)
 		}
 		if w%2 == 0 {
 			out[w-1] = row[w/2-1]
@@ -169,23 +175,23 @@ func upsampleRows(q, c plane, y int) {
 		nearBorder, farBorder = farBorder, nearBorder
 	}
 	upsampleRow(out, near, far, 3, 1)
-	out[0] = uint8((3*int(nearBorder[0]) + int(farBorder[0]) + 2) / 4)
+	out[0] = T((3*int(nearBorder[0]) + int(farBorder[0]) + 2) / 4)
 	if w%2 == 0 {
-		out[w-1] = uint8((3*int(nearBorder[w/2-1]) + int(farBorder[w/2-1]) + 2) / 4)
+		out[w-1] = T((3*int(nearBorder[w/2-1]) + int(farBorder[w/2-1]) + 2) / 4)
 	}
 }
 
 // upsampleRow writes a row from the two nearest ones of half the width, with the given weights.
-func upsampleRow(out, near, far []uint8, nearWeight, farWeight int) {
+func upsampleRow[T sample](out, near, far []T, nearWeight, farWeight int) {
 	w := len(out)
 	mix := func(i int) int { return nearWeight*int(near[i]) + farWeight*int(far[i]) }
 	sum := nearWeight + farWeight
-	out[0] = uint8((mix(0) + sum/2) / sum)
+	out[0] = T((mix(0) + sum/2) / sum)
 	for i := range (w - 1) / 2 {
 		a, b := mix(i), mix(i+1)
-		out[2*i+1], out[2*i+2] = uint8((3*a+b+2*sum)/(4*sum)), uint8((a+3*b+2*sum)/(4*sum))
+		out[2*i+1], out[2*i+2] = T((3*a+b+2*sum)/(4*sum)), T((a+3*b+2*sum)/(4*sum))
 	}
 	if w%2 == 0 {
-		out[w-1] = uint8((mix(w/2-1) + sum/2) / sum)
+		out[w-1] = T((mix(w/2-1) + sum/2) / sum)
 	}
 }

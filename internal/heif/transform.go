@@ -95,7 +95,7 @@ func floorDiv(a, b int64) int64 {
 
 // transform changes the picture. Where the chroma's subsampling does not allow it, the chroma gets the
 // size of luma first, as in libheif (pixelimage.cc).
-func (p *planes) transform(t transformation) {
+func (p *planes[T]) transform(t transformation) {
 	oddWidth, oddHeight := p.y.width&p.subX != 0, p.y.height&p.subY != 0
 	switch t.kind {
 	case 'c':
@@ -103,7 +103,7 @@ func (p *planes) transform(t transformation) {
 			p.upsample()
 		}
 		luma := p.y.crop(t.left, t.top, t.w, t.h)
-		crop := func(c plane) plane {
+		crop := func(c channel[T]) channel[T] {
 			return c.crop(t.left>>p.subX, t.top>>p.subY, (t.w+p.subX)>>p.subX, (t.h+p.subY)>>p.subY)
 		}
 		if !p.isGrey() {
@@ -115,51 +115,13 @@ func (p *planes) transform(t transformation) {
 		if oddWidth && (p.subY != 0 || !t.vertical) || oddHeight {
 			p.upsample()
 		}
-		p.change(func(c plane) plane { return c.mirror(t.vertical) })
+		p.change(func(c channel[T]) channel[T] { return c.mirror(t.vertical) })
 	case 'r':
 		turned := t.turns != 2
 		if p.subX != p.subY && (turned || p.y.height%2 != 0) || p.subY != 0 && (oddWidth && t.turns != 3 ||
 			oddHeight && t.turns != 1) {
 			p.upsample()
 		}
-		p.change(func(c plane) plane { return c.rotate(t.turns) })
+		p.change(func(c channel[T]) channel[T] { return c.rotate(t.turns) })
 	}
-}
-
-// applyTransformations applies the transformations to RGB pixels.
-func applyTransformations(pixels []byte, width, height int, changes []transformation) ([]byte, int, int) {
-	for _, s := range changes {
-		// (x, y) of the result comes from source[start + x·dx + y·dy].
-		w, h := width, height
-		var start, dx, dy int
-		switch {
-		case s.kind == 'c':
-			w, h = s.w, s.h
-			start, dx, dy = s.top*width+s.left, 1, width
-		case s.kind == 'm' && s.vertical:
-			start, dx, dy = (height-1)*width, 1, -width
-		case s.kind == 'm':
-			start, dx, dy = width-1, -1, width
-		case s.turns == 1:
-			w, h = height, width
-			start, dx, dy = width-1, width, -1
-		case s.turns == 2:
-			start, dx, dy = width*height-1, -1, -width
-		case s.turns == 3:
-			w, h = height, width
-			start, dx, dy = (height-1)*width, -width, 1
-		}
-		out := make([]byte, 3*w*h)
-		o := 0
-		for y := range h {
-			from := 3 * (start + y*dy)
-			for range w {
-				out[o], out[o+1], out[o+2] = pixels[from], pixels[from+1], pixels[from+2]
-				o += 3
-				from += 3 * dx
-			}
-		}
-		pixels, width, height = out, w, h
-	}
-	return pixels, width, height
 }

@@ -26,19 +26,20 @@ var avifModule []byte
 var heicModule []byte
 
 var (
-	avifDecoder = &decoder{packed: avifModule}
-	heicDecoder = &decoder{packed: heicModule}
+	avifDecoder = &decoder{packed: avifModule, ticks: true}
+	heicDecoder = &decoder{packed: heicModule, ticks: true}
 )
 
 // decoder is a WebAssembly module. It is compiled to machine code on first use and kept for the
 // life of the process.
 type decoder struct {
 	packed []byte
+	ticks  bool // the module's loops call garb.tick, see _generate
 
 	once     sync.Once
-	ready    chan struct{} // closed when the fields below are set
+	compiled chan struct{} // closed when the fields below are set
 	runtime  wazero.Runtime
-	compiled wazero.CompiledModule
+	module   wazero.CompiledModule
 	err      error
 }
 
@@ -46,21 +47,22 @@ type decoder struct {
 // the next picture.
 func (d *decoder) compile(ctx context.Context) error {
 	d.once.Do(func() {
-		d.ready = make(chan struct{})
+		d.compiled = make(chan struct{})
 		go func() {
-			defer close(d.ready)
-			d.err = d.prepare(context.Background())
+			defer close(d.compiled)
+			d.err = d.load(context.Background())
 		}()
 	})
 	select {
-	case <-d.ready:
+	case <-d.compiled:
 		return d.err
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 }
 
-func (d *decoder) prepare(ctx context.Context) error {
+// load compiles the module and what it imports.
+func (d *decoder) load(ctx context.Context) error {
 	unpacker, err := gzip.NewReader(bytes.NewReader(d.packed))
 	if err != nil {
 		return err
@@ -70,93 +72,83 @@ func (d *decoder) prepare(ctx context.Context) error {
 		return err
 	}
 	d.runtime = wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().
-		WithCoreFeatures(api.CoreFeaturesV2|experimental.CoreFeaturesThreads)) // dav1d has atomic operations
+		WithCoreFeatures(api.CoreFeaturesV2|experimental.CoreFeaturesThreads). // dav1d has atomic operations
+		WithCloseOnContextDone(!d.ticks))
 	if _, err = wasi_snapshot_preview1.Instantiate(ctx, d.runtime); err != nil {
 		return err
 	}
-	_, err = d.runtime.NewHostModuleBuilder("garb").NewFunctionBuilder().WithFunc(tick).Export("tick").Instantiate(ctx)
+	_, err = d.runtime.NewHostModuleBuilder("garb").NewFunctionBuilder().
+		WithGoFunction(api.GoFunc(tick), nil, []api.ValueType{api.ValueTypeI32}).Export("tick").Instantiate(ctx)
 	if err != nil {
 		return err
 	}
-	d.compiled, err = d.runtime.CompileModule(ctx, module)
+	d.module, err = d.runtime.CompileModule(ctx, module)
 	return err
 }
 
-// tickInterval is the number of passes of loops after which a module calls tick: a millisecond's at
-// most.
-const tickInterval = 100_000
-
-// tick stops the module when its context has ended. Its call also lets Go's scheduler and garbage
-// collector stop the goroutine, which they cannot do in a module's machine code.
-func tick(ctx context.Context) uint32 {
-	if err := ctx.Err(); err != nil {
-		panic(err) // wazero returns it from Call
-	}
-	return tickInterval
-}
-
-// machine is one instance of a decoder with its own memory, for one picture or tile. Nothing that a
-// picture makes the decoder do can reach outside it.
+// machine is one instance of a decoder with its own memory, for one picture. Nothing that a picture
+// makes the decoder do can reach outside it.
 type machine struct {
 	ctx    context.Context
 	module api.Module
 	memory *memory
 }
 
-// memory is a machine's memory, which does not grow beyond its limit.
+// memory is what a machine computes in. It grows up to its limit.
 type memory struct {
-	data    []byte
-	limit   uint64
-	refused bool // more was asked for
+	bytes   []byte
+	limit   int64
+	refused bool // the machine asked for more than the limit
 }
 
-// Reallocate implements experimental.LinearMemory.
+// Reallocate grows the memory to size bytes. It returns nil if that is more than the limit.
 func (m *memory) Reallocate(size uint64) []byte {
-	if size > m.limit {
+	if size > uint64(m.limit) {
 		m.refused = true
 		return nil
 	}
-	if size > uint64(cap(m.data)) {
-		grown := make([]byte, size, min(max(size, 2*uint64(cap(m.data))), m.limit))
-		copy(grown, m.data)
-		m.data = grown
+	if size > uint64(cap(m.bytes)) {
+		grown := make([]byte, size, min(uint64(m.limit), max(size, uint64(cap(m.bytes))*3/2)))
+		copy(grown, m.bytes)
+		m.bytes = grown
 	}
-	m.data = m.data[:size]
-	return m.data
+	m.bytes = m.bytes[:size]
+	return m.bytes
 }
 
-// Free implements experimental.LinearMemory.
-func (m *memory) Free() { m.data = nil }
-
-// minMemory is more than any module needs to start, maxMemory what WebAssembly can address.
-const (
-	minMemory = 4 << 20
-	maxMemory = 1<<32 - 1
-)
+// Free gives the memory back.
+func (m *memory) Free() { m.bytes = nil }
 
 // start returns an instance with at most memoryBytes, including the module's own data.
 func (d *decoder) start(ctx context.Context, memoryBytes int64) (*machine, error) {
 	if err := d.compile(ctx); err != nil {
 		return nil, err
 	}
-	m := &machine{ctx: ctx, memory: &memory{}}
-	m.allow(memoryBytes)
-	allocate := experimental.MemoryAllocatorFunc(func(_, _ uint64) experimental.LinearMemory { return m.memory })
-	var err error
-	m.module, err = d.runtime.InstantiateModule(experimental.WithMemoryAllocator(ctx, allocate), d.compiled,
+	m := &machine{ctx: ctx, memory: &memory{limit: memoryBytes}}
+	allocator := experimental.MemoryAllocatorFunc(func(_, _ uint64) experimental.LinearMemory { return m.memory })
+	module, err := d.runtime.InstantiateModule(experimental.WithMemoryAllocator(ctx, allocator), d.module,
 		wazero.NewModuleConfig().WithName("").WithStartFunctions("_initialize"))
 	if err != nil {
 		return nil, m.explain("starting", err)
 	}
+	m.module = module
 	return m, nil
 }
 
-// allow sets the machine's memory limit.
-func (m *machine) allow(memoryBytes int64) {
-	m.memory.limit = uint64(max(min(memoryBytes, maxMemory), minMemory))
+// passesPerTick is the number of passes through loops after which a machine calls tick, about 1 ms.
+const passesPerTick = 100_000
+
+// tick stops the machine if the context has ended. wazero makes an error of the panic.
+func tick(ctx context.Context, stack []uint64) {
+	if err := ctx.Err(); err != nil {
+		panic(err)
+	}
+	stack[0] = passesPerTick
 }
 
-// close gives the machine's memory back.
+// allow sets the machine's memory limit.
+func (m *machine) allow(memoryBytes int64) { m.memory.limit = memoryBytes }
+
 func (m *machine) close() { m.module.Close(context.Background()) }
 
 // explain returns why the machine stopped: the context ended, the memory limit was reached, or else
@@ -166,7 +158,7 @@ func (m *machine) explain(doing string, err error) error {
 		return m.ctx.Err()
 	}
 	if m.memory.refused {
-		return m.memory.errFull()
+		return m.tooLarge()
 	}
 	if err == nil {
 		return raster.Corruptf("%s failed", doing)
@@ -174,8 +166,8 @@ func (m *machine) explain(doing string, err error) error {
 	return raster.Corruptf("%s failed: the decoder stopped", doing)
 }
 
-func (m *memory) errFull() error {
-	return fmt.Errorf("%w: decoding takes more than %d MiB of memory", raster.ErrTooLarge, m.limit>>20)
+func (m *machine) tooLarge() error {
+	return fmt.Errorf("%w: decoding takes more than %d MiB of memory", raster.ErrTooLarge, m.memory.limit>>20)
 }
 
 // call runs an exported function that returns one number.
@@ -199,7 +191,7 @@ func (m *machine) allocate(size int, data []byte) (at uint32, err error) {
 		return 0, err
 	}
 	if at == 0 {
-		return 0, m.memory.errFull()
+		return 0, m.tooLarge()
 	}
 	if data != nil && !m.module.Memory().Write(at, data) {
 		return 0, m.explain("decoding", nil)
@@ -227,13 +219,4 @@ func (m *machine) view(at uint32, size int) ([]byte, error) {
 		return nil, m.explain("decoding", nil)
 	}
 	return b, nil
-}
-
-// decode calls a module's decode, which returns 1 unless it fails.
-func (m *machine) decode(args ...uint64) error {
-	done, err := m.call("decode", args...)
-	if err == nil && done == 0 {
-		err = m.explain("decoding", nil)
-	}
-	return err
 }
