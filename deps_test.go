@@ -31,6 +31,8 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"internal/download", "internal/safefile", "github.com/hashicorp/go-retryablehttp"},
 	{"internal/kernel", "", "golang.org/x/sys"},
 	{"internal/raster", "", ""},
+	{"internal/exif", "", ""},
+	{"internal/icc", "", ""},
 	{"internal/jpeg", "internal/kernel", ""},
 	{"internal/heif", "internal/raster", "github.com/tetratelabs/wazero"},
 	{"internal/hdf5", "internal/kernel", ""},

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"garb/internal/raster"
@@ -197,7 +198,11 @@ func (f *avifFile) explainResult(result uint32) error {
 	if f.ctx.Err() != nil || f.memory.refused {
 		return f.explain("decoding", nil)
 	}
-	return raster.Corruptf("%s", f.describe(result))
+	text := f.describe(result)
+	if strings.Contains(text, "dimensions are too large") {
+		return fmt.Errorf("%w: %s", raster.ErrTooLarge, text)
+	}
+	return raster.Corruptf("%s", text)
 }
 
 // describe returns libavif's words for an avifResult.
@@ -308,7 +313,9 @@ func (f *avifFile) readPicture() (*yuvPicture, error) {
 	default:
 		return nil, raster.Unsupportedf("its planes are of an unknown format; save it as JPEG or PNG")
 	}
-	if p.depth != 8 && p.depth != 10 && p.depth != 12 {
+	switch p.depth {
+	case 8, 10, 12, 16:
+	default:
 		return nil, raster.Unsupportedf("it has %d bits per sample; save it as JPEG or PNG", p.depth)
 	}
 	if err = f.readPlane(&p.y, image, imagePlanes, imageStrides, p.width, p.height, p.depth); err != nil {
@@ -330,7 +337,7 @@ func (f *avifFile) readPicture() (*yuvPicture, error) {
 }
 
 // readPlane sets p to the plane whose address and stride are at the given offsets of image.
-func (f *avifFile) readPlane(p *plane, image []byte, at, strideAt, width, height, depth int) (err error) {
+func (f *avifFile) readPlane(p *avifPlane, image []byte, at, strideAt, width, height, depth int) (err error) {
 	rowBytes := width * ((depth + 7) / 8)
 	p.stride = number(image, strideAt)
 	if p.stride < rowBytes || width <= 0 || height <= 0 || p.stride > len(f.memory.bytes)/height {

@@ -11,24 +11,24 @@ import (
 // src/alpha.c) with libyuv 1924 (source/row_common.cc, source/scale_common.cc), to the same values.
 type yuvPicture struct {
 	width, height     int
-	depth             int  // bits per sample: 8, 10 or 12
+	depth             int  // bits per sample: 8, 10, 12 or 16
 	subX, subY        int  // log2 of the chroma's subsampling
 	grey              bool // there is no chroma
 	fullRange         bool
 	matrix, primaries int // MatrixCoefficients and ColourPrimaries of ITU-T H.273
 	premultiplied     bool
-	y, cb, cr         plane
-	alpha             plane // without samples for opaque pictures
+	y, cb, cr         avifPlane
+	alpha             avifPlane // without samples for opaque pictures
 }
 
-// plane has samples of one byte, or of two (little-endian) for more than 8 bits.
-type plane struct {
+// avifPlane has samples of one byte, or of two (little-endian) for more than 8 bits.
+type avifPlane struct {
 	samples []byte
 	stride  int // distance between rows in bytes
 }
 
 // loadRow sets row to the samples of row y, shifted right.
-func (p *yuvPicture) loadRow(row []uint16, from plane, y, shift int) {
+func (p *yuvPicture) loadRow(row []uint16, from avifPlane, y, shift int) {
 	data := from.samples[y*from.stride:]
 	if p.depth == 8 {
 		data = data[:len(row)]
@@ -82,7 +82,7 @@ func (p *yuvPicture) hasAlpha() bool { return len(p.alpha.samples) > 0 }
 // newConversion returns what libavif uses for the picture: libyuv's integer formulas for the usual
 // matrices, otherwise its own in float32.
 func (p *yuvPicture) newConversion() (conversion, error) {
-	if c, ok := p.findConstants(); ok && (p.hasAlpha() || !p.grey) {
+	if c, ok := p.findConstants(); ok && p.depth < 16 && (p.hasAlpha() || !p.grey) {
 		i := p.newIntegerConverter(c)
 		return conversion{convertRow: i.convertRow, cutAlpha: !p.grey && !i.nearest}, nil
 	}
@@ -231,7 +231,7 @@ func (c *integerConverter) convertRow(out []uint8, _ []uint16, y int) {
 func clamp64(v int32) uint8 { return uint8(max(0, min(v>>6, 255))) }
 
 // loadChroma sets row to the chroma of row y at full width.
-func (c *integerConverter) loadChroma(row []uint16, from plane, y int) {
+func (c *integerConverter) loadChroma(row []uint16, from avifPlane, y int) {
 	if c.subX == 0 {
 		c.loadRow(row, from, y, c.shift)
 		return

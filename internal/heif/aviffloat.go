@@ -30,8 +30,7 @@ func (p *yuvPicture) newFloatConverter() (*floatConverter, error) {
 	case p.matrix == identity && !p.grey && p.subX > 0,
 		p.matrix == yCgCo && !p.fullRange,
 		p.matrix == yCgCoRe && (p.depth != 10 || !p.fullRange):
-		return nil, raster.Unsupportedf("its colours use matrix %d in a way that is not defined; save it as JPEG or PNG",
-			p.matrix)
+		return nil, raster.Unsupportedf("matrix %d is not defined for such samples; save it as JPEG or PNG", p.matrix)
 	case p.matrix == identity, p.matrix == yCgCo, p.matrix == yCgCoRe: // without weights
 	default:
 		if err := c.setWeights(); err != nil {
@@ -180,7 +179,7 @@ func limitUnit(v float32) float32 { return max(0, min(v, 1)) }
 func toByte(v float32) uint8 { return uint8(0.5 + float32(v*255)) }
 
 // loadChroma sets row to the chroma of row y at full width, interpolated.
-func (c *floatConverter) loadChroma(row []float32, from plane, y int) {
+func (c *floatConverter) loadChroma(row []float32, from avifPlane, y int) {
 	chromaY := y >> c.subY
 	c.loadRow(c.near, from, chromaY, 0)
 	if c.subX == 0 {
