@@ -42,7 +42,8 @@ func (c colour) coefficients() (coefficients, error) {
 		return coefficients{}, raster.Unsupportedf("its colours use matrix %d; save it as JPEG or PNG", c.matrix)
 	}
 	return coefficients{
-		rCr: 2 * (1 - kr), gCb: 2 * kb * (1 - kb) / (kb + kr - 1), gCr: 2 * kr * (1 - kr) / (kb + kr - 1), bCb: 2 * (1 - kb),
+		rCr: 2 * (1 - kr), bCb: 2 * (1 - kb),
+		gCb: 2 * kb * (1 - kb) / (kb + kr - 1), gCr: 2 * kr * (1 - kr) / (kb + kr - 1),
 	}, nil
 }
 

@@ -126,11 +126,12 @@ func (h heicPicture[T]) decodeGrid(ctx context.Context, id uint32) (*planes[T], 
 		if left >= g.width || top >= g.height {
 			return nil
 		}
-		tile, err := h.decodeItem(ctx, tiles[i])
-		if err != nil {
-			return err
+		tile, tileErr := h.decodeItem(ctx, tiles[i])
+		if tileErr != nil {
+			return tileErr
 		}
-		if tile.y.width != tileWidth || tile.y.height != tileHeight || tile.chroma() != first.chroma() || tile.bits != first.bits {
+		if tile.y.width != tileWidth || tile.y.height != tileHeight ||
+			tile.chroma() != first.chroma() || tile.bits != first.bits {
 			return raster.Corruptf("its tiles differ in size or colours")
 		}
 		whole.paste(tile, left, top)
@@ -222,11 +223,11 @@ func (h heicPicture[T]) decodeCoded(ctx context.Context, id uint32) (*planes[T],
 	}
 	decode := func(sizesOnly, pixels uint64) error {
 		n := uint64(numbers)
-		done, err := m.call("decode", uint64(at), uint64(len(file)), sizesOnly, n, n+4, n+8, n+12, n+16, pixels)
-		if err == nil && done == 0 {
-			err = m.explain("decoding", nil)
+		done, failure := m.call("decode", uint64(at), uint64(len(file)), sizesOnly, n, n+4, n+8, n+12, n+16, pixels)
+		if failure == nil && done == 0 {
+			failure = m.explain("decoding", nil)
 		}
-		return err
+		return failure
 	}
 	if err = decode(1, 0); err != nil {
 		return nil, err

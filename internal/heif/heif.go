@@ -1,10 +1,10 @@
 // Package heif decodes AVIF and HEIC pictures.
 //
-// It reads the boxes around the picture in Go and checks them before it decodes. The
-// picture itself is decoded by libavif with libaom or by libheif with libde265, as
-// WebAssembly. Each picture has an instance of its own, with limited memory and without
-// files, clock and network, which stops when the context ends. wasm/README.md says where
-// the modules come from.
+// AVIF is decoded by libavif with dav1d, and the coded pictures of HEIC by libheif with libde265, both as
+// WebAssembly. Of HEIC, the package reads the boxes itself and checks them before it decodes; it decodes
+// tiles in parallel and turns, crops and converts the picture as libheif does. Each picture or tile has an
+// instance of its own, with limited memory and without files, clock and network, which stops when the
+// context ends. wasm/README.md says where the modules come from.
 package heif
 
 import (
@@ -161,15 +161,15 @@ func errSide(width, height int) error {
 	return fmt.Errorf("%w: %d × %d pixels; the limit of a side is %d", raster.ErrTooLarge, width, height, maxSide)
 }
 
-// Decode decodes the primary picture, or the first frame of a sequence, to RGB over
-// white. It rotates, mirrors and crops as the file says and composites alpha
-// over white. Colours are in the file's own RGB space; ICC profiles are ignored. More
-// than 8 bits are rounded to 8.
+// Decode decodes the primary picture, or the first frame of an AVIF sequence, to RGB over white. HEIC is
+// turned, mirrored and cropped as the file says; of AVIF, that is left to the caller (Header.Orientation).
+// ICC profiles are ignored. Samples of more than 8 bits are cut to 8. The pixels are those of Pillow and
+// pillow-heif.
 //
-// A picture of more than o.MaxPixels pixels is refused before it is decoded. The decoder's
-// memory is limited to 64 MiB + 48 bytes per pixel + twice the file. The first call for
-// each format compiles its decoder (0.4 s); a megapixel takes 0.6 s (HEIC) to 1.2 s
-// (AVIF) on one core. Errors wrap those of package raster or are those of ctx. Decode panics if
+// A picture of more than o.MaxPixels pixels is refused before it is decoded, and so are tiles of more than
+// 5/4 of that in all, since tiles may reach beyond the picture. The memory of an instance is limited by the
+// pixels that it decodes and the file's size. The first call for each format compiles its decoder, which
+// takes about half a second. Errors wrap those of package raster or are those of ctx. Decode panics if
 // o.MaxPixels is not positive.
 func Decode(ctx context.Context, data []byte, o raster.Options) (raster.Image, error) {
 	if o.MaxPixels <= 0 {
@@ -195,7 +195,7 @@ func Decode(ctx context.Context, data []byte, o raster.Options) (raster.Image, e
 	if err = raster.CheckPixels(p.width, p.height, o.MaxPixels); err != nil {
 		return raster.Image{}, err
 	}
-	if err = raster.CheckPixels(p.codedPixels, 1, o.MaxPixels); err != nil {
+	if err = raster.CheckPixels(p.codedPixels, 1, o.MaxPixels+o.MaxPixels/4); err != nil {
 		return raster.Image{}, err
 	}
 	return decodeHEIC(ctx, data, c, &p)

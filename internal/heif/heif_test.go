@@ -46,7 +46,8 @@ func TestOtherDataAreNotIdentified(t *testing.T) {
 
 // typed tells whether an error is one that Decode may give.
 func typed(err error) bool {
-	return errors.Is(err, raster.ErrCorrupt) || errors.Is(err, raster.ErrUnsupported) || errors.Is(err, raster.ErrTooLarge)
+	return errors.Is(err, raster.ErrCorrupt) || errors.Is(err, raster.ErrUnsupported) ||
+		errors.Is(err, raster.ErrTooLarge)
 }
 
 // A file that is cut is refused, unless what is missing isn't the picture's (EXIF, XMP):
@@ -133,7 +134,8 @@ func TestMemoryIsBounded(t *testing.T) {
 func TestContextEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := Decode(ctx, read(t, "test8.heic"), raster.Options{MaxPixels: 1 << 20}); !errors.Is(err, context.Canceled) {
+	_, err := Decode(ctx, read(t, "test8.heic"), raster.Options{MaxPixels: 1 << 20})
+	if !errors.Is(err, context.Canceled) {
 		t.Errorf("a cancelled context: %v", err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	_ "embed"
 	"fmt"
 	"io"
+	"runtime"
 	"sync"
 
 	"github.com/tetratelabs/wazero"
@@ -82,7 +83,7 @@ func (d *decoder) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.module, err = d.runtime.CompileModule(ctx, module)
+	d.module, err = d.runtime.CompileModule(experimental.WithCompilationWorkers(ctx, runtime.GOMAXPROCS(0)), module)
 	return err
 }
 

@@ -7,7 +7,8 @@ import "encoding/binary"
 // returns the samples as they are coded.
 func wrapCoded(width, height int, configuration, coded []byte) []byte {
 	const (
-		handler  = "\x00\x00\x00\x00" + "\x00\x00\x00\x00" + "pict" + "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00" + "\x00"
+		zeros    = "\x00\x00\x00\x00"
+		handler  = zeros + zeros + "pict" + zeros + zeros + zeros + "\x00"
 		primary  = "\x00\x00\x00\x00" + "\x00\x01"
 		itemInfo = "\x02\x00\x00\x00" + "\x00\x01" + "\x00\x00" + "hvc1" + "\x00"
 		colours  = "nclx" + "\x00\x01\x00\x0d\x00\x06" + "\x80"
@@ -19,7 +20,7 @@ func wrapCoded(width, height int, configuration, coded []byte) []byte {
 	properties := concat(box("hvcC", configuration), box("ispe", size), box("colr", []byte(colours)))
 	infos := append([]byte("\x00\x00\x00\x00\x00\x01"), box("infe", []byte(itemInfo))...)
 	// The item's only extent, whose offset is filled in below.
-	location := []byte("\x00\x00\x00\x00" + "\x44\x00" + "\x00\x01" + "\x00\x01" + "\x00\x00" + "\x00\x01" + "\x00\x00\x00\x00")
+	location := []byte(zeros + "\x44\x00" + "\x00\x01" + "\x00\x01" + "\x00\x00" + "\x00\x01" + zeros)
 	location = binary.BigEndian.AppendUint32(location, uint32(len(coded)))
 	meta := concat([]byte{0, 0, 0, 0}, box("hdlr", []byte(handler)), box("pitm", []byte(primary)), box("iinf", infos),
 		box("iprp", concat(box("ipco", properties), box("ipma", []byte(associations)))), box("iloc", location))
