@@ -22,12 +22,10 @@ const (
 type coefficients struct{ rCr, gCb, gCr, bCb float32 }
 
 // coefficients returns the factors that libheif uses (nclx.cc). They follow from the weights of red
-// and blue in Y' (H.273, table 4). An unspecified matrix is taken for BT.601's.
+// and blue in Y' (H.273, table 4). Unspecified and reserved matrices are taken for BT.601's.
 func (c colour) coefficients() (coefficients, error) {
 	var kr, kb float32
 	switch c.matrix {
-	case unspecified:
-		return coefficients{1.402, -0.344136, -0.714136, 1.772}, nil
 	case 1:
 		kr, kb = 0.2126, 0.0722
 	case 4:
@@ -38,8 +36,10 @@ func (c colour) coefficients() (coefficients, error) {
 		kr, kb = 0.212, 0.087
 	case 9, 10:
 		kr, kb = 0.2627, 0.0593
-	default:
+	case 8, 11, 12, 13, 14, 16: // YCgCo, Y'D'zD'x, derived from the primaries, ICtCp
 		return coefficients{}, raster.Unsupportedf("its colours use matrix %d; save it as JPEG or PNG", c.matrix)
+	default:
+		return coefficients{rCr: 1.402, gCb: -0.344136, gCr: -0.714136, bCb: 1.772}, nil
 	}
 	return coefficients{
 		rCr: 2 * (1 - kr), bCb: 2 * (1 - kb),

@@ -203,6 +203,11 @@ func FuzzReadHeader(f *testing.F) {
 
 func FuzzDecode(f *testing.F) {
 	seeds(f)
+	for _, d := range []*decoder{avifDecoder, heicDecoder} { // which takes longer than a fuzzer waits
+		if err := d.compile(context.Background()); err != nil {
+			f.Fatal(err)
+		}
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
