@@ -31,6 +31,8 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"internal/download", "internal/safefile", "github.com/hashicorp/go-retryablehttp"},
 	{"internal/kernel", "", "golang.org/x/sys"},
 	{"internal/raster", "", ""},
+	{"internal/inflate", "internal/kernel", ""},
+	{"internal/png", "internal/kernel internal/raster internal/inflate", ""},
 	{"internal/jpeg", "internal/kernel", ""},
 	{"internal/heif", "", "github.com/tetratelabs/wazero"},
 	{"internal/hdf5", "internal/kernel", ""},
