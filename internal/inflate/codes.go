@@ -11,16 +11,17 @@ const (
 // decodeCodes decodes codes up to the end of the block; from is where the output of the current call
 // of Decompress begins.
 func (d *Decompressor) decodeCodes(buf []byte, out, from int) (int, error) {
+	mark := out // where outputEnd was set
 	for {
 		out = d.copyMatch(buf, out)
-		if d.length > 0 {
-			return out, errFull
-		}
 		if d.pos+fastInput <= len(d.data) && out+fastOutput <= len(buf) {
 			out = d.decodeFast(buf, out)
 		}
-		if out > from {
-			d.outputEnd = d.InputEnd()
+		if out > mark {
+			d.outputEnd, mark = d.InputEnd(), out
+		}
+		if d.length > 0 {
+			return out, errFull
 		}
 		before := out
 		var err error

@@ -170,6 +170,27 @@ func TestPositions(t *testing.T) {
 	}
 }
 
+// TestOutputEnd checks that a match counts even if it is cut by the buffer, and what follows does not.
+func TestOutputEnd(t *testing.T) {
+	compressed := compress(t, make([]byte, 300), 6, Raw)
+	var d Decompressor
+	d.Reset(compressed, Raw)
+	n, err := d.Decompress(make([]byte, 5), 0)
+	if n != 5 || err != nil || d.OutputEnd() != d.InputEnd() {
+		t.Errorf("%d bytes, %v; output ends at %d, input at %d", n, err, d.OutputEnd(), d.InputEnd())
+	}
+	// A stored block of one byte, and the header of a fixed one with its end.
+	d.Reset([]byte{0, 1, 0, 0xfe, 0xff, 'a', 3, 0}, Raw)
+	if n, err = d.Decompress(make([]byte, 5), 0); n != 1 || !errors.Is(err, io.EOF) || d.OutputEnd() != 6 {
+		t.Errorf("%d bytes, %v; output ends at %d", n, err, d.OutputEnd())
+	}
+	// A fixed block with the literal 0 and its end, and the last one with its end only.
+	d.Reset([]byte{0x62, 0x00, 0x0c, 0x00}, Raw)
+	if n, err = d.Decompress(make([]byte, 5), 0); n != 1 || !errors.Is(err, io.EOF) || d.OutputEnd() != 2 {
+		t.Errorf("%d bytes, %v; output ends at %d", n, err, d.OutputEnd())
+	}
+}
+
 func TestAdler(t *testing.T) {
 	data := samples()["noise"]
 	for i := range data {

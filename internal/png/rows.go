@@ -113,7 +113,8 @@ func (r *rows) next(n int) ([]byte, error) {
 		return nil, r.d.truncated()
 	}
 	r.taken += n
-	if r.taken == r.produced && r.err != nil && r.seesEnd(n) {
+	if r.taken == r.produced && r.err != nil && r.lastFeed(n) >= r.d.find(r.z.InputEnd()) {
+		// With the end of the row, zlib saw what follows it.
 		if errors.Is(r.err, inflate.ErrCorrupt) && !errors.Is(r.err, inflate.ErrTooFar) {
 			return nil, errPixelsCorrupt
 		}
@@ -125,21 +126,22 @@ func (r *rows) next(n int) ([]byte, error) {
 	return row, nil
 }
 
-// seesEnd reports whether zlib, when Pillow asked it for the last row of n bytes, saw what follows the
-// row: whether that is in the same feed as the row's last byte.
-func (r *rows) seesEnd(n int) bool {
-	feed, end := r.d.find(r.z.OutputEnd()), r.d.find(r.z.InputEnd())
-	if end == feed+1 {
-		// Pillow had asked with the next feed if, for the row before, zlib had needed all of this one.
-		before := window{buf: make([]byte, len(r.buf)), size: r.size}
-		before.z.Reset(r.d.data[:r.d.feeds[feed].end], inflate.Zlib)
-		for before.next(1) != nil {
-		}
-		if p := before.z.Exhausted(); p >= 0 && r.taken > n && r.taken-n >= p {
-			feed++
-		}
+// lastFeed returns the index of the feed with which Pillow gets the last row that was taken, of n bytes:
+// the feed that has the last byte that zlib needs for the row, or the next one if zlib had needed that
+// byte for the row before already.
+func (r *rows) lastFeed(n int) int {
+	feed := r.d.find(r.z.OutputEnd())
+	if r.taken == n || r.z.OutputEnd() < r.d.feeds[feed].end {
+		return feed
 	}
-	return feed == end
+	before := window{buf: make([]byte, len(r.buf)), size: r.size}
+	before.z.Reset(r.d.data[:r.d.feeds[feed].end], inflate.Zlib)
+	for before.next(n) != nil {
+	}
+	if p := before.z.Exhausted(); p >= 0 && r.taken-n >= p {
+		feed++
+	}
+	return feed
 }
 
 var errPixelsCorrupt = raster.Corruptf("the compressed pixels are invalid, or their checksum is wrong")
@@ -172,7 +174,7 @@ func (d *decoder) readRows(w *window, put func(p pass, y int, row []byte)) error
 			put(p, y, row)
 		}
 	}
-	d.finish(w, stop)
+	d.finish(&r, stop)
 	return nil
 }
 
@@ -187,26 +189,26 @@ func (d *decoder) accepts(reason error) bool {
 }
 
 // finish notes where decoding stopped, and what was wrong.
-func (d *decoder) finish(w *window, stop error) {
+func (d *decoder) finish(r *rows, stop error) {
 	d.repairs = nil
-	surplus := w.z.InputEnd() < len(d.data)
+	surplus := r.z.InputEnd() < len(d.data)
 	switch {
 	case stop == nil:
-		d.stopped = d.find(w.z.OutputEnd())
-		if errors.Is(w.err, inflate.ErrTruncated) || errors.Is(w.err, inflate.ErrChecksum) {
+		d.stopped = r.lastFeed(1 + d.passes[len(d.passes)-1].rowBytes)
+		if errors.Is(r.err, inflate.ErrTruncated) || errors.Is(r.err, inflate.ErrChecksum) {
 			d.repairs = []string{repairedAdler}
 		} else if surplus {
 			d.repairs = []string{repairedSurplus}
 		}
 		return
 	case errors.Is(stop, io.EOF):
-		d.stopped = d.find(w.z.InputEnd())
+		d.stopped = d.find(r.z.InputEnd())
 		d.repairs = []string{repairedRows}
 	case errors.Is(stop, raster.ErrTruncated):
 		d.stopped = len(d.feeds)
 		d.repairs = []string{repairedTruncated}
 	default:
-		d.stopped = d.find(w.z.InputEnd())
+		d.stopped = d.find(r.z.InputEnd())
 		d.repairs = []string{repairedCorrupt}
 	}
 }
