@@ -28,22 +28,22 @@ const (
 func ReadHeader(data []byte) (raster.Header, error) {
 	r := reader{data: data}
 	err := r.open()
+	p := r.picture
 	if err == nil {
 		err = r.readEnd()
 	}
 	if err != nil {
-		// Chunks up to the fault count.
 		r = reader{data: data, lenient: true}
 		if r.open() != nil {
 			return raster.Header{}, err
 		}
-		_ = r.readEnd()
+		p = r.picture
+		_ = r.readEnd() // what comes before the fault counts
 	}
-	return r.header(), nil
+	return r.header(p), nil
 }
 
-func (r *reader) header() raster.Header {
-	p := r.picture
+func (r *reader) header(p picture) raster.Header {
 	h := raster.Header{
 		Width: p.width, Height: p.height, BitsPerSample: p.bits,
 		Grey:     p.colours == grey || p.colours == greyAlpha,
@@ -75,8 +75,8 @@ func decodeProfile(text []byte) []byte {
 	return profile
 }
 
-// Decode decodes the picture that Pillow shows first. It takes up to 3 bytes per pixel for the result,
-// 300 kB and, for pictures whose rows are longer than that, a few rows.
+// Decode decodes the picture that Pillow shows first. Beside the result, it allocates at most the size
+// of the data, 2 MB, and the size of a few rows.
 func Decode(ctx context.Context, data []byte, o raster.Options) (raster.Image, error) {
 	m, err := decode(ctx, data, o.MaxPixels, false)
 	if errors.Is(err, raster.ErrCorrupt) && o.KeepTruncated {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"hash/crc32"
 
+	"garb/internal/inflate"
 	"garb/internal/raster"
 )
 
@@ -32,6 +33,8 @@ type reader struct {
 
 	textLength   int // of all texts, as Pillow counts it
 	decompressed int // bytes of texts and profiles that were decompressed
+	text         []byte
+	inflater     *inflate.Decompressor // decompresses to text
 
 	pixels  bool   // there are some
 	current chunk  // the last one of which something was read

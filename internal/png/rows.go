@@ -220,10 +220,15 @@ func (d *decoder) putRow(p pass, y int, row []byte) {
 		d.putMissing(p, out)
 		return
 	}
-	if d.above == nil { // of the first pass, or the second, which can be one pixel wider
-		n := (8 + d.bpp) + max(p.rowBytes, d.passes[len(d.passes)-1].rowBytes)
+	if d.above == nil {
+		n := 0
+		for _, q := range d.passes {
+			n = max(n, q.rowBytes)
+		}
 		d.row, d.above = make([]uint8, n), make([]uint8, n)
-		d.converted = make([]uint8, 3*d.image.Width)
+		if p.stepX > 1 {
+			d.converted = make([]uint8, 3*d.image.Width)
+		}
 	}
 	n := p.rowBytes
 	if y == 0 {

@@ -23,11 +23,12 @@ var errLongText = raster.Corruptf("a text or profile has more than %d bytes", ma
 // is corrupt, ok is false. It refuses texts of more than maxText bytes, and more work than Pillow's
 // limit of all texts.
 func (r *reader) decompressText(data []byte) (text []byte, ok bool, err error) {
-	const mostPerByte = 1032 // a match of 258 bytes takes at least two bits
-	buf := make([]byte, min(maxText, mostPerByte*len(data)+64))
-	var d inflate.Decompressor
+	if r.text == nil {
+		r.text, r.inflater = make([]byte, maxText), new(inflate.Decompressor)
+	}
+	d := r.inflater
 	d.Reset(data, inflate.Zlib)
-	n, err := d.Decompress(buf, 0)
+	n, err := d.Decompress(r.text, 0)
 	r.decompressed += n
 	if r.decompressed > maxTexts {
 		return nil, false, raster.Corruptf("the texts and profiles have more than %d bytes", maxTexts)
@@ -36,7 +37,7 @@ func (r *reader) decompressText(data []byte) (text []byte, ok bool, err error) {
 	case err == nil && d.InputEnd() < len(data):
 		return nil, false, errLongText
 	case err == nil || errors.Is(err, io.EOF) || errors.Is(err, inflate.ErrTruncated):
-		return bytes.Clone(buf[:n]), true, nil
+		return bytes.Clone(r.text[:n]), true, nil
 	}
 	return nil, false, nil
 }
