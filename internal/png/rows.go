@@ -55,9 +55,10 @@ func newWindow(data []byte, size, most int) *window {
 	return w
 }
 
-// next takes n bytes. It returns nil if there are not so many, and then err says why.
+// next takes n bytes. It returns nil if there are not so many, and then err says why, unless size bytes
+// have been taken.
 func (w *window) next(n int) []byte {
-	for w.end-w.start < n && w.err == nil {
+	for w.end-w.start < n && w.produced < w.size && w.err == nil {
 		if w.end == len(w.buf) {
 			w.slide()
 		}

@@ -199,6 +199,15 @@ def write_texts():
     write("icc-method", head, chunk(b"iCCP", b"n\0\1" + profile), pixels, END)
 
 
+def write_stored():
+    """Stored blocks, whose last byte of output is that before the checksum, in a chunk of its own."""
+    for colours in 0, 2:
+        for interlaced in 0, 1:
+            data = zlib.compress(rows(9, 12, 8 * CHANNELS[colours], interlaced), 0)
+            parts = split(data, len(data) - 4)
+            write(f"stored{colours}" + "-interlaced" * interlaced, header(9, 12, 8, colours, interlaced), *parts, END)
+
+
 def over_white(image):
     if image.mode.startswith("I;16"):
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
@@ -251,4 +260,5 @@ write_damaged()
 write_palettes()
 write_animated()
 write_texts()
+write_stored()
 expect()
