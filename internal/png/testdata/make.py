@@ -200,11 +200,11 @@ def write_texts():
 
 
 def write_stored():
-    """Stored blocks, whose last byte of output is that before the checksum, in a chunk of its own."""
+    """Stored blocks of which a chunk ends with the last byte that the picture needs, but not the block."""
     for colours in 0, 2:
         for interlaced in 0, 1:
-            data = zlib.compress(rows(9, 12, 8 * CHANNELS[colours], interlaced), 0)
-            parts = split(data, len(data) - 4)
+            raw = rows(9, 12, 8 * CHANNELS[colours], interlaced)
+            parts = split(zlib.compress(raw + bytes(50), 0), 2 + 5 + len(raw))
             write(f"stored{colours}" + "-interlaced" * interlaced, header(9, 12, 8, colours, interlaced), *parts, END)
 
 
