@@ -28,9 +28,7 @@ func (d *Decompressor) decodeCodes(buf []byte, out, from int) (int, error) {
 		if out, err = d.decodeOne(buf, out); err != nil || d.state != inCodes {
 			return out, err
 		}
-		if d.exhausted < 0 && d.InputEnd() == len(d.data) {
-			d.exhausted = d.produced + before - from
-		}
+		d.noteExhausted(d.produced + before - from)
 	}
 }
 

@@ -70,8 +70,8 @@ type Decompressor struct {
 	adler     uint32
 	produced  int // bytes of output before the current call of Decompress
 	outputEnd int // see OutputEnd
-	exhausted int // see Exhausted
 	err       error
+	exhausted struct{ output, input int } // see Exhausted
 
 	literals  *literalTable
 	distances *distanceTable
@@ -101,7 +101,8 @@ func (d *Decompressor) Reset(data []byte, format Format) {
 		d.state = inHeader
 	}
 	d.stored, d.length, d.distance = 0, 0, 0
-	d.adler, d.produced, d.outputEnd, d.exhausted, d.err = 1, 0, 0, -1, nil
+	d.adler, d.produced, d.outputEnd, d.err = 1, 0, 0, nil
+	d.exhausted.output, d.exhausted.input = -1, 0
 }
 
 // Decompress writes output to buf[from:] and returns the index of its end in buf. Before from, buf
@@ -135,9 +136,17 @@ func (d *Decompressor) InputEnd() int { return d.pos - int(d.count/8) }
 // came after it: a block's header, the checksum, or an invalid code. It is valid after an error.
 func (d *Decompressor) OutputEnd() int { return d.outputEnd }
 
-// Exhausted returns the number of bytes of output that came before the code that needed the last
-// byte of data. It is -1 if that byte was not needed.
-func (d *Decompressor) Exhausted() int { return d.exhausted }
+// Exhausted returns the number of bytes of output that came before the code that needed the last byte
+// of data, and the number of bytes of data that were needed for these. It returns -1 and 0 if the last
+// byte was not needed.
+func (d *Decompressor) Exhausted() (output, input int) { return d.exhausted.output, d.exhausted.input }
+
+// noteExhausted notes when all data have been needed; output is that before the current code.
+func (d *Decompressor) noteExhausted(output int) {
+	if d.exhausted.output < 0 && d.InputEnd() == len(d.data) {
+		d.exhausted.output, d.exhausted.input = output, d.outputEnd
+	}
+}
 
 // errTrailer says that the last block has ended.
 var errTrailer = errors.New("end of the last block")
@@ -163,9 +172,7 @@ func (d *Decompressor) run(buf []byte, out int) (int, error) {
 		case inTrailer:
 			return out, errTrailer
 		}
-		if d.exhausted < 0 && d.InputEnd() == len(d.data) {
-			d.exhausted = d.produced + out - from
-		}
+		d.noteExhausted(d.produced + out - from)
 		if errors.Is(err, errFull) {
 			return out, nil
 		}
@@ -254,18 +261,17 @@ func (d *Decompressor) readTrailer(n int) error {
 		return io.EOF
 	}
 	d.align()
-	ended := d.need(32)
-	if !ended {
-		d.truncate()
-	}
-	if d.exhausted < 0 && d.pos == len(d.data) {
-		d.exhausted = d.produced + n
-	}
-	if !ended {
-		return ErrTruncated
-	}
 	var sum [4]byte
-	binary.LittleEndian.PutUint32(sum[:], d.take(32))
+	var err error
+	if d.need(32) {
+		binary.LittleEndian.PutUint32(sum[:], d.take(32))
+	} else {
+		err = d.truncate()
+	}
+	d.noteExhausted(d.produced + n)
+	if err != nil {
+		return err
+	}
 	if binary.BigEndian.Uint32(sum[:]) != d.adler {
 		return ErrChecksum
 	}

@@ -93,6 +93,7 @@ type rows struct {
 	*window
 	d     *decoder
 	taken int // bytes
+	last  int // bytes of the last row
 	ended bool
 }
 
@@ -103,8 +104,10 @@ func (r *rows) next(n int) ([]byte, error) {
 		return nil, io.EOF
 	}
 	row := r.window.next(n)
-	// Pillow asks zlib for another row only if zlib has not yet needed all data.
-	if before := r.z.Exhausted(); before >= 0 && r.taken > 0 && r.taken >= before {
+	// Pillow asks zlib for another row only if zlib had not needed all data for the one before.
+	output, input := r.z.Exhausted()
+	if output >= 0 && r.taken > 0 && r.taken >= output &&
+		(r.taken > output || r.feedOf(input) == len(r.d.feeds)-1) {
 		return nil, r.d.truncated()
 	}
 	if row == nil {
@@ -114,7 +117,8 @@ func (r *rows) next(n int) ([]byte, error) {
 		return nil, r.d.truncated()
 	}
 	r.taken += n
-	if r.taken == r.produced && r.err != nil && r.lastFeed(n) >= r.d.find(r.z.InputEnd()) {
+	r.last = n
+	if r.taken == r.produced && r.err != nil && r.feedOf(r.z.OutputEnd()) >= r.d.find(r.z.InputEnd()) {
 		// With the end of the row, zlib saw what follows it.
 		if errors.Is(r.err, inflate.ErrCorrupt) && !errors.Is(r.err, inflate.ErrTooFar) {
 			return nil, errPixelsCorrupt
@@ -127,19 +131,21 @@ func (r *rows) next(n int) ([]byte, error) {
 	return row, nil
 }
 
-// lastFeed returns the index of the feed with which Pillow gets the last row that was taken, of n bytes:
-// the feed that has the last byte that zlib needs for the row, or the next one if zlib had needed that
-// byte for the row before already.
-func (r *rows) lastFeed(n int) int {
-	feed := r.d.find(r.z.OutputEnd())
-	if r.taken == n || r.z.OutputEnd() < r.d.feeds[feed].end {
+// feedOf returns the index of the feed with which Pillow gets the last row that was taken, for which
+// zlib needs the given number of bytes: the feed that has the last of them, or the next one if zlib had
+// needed that byte for the row before already.
+func (r *rows) feedOf(needed int) int {
+	feed := r.d.find(needed)
+	start := r.taken - r.last
+	if start == 0 || needed < r.d.feeds[feed].end {
 		return feed
 	}
 	before := window{buf: make([]byte, len(r.buf)), size: r.size}
-	before.z.Reset(r.d.data[:r.d.feeds[feed].end], inflate.Zlib)
-	for before.next(n) != nil {
+	before.z.Reset(r.d.data[:needed], inflate.Zlib)
+	for before.next(r.last) != nil {
 	}
-	if p := before.z.Exhausted(); p >= 0 && r.taken-n >= p {
+	output, input := before.z.Exhausted()
+	if output >= 0 && (start > output || start == output && r.d.find(input) == feed) {
 		feed++
 	}
 	return feed
@@ -195,7 +201,7 @@ func (d *decoder) finish(r *rows, stop error) {
 	surplus := r.z.InputEnd() < len(d.data)
 	switch {
 	case stop == nil:
-		d.stopped = r.lastFeed(1 + d.passes[len(d.passes)-1].rowBytes)
+		d.stopped = r.feedOf(r.z.OutputEnd())
 		if errors.Is(r.err, inflate.ErrTruncated) || errors.Is(r.err, inflate.ErrChecksum) {
 			d.repairs = []string{repairedAdler}
 		} else if surplus {
