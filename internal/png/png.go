@@ -1,6 +1,13 @@
-// Package png decodes PNG and the first frame of APNG: what Pillow reads, to the same pixels. Where
-// the order of chunks, checksums or lengths are wrong, it accepts and refuses as Pillow's
-// PngImagePlugin.py and ZipDecode.c do, the former also in what LOAD_TRUNCATED_IMAGES changes.
+// Package png decodes PNG and the first frame of APNG to Pillow's pixels. It accepts and refuses what
+// Pillow does (PngImagePlugin.py and ZipDecode.c), with and without LOAD_TRUNCATED_IMAGES: chunks that
+// are missing, surplus or out of order, wrong checksums and lengths, damaged and cut pixels.
+//
+// It differs from Pillow in four cases:
+//
+//   - A file that Pillow reads only without LOAD_TRUNCATED_IMAGES is read with Options.KeepTruncated too.
+//   - A text has no effect whose keyword is a name that Pillow uses itself, as "interlace" or "transparency".
+//   - A palette is refused if a later header says that there is none.
+//   - The limit of all texts counts what is decompressed, even if it is invalid.
 package png
 
 import (
