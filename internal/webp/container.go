@@ -33,7 +33,6 @@ var errTruncated = fmt.Errorf("WebP: %w", raster.ErrTruncated)
 type file struct {
 	flags         uint8
 	extended      bool // there is a VP8X chunk
-	oddHeader     bool // it is longer than the format says
 	width, height int  // of the canvas
 	frames        int
 	first         frame // the first frame
@@ -118,10 +117,9 @@ func (f *file) parseExtended(rest *chunks) error {
 	if err != nil {
 		return err
 	}
-	if len(header.content) < extendedSize {
-		return raster.Corruptf("WebP: the VP8X chunk is too short")
+	if len(header.content) != extendedSize {
+		return raster.Corruptf("WebP: the VP8X chunk has %d bytes", len(header.content))
 	}
-	f.oddHeader = len(header.content) != extendedSize
 	f.flags = header.content[0]
 	f.width, f.height = 1+uint24(header.content[4:]), 1+uint24(header.content[7:])
 	if f.flags&^flagsKnown != 0 {

@@ -34,8 +34,6 @@ func nonEmpty(content []byte) []byte {
 // hasAlpha reports whether Pillow gives the picture as RGBA.
 func (f *file) hasAlpha() bool {
 	switch {
-	case f.oddHeader: // which libwebp does not look into for alpha
-		return true
 	case f.flags&flagAnimation != 0:
 		return f.flags&flagAlpha != 0
 	case f.first.lossless:
