@@ -15,6 +15,7 @@ import (
 
 	"garb/internal/heif"
 	"garb/internal/jpeg"
+	"garb/internal/raster"
 )
 
 // decoders has a decoder for each format. It decodes at 1/reduction of the size, which only JPEG
@@ -38,11 +39,11 @@ func decodeJPEG(ctx context.Context, data []byte, reduction, _ int) (*RGB, error
 }
 
 func decodeHEIF(ctx context.Context, data []byte, _, maxPixels int) (*RGB, error) {
-	pixels, width, height, err := heif.Decode(ctx, data, maxPixels)
+	m, err := heif.Decode(ctx, data, raster.Options{MaxPixels: maxPixels})
 	if err != nil {
 		return nil, classify(err)
 	}
-	return &RGB{width, height, pixels}, nil
+	return &RGB{m.Width, m.Height, m.Pix}, nil
 }
 
 // adapt adapts a decoder of the standard library's signature.
