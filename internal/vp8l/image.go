@@ -155,14 +155,14 @@ func (d *decoder) decodePixels(ctx context.Context, e *entropy, pix []uint32, wi
 	c := cursor{decoder: d, entropy: e, pix: pix, width: width}
 	rows := 0
 	for c.at < len(pix) {
-		if y := c.at / width; y > rows {
+		if c.y > rows {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
 			if d.bits.overrun() {
 				return errTruncated
 			}
-			rows = y
+			rows = c.y
 			done(rows)
 		}
 		if err := c.decodeRun(); err != nil {
@@ -182,37 +182,50 @@ type cursor struct {
 	*entropy
 	pix    []uint32
 	width  int
-	at     int // next pixel
-	cached int // pixels before it are in the cache
+	at     int   // next pixel
+	x, y   int   // its place
+	cached int   // pixels before it are in the cache
+	tail   *tail // nil while it is not read
 }
 
-// decodeRun decodes the literals up to the end of the tile or the row, and what follows if they end
-// before that.
+// advance moves on by n pixels.
+func (c *cursor) advance(n int) {
+	c.at += n
+	for c.x += n; c.x >= c.width; c.x -= c.width {
+		c.y++
+	}
+}
+
+// decodeRun decodes pixels up to the end of the tile or the row, or up to and with a copy.
 func (c *cursor) decodeRun() error {
-	x, y := c.at%c.width, c.at/c.width
-	g := c.groupAt(x, y)
+	g := c.groupAt(c.x, c.y)
 	end := c.width
 	if c.tiles != nil {
-		end = min(end, (x>>c.tileBits+1)<<c.tileBits)
+		end = min(end, (c.x>>c.tileBits+1)<<c.tileBits)
 	}
-	if c.lenient && c.bits.next+8 > len(c.bits.data) {
-		if c.bits.overrun() {
-			return errTruncated
+	if c.lenient && c.bits.next+8+2*(end-c.x) > len(c.bits.data) { // the data may end in the run
+		if c.tail == nil {
+			c.tail = newTail(&c.bits)
 		}
-		end = x + 1 // and look again
+		if c.tail != nil {
+			return c.decodeTail(c.tail)
+		}
+		end = c.x + 1 // and look again
 	}
-	run := c.pix[c.at:][:end-x]
-	n, symbol := readLiterals(&c.bits, g, run)
-	c.at += n
-	switch {
-	case n == len(run):
-		return nil
-	case symbol < literals+lengthCodes:
-		return c.copyBack(g, symbol-literals)
+	for run := c.pix[c.at:][:end-c.x]; len(run) > 0; run = run[1:] {
+		n, symbol := readLiterals(&c.bits, g, run)
+		c.advance(n)
+		if n == len(run) {
+			return nil
+		}
+		if symbol < literals+lengthCodes {
+			return c.copyBack(g, symbol-literals)
+		}
+		run = run[n:]
+		c.fillCache()
+		run[0] = c.cache[symbol-literals-lengthCodes]
+		c.advance(1)
 	}
-	c.fillCache()
-	c.pix[c.at] = c.cache[symbol-literals-lengthCodes]
-	c.at++
 	return nil
 }
 
@@ -262,18 +275,25 @@ func readGreen(r *bitReader, g *group, run []uint32) (n, symbol int) {
 func (c *cursor) copyBack(g *group, lengthSymbol int) error {
 	r := &c.bits
 	r.fill()
-	n := readPrefixed(r, lengthSymbol)
+	base, extra := splitPrefixed(lengthSymbol)
+	n := base + r.read(extra)
 	r.fill()
-	back := c.convertDistance(readPrefixed(r, g.codes[distance].symbol(r)))
-	if back > c.at || n > len(c.pix)-c.at {
-		return raster.Corruptf("VP8L: a copy reaches beyond the picture")
-	}
+	base, extra = splitPrefixed(g.codes[distance].symbol(r))
+	back := c.convertDistance(base + r.read(extra))
 	if r.overrun() {
 		return errTruncated
 	}
+	return c.copyPixels(n, back)
+}
+
+// copyPixels copies n pixels from a place that is back pixels before.
+func (c *cursor) copyPixels(n, back int) error {
+	if back > c.at || n > len(c.pix)-c.at {
+		return raster.Corruptf("VP8L: a copy reaches beyond the picture")
+	}
 	to := c.pix[c.at:][:n]
 	from := c.pix[c.at-back:]
-	c.at += n
+	c.advance(n)
 	for len(to) > 0 { // in pieces that do not overlap
 		k := copy(to, from[:min(back, len(to))])
 		to, back = to[k:], back+k
@@ -281,13 +301,14 @@ func (c *cursor) copyBack(g *group, lengthSymbol int) error {
 	return nil
 }
 
-// readPrefixed reads the extra bits of a length or distance (RFC 9649, section 3.6.2.2).
-func readPrefixed(r *bitReader, symbol int) int {
+// splitPrefixed returns the least length or distance of a symbol, and the number of extra bits that
+// are added to it (RFC 9649, section 3.6.2.2).
+func splitPrefixed(symbol int) (base int, extra uint) {
 	if symbol < 4 {
-		return symbol + 1
+		return symbol + 1, 0
 	}
-	extra := uint(symbol-2) >> 1
-	return (2+symbol&1)<<extra + r.read(extra) + 1
+	extra = uint(symbol-2) >> 1
+	return (2+symbol&1)<<extra + 1, extra
 }
 
 // nearby has the places of the pixels around that the first distances stand for: 8 less the columns

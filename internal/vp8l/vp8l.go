@@ -61,7 +61,7 @@ type decoder struct {
 	builder    builder
 	transforms []transform
 	plane      bool // only green is in use
-	// lenient accepts that the last symbol is cut, as libwebp does for planes of indexes.
+	// lenient accepts that the last symbol is cut, as libwebp does for planes of indexes (see tail).
 	lenient bool
 }
 

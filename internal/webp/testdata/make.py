@@ -2,6 +2,7 @@
 
 Made with Pillow 13.0.0 (libwebp 1.6.0): python make.py
 """
+import io
 import os
 import random
 import struct
@@ -10,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 import peer
-from streams import ALPHA, ANIMATION, EXIF, ICC, XMP, anmf, chunk, file, folder, riff, vp8x
+from streams import ALPHA, ANIMATION, EXIF, ICC, XMP, anmf, chunk, file, folder, riff, split, vp8x
 
 written = []
 
@@ -117,6 +118,18 @@ def contain():
         write(name, data)
 
 
+def cut_alpha():
+    """Alpha of few levels, whose last byte is missing. libwebp reads some of them."""
+    r = np.random.RandomState(3)
+    for i in range(8):
+        m = Image.new("RGB", (13 + i, 11), (9, 200, 30))
+        m.putalpha(Image.fromarray(r.choice(r.randint(0, 256, 2 + 2 * i), (11, 13 + i)).astype("uint8")))
+        buffer = io.BytesIO()
+        m.save(buffer, "webp", quality=30)
+        chunks = [chunk(k, v[:-1] if k == b"ALPH" else v) for k, v in split(buffer.getvalue())]
+        write(f"alpha-cut-{i}", riff(*chunks))
+
+
 def randomize():
     r = random.Random(2)
     for i in range(24):
@@ -125,6 +138,7 @@ def randomize():
 
 encode()
 contain()
+cut_alpha()
 randomize()
 with open(os.path.join(folder, "digests.tsv"), "w", encoding="utf-8") as f:
     for name in written:

@@ -313,6 +313,15 @@ def riff(*chunks):
     return b"RIFF" + struct.pack("<I", len(content)) + content
 
 
+def split(data):
+    """The names and contents of the chunks of a file."""
+    at = 12
+    while at < len(data):
+        size = int.from_bytes(data[at + 4 : at + 8], "little")
+        yield data[at : at + 4], data[at + 8 : at + 8 + size]
+        at += 8 + size + (size & 1)
+
+
 def vp8x(flags, width, height):
     return chunk(b"VP8X", bytes([flags, 0, 0, 0]) + uint24(width - 1) + uint24(height - 1))
 
