@@ -80,6 +80,9 @@ func (d *decoder) readEntropy(ctx context.Context, width, height int, top bool) 
 	}
 	e.groups = make([]group, count)
 	for _, i := range index {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		var g *group
 		if i >= 0 {
 			g = &e.groups[i]
