@@ -76,6 +76,23 @@ func (r *boolReader) readBit(probability uint8) int {
 	return 0
 }
 
+// readSign is readFlag as libwebp decodes signs (src/utils/bit_reader_inl_utils.h): data that no encoder
+// writes, for instance those that begin with 255, give other signs.
+func (r *boolReader) readSign() bool {
+	if r.bits < 0 {
+		r.load()
+	}
+	split := r.span >> 1
+	one := int32(split-uint32(r.value>>(r.bits&63))) < 0
+	if one {
+		r.value -= uint64(split+1) << (r.bits & 63)
+		r.span--
+	}
+	r.span |= 1
+	r.bits--
+	return one
+}
+
 // readFlag decodes a decision without a preference.
 func (r *boolReader) readFlag() bool { return r.read(128) }
 

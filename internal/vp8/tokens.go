@@ -64,7 +64,7 @@ func readTokensGeneric(r *boolReader, table *tokenTable, context, first int, q *
 		if v *= q[min(n, 1)]; v > maxNarrow {
 			r.wide = true
 		}
-		if r.readFlag() {
+		if r.readSign() {
 			v = -v
 		}
 		out[zigzag[n]] = int16(v)
