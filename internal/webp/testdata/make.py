@@ -1,4 +1,4 @@
-"""Makes the files beside it, and digests.tsv with what Pillow makes of each.
+"""Makes the files beside it but case-anim.webp, and digests.tsv with what Pillow makes of each.
 
 Made with Pillow 13.0.0 (libwebp 1.6.0): python make.py
 """
@@ -136,6 +136,7 @@ def randomize():
         write(f"random-{i}", file(r, 20))
 
 
+written.append("case-anim")
 encode()
 contain()
 cut_alpha()
