@@ -34,6 +34,7 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"internal/jpeg", "internal/kernel", ""},
 	{"internal/heif", "", "github.com/tetratelabs/wazero"},
 	{"internal/bmp", "internal/raster", ""},
+	{"internal/gif", "internal/raster", ""},
 	{"internal/hdf5", "internal/kernel", ""},
 	{"tensor", "internal/safefile internal/kernel", ""},
 	{"picture", "internal/kernel internal/jpeg internal/heif", "golang.org/x/image"},
