@@ -8,7 +8,8 @@ import (
 	"garb/internal/raster"
 )
 
-// parser parses the blocks of a GIF file as leniently as Pillow does: it skips bytes between blocks that begin none, and takes what is there of a block that is cut.
+// parser parses the blocks of a GIF file as leniently as Pillow does: it skips bytes between blocks
+// that begin none, and takes what is there of a block that is cut.
 type parser struct {
 	data []byte
 	at   int // next byte
