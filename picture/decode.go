@@ -15,6 +15,7 @@ import (
 
 	"garb/internal/heif"
 	"garb/internal/jpeg"
+	"garb/internal/raster"
 )
 
 // decoders has a decoder for each format. It decodes at 1/reduction of the size, which only JPEG
@@ -29,12 +30,12 @@ var decoders = map[Format]func(ctx context.Context, data []byte, reduction, maxP
 	HEIC: decodeHEIF,
 }
 
-func decodeJPEG(ctx context.Context, data []byte, reduction, _ int) (*RGB, error) {
-	pixels, width, height, err := jpeg.Decode(ctx, data, reduction)
+func decodeJPEG(ctx context.Context, data []byte, reduction, maxPixels int) (*RGB, error) {
+	m, err := jpeg.Decode(ctx, data, raster.Options{Scale: reduction, MaxPixels: maxPixels})
 	if err != nil {
 		return nil, classify(err)
 	}
-	return &RGB{width, height, pixels}, nil
+	return &RGB{m.Width, m.Height, m.Pix}, nil
 }
 
 func decodeHEIF(ctx context.Context, data []byte, _, maxPixels int) (*RGB, error) {

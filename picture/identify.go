@@ -13,6 +13,7 @@ import (
 
 	"garb/internal/heif"
 	"garb/internal/jpeg"
+	"garb/internal/raster"
 )
 
 // Format is a picture's encoding.
@@ -74,7 +75,7 @@ func Identify(data []byte) (info Info, err error) {
 			return info, classify(err)
 		}
 		info.Width, info.Height = h.Width, h.Height
-		info.Orientation = readOrientation(findJPEGEXIF(data))
+		info.Orientation = readOrientation(h.EXIF)
 	case starts("\x89PNG\r\n\x1a\n"):
 		info.Format = PNG
 		c, err := png.DecodeConfig(bytes.NewReader(data))
@@ -157,10 +158,10 @@ func identifyWebP(data []byte, info Info) (Info, error) {
 // classify wraps a decoder's error in an Error of its kind.
 func classify(err error) error {
 	switch {
-	case errors.Is(err, jpeg.ErrUnsupported), errors.Is(err, bmp.ErrUnsupported), errors.Is(err, heif.ErrUnsupported),
+	case errors.Is(err, raster.ErrUnsupported), errors.Is(err, bmp.ErrUnsupported), errors.Is(err, heif.ErrUnsupported),
 		isUnsupportedPNG(err):
 		return &Error{Unsupported, unknownKind, err}
-	case errors.Is(err, heif.ErrTooLarge):
+	case errors.Is(err, raster.ErrTooLarge), errors.Is(err, heif.ErrTooLarge):
 		return &Error{TooLarge, "scale it down", err}
 	}
 	return &Error{Corrupt, "the file is broken or cut off; take another copy", err}

@@ -1,21 +1,21 @@
 package jpeg
 
+import "garb/internal/raster"
+
 // assemble upsamples the planes and converts them to RGB.
-func (d *decoder) assemble(width, height int) []byte {
-	out := make([]byte, 3*width*height)
+func (d *decoder) assemble(m raster.Image) {
 	rows := make([]upsampler, len(d.components))
 	for i := range rows {
 		rows[i] = newUpsampler(d, &d.components[i])
 	}
 	convert := d.chooseConversion()
 	var row [4][]byte
-	for y := range height {
+	for y := range m.Height {
 		for i := range rows {
 			row[i] = rows[i].upsample(y)
 		}
-		convert(out[3*width*y:][:3*width], row[0], row[1], row[2], row[3])
+		convert(m.Row(y), row[0], row[1], row[2], row[3])
 	}
-	return out
 }
 
 // chooseConversion chooses the colour space as libjpeg does: from the JFIF and Adobe segments,

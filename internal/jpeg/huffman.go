@@ -1,6 +1,10 @@
 package jpeg
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"garb/internal/raster"
+)
 
 // lookupBits is the length of codes that one table lookup decodes.
 const lookupBits = 9
@@ -35,18 +39,18 @@ type huffman struct {
 func (d *decoder) readHuffmanTables(body []byte) error {
 	for len(body) > 0 {
 		if len(body) < 17 {
-			return FormatError("a Huffman table is too short")
+			return raster.Corruptf("a Huffman table is too short")
 		}
 		class, number := body[0]>>4, body[0]&15
 		if class > 1 || number > 3 {
-			return FormatError("a Huffman table has an invalid number")
+			return raster.Corruptf("a Huffman table has an invalid number")
 		}
 		total := 0
 		for _, n := range body[1:17] {
 			total += int(n)
 		}
 		if total > 256 || len(body) < 17+total {
-			return FormatError("a Huffman table is malformed")
+			return raster.Corruptf("a Huffman table is malformed")
 		}
 		h, err := newHuffman(body[1:17], body[17:17+total])
 		if err != nil {
@@ -72,7 +76,7 @@ func newHuffman(counts, symbols []byte) (*huffman, error) {
 		h.offset[n] = index - code
 		for range counts[n-1] {
 			if code >= 1<<n {
-				return nil, FormatError("a Huffman table has too many codes")
+				return nil, raster.Corruptf("a Huffman table has too many codes")
 			}
 			if n <= lookupBits {
 				low := int(code) << (lookupBits - n)
@@ -229,8 +233,8 @@ func (b *bitReader) skipRestartMarker() error {
 			return nil
 		}
 		if next != 0 && next != 0xff {
-			return FormatError("a restart marker is missing")
+			return raster.Corruptf("a restart marker is missing")
 		}
 	}
-	return errTruncated
+	return raster.ErrTruncated
 }

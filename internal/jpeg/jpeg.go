@@ -9,61 +9,43 @@ package jpeg
 
 import (
 	"context"
-	"errors"
 	"fmt"
+
+	"garb/internal/raster"
 )
 
 //go:generate sh -c "cd _generate && go run . -out ../jpeg_amd64.s -stubs ../stubs_amd64.go -pkg jpeg"
-
-// ErrUnsupported is wrapped by errors about valid files that this package does not
-// decode: arithmetic coding, 12 bits, lossless, hierarchical.
-var ErrUnsupported = errors.New("unsupported JPEG")
-
-// FormatError says why data is not a valid JPEG file.
-type FormatError string
-
-func (e FormatError) Error() string { return "invalid JPEG: " + string(e) }
-
-// errTruncated says that the data ends too early.
-const errTruncated = FormatError("the data ends in the middle of the picture")
-
-// Header is the content of the frame header.
-type Header struct {
-	Width, Height int // in pixels, at full scale
-	Components    int // 1, 3 or 4
-	Progressive   bool
-}
 
 // maxScans limits the work for a progressive file: each scan covers the whole
 // picture. Encoders write about 10.
 const maxScans = 200
 
-// ReadHeader reads the frame header and what comes before it.
-func ReadHeader(data []byte) (Header, error) {
-	d := decoder{data: data}
-	if err := d.readSegments(true); err != nil {
-		return Header{}, err
-	}
-	return Header{d.width, d.height, len(d.components), d.progressive}, nil
-}
-
-// Decode decodes a picture at 1/scale of its size, where scale is 1, 2, 4 or 8;
-// sides are rounded up. The result has 3 bytes per pixel, R, G, B, without padding.
-// CMYK is taken as inverted, as Adobe writes it, and converted to RGB as Pillow does.
+// Decode decodes a picture. CMYK is taken as inverted, as Adobe writes it, and converted to RGB as
+// Pillow does.
 //
 // Decode allocates at most 3 bytes per pixel of the result, 4 per sample, and for
-// progressive pictures 2 per coefficient. It panics for other scales. It returns
+// progressive pictures 2 per coefficient. It panics for scales other than 1, 2, 4 and 8. It returns
 // ctx's error soon after ctx ends.
-func Decode(ctx context.Context, data []byte, scale int) (pixels []byte, width, height int, err error) {
+func Decode(ctx context.Context, data []byte, o raster.Options) (raster.Image, error) {
+	scale := max(o.Scale, 1)
 	if scale != 1 && scale != 2 && scale != 4 && scale != 8 {
 		panic(fmt.Sprintf("jpeg: scale of 1/%d", scale))
 	}
-	d := decoder{ctx: ctx, data: data, scale: scale}
-	if err = d.readSegments(false); err != nil {
-		return nil, 0, 0, err
+	h, err := ReadHeader(data)
+	if err != nil {
+		return raster.Image{}, err
 	}
-	width, height = ceilDiv(d.width, scale), ceilDiv(d.height, scale)
-	return d.assemble(width, height), width, height, nil
+	width, height := ceilDiv(h.Width, scale), ceilDiv(h.Height, scale)
+	if err = raster.CheckPixels(width, height, o.MaxPixels); err != nil {
+		return raster.Image{}, err
+	}
+	d := decoder{ctx: ctx, data: data, scale: scale}
+	if err = d.readSegments(); err != nil {
+		return raster.Image{}, err
+	}
+	m := raster.New(width, height)
+	d.assemble(m)
+	return m, nil
 }
 
 func ceilDiv(a, b int) int { return (a + b - 1) / b }
@@ -98,7 +80,7 @@ type decoder struct {
 	scale int
 
 	width, height   int
-	progressive     bool
+	process         process
 	components      []component
 	maxH, maxV      int
 	quantization    [4][64]int32 // in natural order
@@ -117,26 +99,42 @@ type decoder struct {
 }
 
 const (
-	markerSOF0 = 0xc0
-	markerSOF1 = 0xc1
-	markerSOF2 = 0xc2
-	markerDHT  = 0xc4
-	markerRST0 = 0xd0
-	markerRST7 = 0xd7
-	markerSOI  = 0xd8
-	markerEOI  = 0xd9
-	markerSOS  = 0xda
-	markerDQT  = 0xdb
-	markerDRI  = 0xdd
-	markerAPP0 = 0xe0
-	markerAPPE = 0xee
+	markerSOF0  = 0xc0
+	markerSOF1  = 0xc1
+	markerSOF2  = 0xc2
+	markerSOF3  = 0xc3
+	markerDHT   = 0xc4
+	markerSOF9  = 0xc9
+	markerSOF10 = 0xca
+	markerDAC   = 0xcc
+	markerRST0  = 0xd0
+	markerRST7  = 0xd7
+	markerSOI   = 0xd8
+	markerEOI   = 0xd9
+	markerSOS   = 0xda
+	markerDQT   = 0xdb
+	markerDNL   = 0xdc
+	markerDRI   = 0xdd
+	markerEXP   = 0xdf
+	markerAPP0  = 0xe0
+	markerAPPE  = 0xee
+	markerCOM   = 0xfe
 )
 
-// readSegments reads marker segments up to the end of the picture or, with headerOnly, of the frame
-// header.
-func (d *decoder) readSegments(headerOnly bool) error {
+// process is a coding process.
+type process struct{ progressive, arithmetic, lossless bool }
+
+// processes has the coding processes by the marker of their frame header.
+var processes = map[byte]process{
+	markerSOF0: {},
+	markerSOF1: {},
+	markerSOF2: {progressive: true},
+}
+
+// readSegments reads marker segments up to the end of the picture.
+func (d *decoder) readSegments() error {
 	if len(d.data) < 2 || d.data[0] != 0xff || d.data[1] != markerSOI {
-		return FormatError("it does not begin with the start marker")
+		return raster.Corruptf("it does not begin with the start marker")
 	}
 	d.at = 2
 	for {
@@ -147,7 +145,7 @@ func (d *decoder) readSegments(headerOnly bool) error {
 		switch {
 		case marker == markerEOI:
 			if d.scans == 0 {
-				return FormatError("it has no picture")
+				return raster.Corruptf("it has no picture")
 			}
 			return d.transformAll()
 		case marker >= markerRST0 && marker <= markerRST7, marker == 0x01:
@@ -160,9 +158,6 @@ func (d *decoder) readSegments(headerOnly bool) error {
 		if err := d.readSegment(marker, body); err != nil {
 			return err
 		}
-		if headerOnly && d.components != nil {
-			return nil
-		}
 		if marker == markerSOS && d.isComplete() {
 			return d.transformAll()
 		}
@@ -172,14 +167,14 @@ func (d *decoder) readSegments(headerOnly bool) error {
 // takeSegment returns the body of the segment behind a marker.
 func (d *decoder) takeSegment() ([]byte, error) {
 	if d.at+2 > len(d.data) {
-		return nil, errTruncated
+		return nil, raster.ErrTruncated
 	}
 	length := int(d.data[d.at])<<8 | int(d.data[d.at+1])
 	if length < 2 {
-		return nil, FormatError("a segment has a length below 2")
+		return nil, raster.Corruptf("a segment has a length below 2")
 	}
 	if d.at+length > len(d.data) {
-		return nil, errTruncated
+		return nil, raster.ErrTruncated
 	}
 	d.at += length
 	return d.data[d.at-length+2 : d.at], nil
@@ -188,17 +183,21 @@ func (d *decoder) takeSegment() ([]byte, error) {
 // readSegment reads a segment and, if it is the header of a scan, the scan.
 func (d *decoder) readSegment(marker byte, body []byte) error {
 	switch {
-	case marker == markerSOF0 || marker == markerSOF1 || marker == markerSOF2:
-		return d.readFrameHeader(body, marker == markerSOF2)
 	case marker == markerDHT:
 		return d.readHuffmanTables(body)
-	case marker > markerSOF2 && marker <= 0xcf && marker != 0xc8:
-		return fmt.Errorf("%w: coding process %d", ErrUnsupported, marker-markerSOF0)
+	case marker == markerDAC: // of arithmetic coding
+	case marker >= markerSOF0 && marker <= 0xcf && marker != 0xc8:
+		p, ok := processes[marker]
+		if !ok {
+			return raster.Unsupportedf("JPEG of coding process %d", marker-markerSOF0)
+		}
+		d.process = p
+		return d.readFrameHeader(body)
 	case marker == markerDQT:
 		return d.readQuantizationTables(body)
 	case marker == markerDRI:
 		if len(body) != 2 {
-			return FormatError("the segment of the restart interval has the wrong length")
+			return raster.Corruptf("the segment of the restart interval has the wrong length")
 		}
 		d.restartInterval = int(body[0])<<8 | int(body[1])
 	case marker == markerSOS:
@@ -222,13 +221,13 @@ func (d *decoder) nextMarker() (byte, error) {
 			return d.data[d.at-1], nil
 		}
 	}
-	return 0, errTruncated
+	return 0, raster.ErrTruncated
 }
 
 // isComplete reports whether all components of a sequential picture have been read.
 // A progressive picture is read to its end.
 func (d *decoder) isComplete() bool {
-	if d.progressive {
+	if d.process.progressive {
 		return false
 	}
 	for i := range d.components {
@@ -240,33 +239,29 @@ func (d *decoder) isComplete() bool {
 }
 
 // readFrameHeader reads the size and the components, and lays out their planes.
-func (d *decoder) readFrameHeader(body []byte, progressive bool) error {
+func (d *decoder) readFrameHeader(body []byte) error {
 	if d.components != nil {
-		return FormatError("it has two frames")
+		return raster.Corruptf("it has two frames")
 	}
 	if len(body) < 6 {
-		return FormatError("the frame header is too short")
+		return raster.Corruptf("the frame header is too short")
 	}
 	if body[0] != 8 {
-		return fmt.Errorf("%w: %d bits per sample", ErrUnsupported, body[0])
+		return raster.Unsupportedf("JPEG of %d bits per sample", body[0])
 	}
-	d.progressive = progressive
 	d.height, d.width = int(body[1])<<8|int(body[2]), int(body[3])<<8|int(body[4])
 	if d.width == 0 || d.height == 0 {
-		return FormatError("a side of the picture is 0")
+		return raster.Corruptf("a side of the picture is 0")
 	}
 	n := int(body[5])
 	if n != 1 && n != 3 && n != 4 {
-		return fmt.Errorf("%w: %d components", ErrUnsupported, n)
+		return raster.Unsupportedf("JPEG of %d components", n)
 	}
 	if len(body) != 6+3*n {
-		return FormatError("the frame header has the wrong length")
+		return raster.Corruptf("the frame header has the wrong length")
 	}
 	if err := d.readComponents(body[6:]); err != nil {
 		return err
-	}
-	if d.scale == 0 {
-		return nil
 	}
 	return d.layOut()
 }
@@ -278,11 +273,11 @@ func (d *decoder) readComponents(specs []byte) error {
 		spec := specs[3*i:]
 		c.id, c.h, c.v, c.quantization = spec[0], int(spec[1]>>4), int(spec[1]&15), int(spec[2])
 		if c.h < 1 || c.h > 4 || c.v < 1 || c.v > 4 || c.quantization > 3 {
-			return FormatError("a component has invalid sampling factors or tables")
+			return raster.Corruptf("a component has invalid sampling factors or tables")
 		}
 		for _, other := range d.components[:i] {
 			if other.id == c.id {
-				return FormatError("two components have the same name")
+				return raster.Corruptf("two components have the same name")
 			}
 		}
 		d.maxH, d.maxV = max(d.maxH, c.h), max(d.maxV, c.v)
@@ -300,7 +295,7 @@ func (d *decoder) layOut() error {
 	for i := range d.components {
 		c := &d.components[i]
 		if d.maxH%c.h != 0 || d.maxV%c.v != 0 {
-			return fmt.Errorf("%w: sampling factors that do not divide", ErrUnsupported)
+			return raster.Unsupportedf("JPEG with sampling factors that do not divide")
 		}
 		// At reduced scale subsampled components are reduced less, as in libjpeg.
 		c.size = least
@@ -322,7 +317,7 @@ func (d *decoder) readQuantizationTables(body []byte) error {
 		body = body[1:]
 		size := 64 * (int(precision) + 1)
 		if precision > 1 || table > 3 || len(body) < size {
-			return FormatError("a quantization table is malformed")
+			return raster.Corruptf("a quantization table is malformed")
 		}
 		for i := range 64 {
 			if precision == 0 {

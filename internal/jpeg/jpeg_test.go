@@ -11,10 +11,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"runtime"
 	"slices"
 	"strings"
 	"testing"
+
+	"garb/internal/raster"
 )
 
 func files(t testing.TB) []string {
@@ -25,6 +28,8 @@ func files(t testing.TB) []string {
 	}
 	return list
 }
+
+func options(scale int) raster.Options { return raster.Options{Scale: scale, MaxPixels: 1 << 24} }
 
 func read(t testing.TB, path string) []byte {
 	t.Helper()
@@ -40,39 +45,39 @@ func read(t testing.TB, path string) []byte {
 func TestPixelsAreThoseOfPillow(t *testing.T) {
 	for _, path := range files(t) {
 		data := read(t, path)
-		m, err := png.Decode(bytes.NewReader(read(t, strings.TrimSuffix(path, ".jpg")+".png")))
+		sheet, err := png.Decode(bytes.NewReader(read(t, strings.TrimSuffix(path, ".jpg")+".png")))
 		if err != nil {
 			t.Fatal(err)
 		}
 		left, compared := 0, 0
 		for _, scale := range []int{1, 2, 4, 8} {
-			pixels, width, height, err := Decode(context.Background(), data, scale)
+			m, err := Decode(context.Background(), data, options(scale))
 			if err != nil {
 				t.Errorf("%s at 1/%d: %v", path, scale, err)
 				continue
 			}
-			if left+width > m.Bounds().Dx() {
+			if left+m.Width > sheet.Bounds().Dx() {
 				continue // Pillow does not have this scale
 			}
-			if d := findDifference(pixels, width, height, m, left); d != "" {
+			if d := findDifference(m, sheet, left); d != "" {
 				t.Fatalf("%s at 1/%d: %s", path, scale, d)
 			}
-			left += width
+			left += m.Width
 			compared++
 		}
-		if compared == 0 || left != m.Bounds().Dx() {
-			t.Errorf("%s: compared %d of %d columns", path, left, m.Bounds().Dx())
+		if compared == 0 || left != sheet.Bounds().Dx() {
+			t.Errorf("%s: compared %d of %d columns", path, left, sheet.Bounds().Dx())
 		}
 	}
 }
 
-// findDifference describes the first pixel that differs from m, whose columns begin at left.
-func findDifference(pixels []byte, width, height int, m image.Image, left int) string {
-	for y := range height {
-		for x := range width {
-			r, g, b, _ := m.At(left+x, y).RGBA()
+// findDifference describes the first pixel of m that differs from the sheet, whose columns begin at left.
+func findDifference(m raster.Image, sheet image.Image, left int) string {
+	for y := range m.Height {
+		for x := range m.Width {
+			r, g, b, _ := sheet.At(left+x, y).RGBA()
 			want := [3]byte{byte(r >> 8), byte(g >> 8), byte(b >> 8)}
-			if got := [3]byte(pixels[3*(y*width+x):]); got != want {
+			if got := [3]byte(m.Pix[3*(y*m.Width+x):]); got != want {
 				return fmt.Sprintf("pixel (%d, %d) is %v, want %v", x, y, got, want)
 			}
 		}
@@ -108,12 +113,12 @@ for path in sys.stdin.read().split("\n"):
 		t.Fatal(err)
 	}
 	for _, path := range chosen {
-		pixels, width, height, err := Decode(context.Background(), read(t, path), 1)
+		m, err := Decode(context.Background(), read(t, path), options(1))
 		if err != nil {
 			t.Fatal(path, err)
 		}
-		n := 3 * width * height
-		if len(all) < n || !bytes.Equal(pixels, all[:n]) {
+		n := len(m.Pix)
+		if len(all) < n || !bytes.Equal(m.Pix, all[:n]) {
 			t.Fatalf("%s: other pixels than Pillow's", path)
 		}
 		all = all[n:]
@@ -125,7 +130,8 @@ for path in sys.stdin.read().split("\n"):
 
 func TestReadHeader(t *testing.T) {
 	h, err := ReadHeader(read(t, "testdata/65x33-420-progressive.jpg"))
-	if want := (Header{65, 33, 3, true}); err != nil || h != want {
+	want := raster.Header{Width: 65, Height: 33, BitsPerSample: 8}
+	if err != nil || !reflect.DeepEqual(h, want) {
 		t.Errorf("%+v, %v; want %+v", h, err, want)
 	}
 }
@@ -134,9 +140,8 @@ func TestCutsAreErrors(t *testing.T) {
 	for _, name := range []string{"17x9-420.jpg", "17x9-422-progressive.jpg", "17x9-restart.jpg", "17x9-cmyk.jpg"} {
 		data := read(t, filepath.Join("testdata", name))
 		for cut := range len(data) - 2 { // without the end marker all pixels may be there
-			_, _, _, err := Decode(context.Background(), data[:cut], 1)
-			var format FormatError
-			if !errors.As(err, &format) && !errors.Is(err, ErrUnsupported) {
+			_, err := Decode(context.Background(), data[:cut], options(1))
+			if !errors.Is(err, raster.ErrCorrupt) {
 				// A sequential picture is whole once its last block is read.
 				if err == nil && cut > len(data)-6 {
 					continue
@@ -184,18 +189,18 @@ func TestBrokenFiles(t *testing.T) {
 		"two components of one": {cat(start, frame, segment(markerSOS, 2, 1, 0, 1, 0, 0, 63, 0)), false},
 		"segment past the end":  {cat(start, []byte{0xff, markerDQT, 0xff, 0xff, 1}), false},
 		"segment of length 1":   {cat(start, []byte{0xff, markerDQT, 0, 1}), false},
-		"arithmetic coding":     {cat(start, segment(0xc9, 8, 0, 8, 0, 8, 1, 1, 0x11, 0)), true},
+		"arithmetic coding":     {cat(start, segment(0xc9, 8, 0, 8, 0, 8, 1, 1, 0x11, 0), scan), true},
 		"12 bits":               {cat(start, segment(markerSOF1, 12, 0, 8, 0, 8, 1, 1, 0x11, 0)), true},
 		"two components":        {cat(start, segment(markerSOF0, 8, 0, 8, 0, 8, 2, 1, 0x11, 0, 2, 0x11, 0)), true},
 		"factors do not divide": {cat(start,
-			segment(markerSOF0, 8, 0, 8, 0, 8, 3, 1, 0x31, 0, 2, 0x21, 0, 3, 0x11, 0)), true},
+			segment(markerSOF0, 8, 0, 8, 0, 8, 3, 1, 0x31, 0, 2, 0x21, 0, 3, 0x11, 0), scan), true},
 		"impossible progression": {cat(start, segment(markerSOF2, 8, 0, 8, 0, 8, 1, 1, 0x11, 0),
 			segment(markerSOS, 1, 1, 0, 5, 70, 0)), false},
 		"restart interval length": {cat(start, segment(markerDRI, 1)), false},
 	} {
-		_, _, _, err := Decode(context.Background(), test.data, 1)
-		var format FormatError
-		if errors.Is(err, ErrUnsupported) != test.unsupported || errors.As(err, &format) == test.unsupported {
+		_, err := Decode(context.Background(), test.data, options(1))
+		if errors.Is(err, raster.ErrUnsupported) != test.unsupported ||
+			errors.Is(err, raster.ErrCorrupt) == test.unsupported {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -211,11 +216,11 @@ func TestDamageBeforeARestartMarkerShows(t *testing.T) {
 		t.Fatal("the fixture has no intervals")
 	}
 	damaged := slices.Concat(data[:begin+4], data[end:])
-	if _, _, _, err := Decode(context.Background(), damaged, 1); !errors.As(err, new(FormatError)) {
+	if _, err := Decode(context.Background(), damaged, options(1)); !errors.Is(err, raster.ErrCorrupt) {
 		t.Errorf("%v", err)
 	}
 	missing := slices.Concat(data[:begin], data[begin+2:])
-	if _, _, _, err := Decode(context.Background(), missing, 1); !errors.As(err, new(FormatError)) {
+	if _, err := Decode(context.Background(), missing, options(1)); !errors.Is(err, raster.ErrCorrupt) {
 		t.Errorf("without its marker: %v", err)
 	}
 }
@@ -224,7 +229,7 @@ func TestDecodeObeysItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	for _, name := range []string{"65x33-420.jpg", "65x33-420-progressive.jpg"} {
-		if _, _, _, err := Decode(ctx, read(t, filepath.Join("testdata", name)), 1); !errors.Is(err, context.Canceled) {
+		if _, err := Decode(ctx, read(t, filepath.Join("testdata", name)), options(1)); !errors.Is(err, context.Canceled) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -242,7 +247,7 @@ func TestScansAreBounded(t *testing.T) {
 	for range maxScans {
 		many = append(many, data[begin:end]...)
 	}
-	if _, _, _, err := Decode(context.Background(), append(many, 0xff, markerEOI), 1); !errors.Is(err, ErrUnsupported) {
+	if _, err := Decode(context.Background(), append(many, 0xff, markerEOI), options(1)); !errors.Is(err, raster.ErrUnsupported) {
 		t.Errorf("%d scans: %v", maxScans, err)
 	}
 }
@@ -260,7 +265,7 @@ func TestDecodeAllocatesWhatItSays(t *testing.T) {
 		make([]byte, side/8*side/8*3*2/8+1), []byte{0xff, markerEOI})
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	if _, _, _, err := Decode(context.Background(), data, 1); err != nil {
+	if _, err := Decode(context.Background(), data, options(1)); err != nil {
 		t.Fatal(err)
 	}
 	runtime.ReadMemStats(&after)
@@ -334,10 +339,10 @@ func FuzzDecode(f *testing.F) {
 			return
 		}
 		denominator := 1 << (scale % 4)
-		pixels, width, height, err := Decode(context.Background(), data, denominator)
-		if err == nil && (len(pixels) != 3*width*height || width != ceilDiv(h.Width, denominator) ||
-			height != ceilDiv(h.Height, denominator)) {
-			t.Errorf("%d bytes for %d × %d of %+v at 1/%d", len(pixels), width, height, h, denominator)
+		m, err := Decode(context.Background(), data, options(denominator))
+		if err == nil && (len(m.Pix) != 3*m.Width*m.Height || m.Width != ceilDiv(h.Width, denominator) ||
+			m.Height != ceilDiv(h.Height, denominator)) {
+			t.Errorf("%d bytes for %d × %d of %+v at 1/%d", len(m.Pix), m.Width, m.Height, h, denominator)
 		}
 	})
 }
@@ -347,7 +352,7 @@ func BenchmarkDecode(b *testing.B) {
 	for _, scale := range []int{1, 8} {
 		b.Run(fmt.Sprintf("1/%d", scale), func(b *testing.B) {
 			for b.Loop() {
-				if _, _, _, err := Decode(context.Background(), data, scale); err != nil {
+				if _, err := Decode(context.Background(), data, options(scale)); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -361,7 +366,7 @@ func ExampleDecode() {
 		fmt.Println(err)
 		return
 	}
-	_, width, height, err := Decode(context.Background(), data, 2)
-	fmt.Println(image.Pt(width, height), err)
-	// Output: (33,17) <nil>
+	m, err := Decode(context.Background(), data, raster.Options{Scale: 2, MaxPixels: 1 << 20})
+	fmt.Println(m.Width, m.Height, err)
+	// Output: 33 17 <nil>
 }

@@ -1,20 +1,21 @@
 package jpeg
 
 import (
-	"fmt"
 	"slices"
+
+	"garb/internal/raster"
 )
 
 // readScan reads one scan. body is its header; its data follows at d.at.
 func (d *decoder) readScan(body []byte) error {
 	if d.components == nil {
-		return FormatError("a scan comes before the frame header")
+		return raster.Corruptf("a scan comes before the frame header")
 	}
 	if d.scans++; d.scans > maxScans {
-		return fmt.Errorf("%w: more than %d scans", ErrUnsupported, maxScans)
+		return raster.Unsupportedf("JPEG of more than %d scans", maxScans)
 	}
 	if len(body) < 1 || len(body) != 4+2*int(body[0]) || body[0] < 1 || int(body[0]) > len(d.components) {
-		return FormatError("a scan header has the wrong length")
+		return raster.Corruptf("a scan header has the wrong length")
 	}
 	n := int(body[0])
 	selected, err := d.selectComponents(body[1:][:2*n])
@@ -22,18 +23,18 @@ func (d *decoder) readScan(body []byte) error {
 		return err
 	}
 	p := progression{first: 0, last: 63}
-	if d.progressive {
+	if d.process.progressive {
 		end := body[1+2*n:]
 		p = progression{first: int(end[0]), last: int(end[1]), high: int(end[2] >> 4), low: int(end[2] & 15)}
 		if !p.isValid(n) {
-			return FormatError("a scan has an invalid progression")
+			return raster.Corruptf("a scan has an invalid progression")
 		}
 	}
 	for _, c := range selected {
 		needsDC := p.first == 0 && p.high == 0
 		needsAC := p.last > 0
 		if needsDC && c.dc == nil || needsAC && c.ac == nil {
-			return FormatError("a scan needs a Huffman table that is missing")
+			return raster.Corruptf("a scan needs a Huffman table that is missing")
 		}
 		if err = d.allocate(c); err != nil {
 			return err
@@ -59,10 +60,10 @@ func (d *decoder) selectComponents(specs []byte) ([]*component, error) {
 			}
 		}
 		if selected[i] == nil || tables>>4 > 3 || tables&15 > 3 {
-			return nil, FormatError("a scan names a component or table that does not exist")
+			return nil, raster.Corruptf("a scan names a component or table that does not exist")
 		}
 		if slices.Contains(selected[:i], selected[i]) {
-			return nil, FormatError("a scan has a component twice")
+			return nil, raster.Corruptf("a scan has a component twice")
 		}
 		selected[i].dc, selected[i].ac = d.dc[tables>>4], d.ac[tables&15]
 	}
@@ -89,11 +90,11 @@ func (p progression) isValid(n int) bool {
 func (d *decoder) allocate(c *component) error {
 	if c.plane == nil {
 		if !d.hasQuantization[c.quantization] {
-			return FormatError("a quantization table is missing")
+			return raster.Corruptf("a quantization table is missing")
 		}
 		// The assembly may read past the last row.
 		c.plane = make([]byte, c.stride*c.heightBlocks*c.size+vectorSamples)
-		if d.progressive {
+		if d.process.progressive {
 			c.coefficients = make([]int16, 64*c.strideBlocks*c.heightBlocks)
 		}
 	}
@@ -129,7 +130,7 @@ func (d *decoder) readUnits(selected []*component, p progression) error {
 			}
 		}
 		if d.bits.isOverrun() {
-			return errTruncated
+			return raster.ErrTruncated
 		}
 	}
 	return nil
@@ -149,7 +150,7 @@ func (d *decoder) readUnit(selected []*component, x, y int, p progression) {
 // restart continues behind a restart marker.
 func (d *decoder) restart(selected []*component) error {
 	if d.bits.isOverrun() {
-		return errTruncated
+		return raster.ErrTruncated
 	}
 	d.resetPredictions(selected)
 	return d.bits.skipRestartMarker()
@@ -164,7 +165,7 @@ func (d *decoder) resetPredictions(selected []*component) {
 
 // readBlock reads one block.
 func (d *decoder) readBlock(c *component, x, y int, p progression) {
-	if d.progressive {
+	if d.process.progressive {
 		coefficients := (*[64]int16)(c.coefficients[64*(y*c.strideBlocks+x):])
 		switch {
 		case p.first == 0 && p.high == 0:
@@ -367,7 +368,7 @@ func (d *decoder) transformAll() error {
 	for i := range d.components {
 		c := &d.components[i]
 		if c.plane == nil {
-			return FormatError("a component has no data")
+			return raster.Corruptf("a component has no data")
 		}
 		if c.coefficients == nil {
 			continue
