@@ -19,40 +19,48 @@ type headerReader struct {
 	data   []byte
 	at     int // next byte of data
 	header raster.Header
-	found  bool     // a frame header
-	icc    [][]byte // segments of the ICC profile
+	found  bool // a frame header
+	// lossless says that the frame is of lossless coding.
+	lossless bool
+	icc      [][]byte // segments of the ICC profile
 }
 
 // ReadHeader reads the header: the segments before the first scan. It refuses what Pillow does not
 // open.
 func ReadHeader(data []byte) (raster.Header, error) {
 	r := headerReader{data: data}
-	if !bytes.HasPrefix(data, []byte{0xff, markerSOI, 0xff}) {
-		return r.header, raster.Corruptf("the data do not begin with JPEG's start marker")
+	err := r.read()
+	return r.header, err
+}
+
+func (r *headerReader) read() error {
+	if !bytes.HasPrefix(r.data, []byte{0xff, markerSOI, 0xff}) {
+		return raster.Corruptf("the data do not begin with JPEG's start marker")
 	}
 	for r.at = 2; ; {
 		marker, ok := r.nextMarker()
 		if !ok {
-			return r.header, raster.ErrTruncated
+			return raster.ErrTruncated
 		}
 		switch {
 		case marker < markerSOF0:
-			return r.header, raster.Corruptf("JPEG with the marker %#x", marker)
-		case marker == 0xc8, marker >= markerRST0 && marker <= markerEOI, marker >= 0xf0 && marker <= 0xfd:
+			return raster.Corruptf("JPEG with the marker %#x", marker)
+		case marker == markerJPG, marker >= markerRST0 && marker <= markerEOI,
+			marker >= markerJPG0 && marker <= markerJPG13:
 			continue // markers without a segment
 		}
 		body, ok := r.takeSegment()
 		if !ok {
-			return r.header, raster.ErrTruncated
+			return raster.ErrTruncated
 		}
 		if err := r.readSegment(marker, body); err != nil {
-			return r.header, err
+			return err
 		}
 		if marker == markerSOS {
 			if !r.found {
-				return r.header, raster.Corruptf("JPEG without a frame header")
+				return raster.Corruptf("JPEG without a frame header")
 			}
-			return r.header, nil
+			return nil
 		}
 	}
 }
@@ -93,6 +101,7 @@ func (r *headerReader) readSegment(marker byte, body []byte) error {
 		}
 	default:
 		if marker < markerAPP0 {
+			r.lossless = marker == markerSOF3
 			return r.readFrameHeader(body)
 		}
 	}
