@@ -85,11 +85,11 @@ func (d *decoder) compressedBytes(g grid, i int) ([]byte, error) {
 		return nil, raster.ErrTruncated
 	}
 	strip := d.data[offset:]
-	if len(g.offsets) == 1 && (len(g.byteCounts) == 0 || g.byteCounts[0] == 0) {
+	switch {
+	case len(g.byteCounts) == 0 && d.across(g)*d.down(g) == 1, len(g.offsets) == 1 && g.byteCounts[0] == 0:
 		return strip, nil // the only strip may lack its size
-	}
-	if i >= len(g.byteCounts) {
-		return nil, raster.Corruptf("TIFF with %d byte counts for %d strips or tiles", len(g.byteCounts), len(g.offsets))
+	case i >= len(g.byteCounts):
+		return nil, raster.Corruptf("TIFF with %d byte counts for %d strips", len(g.byteCounts), len(g.offsets))
 	}
 	if n := g.byteCounts[i]; n <= 0 || n > len(strip) {
 		return nil, raster.ErrTruncated

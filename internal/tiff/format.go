@@ -225,29 +225,33 @@ func (p *picture) isKnown(kind, extra int) bool {
 	if kind > alone || kind < unspecified {
 		return false
 	}
-	small := p.bits == 1 || p.bits == 2 || p.bits == 4 || p.bits == 8
+	if extra > 0 && p.reversed {
+		return false
+	}
 	switch p.photometric {
-	case whiteIsZero:
-		return extra == 0 && (small || p.bits == 16 && !p.reversed && !p.isBigEndian())
-	case blackIsZero:
-		if extra == 1 {
-			return p.bits == 8 && !p.reversed
-		}
-		return extra == 0 && (small || p.bits == 16 && (!p.reversed || !p.isBigEndian()))
-	case paletted:
-		if extra == 1 {
-			return p.bits == 8 && !p.reversed && kind != associated
-		}
-		return extra == 0 && small
+	case whiteIsZero, blackIsZero, paletted:
+		return p.isKnownLevel(kind, extra)
 	case rgbColour:
-		if extra > 0 && p.reversed {
-			return false
-		}
 		return p.bits == 8 || p.bits == 16 && !p.reversed && extra <= 1
 	case separated:
 		return !p.reversed && kind == unspecified && (p.bits == 8 || p.bits == 16 && extra == 0)
 	}
 	return p.bits == 8 && extra == 0 && !p.reversed // YCbCr
+}
+
+// isKnownLevel is isKnown for grey and palettes.
+func (p *picture) isKnownLevel(kind, extra int) bool {
+	switch {
+	case extra == 1:
+		return p.bits == 8 && p.photometric != whiteIsZero && (p.photometric == blackIsZero || kind != associated)
+	case extra > 1:
+		return false
+	case p.bits == 16 && p.photometric == whiteIsZero:
+		return !p.reversed && !p.isBigEndian()
+	case p.bits == 16:
+		return p.photometric == blackIsZero && (!p.reversed || !p.isBigEndian())
+	}
+	return p.bits == 1 || p.bits == 2 || p.bits == 4 || p.bits == 8
 }
 
 // isBigEndian reports whether the most significant byte of a sample is the first.

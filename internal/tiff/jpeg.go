@@ -90,13 +90,13 @@ func jpegSegments(data []byte) ([]byte, error) {
 			return kept, nil
 		}
 		marker := data[at+1]
-		switch {
-		case marker == 0xff: // fill
+		switch marker {
+		case 0xff: // fill
 			at++
 			continue
-		case marker == markerEOI:
+		case markerEOI:
 			return kept, nil
-		case marker == markerSOS:
+		case markerSOS:
 			return append(kept, data[at:]...), nil
 		}
 		end := min(at+2+int(binary.BigEndian.Uint16(data[at+2:])), len(data))
