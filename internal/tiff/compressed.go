@@ -3,6 +3,7 @@ package tiff
 import (
 	"bytes"
 	"compress/zlib"
+	"context"
 	"errors"
 	"io"
 
@@ -151,13 +152,28 @@ func (d *decoder) decompress(strip []byte, stored part, size int) ([]byte, error
 		r = z
 	}
 	var rows bytes.Buffer
-	if n, err := io.Copy(&rows, io.LimitReader(r, int64(size))); n < int64(size) {
+	rows.Grow(min(size, 4*len(strip)) + bytes.MinRead)
+	if n, err := io.Copy(&rows, io.LimitReader(contextReader{d.ctx, r}, int64(size))); n < int64(size) {
 		return nil, corrupt(err)
 	}
 	if _, err := r.Read(make([]byte, 1)); errors.Is(err, zlib.ErrChecksum) {
 		return nil, corrupt(err) // libtiff heeds it only where the data end with the strip or tile
 	}
 	return rows.Bytes(), nil
+}
+
+// contextReader reads a part at a time, and fails when its context has ended.
+type contextReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (c contextReader) Read(p []byte) (int, error) {
+	const part = 1 << 18
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return c.r.Read(p[:min(len(p), part)])
 }
 
 // ccittReader returns a reader of CCITT data, where 1 is black as in libtiff.
@@ -173,8 +189,11 @@ func (d *decoder) ccittReader(strip []byte, stored part) io.Reader {
 		&ccitt.Options{Invert: true})
 }
 
-// corrupt wraps the error of a library; nil stands for data that end too early.
+// corrupt wraps the error of a library, but not that of a context; nil stands for data that end too early.
 func corrupt(err error) error {
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
 	if err == nil || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
 		return raster.ErrTruncated
 	}
