@@ -2,14 +2,15 @@ package tiff
 
 import (
 	"bytes"
-	"compress/zlib"
 	"context"
 	"errors"
 	"io"
+	"slices"
 
 	"golang.org/x/image/ccitt"
 	"golang.org/x/image/tiff/lzw"
 
+	"garb/internal/inflate"
 	"garb/internal/raster"
 )
 
@@ -144,22 +145,39 @@ func (d *decoder) decompress(strip []byte, stored part, size int) ([]byte, error
 	case ccittT4, ccittT6:
 		r = d.ccittReader(strip, stored)
 	default:
-		z, err := zlib.NewReader(bytes.NewReader(strip))
-		if err != nil {
-			return nil, corrupt(err)
-		}
-		defer z.Close()
-		r = z
+		return d.inflate(strip, size)
 	}
 	var rows bytes.Buffer
 	rows.Grow(min(size, 4*len(strip)) + bytes.MinRead)
 	if n, err := io.Copy(&rows, io.LimitReader(contextReader{d.ctx, r}, int64(size))); n < int64(size) {
 		return nil, corrupt(err)
 	}
-	if _, err := r.Read(make([]byte, 1)); errors.Is(err, zlib.ErrChecksum) {
-		return nil, corrupt(err) // libtiff heeds it only where the data end with the strip or tile
-	}
 	return rows.Bytes(), nil
+}
+
+// inflate returns size bytes of decompressed data. As in libtiff, the checksum counts only if the data
+// end with these bytes.
+func (d *decoder) inflate(strip []byte, size int) ([]byte, error) {
+	const part = 1 << 18
+	d.decompressor.Reset(strip, inflate.Zlib)
+	rows, done := make([]byte, min(size, part)), 0
+	for {
+		if err := d.ctx.Err(); err != nil {
+			return nil, err
+		}
+		var err error
+		done, err = d.decompressor.Decompress(rows, done)
+		switch {
+		case errors.Is(err, inflate.ErrCorrupt):
+			return nil, corrupt(err)
+		case done == size:
+			return rows, nil
+		case err != nil:
+			return nil, raster.ErrTruncated
+		}
+		rows = slices.Grow(rows, part)
+		rows = rows[:min(size, cap(rows), done+part)]
+	}
 }
 
 // contextReader reads a part at a time, and fails when its context has ended.

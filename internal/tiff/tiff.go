@@ -2,12 +2,13 @@
 // and libtiff 4.7), turned upright: 1, 2, 4, 8 and 16 bits, grey, palette, RGB, CMYK and YCbCr in JPEG,
 // with alpha; strips and tiles, interleaved and in planes; uncompressed, LZW, Deflate, PackBits, CCITT
 // T.4 and T.6, JPEG. The layout of the file is read here; the compression methods are from
-// golang.org/x/image, compress/zlib and package jpeg.
+// golang.org/x/image and the packages inflate and jpeg.
 package tiff
 
 import (
 	"context"
 
+	"garb/internal/inflate"
 	"garb/internal/raster"
 )
 
@@ -85,6 +86,8 @@ type decoder struct {
 	ctx     context.Context
 	data    []byte
 	options raster.Options
+
+	decompressor inflate.Decompressor
 
 	samples []uint8      // channels per pixel, 8 bits each
 	repairs raster.Image // only its repairs are used
