@@ -316,7 +316,7 @@ func (p *picture) checkForLibtiff() error {
 	case p.planar && p.channels > 1 && (p.bits < 8 || p.channels == 2 || p.stored > p.channels):
 		return raster.Unsupportedf("TIFF with planes of %d channels of %d bits", p.channels, p.bits)
 	}
-	if p.photometric != paletted {
+	if p.photometric != paletted || p.bits == 8 {
 		return nil
 	}
 	colours, err := p.ints(tagColorMap)

@@ -1,6 +1,7 @@
 package tiff
 
 import (
+	"bytes"
 	"encoding/binary"
 	"slices"
 
@@ -59,8 +60,12 @@ func (d *decoder) decodeJPEG(strip []byte, area part, g grid) error {
 	return nil
 }
 
+// ends ends a JPEG file, also one that is cut inside a segment: libtiff gives libjpeg end markers for as
+// long as libjpeg asks for data, and a segment has at most 65,535 bytes.
+var ends = bytes.Repeat([]byte{0xff, markerEOI}, 1<<15)
+
 // assembleJPEG returns the JPEG file of a strip or tile: with the tables that all of them share, with the
-// colour space that the TIFF file says, and with an end, which libtiff adds, too.
+// colour space that the TIFF file says, and with an end.
 func (d *decoder) assembleJPEG(strip []byte) ([]byte, error) {
 	// An Adobe segment says whether colours are YCbCr (libjpeg, jdapimin.c).
 	adobe := []byte{0xff, 0xee, 0, 14, 'A', 'd', 'o', 'b', 'e', 0, 100, 0, 0, 0, 0, 0}
@@ -75,7 +80,7 @@ func (d *decoder) assembleJPEG(strip []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return slices.Concat([]byte{0xff, markerSOI}, adobe, tables, segments, []byte{0xff, markerEOI}), nil
+	return slices.Concat([]byte{0xff, markerSOI}, adobe, tables, segments, ends), nil
 }
 
 // jpegSegments returns a JPEG stream without its start, without application segments and, if it has no

@@ -99,14 +99,9 @@ func (d *decoder) rawParts() ([]rawPart, error) {
 		p := rawPart{part: d.cell(g, i%cells), offset: offset, plane: i / cells % planes}
 		p.stride = d.rowSize(p.width)
 		if p.width < g.width {
-			stride := g.width * d.bits / 8
-			if !d.planar {
-				stride = g.width * d.bits * d.stored / 8
+			if p.stride, err = d.clippedStride(p, g); err != nil {
+				return nil, err
 			}
-			if stride < p.stride {
-				return nil, raster.Corruptf("TIFF with tiles whose rows are not whole bytes")
-			}
-			p.stride = stride
 		}
 		parts[i] = p
 	}
@@ -118,6 +113,23 @@ func (d *decoder) rawParts() ([]rawPart, error) {
 		}
 	}
 	return kept, nil
+}
+
+// clippedStride returns the distance of rows of a tile that reaches beyond the right edge, as Pillow
+// computes it: in whole bytes, and 0 stands for rows of the clipped width.
+func (d *decoder) clippedStride(p rawPart, g grid) (int, error) {
+	bits := g.width * d.bits
+	if !d.planar {
+		bits *= d.stored
+	}
+	switch stride := bits / 8; {
+	case stride == 0:
+		return p.stride, nil
+	case stride < p.stride:
+		return 0, raster.Corruptf("TIFF with tiles whose rows are not whole bytes")
+	default:
+		return stride, nil
+	}
 }
 
 // reverseBits returns data with the bits of each byte in reverse order.
