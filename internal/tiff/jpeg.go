@@ -80,7 +80,11 @@ func (d *decoder) assembleJPEG(strip []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return slices.Concat([]byte{0xff, markerSOI}, adobe, tables, segments, ends), nil
+	file := slices.Concat([]byte{0xff, markerSOI}, adobe, tables, segments)
+	if !bytes.HasSuffix(segments, ends[:2]) {
+		file = append(file, ends...)
+	}
+	return file, nil
 }
 
 // jpegSegments returns a JPEG stream without its start, without application segments and, if it has no
