@@ -45,7 +45,13 @@ func Decode(ctx context.Context, data []byte, o raster.Options) (raster.Image, e
 			return raster.Image{}, err
 		}
 		rows.Read(y, rgba)
-		raster.BlendRow(m.Row(y), rgba)
+		if b.Mode == RGBA {
+			raster.BlendRow(m.Row(y), rgba)
+			continue
+		}
+		for out, in := m.Row(y), rgba; len(out) > 0; out, in = out[3:], in[4:] {
+			copy(out[:3], in[:3])
+		}
 	}
 	return m, nil
 }

@@ -15,6 +15,8 @@ type Rows struct {
 	data   []byte
 	stride int
 	bits   int // per sample of a row
+	// colours has the RGBA colours of pixels of at most 8 bits.
+	colours [256][4]uint8
 }
 
 // Rows returns a reader of the bitmap's rows. Missing rows are an error unless o.KeepTruncated. For RLE
@@ -26,9 +28,12 @@ func (b *Bitmap) Rows(ctx context.Context, data []byte, o raster.Options) (*Rows
 		if err := d.decode(ctx); err != nil {
 			return nil, err
 		}
-		return &Rows{Complete: true, b: b, data: d.pixels, stride: b.Width, bits: 8}, nil
+		r := &Rows{Complete: true, b: b, data: d.pixels, stride: b.Width, bits: 8}
+		r.setColours()
+		return r, nil
 	}
 	r := &Rows{b: b, data: data[start:], stride: b.stride, bits: b.bits}
+	r.setColours()
 	switch b.Mode {
 	case Bilevel:
 		r.bits = 1
@@ -75,6 +80,12 @@ func (r *Rows) Read(y int, rgba []uint8) {
 
 // readLevels writes pixels of at most 8 bits as RGBA; row is nil for pixels that are all 0.
 func (r *Rows) readLevels(rgba []uint8, row []byte) {
+	if r.bits == 8 && row != nil {
+		for x, v := range row {
+			copy(rgba[4*x:4*x+4], r.colours[v][:])
+		}
+		return
+	}
 	mask := uint8(1<<r.bits - 1)
 	for x := range len(rgba) / 4 {
 		var v uint8
@@ -82,19 +93,22 @@ func (r *Rows) readLevels(rgba []uint8, row []byte) {
 			bit := x * r.bits
 			v = row[bit/8] >> (8 - r.bits - bit%8) & mask
 		}
-		out := rgba[4*x : 4*x+4]
-		switch r.b.Mode {
-		case Indexed:
-			copy(out, r.b.palette[v][:])
-		case Bilevel:
-			if v > 0 {
-				v = 255
-			}
-			fallthrough
-		case Grey:
-			out[0], out[1], out[2] = v, v, v
+		copy(rgba[4*x:4*x+4], r.colours[v][:])
+	}
+}
+
+// setColours sets the colours of pixels of at most 8 bits.
+func (r *Rows) setColours() {
+	for v := range r.colours {
+		level := uint8(v)
+		if r.b.Mode == Bilevel {
+			level = uint8(min(v, 1) * 255)
 		}
-		out[3] = 255
+		c := [3]uint8{level, level, level}
+		if r.b.Mode == Indexed {
+			c = r.b.palette[v]
+		}
+		r.colours[v] = [4]uint8{c[0], c[1], c[2], 255}
 	}
 }
 
