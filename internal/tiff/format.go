@@ -299,6 +299,8 @@ func (p *picture) checkForPillow() error {
 		return raster.Unsupportedf("uncompressed TIFF with %d reversed bits", p.bits)
 	case !p.planar:
 		return nil
+	case p.bits == 1 && p.photometric == blackIsZero && !p.reversed:
+		return nil
 	case p.bits != 8 || p.channels == 2 || p.alpha == associated || p.reversed || p.photometric == whiteIsZero,
 		p.alpha != unspecified && !hasExtra && tiled: // Pillow errs in the distance of rows
 		return raster.Unsupportedf("uncompressed TIFF with planes of this kind")
