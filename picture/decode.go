@@ -39,11 +39,11 @@ func decodeJPEG(ctx context.Context, data []byte, reduction, maxPixels int) (*RG
 }
 
 func decodeHEIF(ctx context.Context, data []byte, _, maxPixels int) (*RGB, error) {
-	pixels, width, height, err := heif.Decode(ctx, data, maxPixels)
+	m, err := heif.Decode(ctx, data, raster.Options{MaxPixels: maxPixels})
 	if err != nil {
 		return nil, classify(err)
 	}
-	return &RGB{width, height, pixels}, nil
+	return &RGB{m.Width, m.Height, m.Pix}, nil
 }
 
 // adapt adapts a decoder of the standard library's signature.

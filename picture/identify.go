@@ -102,11 +102,11 @@ func Identify(data []byte) (info Info, err error) {
 		}
 		info.Width, info.Height = c.Width, c.Height
 	default:
-		format, width, height, ok, err := heif.Identify(data)
-		if !ok {
+		format, h, err := heif.ReadHeader(data)
+		if format == "" {
 			return info, &Error{NotPicture, advice, nil}
 		}
-		info.Format, info.Width, info.Height = Format(format), width, height
+		info.Format, info.Width, info.Height = Format(format), h.Width, h.Height
 		if err != nil {
 			return info, classify(err)
 		}
@@ -158,10 +158,9 @@ func identifyWebP(data []byte, info Info) (Info, error) {
 // classify wraps a decoder's error in an Error of its kind.
 func classify(err error) error {
 	switch {
-	case errors.Is(err, raster.ErrUnsupported), errors.Is(err, bmp.ErrUnsupported), errors.Is(err, heif.ErrUnsupported),
-		isUnsupportedPNG(err):
+	case errors.Is(err, raster.ErrUnsupported), errors.Is(err, bmp.ErrUnsupported), isUnsupportedPNG(err):
 		return &Error{Unsupported, unknownKind, err}
-	case errors.Is(err, raster.ErrTooLarge), errors.Is(err, heif.ErrTooLarge):
+	case errors.Is(err, raster.ErrTooLarge):
 		return &Error{TooLarge, "scale it down", err}
 	}
 	return &Error{Corrupt, "the file is broken or cut off; take another copy", err}

@@ -3,6 +3,8 @@ package heif
 import (
 	"bytes"
 	"context"
+
+	"garb/internal/raster"
 )
 
 // decodeAVIF decodes the picture, before rotation, to RGB over white.
@@ -86,7 +88,7 @@ func (m *machine) decode(args ...uint64) error {
 // compareSizes compares the size that the boxes give with the decoder's.
 func compareSizes(width, height, decodedWidth, decodedHeight int) error {
 	if width != decodedWidth || height != decodedHeight {
-		return corrupt("its boxes contradict each other: %d × %d and %d × %d pixels",
+		return raster.Corruptf("its boxes contradict each other: %d × %d and %d × %d pixels",
 			width, height, decodedWidth, decodedHeight)
 	}
 	return nil

@@ -3,7 +3,8 @@ package heif
 import (
 	"bytes"
 	"encoding/binary"
-	"fmt"
+
+	"garb/internal/raster"
 )
 
 // container holds what the boxes of a file say, as far as a decoder needs it. The boxes are those
@@ -148,11 +149,11 @@ func parse(data []byte) (*container, error) {
 		switch {
 		case kind == "ftyp":
 			if short || c.brands != nil {
-				return nil, corrupt("the file type box is cut short or comes twice")
+				return nil, raster.Corruptf("the file type box is cut short or comes twice")
 			}
 			c.parseBrands(data, body)
 		case short && (kind == "meta" || kind == "moov"):
-			return nil, corrupt("the file ends inside its description")
+			return nil, raster.Corruptf("the file ends inside its description")
 		case kind == "meta" && !c.hasMeta:
 			err = c.parseMeta(data, body)
 			c.hasMeta = true
@@ -164,7 +165,7 @@ func parse(data []byte) (*container, error) {
 		}
 	}
 	if !c.hasMeta && c.trackWidth == 0 {
-		return nil, corrupt("it has no description of a picture; it may be cut short")
+		return nil, raster.Corruptf("it has no description of a picture; it may be cut short")
 	}
 	return c, nil
 }
@@ -195,7 +196,7 @@ func (c *container) parseMeta(data []byte, body payload) error {
 	for r.at < r.end {
 		kind, body, short, ok := r.takeBox()
 		if !ok || short {
-			return corrupt("a box runs past the end of the one that holds it")
+			return raster.Corruptf("a box runs past the end of the one that holds it")
 		}
 		var err error
 		switch kind {
@@ -237,7 +238,7 @@ func idBytes(long bool) int {
 // checkComplete returns an error if more was read than the box has.
 func (r *reader) checkComplete(box string) error {
 	if r.overread {
-		return corrupt("its %s box is cut short", box)
+		return raster.Corruptf("its %s box is cut short", box)
 	}
 	return nil
 }
@@ -252,7 +253,7 @@ func (c *container) parseItemInfos(data []byte, body payload) error {
 	for r.at < r.end {
 		kind, body, short, ok := r.takeBox()
 		if !ok || short {
-			return corrupt("its iinf box is cut short")
+			return raster.Corruptf("its iinf box is cut short")
 		}
 		if kind != "infe" {
 			continue
@@ -280,7 +281,7 @@ func (c *container) parseReferences(data []byte, body payload) error {
 	for r.at < r.end {
 		kind, body, short, ok := r.takeBox()
 		if !ok || short {
-			return corrupt("its iref box is cut short")
+			return raster.Corruptf("its iref box is cut short")
 		}
 		e := newReader(data, body)
 		from := uint32(e.takeUint(idBytes(version > 0)))
@@ -306,7 +307,7 @@ func (c *container) parseProperties(data []byte, body payload) error {
 	for r.at < r.end {
 		kind, body, short, ok := r.takeBox()
 		if !ok || short {
-			return corrupt("its iprp box is cut short")
+			return raster.Corruptf("its iprp box is cut short")
 		}
 		var err error
 		switch kind {
@@ -327,7 +328,7 @@ func (c *container) parsePropertyList(data []byte, body payload) error {
 	for r.at < r.end {
 		kind, body, short, ok := r.takeBox()
 		if !ok || short {
-			return corrupt("its ipco box is cut short")
+			return raster.Corruptf("its ipco box is cut short")
 		}
 		c.properties = append(c.properties, property{kind, body})
 	}
@@ -365,7 +366,7 @@ func (c *container) parseLocations(data []byte, body, contents payload) error {
 	}
 	for _, n := range []int{offsetBytes, lengthBytes, baseBytes, indexBytes} {
 		if n > 8 {
-			return corrupt("its iloc box has invalid sizes")
+			return raster.Corruptf("its iloc box has invalid sizes")
 		}
 	}
 	for range r.takeUint(idBytes(version > 1)) {
@@ -410,11 +411,11 @@ func (c *container) parseLocations(data []byte, body, contents payload) error {
 func (c *container) checkPresent(id uint32) error {
 	it := c.items[id]
 	if it == nil || it.kind == "" {
-		return corrupt("picture item %d is not described", id)
+		return raster.Corruptf("picture item %d is not described", id)
 	}
 	for _, e := range it.extents {
 		if e.start < 0 {
-			return corrupt("the file ends before the bytes of picture item %d", id)
+			return raster.Corruptf("the file ends before the bytes of picture item %d", id)
 		}
 	}
 	return nil
@@ -425,7 +426,7 @@ func (c *container) parseMovie(data []byte, body payload) error {
 	for r.at < r.end {
 		kind, body, short, ok := r.takeBox()
 		if !ok || short {
-			return corrupt("its moov box is cut short")
+			return raster.Corruptf("its moov box is cut short")
 		}
 		if kind != "trak" {
 			continue
@@ -443,7 +444,7 @@ func (c *container) parseTrack(data []byte, body payload) error {
 	for r.at < r.end {
 		kind, body, short, ok := r.takeBox()
 		if !ok || short {
-			return corrupt("its trak box is cut short")
+			return raster.Corruptf("its trak box is cut short")
 		}
 		if kind != "tkhd" || c.trackWidth > 0 {
 			continue
@@ -505,12 +506,4 @@ func isAlpha(auxC []byte) bool {
 		}
 	}
 	return false
-}
-
-func corrupt(format string, args ...any) error {
-	return fmt.Errorf("%w: %s", ErrCorrupt, fmt.Sprintf(format, args...))
-}
-
-func unsupported(format string, args ...any) error {
-	return fmt.Errorf("%w: %s", ErrUnsupported, fmt.Sprintf(format, args...))
 }

@@ -1,6 +1,10 @@
 package heif
 
-import "math"
+import (
+	"math"
+
+	"garb/internal/raster"
+)
 
 // colour has the MatrixCoefficients and VideoFullRangeFlag of ITU-T H.273, which define the
 // conversion from Y'CbCr to RGB.
@@ -29,7 +33,7 @@ func (c colour) lumaWeights() (kr, kb float64, err error) {
 	case 9:
 		return 0.2627, 0.0593, nil
 	}
-	return 0, 0, unsupported("its colours use matrix %d; save it as JPEG or PNG", c.matrix)
+	return 0, 0, raster.Unsupportedf("its colours use matrix %d; save it as JPEG or PNG", c.matrix)
 }
 
 // planes is a picture of 8-bit samples in planes. yStride and cStride are the distances between

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+
+	"garb/internal/raster"
 )
 
 // Colour spaces and chroma formats of libheif.
@@ -57,12 +59,12 @@ func decodeAlpha(ctx context.Context, data []byte, c *container, p *picture, alp
 		return nil, err
 	}
 	if _, _, _, w, h, err := c.readGeometry(data, alpha); err != nil || w != p.width || h != p.height {
-		return nil, unsupported("its alpha plane has another size than its picture; save it as PNG")
+		return nil, raster.Unsupportedf("its alpha plane has another size than its picture; save it as PNG")
 	}
 	switch at := c.primaryBox; at.end - at.start {
 	case 2:
 		if alpha > 0xffff {
-			return nil, corrupt("its alpha plane cannot be addressed")
+			return nil, raster.Corruptf("its alpha plane cannot be addressed")
 		}
 		binary.BigEndian.PutUint16(data[at.start:], uint16(alpha))
 	case 4:
@@ -145,7 +147,7 @@ func layOut(width, height int, space, chroma uint32) (p planes, size int, err er
 		p.cHeight = (height + p.subY) >> p.subY
 		return p, p.yStride*height + 2*p.cStride*p.cHeight, nil
 	}
-	return p, 0, unsupported("its colours are coded in an unknown way (%d, %d)", space, chroma)
+	return p, 0, raster.Unsupportedf("its colours are coded in an unknown way (%d, %d)", space, chroma)
 }
 
 // decodeSamples calls decode, which writes size bytes of samples, and returns them.
@@ -166,7 +168,7 @@ func (m *machine) decodeSamples(size int, decode func(sizesOnly, pixels uint64) 
 		return nil, err
 	}
 	if !bytes.Equal(samples[size:], guard) {
-		return nil, corrupt("it has more pixels than its boxes say")
+		return nil, raster.Corruptf("it has more pixels than its boxes say")
 	}
 	return samples[:size], nil
 }

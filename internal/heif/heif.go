@@ -9,19 +9,10 @@ package heif
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
-)
 
-// Errors that the errors of Identify and Decode wrap.
-var (
-	// ErrCorrupt says that the file is cut short or contradicts itself, or that its decoder failed.
-	ErrCorrupt = errors.New("corrupt")
-	// ErrUnsupported says that the file is of a kind that is not read.
-	ErrUnsupported = errors.New("unsupported")
-	// ErrTooLarge says that the picture has more pixels or takes more memory than allowed.
-	ErrTooLarge = errors.New("too large")
+	"garb/internal/raster"
 )
 
 const (
@@ -29,23 +20,22 @@ const (
 	formatHEIC = "heic"
 )
 
-// Identify reads the boxes of data and does not decode the picture. format is "avif" or "heic";
-// width and height are in pixels, after the file's rotation and cropping, as Decode returns them.
-// ok is false, without an error, if data is of another format. For broken files ok is true, and err
-// wraps ErrCorrupt or ErrUnsupported.
-func Identify(data []byte) (format string, width, height int, ok bool, err error) {
+// ReadHeader reads the boxes of data and does not decode the picture. format is "avif" or "heic", or
+// "" with an error if data are of another format. Broken files have a format and an error. The sides
+// are those that Decode returns.
+func ReadHeader(data []byte) (format string, h raster.Header, err error) {
 	if !isPicture(data) {
-		return "", 0, 0, false, nil
+		return "", h, raster.Unsupportedf("not an AVIF or HEIC file")
 	}
 	c, err := parse(data)
 	if err != nil {
-		return guessFormat(data), 0, 0, true, err
+		return guessFormat(data), h, err
 	}
 	p, err := c.findPicture(data)
 	if err != nil {
-		return guessFormat(data), 0, 0, true, err
+		return guessFormat(data), h, err
 	}
-	return p.format, p.width, p.height, true, nil
+	return p.format, raster.Header{Width: p.width, Height: p.height, BitsPerSample: 8}, nil
 }
 
 // guessFormat returns the format of a broken file by its major brand.
@@ -78,7 +68,7 @@ func (c *container) findPicture(data []byte) (p picture, err error) {
 		(len(c.brands) > 0 && c.brands[0] == "avis" || !c.hasMeta || c.items[c.primary] == nil)
 	if sequence {
 		if !slices.Contains(c.brands, "avis") {
-			return p, unsupported("it is a HEIC sequence without a still picture; save one frame as JPEG or PNG")
+			return p, raster.Unsupportedf("it is a HEIC sequence without a still picture; save one frame as JPEG or PNG")
 		}
 		p = picture{
 			format: formatAVIF, codedWidth: c.trackWidth, codedHeight: c.trackHeight,
@@ -94,10 +84,10 @@ func (c *container) findPicture(data []byte) (p picture, err error) {
 	switch it := c.items[c.primary]; it.kind {
 	case "grid", "iovl", "iden":
 		if len(it.tiles) == 0 {
-			return p, corrupt("its picture is made of other pictures, but names none")
+			return p, raster.Corruptf("its picture is made of other pictures, but names none")
 		}
 		if len(it.tiles) > maxTiles {
-			return p, unsupported("its picture is made of %d others; the limit is %d; save it as JPEG or PNG",
+			return p, raster.Unsupportedf("its picture is made of %d others; the limit is %d; save it as JPEG or PNG",
 				len(it.tiles), maxTiles)
 		}
 		tiles = it.tiles
@@ -135,10 +125,10 @@ func (c *container) checkTile(data []byte, id uint32, p *picture) error {
 	case "hvc1":
 		format = formatHEIC
 	default:
-		return unsupported("its picture is coded as %q; save it as JPEG or PNG", kind)
+		return raster.Unsupportedf("its picture is coded as %q; save it as JPEG or PNG", kind)
 	}
 	if p.format != "" && p.format != format {
-		return unsupported("it mixes AV1 and HEVC")
+		return raster.Unsupportedf("it mixes AV1 and HEVC")
 	}
 	p.format = format
 	if format == formatHEIC {
@@ -163,16 +153,16 @@ func (c *container) checkHEVC(data []byte, id uint32, to *colour) error {
 		s, ok := parseHVCC(body)
 		switch {
 		case !ok:
-			err = corrupt("picture item %d has no readable HEVC header", id)
+			err = raster.Corruptf("picture item %d has no readable HEVC header", id)
 		case s.width != width || s.height != height:
-			err = corrupt("picture item %d is coded with %d × %d pixels and described with %d × %d",
+			err = raster.Corruptf("picture item %d is coded with %d × %d pixels and described with %d × %d",
 				id, s.width, s.height, width, height)
 		default:
 			*to = s.colour
 		}
 	})
 	if !found && err == nil {
-		err = corrupt("picture item %d has no HEVC header", id)
+		err = raster.Corruptf("picture item %d has no HEVC header", id)
 	}
 	return err
 }
@@ -181,7 +171,7 @@ func (c *container) checkHEVC(data []byte, id uint32, to *colour) error {
 func (p *picture) checkSize() error {
 	if p.codedWidth > maxSide || p.codedHeight > maxSide {
 		return fmt.Errorf("%w: %d × %d pixels; the limit of a side is %d",
-			ErrTooLarge, p.codedWidth, p.codedHeight, maxSide)
+			raster.ErrTooLarge, p.codedWidth, p.codedHeight, maxSide)
 	}
 	return nil
 }
@@ -194,52 +184,50 @@ const (
 	memoryPerPixel = 48
 )
 
-// Decode decodes the primary picture, or the first frame of a sequence, to 3 bytes per
-// pixel (red, green, blue; rows from the top), width · height · 3 bytes in all, which
-// the caller owns. It rotates, mirrors and crops as the file says and composites alpha
+// Decode decodes the primary picture, or the first frame of a sequence, to RGB over
+// white. It rotates, mirrors and crops as the file says and composites alpha
 // over white. Colours are in the file's own RGB space; ICC profiles are ignored. More
 // than 8 bits are rounded to 8.
 //
-// A picture of more than maxPixels pixels is refused before it is decoded. The decoder's
+// A picture of more than o.MaxPixels pixels is refused before it is decoded. The decoder's
 // memory is limited to 64 MiB + 48 bytes per pixel + twice the file. The first call for
 // each format compiles its decoder (0.4 s); a megapixel takes 0.6 s (HEIC) to 1.2 s
-// (AVIF) on one core. Errors wrap ErrCorrupt, ErrUnsupported or ErrTooLarge, or are those
-// of ctx. Decode panics if maxPixels is not positive.
-func Decode(ctx context.Context, data []byte, maxPixels int) (pixels []byte, width, height int, err error) {
-	if maxPixels <= 0 {
-		panic("heif: maxPixels must be positive")
+// (AVIF) on one core. Errors wrap those of package raster or are those of ctx. Decode panics if
+// o.MaxPixels is not positive.
+func Decode(ctx context.Context, data []byte, o raster.Options) (raster.Image, error) {
+	if o.MaxPixels <= 0 {
+		panic("heif: MaxPixels must be positive")
 	}
-	if err = ctx.Err(); err != nil {
-		return nil, 0, 0, err
+	if err := ctx.Err(); err != nil {
+		return raster.Image{}, err
 	}
 	if !isPicture(data) {
-		return nil, 0, 0, corrupt("not an AVIF or HEIC file")
+		return raster.Image{}, raster.Unsupportedf("not an AVIF or HEIC file")
 	}
 	c, err := parse(data)
 	if err != nil {
-		return nil, 0, 0, err
+		return raster.Image{}, err
 	}
 	p, err := c.findPicture(data)
 	if err != nil {
-		return nil, 0, 0, err
+		return raster.Image{}, err
 	}
-	if p.codedWidth > maxPixels/p.codedHeight {
-		return nil, 0, 0, fmt.Errorf("%w: %d × %d pixels; the limit is %d",
-			ErrTooLarge, p.codedWidth, p.codedHeight, maxPixels)
+	if err = raster.CheckPixels(p.codedWidth, p.codedHeight, o.MaxPixels); err != nil {
+		return raster.Image{}, err
 	}
 	if p.format == formatAVIF {
-		pixels, err = decodeAVIF(ctx, data, &p)
+		pixels, err := decodeAVIF(ctx, data, &p)
 		if err != nil {
-			return nil, 0, 0, err
+			return raster.Image{}, err
 		}
-		pixels, width, height = applyTransformations(pixels, p.codedWidth, p.codedHeight, p.transformations)
-		return pixels, width, height, nil
+		pixels, width, height := applyTransformations(pixels, p.codedWidth, p.codedHeight, p.transformations)
+		return raster.Image{Width: width, Height: height, Pix: pixels}, nil
 	}
-	pixels, err = decodeHEIC(ctx, data, c, &p)
+	pixels, err := decodeHEIC(ctx, data, c, &p)
 	if err != nil {
-		return nil, 0, 0, err
+		return raster.Image{}, err
 	}
-	return pixels, p.width, p.height, nil
+	return raster.Image{Width: p.width, Height: p.height, Pix: pixels}, nil
 }
 
 // memoryLimit returns the memory that the picture's decoder may take, in bytes.

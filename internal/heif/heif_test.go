@@ -16,6 +16,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"garb/internal/raster"
 )
 
 func read(t testing.TB, name string) []byte {
@@ -25,6 +27,11 @@ func read(t testing.TB, name string) []byte {
 		t.Fatal(err)
 	}
 	return data
+}
+
+// decode decodes without a deadline.
+func decode(data []byte, maxPixels int) (raster.Image, error) {
+	return Decode(context.Background(), data, raster.Options{MaxPixels: maxPixels})
 }
 
 // expectation is what testdata/make.py writes of each picture.
@@ -42,14 +49,14 @@ func TestPicturesAgreeWithPillow(t *testing.T) {
 	for name, want := range expected {
 		t.Run(name, func(t *testing.T) {
 			data := read(t, name)
-			format, width, height, ok, err := Identify(data)
-			if err != nil || !ok || format != filepath.Ext(name)[1:] || width != want.Width || height != want.Height {
-				t.Fatalf("Identify = %q, %d × %d, %v, %v; want %d × %d", format, width, height, ok, err, want.Width,
+			format, h, err := ReadHeader(data)
+			if err != nil || format != filepath.Ext(name)[1:] || h.Width != want.Width || h.Height != want.Height {
+				t.Fatalf("ReadHeader = %q, %d × %d, %v; want %d × %d", format, h.Width, h.Height, err, want.Width,
 					want.Height)
 			}
-			pixels, width, height, err := Decode(context.Background(), data, width*height*2)
-			if err != nil || width != want.Width || height != want.Height || len(pixels) != 3*width*height {
-				t.Fatalf("Decode gave %d bytes, %d × %d, %v", len(pixels), width, height, err)
+			m, err := decode(data, h.Width*h.Height*2)
+			if err != nil || m.Width != want.Width || m.Height != want.Height || len(m.Pix) != 3*m.Width*m.Height {
+				t.Fatalf("Decode gave %d bytes, %d × %d, %v", len(m.Pix), m.Width, m.Height, err)
 			}
 			// Rounding, and ways of interpolating chroma: 1 level in the mean, 2 in
 			// limited range, whose levels are 255/219 apart. At sharp edges this build of
@@ -58,7 +65,7 @@ func TestPicturesAgreeWithPillow(t *testing.T) {
 			if name == "drawn-709.heic" {
 				tolerance = 2
 			}
-			for i, got := range quarters(pixels, width, height) {
+			for i, got := range quarters(m.Pix, m.Width, m.Height) {
 				for j := range got {
 					if math.Abs(got[j]-want.Quarters[i][j]) > tolerance {
 						t.Errorf("quarter %d has mean colour %.1f, want %.1f", i, got, want.Quarters[i])
@@ -95,10 +102,10 @@ func quarters(pixels []byte, width, height int) (means [4][3]float64) {
 func TestOtherDataAreNotIdentified(t *testing.T) {
 	for _, data := range []string{"", "ftyp", "GIF89a..........", "\x00\x00\x00\x18ftypisom\x00\x00\x00\x00isommp42",
 		"\x00\x00\x00\x18ftyp"} {
-		if format, _, _, ok, err := Identify([]byte(data)); ok || err != nil || format != "" {
-			t.Errorf("Identify(%q) = %q, %v, %v", data, format, ok, err)
+		if format, _, err := ReadHeader([]byte(data)); !errors.Is(err, raster.ErrUnsupported) || format != "" {
+			t.Errorf("ReadHeader(%q) = %q, %v", data, format, err)
 		}
-		if _, _, _, err := Decode(context.Background(), []byte(data), 1); !errors.Is(err, ErrCorrupt) {
+		if _, err := decode([]byte(data), 1); !errors.Is(err, raster.ErrUnsupported) {
 			t.Errorf("Decode(%q) gave %v", data, err)
 		}
 	}
@@ -106,7 +113,7 @@ func TestOtherDataAreNotIdentified(t *testing.T) {
 
 // typed tells whether an error is one that Decode may give.
 func typed(err error) bool {
-	return errors.Is(err, ErrCorrupt) || errors.Is(err, ErrUnsupported) || errors.Is(err, ErrTooLarge)
+	return errors.Is(err, raster.ErrCorrupt) || errors.Is(err, raster.ErrUnsupported) || errors.Is(err, raster.ErrTooLarge)
 }
 
 // A file that is cut is refused, unless what is missing isn't the picture's (EXIF, XMP):
@@ -114,27 +121,27 @@ func typed(err error) bool {
 func TestFilesCutShort(t *testing.T) {
 	for _, name := range []string{"drawn-444.avif", "drawn-alpha.heic", "test8.avif", "test8.heic"} {
 		data := read(t, name)
-		whole, _, _, err := Decode(context.Background(), data, 1<<20)
+		whole, err := decode(data, 1<<20)
 		if err != nil {
 			t.Fatal(err)
 		}
 		cuts := []int{13, 40, len(data) / 2, len(data) - 1}
 		for n := 0; n < len(data); n += 1 + len(data)/400 {
-			_, _, _, ok, err := Identify(data[:n])
+			_, _, err := ReadHeader(data[:n])
 			if err != nil && !typed(err) {
-				t.Errorf("Identify of %s cut at %d: %v", name, n, err)
+				t.Errorf("ReadHeader of %s cut at %d: %v", name, n, err)
 			}
-			if ok && err == nil {
+			if err == nil {
 				cuts = append(cuts, n)
 				break
 			}
 		}
 		for _, n := range cuts {
-			pixels, _, _, err := Decode(context.Background(), data[:n], 1<<20)
+			m, err := decode(data[:n], 1<<20)
 			if err != nil && !typed(err) {
 				t.Errorf("Decode of %s cut at %d: %v", name, n, err)
 			}
-			if err == nil && (strings.HasPrefix(name, "drawn") || !bytes.Equal(pixels, whole)) {
+			if err == nil && (strings.HasPrefix(name, "drawn") || !bytes.Equal(m.Pix, whole.Pix)) {
 				t.Errorf("Decode of %s cut at %d gave another picture", name, n)
 			}
 		}
@@ -158,17 +165,17 @@ func withSize(data []byte, width, height uint32) []byte {
 func TestHugeClaimsAreRefusedUndecoded(t *testing.T) {
 	data := read(t, "drawn.avif")
 	for _, size := range [][2]uint32{{60000, 60000}, {math.MaxUint32, math.MaxUint32}, {30000, 30000}} {
-		_, _, _, err := Decode(context.Background(), withSize(data, size[0], size[1]), 50_000_000)
-		if !errors.Is(err, ErrTooLarge) {
+		_, err := decode(withSize(data, size[0], size[1]), 50_000_000)
+		if !errors.Is(err, raster.ErrTooLarge) {
 			t.Errorf("%d × %d: %v", size[0], size[1], err)
 		}
 	}
-	if _, _, _, err := Decode(context.Background(), data, 82*50-1); !errors.Is(err, ErrTooLarge) {
+	if _, err := decode(data, 82*50-1); !errors.Is(err, raster.ErrTooLarge) {
 		t.Errorf("one pixel too many: %v", err)
 	}
 	// A size that the bit stream doesn't have.
 	resized := withSize(read(t, "drawn-444.heic"), 16, 16)
-	if _, _, _, err := Decode(context.Background(), resized, 1<<20); !errors.Is(err, ErrCorrupt) {
+	if _, err := decode(resized, 1<<20); !errors.Is(err, raster.ErrCorrupt) {
 		t.Errorf("a wrong size: %v", err)
 	}
 }
@@ -182,7 +189,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	if _, err := m.allocate(16<<20, nil); err != nil {
 		t.Errorf("a block within the limit: %v", err)
 	}
-	if _, err := m.allocate(17<<20, nil); !errors.Is(err, ErrTooLarge) {
+	if _, err := m.allocate(17<<20, nil); !errors.Is(err, raster.ErrTooLarge) {
 		t.Errorf("a block beyond the limit: %v", err)
 	}
 	if size := m.module.Memory().Size(); size > 32<<20 {
@@ -193,7 +200,7 @@ func TestMemoryIsBounded(t *testing.T) {
 func TestContextEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, _, _, err := Decode(ctx, read(t, "test8.heic"), 1<<20); !errors.Is(err, context.Canceled) {
+	if _, err := Decode(ctx, read(t, "test8.heic"), raster.Options{MaxPixels: 1 << 20}); !errors.Is(err, context.Canceled) {
 		t.Errorf("a cancelled context: %v", err)
 	}
 	// Within the decoder: its code is compiled first, so that the time runs out in it.
@@ -204,7 +211,7 @@ func TestContextEnds(t *testing.T) {
 		data := read(t, name)
 		// These pictures take some hundred milliseconds.
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Millisecond)
-		if _, _, _, err := Decode(ctx, data, 1<<20); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := Decode(ctx, data, raster.Options{MaxPixels: 1 << 20}); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("%s: %v", name, err)
 		}
 		cancel()
@@ -219,7 +226,7 @@ func TestDamagedBits(t *testing.T) {
 			bad := bytes.Clone(data)
 			bad[len(bad)-1-i*len(bad)/30] ^= 0x55
 			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
-			if _, _, _, err := Decode(ctx, bad, 1<<20); err != nil && !typed(err) {
+			if _, err := Decode(ctx, bad, raster.Options{MaxPixels: 1 << 20}); err != nil && !typed(err) {
 				t.Errorf("%s: %v", name, err)
 			}
 			cancel()
@@ -290,15 +297,15 @@ func seeds(f *testing.F) {
 	}
 }
 
-func FuzzIdentify(f *testing.F) {
+func FuzzReadHeader(f *testing.F) {
 	seeds(f)
 	f.Fuzz(func(t *testing.T, data []byte) {
-		format, width, height, ok, err := Identify(data)
+		format, h, err := ReadHeader(data)
 		switch {
-		case err != nil && !typed(err), err != nil && !ok:
-			t.Fatalf("%v, %v", ok, err)
-		case ok && err == nil && (width <= 0 || height <= 0 || width > maxSide || height > maxSide):
-			t.Fatalf("%s of %d × %d", format, width, height)
+		case err != nil && !typed(err), err == nil && format == "":
+			t.Fatalf("format %q, %v", format, err)
+		case err == nil && (h.Width <= 0 || h.Height <= 0 || h.Width > maxSide || h.Height > maxSide):
+			t.Fatalf("%s of %d × %d", format, h.Width, h.Height)
 		}
 	})
 }
@@ -308,13 +315,13 @@ func FuzzDecode(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
-		_, wantWidth, wantHeight, _, _ := Identify(data)
-		pixels, width, height, err := Decode(ctx, data, 1<<18)
+		_, h, _ := ReadHeader(data)
+		m, err := Decode(ctx, data, raster.Options{MaxPixels: 1 << 18})
 		switch {
 		case err != nil && !typed(err) && !errors.Is(err, context.DeadlineExceeded):
 			t.Fatal(err)
-		case err == nil && (len(pixels) != 3*width*height || width != wantWidth || height != wantHeight):
-			t.Fatalf("%d bytes, %d × %d, identified as %d × %d", len(pixels), width, height, wantWidth, wantHeight)
+		case err == nil && (len(m.Pix) != 3*m.Width*m.Height || m.Width != h.Width || m.Height != h.Height):
+			t.Fatalf("%d bytes, %d × %d; the header says %d × %d", len(m.Pix), m.Width, m.Height, h.Width, h.Height)
 		}
 	})
 }
@@ -325,7 +332,7 @@ func ExampleDecode() {
 		fmt.Println(err)
 		return
 	}
-	pixels, width, height, err := Decode(context.Background(), data, 50_000_000)
-	fmt.Println(len(pixels), width, height, err)
+	m, err := Decode(context.Background(), data, raster.Options{MaxPixels: 50_000_000})
+	fmt.Println(len(m.Pix), m.Width, m.Height, err)
 	// Output: 12300 50 82 <nil>
 }

@@ -1,6 +1,10 @@
 package heif
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"garb/internal/raster"
+)
 
 // transformation is one change to the picture after decoding.
 type transformation struct {
@@ -26,7 +30,7 @@ func (c *container) readGeometry(data []byte, id uint32) (
 		}
 	})
 	if codedWidth == 0 || codedHeight == 0 {
-		return 0, 0, nil, 0, 0, corrupt("picture item %d has no size", id)
+		return 0, 0, nil, 0, 0, raster.Corruptf("picture item %d has no size", id)
 	}
 	width, height = codedWidth, codedHeight
 	c.eachProperty(data, id, func(kind string, body []byte) {
@@ -44,7 +48,7 @@ func (c *container) readGeometry(data []byte, id uint32) (
 		case kind == "clap" && len(body) >= 32:
 			left, top, w, h, ok := parseAperture(body, width, height)
 			if !ok {
-				err = corrupt("picture item %d is cropped to nothing", id)
+				err = raster.Corruptf("picture item %d is cropped to nothing", id)
 				return
 			}
 			if w != width || h != height {
@@ -54,7 +58,7 @@ func (c *container) readGeometry(data []byte, id uint32) (
 		}
 	})
 	if len(changes) > maxTransformations && err == nil {
-		err = corrupt("picture item %d is turned, mirrored and cropped %d times", id, len(changes))
+		err = raster.Corruptf("picture item %d is turned, mirrored and cropped %d times", id, len(changes))
 	}
 	return codedWidth, codedHeight, changes, width, height, err
 }

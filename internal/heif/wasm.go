@@ -12,6 +12,8 @@ import (
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
+
+	"garb/internal/raster"
 )
 
 //go:generate sh update.sh
@@ -119,12 +121,12 @@ func (m *machine) explain(doing string, err error) error {
 		return m.ctx.Err()
 	}
 	if m.isFull() {
-		return fmt.Errorf("%w: decoding takes more than %d MiB of memory", ErrTooLarge, m.limit>>20)
+		return fmt.Errorf("%w: decoding takes more than %d MiB of memory", raster.ErrTooLarge, m.limit>>20)
 	}
 	if err == nil {
-		return corrupt("%s failed", doing)
+		return raster.Corruptf("%s failed", doing)
 	}
-	return corrupt("%s failed: the decoder stopped", doing)
+	return raster.Corruptf("%s failed: the decoder stopped", doing)
 }
 
 // isFull reports whether the memory has grown to within an eighth of its limit, so that another
@@ -154,7 +156,7 @@ func (m *machine) allocate(size int, data []byte) (at uint32, err error) {
 		return 0, err
 	}
 	if at == 0 {
-		return 0, fmt.Errorf("%w: decoding takes more than %d MiB of memory", ErrTooLarge, m.limit>>20)
+		return 0, fmt.Errorf("%w: decoding takes more than %d MiB of memory", raster.ErrTooLarge, m.limit>>20)
 	}
 	if data != nil && !m.module.Memory().Write(at, data) {
 		return 0, m.explain("decoding", nil)

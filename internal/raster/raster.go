@@ -20,6 +20,9 @@ type Header struct {
 	Grey          bool // one channel, beside alpha
 	Alpha         bool // transparent pixels can occur
 	CMYK          bool // stored as CMYK or YCCK
+	// Whole says that decoding at a reduced scale takes the memory of the whole picture, as for
+	// progressive JPEG, whose coefficients are collected.
+	Whole bool
 	Animated      bool // there is more than one frame
 	// Orientation is EXIF's, 1 to 8, where the container itself says how the picture is to be
 	// turned; otherwise 0.
@@ -83,14 +86,14 @@ var (
 	ErrTooLarge = errors.New("too large")
 )
 
-// Corruptf returns an error that wraps ErrCorrupt.
+// Corruptf returns an error that wraps ErrCorrupt, and what the format wraps.
 func Corruptf(format string, args ...any) error {
-	return fmt.Errorf("%w: %s", ErrCorrupt, fmt.Sprintf(format, args...))
+	return fmt.Errorf("%w: %w", ErrCorrupt, fmt.Errorf(format, args...))
 }
 
-// Unsupportedf returns an error that wraps ErrUnsupported.
+// Unsupportedf returns an error that wraps ErrUnsupported, and what the format wraps.
 func Unsupportedf(format string, args ...any) error {
-	return fmt.Errorf("%w: %s", ErrUnsupported, fmt.Sprintf(format, args...))
+	return fmt.Errorf("%w: %w", ErrUnsupported, fmt.Errorf(format, args...))
 }
 
 // CheckPixels returns an error that wraps ErrTooLarge if width × height is more than maxPixels,

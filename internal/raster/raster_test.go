@@ -52,7 +52,8 @@ func TestOverWhite(t *testing.T) {
 			want := uint8(math.Round(float64(level)*a + 255*(1-a)))
 			var row [3]uint8
 			BlendRow(row[:], []uint8{uint8(level), 255, 0, uint8(alpha)})
-			if got := OverWhite(uint8(level), uint8(alpha)); got != want || row != [3]uint8{want, 255, uint8(255 - alpha)} {
+			got := OverWhite(uint8(level), uint8(alpha))
+			if got != want || row != [3]uint8{want, 255, uint8(255 - alpha)} {
 				t.Fatalf("level %d, alpha %d: %d, row %v; want %d", level, alpha, got, row, want)
 			}
 		}

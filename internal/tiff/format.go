@@ -1,9 +1,9 @@
 package tiff
 
 import (
-	"regexp"
 	"slices"
 
+	"garb/internal/exif"
 	"garb/internal/raster"
 )
 
@@ -93,8 +93,6 @@ func newPicture(d *directory) (*picture, error) {
 	return p, p.checkCompression()
 }
 
-var xmpOrientation = regexp.MustCompile(`tiff:Orientation(?:="|>)([0-9])`) // as in Pillow, Image.py
-
 // readSize reads the size and how the picture is to be turned.
 func (p *picture) readSize() error {
 	var err error
@@ -109,8 +107,8 @@ func (p *picture) readSize() error {
 	}
 	if _, ok := p.entries[tagOrientation]; ok {
 		p.orientation, _ = p.int(tagOrientation, 1) // Pillow ignores other types, too
-	} else if m := xmpOrientation.FindSubmatch(p.entries[tagXMP].data); m != nil {
-		p.orientation = int(m[1][0] - '0')
+	} else {
+		p.orientation = exif.Orientation(nil, p.entries[tagXMP].data)
 	}
 	return nil
 }
