@@ -201,7 +201,7 @@ test-purego: ## all tests without assembly (slow)
 # best here.
 test-avx2: ## answers at a kernel level that is not the best here
 	GARB_CPU=avx2 go test -timeout 40m -count=1 . ./model ./nn ./cmd/garb
-	GARB_CPU=generic go test -timeout 40m -count=1 ./internal/jpeg ./picture
+	GARB_CPU=generic go test -timeout 40m -count=1 ./internal/jpeg ./internal/inflate ./internal/png ./internal/vp8 ./internal/vp8l ./internal/webp ./picture
 
 test-race: ## tests with the race detector
 	go test -timeout 40m -race -short $(RACE)

@@ -1,21 +1,25 @@
 package jpeg
 
+import "garb/internal/raster"
+
 // assemble upsamples the planes and converts them to RGB.
-func (d *decoder) assemble(width, height int) []byte {
-	out := make([]byte, 3*width*height)
+func (d *decoder) assemble(m raster.Image) error {
 	rows := make([]upsampler, len(d.components))
 	for i := range rows {
 		rows[i] = newUpsampler(d, &d.components[i])
 	}
 	convert := d.chooseConversion()
 	var row [4][]byte
-	for y := range height {
+	for y := range m.Height {
+		if err := d.ctx.Err(); err != nil {
+			return err
+		}
 		for i := range rows {
 			row[i] = rows[i].upsample(y)
 		}
-		convert(out[3*width*y:][:3*width], row[0], row[1], row[2], row[3])
+		convert(m.Row(y), row[0], row[1], row[2], row[3])
 	}
-	return out
+	return nil
 }
 
 // chooseConversion chooses the colour space as libjpeg does: from the JFIF and Adobe segments,
@@ -32,14 +36,14 @@ func (d *decoder) chooseConversion() func(out, a, b, c, e []byte) {
 		case d.adobe:
 			rgb = d.adobeTransform == 0
 		default:
-			rgb = ids == [3]byte{'R', 'G', 'B'}
+			rgb = d.process.lossless || ids == [3]byte{'R', 'G', 'B'}
 		}
 		if rgb {
 			return interleave
 		}
 		return yccToRGB
 	}
-	if d.adobe && d.adobeTransform == 2 {
+	if d.adobe && d.adobeTransform != 0 {
 		return ycckToRGB
 	}
 	return cmykToRGB
@@ -118,10 +122,11 @@ type upsampler struct {
 }
 
 func newUpsampler(d *decoder, c *component) upsampler {
-	u := upsampler{c: c, wide: d.maxH * (8 / d.scale) / (c.h * c.size), high: d.maxV * (8 / d.scale) / (c.v * c.size)}
+	least := d.unit / d.scale
+	u := upsampler{c: c, wide: d.maxH * least / (c.h * c.size), high: d.maxV * least / (c.v * c.size)}
 	// libjpeg filters if a component is halved in width, in height, or in both, but not in pictures
 	// of one sample per block, nor in planes of one or two columns.
-	u.fancy = d.scale < 8 && (u.wide == 2 && u.high <= 2 && c.width > 2 || u.wide == 1 && u.high == 2)
+	u.fancy = least > 1 && (u.wide == 2 && u.high <= 2 && c.width > 2 || u.wide == 1 && u.high == 2)
 	if u.wide > 1 || u.high > 1 {
 		whole := (c.width + vectorSamples - 1) / vectorSamples * vectorSamples
 		u.out = make([]byte, whole*u.wide)

@@ -1,6 +1,6 @@
 package jpeg
 
-import "encoding/binary"
+import "garb/internal/raster"
 
 // lookupBits is the length of codes that one table lookup decodes.
 const lookupBits = 9
@@ -11,7 +11,17 @@ const (
 	blockEnd = 1 << 31
 )
 
-// huffman is a code table.
+// huffmanSpec is a code table as the file has it: the numbers of codes of each length from 1 to 16,
+// and the symbols. Only a scan that uses it checks it.
+type huffmanSpec struct {
+	counts  [16]byte
+	symbols []byte
+	// standard says that the file does not have the table.
+	standard bool
+	table    *huffman // derived from them when it is first used
+}
+
+// huffman is a code table for decoding.
 type huffman struct {
 	// fast has, by the next lookupBits bits, the code's length << 8 | its symbol, or 0 if the code
 	// is longer.
@@ -32,49 +42,75 @@ type huffman struct {
 	symbols [256]uint8
 }
 
-func (d *decoder) readHuffmanTables(body []byte) error {
-	for len(body) > 0 {
-		if len(body) < 17 {
-			return FormatError("a Huffman table is too short")
-		}
-		class, number := body[0]>>4, body[0]&15
-		if class > 1 || number > 3 {
-			return FormatError("a Huffman table has an invalid number")
-		}
-		total := 0
-		for _, n := range body[1:17] {
-			total += int(n)
-		}
-		if total > 256 || len(body) < 17+total {
-			return FormatError("a Huffman table is malformed")
-		}
-		h, err := newHuffman(body[1:17], body[17:17+total])
+func (d *decoder) readHuffmanTables(s segment) error {
+	for s.size() > 0 {
+		head, err := s.take(17)
 		if err != nil {
 			return err
 		}
-		if class == 0 {
-			d.dc[number] = h
-		} else {
-			d.ac[number] = h
+		spec := &huffmanSpec{counts: [16]byte(head[1:])}
+		total := 0
+		for _, n := range spec.counts {
+			total += int(n)
 		}
-		body = body[17+total:]
+		if total > 256 {
+			return raster.Corruptf("a Huffman table of the JPEG has more than 256 codes")
+		}
+		if spec.symbols, err = s.take(total); err != nil {
+			return err
+		}
+		switch class, number := head[0]>>4, head[0]&15; {
+		case class > 1 || number > 3:
+			return raster.Corruptf("a Huffman table of the JPEG has an invalid number")
+		case class == 0:
+			d.dc[number] = spec
+		default:
+			d.ac[number] = spec
+		}
 	}
 	return nil
 }
 
+// findTable returns the DC or AC table of a number, derived from its specification.
+func (d *decoder) findTable(specs *[4]*huffmanSpec, number byte) (*huffman, error) {
+	if number > 3 || specs[number] == nil {
+		return nil, raster.Corruptf("a scan of the JPEG needs a Huffman table that is missing")
+	}
+	spec := specs[number]
+	if spec.table == nil {
+		h, err := newHuffman(&spec.counts, spec.symbols)
+		if err != nil {
+			return nil, err
+		}
+		spec.table = h
+	}
+	if specs == &d.dc {
+		limit := byte(15)
+		if d.process.lossless {
+			limit = 16
+		}
+		for _, s := range spec.symbols {
+			if s > limit {
+				return nil, raster.Corruptf("a Huffman table of the JPEG has an invalid symbol")
+			}
+		}
+	}
+	if spec.standard {
+		d.repairs.AddRepair(repairTables)
+	}
+	return spec.table, nil
+}
+
 // newHuffman returns a table with these numbers of codes of each length from 1 to 16 and these
 // symbols.
-func newHuffman(counts, symbols []byte) (*huffman, error) {
+func newHuffman(counts *[16]byte, symbols []byte) (*huffman, error) {
 	h := &huffman{}
 	copy(h.symbols[:], symbols)
 	code, index := int32(0), int32(0)
 	for n := 1; n <= 16; n++ {
 		h.offset[n] = index - code
 		for range counts[n-1] {
-			if code >= 1<<n {
-				return nil, FormatError("a Huffman table has too many codes")
-			}
-			if n <= lookupBits {
+			if n <= lookupBits && code < 1<<n {
 				low := int(code) << (lookupBits - n)
 				for i := range 1 << (lookupBits - n) {
 					h.fast[low+i] = uint16(n)<<8 | uint16(symbols[index])
@@ -82,6 +118,9 @@ func newHuffman(counts, symbols []byte) (*huffman, error) {
 			}
 			code++
 			index++
+		}
+		if code >= 1<<n { // no code may be all ones
+			return nil, raster.Corruptf("a Huffman table of the JPEG has too many codes")
 		}
 		h.maxCode[n] = code << (16 - n)
 		code <<= 1
@@ -123,114 +162,4 @@ func (h *huffman) prepareSkip() {
 		h.skip[i] = end | uint32(places)<<8 | uint32(bits)
 	}
 	h.hasSkip = true
-}
-
-// bitReader reads the entropy-coded data of a scan. Past the end it returns zeros and counts them.
-type bitReader struct {
-	data []byte
-	at   int
-	// acc holds n bits, at its upper end.
-	acc uint64
-	n   int
-	// missing counts the zero bits that were added.
-	missing int
-}
-
-// fill reads until at least 48 bits are available.
-func (b *bitReader) fill() {
-	if b.at+8 <= len(b.data) {
-		v := binary.BigEndian.Uint64(b.data[b.at:])
-		// No byte is 0xff if no byte of ^v is 0.
-		if w := ^v; (w-0x0101010101010101)&^w&0x8080808080808080 == 0 {
-			take := (64 - b.n) >> 3
-			b.acc |= v >> b.n
-			b.at += take
-			b.n += take << 3
-			// Bits beyond the bytes taken are read again next time.
-			b.acc &= ^uint64(0) << (64 - b.n)
-			return
-		}
-	}
-	for b.n <= 56 {
-		var next uint64
-		switch {
-		case b.at < len(b.data) && b.data[b.at] != 0xff:
-			next = uint64(b.data[b.at])
-			b.at++
-		case b.at+1 < len(b.data) && b.data[b.at+1] == 0:
-			next = 0xff
-			b.at += 2
-		default: // a marker, or the end
-			b.missing += 8
-		}
-		b.acc |= next << (56 - b.n)
-		b.n += 8
-	}
-}
-
-// isOverrun reports whether added bits have been used.
-func (b *bitReader) isOverrun() bool { return b.missing > b.n }
-
-func (b *bitReader) skip(n int) {
-	b.acc <<= n
-	b.n -= n
-}
-
-// take returns the next n bits, at most 16, which fill has made available.
-func (b *bitReader) take(n int) int32 {
-	v := int32(b.acc >> 32 >> (32 - n))
-	b.skip(n)
-	return v
-}
-
-// takeSigned returns the next n bits as a signed difference: the lower half of the values is
-// negative.
-func (b *bitReader) takeSigned(n int) int32 {
-	if n == 0 {
-		return 0
-	}
-	v := b.take(n)
-	if v < 1<<(n-1) {
-		v += -1<<n + 1
-	}
-	return v
-}
-
-// takeSymbol decodes one symbol, which takes at most 16 bits.
-func (b *bitReader) takeSymbol(h *huffman) uint8 {
-	if f := h.fast[b.acc>>(64-lookupBits)]; f != 0 {
-		b.skip(int(f >> 8))
-		return uint8(f)
-	}
-	next := int32(b.acc >> 48)
-	n := lookupBits + 1
-	for next >= h.maxCode[n] {
-		n++
-	}
-	if n > 16 { // no such code: isOverrun reports it
-		b.skip(16)
-		b.missing += 1 << 20
-		return 0
-	}
-	b.skip(n)
-	return h.symbols[(next>>(16-n)+h.offset[n])&255]
-}
-
-// skipRestartMarker continues at the byte boundary behind the next restart marker.
-func (b *bitReader) skipRestartMarker() error {
-	b.acc, b.n, b.missing = 0, 0, 0
-	for ; b.at+1 < len(b.data); b.at++ {
-		if b.data[b.at] != 0xff {
-			continue
-		}
-		next := b.data[b.at+1]
-		if next >= markerRST0 && next <= markerRST7 {
-			b.at += 2
-			return nil
-		}
-		if next != 0 && next != 0xff {
-			return FormatError("a restart marker is missing")
-		}
-	}
-	return errTruncated
 }

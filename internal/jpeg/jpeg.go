@@ -1,78 +1,102 @@
 // Package jpeg decodes JPEG pictures to exactly the pixels of libjpeg-turbo, which
 // Pillow and TensorFlow use and with which most networks are trained. It has the
 // same accurate integer transform (and, at reduced scale, the 4×4, 2×2 and 1×1
-// ones), triangle-filtered chroma upsampling and fixed-point colour conversion.
+// ones), triangle-filtered chroma upsampling, fixed-point colour conversion and smoothing of
+// progressive pictures that are incomplete.
 //
-// It decodes baseline, extended sequential and progressive pictures of 8 bits with
-// Huffman coding: grey, YCbCr, RGB, CMYK and YCCK, with any sampling factors.
+// It decodes baseline, extended sequential and progressive pictures of 8 bits with Huffman or
+// arithmetic coding, and lossless ones with Huffman coding: grey, YCbCr, RGB, CMYK and YCCK, with
+// any sampling factors that divide the largest.
+//
+// Damaged files are decoded as Pillow decodes them: where libjpeg-turbo warns and goes on, so does
+// this package, to the same pixels, and names the repair. Unlike libjpeg-turbo, whose limit for sides
+// is 65500, it decodes all sizes that the format has.
 package jpeg
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+
+	"garb/internal/raster"
 )
 
 //go:generate sh -c "cd _generate && go run . -out ../jpeg_amd64.s -stubs ../stubs_amd64.go -pkg jpeg"
 
-// ErrUnsupported is wrapped by errors about valid files that this package does not
-// decode: arithmetic coding, 12 bits, lossless, hierarchical.
-var ErrUnsupported = errors.New("unsupported JPEG")
+// Repairs that this package makes.
+const (
+	repairEarlyEnd    = "entropy-coded data end early"
+	repairBadCode     = "entropy-coded data have invalid codes"
+	repairRestart     = "restart markers are missing or misplaced"
+	repairSurplus     = "there are surplus bytes between segments"
+	repairScans       = "scans are missing"
+	repairProgression = "scans contradict each other"
+	repairTables      = "Huffman tables are missing"
+	repairEnd         = "the end marker is missing"
+	repairCut         = "the file is cut off"
+)
 
-// FormatError says why data is not a valid JPEG file.
-type FormatError string
-
-func (e FormatError) Error() string { return "invalid JPEG: " + string(e) }
-
-// errTruncated says that the data ends too early.
-const errTruncated = FormatError("the data ends in the middle of the picture")
-
-// Header is the content of the frame header.
-type Header struct {
-	Width, Height int // in pixels, at full scale
-	Components    int // 1, 3 or 4
-	Progressive   bool
-}
-
-// maxScans limits the work for a progressive file: each scan covers the whole
-// picture. Encoders write about 10.
-const maxScans = 200
-
-// ReadHeader reads the frame header and what comes before it.
-func ReadHeader(data []byte) (Header, error) {
-	d := decoder{data: data}
-	if err := d.readSegments(true); err != nil {
-		return Header{}, err
-	}
-	return Header{d.width, d.height, len(d.components), d.progressive}, nil
-}
-
-// Decode decodes a picture at 1/scale of its size, where scale is 1, 2, 4 or 8;
-// sides are rounded up. The result has 3 bytes per pixel, R, G, B, without padding.
-// CMYK is taken as inverted, as Adobe writes it, and converted to RGB as Pillow does.
+// Decode decodes a picture. CMYK is taken as inverted, as Adobe writes it, and converted to RGB as
+// Pillow does. Lossless pictures come at full size whatever the scale, as from libjpeg-turbo.
 //
-// Decode allocates at most 3 bytes per pixel of the result, 4 per sample, and for
-// progressive pictures 2 per coefficient. It panics for other scales. It returns
-// ctx's error soon after ctx ends.
-func Decode(ctx context.Context, data []byte, scale int) (pixels []byte, width, height int, err error) {
+// Decode allocates at most 3 bytes per pixel of the result, 1 per sample at the scale, and for
+// pictures of several scans 2 per coefficient. Those are collected at full size, whose pixels then
+// count against o.MaxPixels. Decode panics for scales other than 1, 2, 4 and 8. It returns ctx's error
+// soon after ctx ends.
+func Decode(ctx context.Context, data []byte, o raster.Options) (raster.Image, error) {
+	scale := max(o.Scale, 1)
 	if scale != 1 && scale != 2 && scale != 4 && scale != 8 {
 		panic(fmt.Sprintf("jpeg: scale of 1/%d", scale))
 	}
-	d := decoder{ctx: ctx, data: data, scale: scale}
-	if err = d.readSegments(false); err != nil {
-		return nil, 0, 0, err
+	r := headerReader{data: data}
+	err := r.read()
+	if err != nil {
+		return raster.Image{}, err
 	}
-	width, height = ceilDiv(d.width, scale), ceilDiv(d.height, scale)
-	return d.assemble(width, height), width, height, nil
+	if r.lossless {
+		scale = 1 // libjpeg reduces in the transform, which lossless coding does not have
+	}
+	width, height := ceilDiv(r.header.Width, scale), ceilDiv(r.header.Height, scale)
+	if err = raster.CheckPixels(width, height, o.MaxPixels); err != nil {
+		return raster.Image{}, err
+	}
+	d := decoder{ctx: ctx, data: data, scale: scale, maxPixels: o.MaxPixels, keepTruncated: o.KeepTruncated}
+	if o.KeepTruncated {
+		// Pillow closes the file, once, where the data end.
+		d.data = append(slices.Clip(data), 0xff, markerEOI)
+	}
+	err = d.decode()
+	cut := o.KeepTruncated && !hasMarker(data[min(d.at, len(data)):])
+	if err != nil && (!cut || !errors.Is(err, raster.ErrCorrupt)) {
+		return raster.Image{}, err
+	}
+	m := raster.New(width, height)
+	m.Repairs = d.repairs.Repairs
+	if cut {
+		m.AddRepair(repairCut)
+	}
+	switch {
+	case err == nil:
+		if err = d.assemble(m); err != nil {
+			return raster.Image{}, err
+		}
+	case r.header.CMYK: // no row is complete, and Pillow's picture without ink is white
+		for i := range m.Pix {
+			m.Pix[i] = 255
+		}
+	}
+	return m, nil
 }
 
 func ceilDiv(a, b int) int { return (a + b - 1) / b }
 
 // component is one colour channel.
 type component struct {
-	id           byte
-	h, v         int // sampling factors
-	quantization int // table
+	id                byte
+	h, v              int // sampling factors
+	quantizationIndex byte
+	quantization      *[64]int16 // of the component's first scan, in natural order
 
 	// size is the side of a block in the plane, 8 at full scale.
 	size int
@@ -85,254 +109,174 @@ type component struct {
 	plane         []byte
 	stride        int // of the plane
 
-	coefficients []int16 // of all blocks of a progressive picture
+	coefficients []int16 // of all blocks of a picture of several scans
+	progress     progress
 
-	dc, ac     *huffman
-	prediction int32
+	dcIndex, acIndex byte // tables of the current scan
+	dc, ac           *huffman
+	prediction       int32
+	context          uint8 // of the next first coefficient in arithmetic coding
 }
 
+// process is a coding process.
+type process struct{ progressive, arithmetic, lossless bool }
+
+// processes has the coding processes by the marker of their frame header.
+var processes = map[byte]process{
+	markerSOF0: {},
+	markerSOF1: {},
+	markerSOF2: {progressive: true},
+	markerSOF3: {lossless: true},
+
+	markerSOF9:  {arithmetic: true},
+	markerSOF10: {arithmetic: true, progressive: true},
+}
+
+// decoder decodes one picture.
 type decoder struct {
-	ctx   context.Context
-	data  []byte
-	at    int // next byte of data
-	scale int
+	ctx       context.Context
+	data      []byte
+	at        int // next byte of data
+	scale     int
+	maxPixels int
+	// keepTruncated says that errors behind the picture do not matter.
+	keepTruncated bool
+	repairs       raster.Image // only its repairs
 
 	width, height   int
-	progressive     bool
+	process         process
 	components      []component
 	maxH, maxV      int
-	quantization    [4][64]int32 // in natural order
-	hasQuantization [4]bool
-	dc, ac          [4]*huffman
+	unit            int           // side of a block as stored: 8 or, in lossless coding, 1
+	quantization    [4]*[64]int16 // in natural order
+	dc, ac          [4]*huffmanSpec
 	restartInterval int
-	scans           int
+	conditioning    conditioning
+	nextRestart     byte // number of the next restart marker
 
 	jfif           bool
 	adobe          bool
 	adobeTransform byte
 
-	bits    bitReader
-	eobRun  int32
+	buffered bool // there are several scans, whose coefficients are collected
+	scans    int
+	started  bool // the start marker has been read
+	entropy  entropyDecoder
+	// exhausted says that the data of the scan or of the interval have ended early.
+	exhausted    bool
+	untilRestart int // number of minimum coded units
+	unitsRead    int // number of minimum coded units since the last restart marker
+	// goodRow is the last row of minimum coded units of the last scan for which there were data.
+	goodRow int
 	scratch [64]int16
 }
 
-const (
-	markerSOF0 = 0xc0
-	markerSOF1 = 0xc1
-	markerSOF2 = 0xc2
-	markerDHT  = 0xc4
-	markerRST0 = 0xd0
-	markerRST7 = 0xd7
-	markerSOI  = 0xd8
-	markerEOI  = 0xd9
-	markerSOS  = 0xda
-	markerDQT  = 0xdb
-	markerDRI  = 0xdd
-	markerAPP0 = 0xe0
-	markerAPPE = 0xee
-)
-
-// readSegments reads marker segments up to the end of the picture or, with headerOnly, of the frame
-// header.
-func (d *decoder) readSegments(headerOnly bool) error {
-	if len(d.data) < 2 || d.data[0] != 0xff || d.data[1] != markerSOI {
-		return FormatError("it does not begin with the start marker")
-	}
-	d.at = 2
-	for {
-		marker, err := d.nextMarker()
-		if err != nil {
-			return err
-		}
-		switch {
-		case marker == markerEOI:
-			if d.scans == 0 {
-				return FormatError("it has no picture")
-			}
-			return d.transformAll()
-		case marker >= markerRST0 && marker <= markerRST7, marker == 0x01:
-			continue // markers without a segment
-		}
-		body, err := d.takeSegment()
-		if err != nil {
-			return err
-		}
-		if err := d.readSegment(marker, body); err != nil {
-			return err
-		}
-		if headerOnly && d.components != nil {
-			return nil
-		}
-		if marker == markerSOS && d.isComplete() {
-			return d.transformAll()
-		}
-	}
-}
-
-// takeSegment returns the body of the segment behind a marker.
-func (d *decoder) takeSegment() ([]byte, error) {
-	if d.at+2 > len(d.data) {
-		return nil, errTruncated
-	}
-	length := int(d.data[d.at])<<8 | int(d.data[d.at+1])
-	if length < 2 {
-		return nil, FormatError("a segment has a length below 2")
-	}
-	if d.at+length > len(d.data) {
-		return nil, errTruncated
-	}
-	d.at += length
-	return d.data[d.at-length+2 : d.at], nil
-}
-
-// readSegment reads a segment and, if it is the header of a scan, the scan.
-func (d *decoder) readSegment(marker byte, body []byte) error {
-	switch {
-	case marker == markerSOF0 || marker == markerSOF1 || marker == markerSOF2:
-		return d.readFrameHeader(body, marker == markerSOF2)
-	case marker == markerDHT:
-		return d.readHuffmanTables(body)
-	case marker > markerSOF2 && marker <= 0xcf && marker != 0xc8:
-		return fmt.Errorf("%w: coding process %d", ErrUnsupported, marker-markerSOF0)
-	case marker == markerDQT:
-		return d.readQuantizationTables(body)
-	case marker == markerDRI:
-		if len(body) != 2 {
-			return FormatError("the segment of the restart interval has the wrong length")
-		}
-		d.restartInterval = int(body[0])<<8 | int(body[1])
-	case marker == markerSOS:
-		return d.readScan(body)
-	case marker == markerAPP0:
-		d.jfif = d.jfif || len(body) >= 5 && string(body[:5]) == "JFIF\x00"
-	case marker == markerAPPE:
-		if len(body) >= 12 && string(body[:5]) == "Adobe" {
-			d.adobe, d.adobeTransform = true, body[11]
-		}
-	}
-	return nil
-}
-
-// nextMarker skips to the next marker and returns it. Like libjpeg it ignores bytes
-// between segments.
-func (d *decoder) nextMarker() (byte, error) {
-	for ; d.at+1 < len(d.data); d.at++ {
-		if d.data[d.at] == 0xff && d.data[d.at+1] != 0 && d.data[d.at+1] != 0xff {
-			d.at += 2
-			return d.data[d.at-1], nil
-		}
-	}
-	return 0, errTruncated
-}
-
-// isComplete reports whether all components of a sequential picture have been read.
-// A progressive picture is read to its end.
-func (d *decoder) isComplete() bool {
-	if d.progressive {
-		return false
-	}
-	for i := range d.components {
-		if d.components[i].plane == nil {
-			return false
-		}
-	}
-	return true
-}
-
-// readFrameHeader reads the size and the components, and lays out their planes.
-func (d *decoder) readFrameHeader(body []byte, progressive bool) error {
-	if d.components != nil {
-		return FormatError("it has two frames")
-	}
-	if len(body) < 6 {
-		return FormatError("the frame header is too short")
-	}
-	if body[0] != 8 {
-		return fmt.Errorf("%w: %d bits per sample", ErrUnsupported, body[0])
-	}
-	d.progressive = progressive
-	d.height, d.width = int(body[1])<<8|int(body[2]), int(body[3])<<8|int(body[4])
-	if d.width == 0 || d.height == 0 {
-		return FormatError("a side of the picture is 0")
-	}
-	n := int(body[5])
-	if n != 1 && n != 3 && n != 4 {
-		return fmt.Errorf("%w: %d components", ErrUnsupported, n)
-	}
-	if len(body) != 6+3*n {
-		return FormatError("the frame header has the wrong length")
-	}
-	if err := d.readComponents(body[6:]); err != nil {
+// decode reads the picture into the components' planes.
+func (d *decoder) decode() error {
+	s, err := d.readToScan()
+	if err != nil {
 		return err
 	}
-	if d.scale == 0 {
-		return nil
+	if s == nil {
+		return raster.Corruptf("the JPEG has no picture")
 	}
-	return d.layOut()
+	if err = d.layOut(); err != nil {
+		return err
+	}
+	d.buffered = d.process.progressive || len(s.components) < len(d.components)
+	if d.buffered {
+		if err = raster.CheckPixels(d.width, d.height, d.maxPixels); err != nil {
+			return err
+		}
+	}
+	d.chooseEntropyDecoder()
+	for s != nil {
+		if err = d.readScan(s); err != nil {
+			return err
+		}
+		if !d.buffered {
+			return d.finish(s)
+		}
+		if s, err = d.readToScan(); err != nil {
+			return err
+		}
+	}
+	return d.transformAll()
 }
 
-func (d *decoder) readComponents(specs []byte) error {
-	d.components = make([]component, len(specs)/3)
+// pillowBlock is the number of bytes that Pillow reads at once.
+const pillowBlock = 1 << 16
+
+// endOfPillowBlock returns the end of the block with the byte before at.
+func endOfPillowBlock(at int) int { return (at + pillowBlock - 1) &^ (pillowBlock - 1) }
+
+// finish reads what follows a picture of one scan up to its end marker. Errors count as far as
+// Pillow has read the data.
+func (d *decoder) finish(s *scan) error {
+	if d.keepTruncated {
+		return nil
+	}
+	if !hasMarker(d.data[d.at:]) {
+		if e, ok := d.entropy.(*sequentialDecoder); ok && e.suspends(s, d.unitsRead) {
+			return raster.ErrTruncated
+		}
+		d.repairs.AddRepair(repairEnd)
+	}
+	d.data = d.data[:min(len(d.data), endOfPillowBlock(d.at))]
+	next, err := d.readToScan()
+	if errors.Is(err, raster.ErrTruncated) {
+		return nil
+	}
+	if next != nil {
+		return raster.Corruptf("the JPEG has a second picture instead of an end marker")
+	}
+	return err
+}
+
+// chooseEntropyDecoder chooses the entropy decoder of the coding process. Lossless coding has its own.
+func (d *decoder) chooseEntropyDecoder() {
+	switch {
+	case d.process.lossless:
+	case d.process.arithmetic:
+		d.entropy = &arithmeticDecoder{d: d}
+	case d.process.progressive:
+		d.entropy = &progressiveDecoder{d: d}
+	default:
+		d.setStandardTables()
+		d.entropy = &sequentialDecoder{d: d}
+	}
+}
+
+// layOut checks the sampling factors and computes the sizes of the components' planes.
+func (d *decoder) layOut() error {
+	d.maxH, d.maxV = 1, 1
 	for i := range d.components {
 		c := &d.components[i]
-		spec := specs[3*i:]
-		c.id, c.h, c.v, c.quantization = spec[0], int(spec[1]>>4), int(spec[1]&15), int(spec[2])
-		if c.h < 1 || c.h > 4 || c.v < 1 || c.v > 4 || c.quantization > 3 {
-			return FormatError("a component has invalid sampling factors or tables")
-		}
-		for _, other := range d.components[:i] {
-			if other.id == c.id {
-				return FormatError("two components have the same name")
-			}
+		if c.h < 1 || c.h > 4 || c.v < 1 || c.v > 4 {
+			return raster.Corruptf("a component of the JPEG has invalid sampling factors")
 		}
 		d.maxH, d.maxV = max(d.maxH, c.h), max(d.maxV, c.v)
 	}
-	if len(d.components) == 1 { // sampling factors of a single component mean nothing
-		d.components[0].h, d.components[0].v, d.maxH, d.maxV = 1, 1, 1, 1
+	if d.unit = 8; d.process.lossless {
+		d.unit = 1
 	}
-	return nil
-}
-
-// layOut computes the sizes of the components' planes.
-func (d *decoder) layOut() error {
-	least := 8 / d.scale
-	unitsWide, unitsHigh := ceilDiv(d.width, 8*d.maxH), ceilDiv(d.height, 8*d.maxV)
+	least := d.unit / d.scale
+	unitsWide, unitsHigh := ceilDiv(d.width, d.unit*d.maxH), ceilDiv(d.height, d.unit*d.maxV)
 	for i := range d.components {
 		c := &d.components[i]
-		if d.maxH%c.h != 0 || d.maxV%c.v != 0 {
-			return fmt.Errorf("%w: sampling factors that do not divide", ErrUnsupported)
-		}
 		// At reduced scale subsampled components are reduced less, as in libjpeg.
 		c.size = least
-		for c.size < 8 && d.maxH*least%(c.h*c.size*2) == 0 && d.maxV*least%(c.v*c.size*2) == 0 {
+		for c.size < d.unit && d.maxH*least%(c.h*c.size*2) == 0 && d.maxV*least%(c.v*c.size*2) == 0 {
 			c.size *= 2
 		}
-		c.blocksWide, c.blocksHigh = ceilDiv(d.width*c.h, 8*d.maxH), ceilDiv(d.height*c.v, 8*d.maxV)
+		if d.maxH%(c.h*c.size/least) != 0 || d.maxV%(c.v*c.size/least) != 0 {
+			return raster.Unsupportedf("JPEG with sampling factors that do not divide")
+		}
+		c.blocksWide, c.blocksHigh = ceilDiv(d.width*c.h, d.unit*d.maxH), ceilDiv(d.height*c.v, d.unit*d.maxV)
 		c.strideBlocks, c.heightBlocks = unitsWide*c.h, unitsHigh*c.v
-		c.width = ceilDiv(d.width*c.h*c.size, 8*d.maxH)
-		c.height = ceilDiv(d.height*c.v*c.size, 8*d.maxV)
+		c.width = ceilDiv(d.width*c.h*c.size, d.unit*d.maxH)
+		c.height = ceilDiv(d.height*c.v*c.size, d.unit*d.maxV)
 		c.stride = c.strideBlocks * c.size
-	}
-	return nil
-}
-
-func (d *decoder) readQuantizationTables(body []byte) error {
-	for len(body) > 0 {
-		precision, table := body[0]>>4, body[0]&15
-		body = body[1:]
-		size := 64 * (int(precision) + 1)
-		if precision > 1 || table > 3 || len(body) < size {
-			return FormatError("a quantization table is malformed")
-		}
-		for i := range 64 {
-			if precision == 0 {
-				d.quantization[table][zigzag[i]] = int32(body[i])
-			} else {
-				d.quantization[table][zigzag[i]] = int32(body[2*i])<<8 | int32(body[2*i+1])
-			}
-		}
-		d.hasQuantization[table] = true
-		body = body[size:]
 	}
 	return nil
 }

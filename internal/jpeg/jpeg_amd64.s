@@ -4,321 +4,340 @@
 
 #include "textflag.h"
 
-DATA transformConstants<>+0(SB)/4, $+4433
-DATA transformConstants<>+4(SB)/4, $+4433
-DATA transformConstants<>+8(SB)/4, $+4433
-DATA transformConstants<>+12(SB)/4, $+4433
-DATA transformConstants<>+16(SB)/4, $+4433
-DATA transformConstants<>+20(SB)/4, $+4433
-DATA transformConstants<>+24(SB)/4, $+4433
-DATA transformConstants<>+28(SB)/4, $+4433
-DATA transformConstants<>+32(SB)/4, $+15137
-DATA transformConstants<>+36(SB)/4, $+15137
-DATA transformConstants<>+40(SB)/4, $+15137
-DATA transformConstants<>+44(SB)/4, $+15137
-DATA transformConstants<>+48(SB)/4, $+15137
-DATA transformConstants<>+52(SB)/4, $+15137
-DATA transformConstants<>+56(SB)/4, $+15137
-DATA transformConstants<>+60(SB)/4, $+15137
-DATA transformConstants<>+64(SB)/4, $+6270
-DATA transformConstants<>+68(SB)/4, $+6270
-DATA transformConstants<>+72(SB)/4, $+6270
-DATA transformConstants<>+76(SB)/4, $+6270
-DATA transformConstants<>+80(SB)/4, $+6270
-DATA transformConstants<>+84(SB)/4, $+6270
-DATA transformConstants<>+88(SB)/4, $+6270
-DATA transformConstants<>+92(SB)/4, $+6270
-DATA transformConstants<>+96(SB)/4, $+9633
-DATA transformConstants<>+100(SB)/4, $+9633
-DATA transformConstants<>+104(SB)/4, $+9633
-DATA transformConstants<>+108(SB)/4, $+9633
-DATA transformConstants<>+112(SB)/4, $+9633
-DATA transformConstants<>+116(SB)/4, $+9633
-DATA transformConstants<>+120(SB)/4, $+9633
-DATA transformConstants<>+124(SB)/4, $+9633
-DATA transformConstants<>+128(SB)/4, $+2446
-DATA transformConstants<>+132(SB)/4, $+2446
-DATA transformConstants<>+136(SB)/4, $+2446
-DATA transformConstants<>+140(SB)/4, $+2446
-DATA transformConstants<>+144(SB)/4, $+2446
-DATA transformConstants<>+148(SB)/4, $+2446
-DATA transformConstants<>+152(SB)/4, $+2446
-DATA transformConstants<>+156(SB)/4, $+2446
-DATA transformConstants<>+160(SB)/4, $+16819
-DATA transformConstants<>+164(SB)/4, $+16819
-DATA transformConstants<>+168(SB)/4, $+16819
-DATA transformConstants<>+172(SB)/4, $+16819
-DATA transformConstants<>+176(SB)/4, $+16819
-DATA transformConstants<>+180(SB)/4, $+16819
-DATA transformConstants<>+184(SB)/4, $+16819
-DATA transformConstants<>+188(SB)/4, $+16819
-DATA transformConstants<>+192(SB)/4, $+25172
-DATA transformConstants<>+196(SB)/4, $+25172
-DATA transformConstants<>+200(SB)/4, $+25172
-DATA transformConstants<>+204(SB)/4, $+25172
-DATA transformConstants<>+208(SB)/4, $+25172
-DATA transformConstants<>+212(SB)/4, $+25172
-DATA transformConstants<>+216(SB)/4, $+25172
-DATA transformConstants<>+220(SB)/4, $+25172
-DATA transformConstants<>+224(SB)/4, $+12299
-DATA transformConstants<>+228(SB)/4, $+12299
-DATA transformConstants<>+232(SB)/4, $+12299
-DATA transformConstants<>+236(SB)/4, $+12299
-DATA transformConstants<>+240(SB)/4, $+12299
-DATA transformConstants<>+244(SB)/4, $+12299
-DATA transformConstants<>+248(SB)/4, $+12299
-DATA transformConstants<>+252(SB)/4, $+12299
-DATA transformConstants<>+256(SB)/4, $-7373
-DATA transformConstants<>+260(SB)/4, $-7373
-DATA transformConstants<>+264(SB)/4, $-7373
-DATA transformConstants<>+268(SB)/4, $-7373
-DATA transformConstants<>+272(SB)/4, $-7373
-DATA transformConstants<>+276(SB)/4, $-7373
-DATA transformConstants<>+280(SB)/4, $-7373
-DATA transformConstants<>+284(SB)/4, $-7373
-DATA transformConstants<>+288(SB)/4, $-20995
-DATA transformConstants<>+292(SB)/4, $-20995
-DATA transformConstants<>+296(SB)/4, $-20995
-DATA transformConstants<>+300(SB)/4, $-20995
-DATA transformConstants<>+304(SB)/4, $-20995
-DATA transformConstants<>+308(SB)/4, $-20995
-DATA transformConstants<>+312(SB)/4, $-20995
-DATA transformConstants<>+316(SB)/4, $-20995
-DATA transformConstants<>+320(SB)/4, $-16069
-DATA transformConstants<>+324(SB)/4, $-16069
-DATA transformConstants<>+328(SB)/4, $-16069
-DATA transformConstants<>+332(SB)/4, $-16069
-DATA transformConstants<>+336(SB)/4, $-16069
-DATA transformConstants<>+340(SB)/4, $-16069
-DATA transformConstants<>+344(SB)/4, $-16069
-DATA transformConstants<>+348(SB)/4, $-16069
-DATA transformConstants<>+352(SB)/4, $-3196
-DATA transformConstants<>+356(SB)/4, $-3196
-DATA transformConstants<>+360(SB)/4, $-3196
-DATA transformConstants<>+364(SB)/4, $-3196
-DATA transformConstants<>+368(SB)/4, $-3196
-DATA transformConstants<>+372(SB)/4, $-3196
-DATA transformConstants<>+376(SB)/4, $-3196
-DATA transformConstants<>+380(SB)/4, $-3196
-DATA transformConstants<>+384(SB)/4, $+1024
-DATA transformConstants<>+388(SB)/4, $+1024
-DATA transformConstants<>+392(SB)/4, $+1024
-DATA transformConstants<>+396(SB)/4, $+1024
-DATA transformConstants<>+400(SB)/4, $+1024
-DATA transformConstants<>+404(SB)/4, $+1024
-DATA transformConstants<>+408(SB)/4, $+1024
-DATA transformConstants<>+412(SB)/4, $+1024
-DATA transformConstants<>+416(SB)/4, $+33685504
-DATA transformConstants<>+420(SB)/4, $+33685504
-DATA transformConstants<>+424(SB)/4, $+33685504
-DATA transformConstants<>+428(SB)/4, $+33685504
-DATA transformConstants<>+432(SB)/4, $+33685504
-DATA transformConstants<>+436(SB)/4, $+33685504
-DATA transformConstants<>+440(SB)/4, $+33685504
-DATA transformConstants<>+444(SB)/4, $+33685504
-GLOBL transformConstants<>(SB), RODATA|NOPTR, $448
+DATA transformConstants<>+0(SB)/4, $+1024
+DATA transformConstants<>+4(SB)/4, $+1024
+DATA transformConstants<>+8(SB)/4, $+1024
+DATA transformConstants<>+12(SB)/4, $+1024
+DATA transformConstants<>+16(SB)/4, $+1024
+DATA transformConstants<>+20(SB)/4, $+1024
+DATA transformConstants<>+24(SB)/4, $+1024
+DATA transformConstants<>+28(SB)/4, $+1024
+DATA transformConstants<>+32(SB)/4, $+33685504
+DATA transformConstants<>+36(SB)/4, $+33685504
+DATA transformConstants<>+40(SB)/4, $+33685504
+DATA transformConstants<>+44(SB)/4, $+33685504
+DATA transformConstants<>+48(SB)/4, $+33685504
+DATA transformConstants<>+52(SB)/4, $+33685504
+DATA transformConstants<>+56(SB)/4, $+33685504
+DATA transformConstants<>+60(SB)/4, $+33685504
+DATA transformConstants<>+64(SB)/4, $-32768
+DATA transformConstants<>+68(SB)/4, $-32768
+DATA transformConstants<>+72(SB)/4, $-32768
+DATA transformConstants<>+76(SB)/4, $-32768
+DATA transformConstants<>+80(SB)/4, $-32768
+DATA transformConstants<>+84(SB)/4, $-32768
+DATA transformConstants<>+88(SB)/4, $-32768
+DATA transformConstants<>+92(SB)/4, $-32768
+DATA transformConstants<>+96(SB)/4, $+32767
+DATA transformConstants<>+100(SB)/4, $+32767
+DATA transformConstants<>+104(SB)/4, $+32767
+DATA transformConstants<>+108(SB)/4, $+32767
+DATA transformConstants<>+112(SB)/4, $+32767
+DATA transformConstants<>+116(SB)/4, $+32767
+DATA transformConstants<>+120(SB)/4, $+32767
+DATA transformConstants<>+124(SB)/4, $+32767
+DATA transformConstants<>+128(SB)/4, $-701492911
+DATA transformConstants<>+132(SB)/4, $-701492911
+DATA transformConstants<>+136(SB)/4, $-701492911
+DATA transformConstants<>+140(SB)/4, $-701492911
+DATA transformConstants<>+144(SB)/4, $-701492911
+DATA transformConstants<>+148(SB)/4, $-701492911
+DATA transformConstants<>+152(SB)/4, $-701492911
+DATA transformConstants<>+156(SB)/4, $-701492911
+DATA transformConstants<>+160(SB)/4, $+290531791
+DATA transformConstants<>+164(SB)/4, $+290531791
+DATA transformConstants<>+168(SB)/4, $+290531791
+DATA transformConstants<>+172(SB)/4, $+290531791
+DATA transformConstants<>+176(SB)/4, $+290531791
+DATA transformConstants<>+180(SB)/4, $+290531791
+DATA transformConstants<>+184(SB)/4, $+290531791
+DATA transformConstants<>+188(SB)/4, $+290531791
+DATA transformConstants<>+192(SB)/4, $+631367388
+DATA transformConstants<>+196(SB)/4, $+631367388
+DATA transformConstants<>+200(SB)/4, $+631367388
+DATA transformConstants<>+204(SB)/4, $+631367388
+DATA transformConstants<>+208(SB)/4, $+631367388
+DATA transformConstants<>+212(SB)/4, $+631367388
+DATA transformConstants<>+216(SB)/4, $+631367388
+DATA transformConstants<>+220(SB)/4, $+631367388
+DATA transformConstants<>+224(SB)/4, $+421864865
+DATA transformConstants<>+228(SB)/4, $+421864865
+DATA transformConstants<>+232(SB)/4, $+421864865
+DATA transformConstants<>+236(SB)/4, $+421864865
+DATA transformConstants<>+240(SB)/4, $+421864865
+DATA transformConstants<>+244(SB)/4, $+421864865
+DATA transformConstants<>+248(SB)/4, $+421864865
+DATA transformConstants<>+252(SB)/4, $+421864865
+DATA transformConstants<>+256(SB)/4, $-483136319
+DATA transformConstants<>+260(SB)/4, $-483136319
+DATA transformConstants<>+264(SB)/4, $-483136319
+DATA transformConstants<>+268(SB)/4, $-483136319
+DATA transformConstants<>+272(SB)/4, $-483136319
+DATA transformConstants<>+276(SB)/4, $-483136319
+DATA transformConstants<>+280(SB)/4, $-483136319
+DATA transformConstants<>+284(SB)/4, $-483136319
+DATA transformConstants<>+288(SB)/4, $-1375866960
+DATA transformConstants<>+292(SB)/4, $-1375866960
+DATA transformConstants<>+296(SB)/4, $-1375866960
+DATA transformConstants<>+300(SB)/4, $-1375866960
+DATA transformConstants<>+304(SB)/4, $-1375866960
+DATA transformConstants<>+308(SB)/4, $-1375866960
+DATA transformConstants<>+312(SB)/4, $-1375866960
+DATA transformConstants<>+316(SB)/4, $-1375866960
+DATA transformConstants<>+320(SB)/4, $+273788413
+DATA transformConstants<>+324(SB)/4, $+273788413
+DATA transformConstants<>+328(SB)/4, $+273788413
+DATA transformConstants<>+332(SB)/4, $+273788413
+DATA transformConstants<>+336(SB)/4, $+273788413
+DATA transformConstants<>+340(SB)/4, $+273788413
+DATA transformConstants<>+344(SB)/4, $+273788413
+DATA transformConstants<>+348(SB)/4, $+273788413
+DATA transformConstants<>+352(SB)/4, $+322888499
+DATA transformConstants<>+356(SB)/4, $+322888499
+DATA transformConstants<>+360(SB)/4, $+322888499
+DATA transformConstants<>+364(SB)/4, $+322888499
+DATA transformConstants<>+368(SB)/4, $+322888499
+DATA transformConstants<>+372(SB)/4, $+322888499
+DATA transformConstants<>+376(SB)/4, $+322888499
+DATA transformConstants<>+380(SB)/4, $+322888499
+GLOBL transformConstants<>(SB), RODATA|NOPTR, $384
 
-// func transformAVX2(block *int16, quantization *int32, out *byte, stride int)
+// func transformAVX2(block *int16, quantization *int16, out *byte, stride int)
 // Requires: AVX, AVX2
 TEXT ·transformAVX2(SB), NOSPLIT, $0-32
-	MOVQ         block+0(FP), AX
-	MOVQ         quantization+8(FP), CX
-	VPMOVSXWD    (AX), Y0
-	VPMULLD      (CX), Y0, Y0
-	VPMOVSXWD    16(AX), Y1
-	VPMULLD      32(CX), Y1, Y1
-	VPMOVSXWD    32(AX), Y2
-	VPMULLD      64(CX), Y2, Y2
-	VPMOVSXWD    48(AX), Y3
-	VPMULLD      96(CX), Y3, Y3
-	VPMOVSXWD    64(AX), Y4
-	VPMULLD      128(CX), Y4, Y4
-	VPMOVSXWD    80(AX), Y5
-	VPMULLD      160(CX), Y5, Y5
-	VPMOVSXWD    96(AX), Y6
-	VPMULLD      192(CX), Y6, Y6
-	VPMOVSXWD    112(AX), Y7
-	VPMULLD      224(CX), Y7, Y7
-	VPADDD       Y6, Y2, Y8
-	VPMULLD      transformConstants<>+0(SB), Y8, Y8
-	VPMULLD      transformConstants<>+32(SB), Y6, Y6
-	VPSUBD       Y6, Y8, Y6
-	VPMULLD      transformConstants<>+64(SB), Y2, Y2
-	VPADDD       Y2, Y8, Y2
-	VPADDD       Y4, Y0, Y8
-	VPSUBD       Y4, Y0, Y0
-	VPSLLD       $0x0d, Y8, Y8
-	VPSLLD       $0x0d, Y0, Y0
-	VPADDD       Y2, Y8, Y4
-	VPADDD       Y6, Y0, Y9
-	VPSUBD       Y6, Y0, Y0
-	VPSUBD       Y2, Y8, Y2
-	VPADDD       Y3, Y7, Y6
-	VPADDD       Y1, Y5, Y8
-	VPADDD       Y8, Y6, Y10
-	VPMULLD      transformConstants<>+96(SB), Y10, Y10
-	VPMULLD      transformConstants<>+320(SB), Y6, Y6
-	VPADDD       Y10, Y6, Y6
-	VPMULLD      transformConstants<>+352(SB), Y8, Y8
-	VPADDD       Y10, Y8, Y8
-	VPADDD       Y1, Y7, Y10
-	VPMULLD      transformConstants<>+256(SB), Y10, Y10
-	VPMULLD      transformConstants<>+128(SB), Y7, Y7
-	VPADDD       Y10, Y7, Y7
-	VPADDD       Y6, Y7, Y7
-	VPMULLD      transformConstants<>+224(SB), Y1, Y1
-	VPADDD       Y10, Y1, Y1
-	VPADDD       Y8, Y1, Y1
-	VPADDD       Y3, Y5, Y10
-	VPMULLD      transformConstants<>+288(SB), Y10, Y10
-	VPMULLD      transformConstants<>+160(SB), Y5, Y5
-	VPADDD       Y10, Y5, Y5
-	VPADDD       Y8, Y5, Y5
-	VPMULLD      transformConstants<>+192(SB), Y3, Y3
-	VPADDD       Y10, Y3, Y3
-	VPADDD       Y6, Y3, Y3
-	VPADDD       Y1, Y4, Y6
-	VPSUBD       Y1, Y4, Y1
-	VPADDD       Y3, Y9, Y4
-	VPSUBD       Y3, Y9, Y3
-	VPADDD       Y5, Y0, Y8
-	VPSUBD       Y5, Y0, Y0
-	VPADDD       Y7, Y2, Y5
-	VPSUBD       Y7, Y2, Y2
-	VPADDD       transformConstants<>+384(SB), Y6, Y6
-	VPSRAD       $0x0b, Y6, Y6
-	VPADDD       transformConstants<>+384(SB), Y4, Y4
-	VPSRAD       $0x0b, Y4, Y4
-	VPADDD       transformConstants<>+384(SB), Y8, Y8
-	VPSRAD       $0x0b, Y8, Y8
-	VPADDD       transformConstants<>+384(SB), Y5, Y5
-	VPSRAD       $0x0b, Y5, Y5
-	VPADDD       transformConstants<>+384(SB), Y2, Y2
-	VPSRAD       $0x0b, Y2, Y2
-	VPADDD       transformConstants<>+384(SB), Y0, Y0
-	VPSRAD       $0x0b, Y0, Y0
-	VPADDD       transformConstants<>+384(SB), Y3, Y3
-	VPSRAD       $0x0b, Y3, Y3
-	VPADDD       transformConstants<>+384(SB), Y1, Y1
-	VPSRAD       $0x0b, Y1, Y1
-	VPUNPCKLDQ   Y4, Y6, Y7
-	VPUNPCKHDQ   Y4, Y6, Y4
-	VPUNPCKLDQ   Y5, Y8, Y6
-	VPUNPCKHDQ   Y5, Y8, Y5
-	VPUNPCKLDQ   Y0, Y2, Y8
-	VPUNPCKHDQ   Y0, Y2, Y0
-	VPUNPCKLDQ   Y1, Y3, Y2
-	VPUNPCKHDQ   Y1, Y3, Y1
-	VPUNPCKLQDQ  Y6, Y7, Y3
-	VPUNPCKHQDQ  Y6, Y7, Y6
-	VPUNPCKLQDQ  Y5, Y4, Y7
-	VPUNPCKHQDQ  Y5, Y4, Y4
-	VPUNPCKLQDQ  Y2, Y8, Y5
-	VPUNPCKHQDQ  Y2, Y8, Y2
-	VPUNPCKLQDQ  Y1, Y0, Y8
-	VPUNPCKHQDQ  Y1, Y0, Y0
-	VPERM2I128   $0x20, Y5, Y3, Y1
-	VPERM2I128   $0x31, Y5, Y3, Y3
-	VPERM2I128   $0x20, Y2, Y6, Y5
-	VPERM2I128   $0x31, Y2, Y6, Y2
-	VPERM2I128   $0x20, Y8, Y7, Y6
-	VPERM2I128   $0x31, Y8, Y7, Y7
-	VPERM2I128   $0x20, Y0, Y4, Y8
-	VPERM2I128   $0x31, Y0, Y4, Y0
-	VPADDD       Y7, Y6, Y4
-	VPMULLD      transformConstants<>+0(SB), Y4, Y4
-	VPMULLD      transformConstants<>+32(SB), Y7, Y7
-	VPSUBD       Y7, Y4, Y7
-	VPMULLD      transformConstants<>+64(SB), Y6, Y6
-	VPADDD       Y6, Y4, Y4
-	VPADDD       Y3, Y1, Y6
-	VPSUBD       Y3, Y1, Y1
-	VPSLLD       $0x0d, Y6, Y6
-	VPSLLD       $0x0d, Y1, Y1
-	VPADDD       Y4, Y6, Y3
-	VPADDD       Y7, Y1, Y9
-	VPSUBD       Y7, Y1, Y1
-	VPSUBD       Y4, Y6, Y4
-	VPADDD       Y8, Y0, Y6
-	VPADDD       Y5, Y2, Y7
-	VPADDD       Y7, Y6, Y10
-	VPMULLD      transformConstants<>+96(SB), Y10, Y10
-	VPMULLD      transformConstants<>+320(SB), Y6, Y6
-	VPADDD       Y10, Y6, Y6
-	VPMULLD      transformConstants<>+352(SB), Y7, Y7
-	VPADDD       Y10, Y7, Y7
-	VPADDD       Y5, Y0, Y10
-	VPMULLD      transformConstants<>+256(SB), Y10, Y10
-	VPMULLD      transformConstants<>+128(SB), Y0, Y0
-	VPADDD       Y10, Y0, Y0
-	VPADDD       Y6, Y0, Y0
-	VPMULLD      transformConstants<>+224(SB), Y5, Y5
-	VPADDD       Y10, Y5, Y5
-	VPADDD       Y7, Y5, Y5
-	VPADDD       Y8, Y2, Y10
-	VPMULLD      transformConstants<>+288(SB), Y10, Y10
-	VPMULLD      transformConstants<>+160(SB), Y2, Y2
-	VPADDD       Y10, Y2, Y2
-	VPADDD       Y7, Y2, Y2
-	VPMULLD      transformConstants<>+192(SB), Y8, Y7
-	VPADDD       Y10, Y7, Y7
-	VPADDD       Y6, Y7, Y6
-	VPADDD       Y5, Y3, Y7
-	VPSUBD       Y5, Y3, Y3
-	VPADDD       Y6, Y9, Y5
-	VPSUBD       Y6, Y9, Y6
-	VPADDD       Y2, Y1, Y8
-	VPSUBD       Y2, Y1, Y1
-	VPADDD       Y0, Y4, Y2
-	VPSUBD       Y0, Y4, Y0
-	VPADDD       transformConstants<>+416(SB), Y7, Y7
-	VPSRAD       $0x12, Y7, Y7
-	VPADDD       transformConstants<>+416(SB), Y5, Y5
+	MOVQ      block+0(FP), AX
+	MOVQ      quantization+8(FP), CX
+	VMOVDQU   16(AX), X0
+	VPOR      32(AX), X0, X0
+	VPOR      48(AX), X0, X0
+	VPOR      64(AX), X0, X0
+	VPOR      80(AX), X0, X0
+	VPOR      96(AX), X0, X0
+	VPOR      112(AX), X0, X0
+	VPMOVZXWD (AX), Y1
+	VPMOVZXWD (CX), Y2
+	VPMULLW   Y2, Y1, Y1
+	VPMOVZXWD 16(AX), Y2
+	VPMOVZXWD 16(CX), Y3
+	VPMULLW   Y3, Y2, Y2
+	VPMOVZXWD 32(AX), Y3
+	VPMOVZXWD 32(CX), Y4
+	VPMULLW   Y4, Y3, Y3
+	VPMOVZXWD 48(AX), Y4
+	VPMOVZXWD 48(CX), Y5
+	VPMULLW   Y5, Y4, Y4
+	VPMOVZXWD 64(AX), Y5
+	VPMOVZXWD 64(CX), Y6
+	VPMULLW   Y6, Y5, Y5
+	VPMOVZXWD 80(AX), Y6
+	VPMOVZXWD 80(CX), Y7
+	VPMULLW   Y7, Y6, Y6
+	VPMOVZXWD 96(AX), Y7
+	VPMOVZXWD 96(CX), Y8
+	VPMULLW   Y8, Y7, Y7
+	VPMOVZXWD 112(AX), Y8
+	VPMOVZXWD 112(CX), Y9
+	VPMULLW   Y9, Y8, Y8
+	VPTEST    X0, X0
+	JNZ       columns
+	VPSLLD    $0x12, Y1, Y1
+	VPSRAD    $0x10, Y1, Y1
+	VMOVDQA   Y1, Y2
+	VMOVDQA   Y1, Y3
+	VMOVDQA   Y1, Y4
+	VMOVDQA   Y1, Y5
+	VMOVDQA   Y1, Y6
+	VMOVDQA   Y1, Y7
+	VMOVDQA   Y1, Y8
+	JMP       rows
+
+columns:
+	VPADDD   Y5, Y1, Y0
+	VPSUBD   Y5, Y1, Y1
+	VPSLLD   $0x10, Y0, Y0
+	VPSRAD   $0x03, Y0, Y0
+	VPSLLD   $0x10, Y1, Y1
+	VPSRAD   $0x03, Y1, Y1
+	VPSLLD   $0x10, Y7, Y5
+	VPBLENDW $0x55, Y3, Y5, Y5
+	VPMADDWD transformConstants<>+128(SB), Y5, Y3
+	VPMADDWD transformConstants<>+160(SB), Y5, Y5
+	VPADDD   Y5, Y0, Y7
+	VPADDD   Y3, Y1, Y9
+	VPSUBD   Y3, Y1, Y1
+	VPSUBD   Y5, Y0, Y3
+	VPADDD   Y4, Y8, Y0
+	VPADDD   Y2, Y6, Y5
+	VPSLLD   $0x10, Y5, Y5
+	VPBLENDW $0x55, Y0, Y5, Y5
+	VPMADDWD transformConstants<>+192(SB), Y5, Y0
+	VPMADDWD transformConstants<>+224(SB), Y5, Y5
+	VPSLLD   $0x10, Y2, Y2
+	VPBLENDW $0x55, Y8, Y2, Y2
+	VPMADDWD transformConstants<>+256(SB), Y2, Y8
+	VPADDD   Y0, Y8, Y8
+	VPMADDWD transformConstants<>+352(SB), Y2, Y2
+	VPADDD   Y5, Y2, Y2
+	VPSLLD   $0x10, Y4, Y4
+	VPBLENDW $0x55, Y6, Y4, Y4
+	VPMADDWD transformConstants<>+288(SB), Y4, Y6
+	VPADDD   Y5, Y6, Y5
+	VPMADDWD transformConstants<>+320(SB), Y4, Y4
+	VPADDD   Y0, Y4, Y4
+	VPADDD   Y2, Y7, Y6
+	VPSUBD   Y2, Y7, Y0
+	VPADDD   Y4, Y9, Y2
+	VPSUBD   Y4, Y9, Y7
+	VPADDD   Y5, Y1, Y4
+	VPSUBD   Y5, Y1, Y9
+	VPADDD   Y8, Y3, Y5
+	VPSUBD   Y8, Y3, Y8
+	VPADDD   transformConstants<>+0(SB), Y6, Y6
+	VPSRAD   $0x0b, Y6, Y6
+	VPMINSD  transformConstants<>+96(SB), Y6, Y6
+	VPMAXSD  transformConstants<>+64(SB), Y6, Y1
+	VPADDD   transformConstants<>+0(SB), Y2, Y2
+	VPSRAD   $0x0b, Y2, Y2
+	VPMINSD  transformConstants<>+96(SB), Y2, Y2
+	VPMAXSD  transformConstants<>+64(SB), Y2, Y2
+	VPADDD   transformConstants<>+0(SB), Y4, Y4
+	VPSRAD   $0x0b, Y4, Y4
+	VPMINSD  transformConstants<>+96(SB), Y4, Y4
+	VPMAXSD  transformConstants<>+64(SB), Y4, Y3
+	VPADDD   transformConstants<>+0(SB), Y5, Y5
+	VPSRAD   $0x0b, Y5, Y5
+	VPMINSD  transformConstants<>+96(SB), Y5, Y5
+	VPMAXSD  transformConstants<>+64(SB), Y5, Y4
+	VPADDD   transformConstants<>+0(SB), Y8, Y8
+	VPSRAD   $0x0b, Y8, Y8
+	VPMINSD  transformConstants<>+96(SB), Y8, Y8
+	VPMAXSD  transformConstants<>+64(SB), Y8, Y5
+	VPADDD   transformConstants<>+0(SB), Y9, Y9
+	VPSRAD   $0x0b, Y9, Y9
+	VPMINSD  transformConstants<>+96(SB), Y9, Y9
+	VPMAXSD  transformConstants<>+64(SB), Y9, Y6
+	VPADDD   transformConstants<>+0(SB), Y7, Y7
+	VPSRAD   $0x0b, Y7, Y7
+	VPMINSD  transformConstants<>+96(SB), Y7, Y7
+	VPMAXSD  transformConstants<>+64(SB), Y7, Y7
+	VPADDD   transformConstants<>+0(SB), Y0, Y0
+	VPSRAD   $0x0b, Y0, Y0
+	VPMINSD  transformConstants<>+96(SB), Y0, Y0
+	VPMAXSD  transformConstants<>+64(SB), Y0, Y8
+
+rows:
+	VPUNPCKLDQ   Y2, Y1, Y0
+	VPUNPCKHDQ   Y2, Y1, Y1
+	VPUNPCKLDQ   Y4, Y3, Y2
+	VPUNPCKHDQ   Y4, Y3, Y3
+	VPUNPCKLDQ   Y6, Y5, Y4
+	VPUNPCKHDQ   Y6, Y5, Y5
+	VPUNPCKLDQ   Y8, Y7, Y6
+	VPUNPCKHDQ   Y8, Y7, Y7
+	VPUNPCKLQDQ  Y2, Y0, Y8
+	VPUNPCKHQDQ  Y2, Y0, Y0
+	VPUNPCKLQDQ  Y3, Y1, Y2
+	VPUNPCKHQDQ  Y3, Y1, Y1
+	VPUNPCKLQDQ  Y6, Y4, Y3
+	VPUNPCKHQDQ  Y6, Y4, Y4
+	VPUNPCKLQDQ  Y7, Y5, Y6
+	VPUNPCKHQDQ  Y7, Y5, Y5
+	VPERM2I128   $0x20, Y3, Y8, Y7
+	VPERM2I128   $0x31, Y3, Y8, Y3
+	VPERM2I128   $0x20, Y4, Y0, Y8
+	VPERM2I128   $0x31, Y4, Y0, Y0
+	VPERM2I128   $0x20, Y6, Y2, Y4
+	VPERM2I128   $0x31, Y6, Y2, Y2
+	VPERM2I128   $0x20, Y5, Y1, Y6
+	VPERM2I128   $0x31, Y5, Y1, Y1
+	VPADDD       Y3, Y7, Y5
+	VPSUBD       Y3, Y7, Y3
+	VPSLLD       $0x10, Y5, Y5
+	VPSRAD       $0x03, Y5, Y5
+	VPSLLD       $0x10, Y3, Y3
+	VPSRAD       $0x03, Y3, Y3
+	VPSLLD       $0x10, Y2, Y2
+	VPBLENDW     $0x55, Y4, Y2, Y2
+	VPMADDWD     transformConstants<>+128(SB), Y2, Y4
+	VPMADDWD     transformConstants<>+160(SB), Y2, Y2
+	VPADDD       Y2, Y5, Y7
+	VPADDD       Y4, Y3, Y9
+	VPSUBD       Y4, Y3, Y3
+	VPSUBD       Y2, Y5, Y2
+	VPADDD       Y6, Y1, Y4
+	VPADDD       Y8, Y0, Y5
+	VPSLLD       $0x10, Y5, Y5
+	VPBLENDW     $0x55, Y4, Y5, Y5
+	VPMADDWD     transformConstants<>+192(SB), Y5, Y4
+	VPMADDWD     transformConstants<>+224(SB), Y5, Y5
+	VPSLLD       $0x10, Y8, Y8
+	VPBLENDW     $0x55, Y1, Y8, Y8
+	VPMADDWD     transformConstants<>+256(SB), Y8, Y1
+	VPADDD       Y4, Y1, Y1
+	VPMADDWD     transformConstants<>+352(SB), Y8, Y8
+	VPADDD       Y5, Y8, Y8
+	VPSLLD       $0x10, Y6, Y6
+	VPBLENDW     $0x55, Y0, Y6, Y6
+	VPMADDWD     transformConstants<>+288(SB), Y6, Y0
+	VPADDD       Y5, Y0, Y0
+	VPMADDWD     transformConstants<>+320(SB), Y6, Y5
+	VPADDD       Y4, Y5, Y4
+	VPADDD       Y8, Y7, Y5
+	VPSUBD       Y8, Y7, Y6
+	VPADDD       Y4, Y9, Y7
+	VPSUBD       Y4, Y9, Y4
+	VPADDD       Y0, Y3, Y8
+	VPSUBD       Y0, Y3, Y0
+	VPADDD       Y1, Y2, Y3
+	VPSUBD       Y1, Y2, Y1
+	VPADDD       transformConstants<>+32(SB), Y5, Y5
 	VPSRAD       $0x12, Y5, Y5
-	VPADDD       transformConstants<>+416(SB), Y8, Y8
+	VPADDD       transformConstants<>+32(SB), Y7, Y7
+	VPSRAD       $0x12, Y7, Y7
+	VPADDD       transformConstants<>+32(SB), Y8, Y8
 	VPSRAD       $0x12, Y8, Y8
-	VPADDD       transformConstants<>+416(SB), Y2, Y2
-	VPSRAD       $0x12, Y2, Y2
-	VPADDD       transformConstants<>+416(SB), Y0, Y0
-	VPSRAD       $0x12, Y0, Y0
-	VPADDD       transformConstants<>+416(SB), Y1, Y1
-	VPSRAD       $0x12, Y1, Y1
-	VPADDD       transformConstants<>+416(SB), Y6, Y6
-	VPSRAD       $0x12, Y6, Y6
-	VPADDD       transformConstants<>+416(SB), Y3, Y3
+	VPADDD       transformConstants<>+32(SB), Y3, Y3
 	VPSRAD       $0x12, Y3, Y3
-	VPUNPCKLDQ   Y5, Y7, Y4
-	VPUNPCKHDQ   Y5, Y7, Y5
-	VPUNPCKLDQ   Y2, Y8, Y7
-	VPUNPCKHDQ   Y2, Y8, Y2
-	VPUNPCKLDQ   Y1, Y0, Y8
-	VPUNPCKHDQ   Y1, Y0, Y0
-	VPUNPCKLDQ   Y3, Y6, Y1
-	VPUNPCKHDQ   Y3, Y6, Y3
-	VPUNPCKLQDQ  Y7, Y4, Y6
-	VPUNPCKHQDQ  Y7, Y4, Y4
-	VPUNPCKLQDQ  Y2, Y5, Y7
-	VPUNPCKHQDQ  Y2, Y5, Y2
+	VPADDD       transformConstants<>+32(SB), Y1, Y1
+	VPSRAD       $0x12, Y1, Y1
+	VPADDD       transformConstants<>+32(SB), Y0, Y0
+	VPSRAD       $0x12, Y0, Y0
+	VPADDD       transformConstants<>+32(SB), Y4, Y4
+	VPSRAD       $0x12, Y4, Y4
+	VPADDD       transformConstants<>+32(SB), Y6, Y6
+	VPSRAD       $0x12, Y6, Y6
+	VPUNPCKLDQ   Y7, Y5, Y2
+	VPUNPCKHDQ   Y7, Y5, Y5
+	VPUNPCKLDQ   Y3, Y8, Y7
+	VPUNPCKHDQ   Y3, Y8, Y3
+	VPUNPCKLDQ   Y0, Y1, Y8
+	VPUNPCKHDQ   Y0, Y1, Y0
+	VPUNPCKLDQ   Y6, Y4, Y1
+	VPUNPCKHDQ   Y6, Y4, Y4
+	VPUNPCKLQDQ  Y7, Y2, Y6
+	VPUNPCKHQDQ  Y7, Y2, Y2
+	VPUNPCKLQDQ  Y3, Y5, Y7
+	VPUNPCKHQDQ  Y3, Y5, Y3
 	VPUNPCKLQDQ  Y1, Y8, Y5
 	VPUNPCKHQDQ  Y1, Y8, Y1
-	VPUNPCKLQDQ  Y3, Y0, Y8
-	VPUNPCKHQDQ  Y3, Y0, Y0
-	VPERM2I128   $0x20, Y5, Y6, Y3
+	VPUNPCKLQDQ  Y4, Y0, Y8
+	VPUNPCKHQDQ  Y4, Y0, Y0
+	VPERM2I128   $0x20, Y5, Y6, Y4
 	VPERM2I128   $0x31, Y5, Y6, Y5
-	VPERM2I128   $0x20, Y1, Y4, Y6
-	VPERM2I128   $0x31, Y1, Y4, Y1
-	VPERM2I128   $0x20, Y8, Y7, Y4
+	VPERM2I128   $0x20, Y1, Y2, Y6
+	VPERM2I128   $0x31, Y1, Y2, Y1
+	VPERM2I128   $0x20, Y8, Y7, Y2
 	VPERM2I128   $0x31, Y8, Y7, Y7
-	VPERM2I128   $0x20, Y0, Y2, Y8
-	VPERM2I128   $0x31, Y0, Y2, Y0
+	VPERM2I128   $0x20, Y0, Y3, Y8
+	VPERM2I128   $0x31, Y0, Y3, Y0
 	MOVQ         out+16(FP), AX
 	MOVQ         stride+24(FP), CX
-	VPACKSSDW    Y6, Y3, Y2
-	VPACKSSDW    Y8, Y4, Y3
-	VPACKUSWB    Y3, Y2, Y2
-	VEXTRACTI128 $0x01, Y2, X3
-	VPUNPCKLDQ   X3, X2, X4
-	VPUNPCKHDQ   X3, X2, X2
+	VPACKSSDW    Y6, Y4, Y3
+	VPACKSSDW    Y8, Y2, Y2
+	VPACKUSWB    Y2, Y3, Y3
+	VEXTRACTI128 $0x01, Y3, X2
+	VPUNPCKLDQ   X2, X3, X4
+	VPUNPCKHDQ   X2, X3, X2
 	VMOVQ        X4, (AX)
 	ADDQ         CX, AX
 	VPEXTRQ      $0x01, X4, (AX)

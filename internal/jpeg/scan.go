@@ -1,386 +1,251 @@
 package jpeg
 
 import (
-	"fmt"
 	"slices"
+
+	"garb/internal/raster"
 )
 
-// readScan reads one scan. body is its header; its data follows at d.at.
-func (d *decoder) readScan(body []byte) error {
-	if d.components == nil {
-		return FormatError("a scan comes before the frame header")
+// scan is the header of a scan: its components and, of a progressive picture, the part of their
+// coefficients that it contains: the coefficients first to last, and their bits from low on. high
+// is 0 in their first scan.
+type scan struct {
+	components             []*component
+	first, last, high, low int
+}
+
+func (s *scan) contains(c *component) bool { return slices.Contains(s.components, c) }
+
+// isValid reports whether a scan of a progressive picture can have its range of coefficients.
+func (s *scan) isValid() bool {
+	switch {
+	case s.first == 0 && s.last != 0, s.first > s.last, s.last > 63:
+		return false
+	case s.first > 0 && len(s.components) > 1: // AC coefficients have scans of their own
+		return false
 	}
-	if d.scans++; d.scans > maxScans {
-		return fmt.Errorf("%w: more than %d scans", ErrUnsupported, maxScans)
+	return s.low <= 13 && (s.high == 0 || s.high == s.low+1)
+}
+
+// maxScans limits the work for a progressive file: each scan covers the whole picture. A valid file
+// has at most one for each bit of each coefficient of each component.
+const maxScans = 4 * 64 * 14
+
+// entropyDecoder decodes the blocks of a scan.
+type entropyDecoder interface {
+	// begin prepares for a scan, whose data begin at the decoder's at.
+	begin(s *scan) error
+	// restart prepares for the data of an interval, which begin at the decoder's at.
+	restart(s *scan)
+	// readBlock reads what the scan has of a component's next block, and reports whether there may
+	// be more than the first coefficient.
+	readBlock(c *component, block *[64]int16) (ac bool)
+	// isExhausted reports whether the data have ended before the last block read did.
+	isExhausted() bool
+	// end moves the decoder's at behind the data read, or before the marker that ends them. It fails
+	// if the data have ended without a marker.
+	end() error
+}
+
+// readScan reads the entropy-coded data of a scan, which begin at d.at.
+func (d *decoder) readScan(s *scan) error {
+	if d.scans > maxScans {
+		return raster.Unsupportedf("JPEG of more than %d scans", maxScans)
 	}
-	if len(body) < 1 || len(body) != 4+2*int(body[0]) || body[0] < 1 || int(body[0]) > len(d.components) {
-		return FormatError("a scan header has the wrong length")
-	}
-	n := int(body[0])
-	selected, err := d.selectComponents(body[1:][:2*n])
-	if err != nil {
+	if err := d.prepare(s); err != nil {
 		return err
 	}
-	p := progression{first: 0, last: 63}
-	if d.progressive {
-		end := body[1+2*n:]
-		p = progression{first: int(end[0]), last: int(end[1]), high: int(end[2] >> 4), low: int(end[2] & 15)}
-		if !p.isValid(n) {
-			return FormatError("a scan has an invalid progression")
-		}
+	if d.process.lossless {
+		return d.readLosslessScan(s)
 	}
-	for _, c := range selected {
-		needsDC := p.first == 0 && p.high == 0
-		needsAC := p.last > 0
-		if needsDC && c.dc == nil || needsAC && c.ac == nil {
-			return FormatError("a scan needs a Huffman table that is missing")
-		}
-		if err = d.allocate(c); err != nil {
-			return err
-		}
-		if needsAC && c.size == 1 && !c.ac.hasSkip {
-			c.ac.prepareSkip()
-		}
+	if err := d.entropy.begin(s); err != nil {
+		return err
 	}
-	d.bits = bitReader{data: d.data, at: d.at}
-	err = d.readUnits(selected, p)
-	d.at = d.bits.at
-	return err
-}
-
-// selectComponents returns the components that a scan header names, with their tables set.
-func (d *decoder) selectComponents(specs []byte) ([]*component, error) {
-	selected := make([]*component, len(specs)/2)
-	for i := range selected {
-		id, tables := specs[2*i], specs[2*i+1]
-		for j := range d.components {
-			if d.components[j].id == id {
-				selected[i] = &d.components[j]
-			}
-		}
-		if selected[i] == nil || tables>>4 > 3 || tables&15 > 3 {
-			return nil, FormatError("a scan names a component or table that does not exist")
-		}
-		if slices.Contains(selected[:i], selected[i]) {
-			return nil, FormatError("a scan has a component twice")
-		}
-		selected[i].dc, selected[i].ac = d.dc[tables>>4], d.ac[tables&15]
+	// A minimum coded unit is one block of a lone component, or h × v blocks of each of several.
+	wide, high, rows := ceilDiv(d.width, 8*d.maxH), ceilDiv(d.height, 8*d.maxV), 1
+	if len(s.components) == 1 {
+		wide, high, rows = s.components[0].blocksWide, s.components[0].blocksHigh, s.components[0].v
 	}
-	return selected, nil
-}
-
-// progression is the part of the coefficients that a scan contains: the coefficients first to
-// last, and their bits from low on. high is 0 in their first scan.
-type progression struct{ first, last, high, low int }
-
-// isValid reports whether a scan of n components can have the progression.
-func (p progression) isValid(n int) bool {
-	switch {
-	case p.first > p.last, p.last > 63:
-		return false
-	case p.first == 0 && p.last != 0, p.first > 0 && n > 1: // AC coefficients have scans of their own
-		return false
-	}
-	return p.low <= 13 && p.high <= 13 && (p.high == 0 || p.high == p.low+1)
-}
-
-// allocate allocates a component's plane and, for a progressive picture, its
-// coefficients.
-func (d *decoder) allocate(c *component) error {
-	if c.plane == nil {
-		if !d.hasQuantization[c.quantization] {
-			return FormatError("a quantization table is missing")
-		}
-		// The assembly may read past the last row.
-		c.plane = make([]byte, c.stride*c.heightBlocks*c.size+vectorSamples)
-		if d.progressive {
-			c.coefficients = make([]int16, 64*c.strideBlocks*c.heightBlocks)
-		}
-	}
-	return nil
-}
-
-// readUnits reads the minimum coded units of a scan: one block of a lone component, or h × v blocks
-// of each of several.
-func (d *decoder) readUnits(selected []*component, p progression) error {
-	wide, high := ceilDiv(d.width, 8*d.maxH), ceilDiv(d.height, 8*d.maxV)
-	lone := len(selected) == 1
-	if lone {
-		wide, high = selected[0].blocksWide, selected[0].blocksHigh
-	}
-	d.resetPredictions(selected)
-	untilRestart := d.restartInterval
+	d.exhausted, d.untilRestart = false, d.restartInterval
 	for y := range high {
 		if err := d.ctx.Err(); err != nil {
 			return err
 		}
-		for x := range wide {
-			if d.restartInterval > 0 && untilRestart == 0 {
-				if err := d.restart(selected); err != nil {
+		if d.exhausted && d.buffered && d.restartInterval == 0 {
+			return nil
+		}
+		if err := d.readRow(s, y, wide, y/rows); err != nil {
+			return err
+		}
+	}
+	if d.unitsRead = wide * high; d.restartInterval > 0 {
+		d.unitsRead = d.restartInterval - d.untilRestart
+	}
+	return d.entropy.end()
+}
+
+// readRow reads a row of minimum coded units. Those for which there are no data stay as they are or,
+// if coefficients are not collected, become grey.
+func (d *decoder) readRow(s *scan, y, wide, row int) error {
+	for x := range wide {
+		if d.restartInterval > 0 {
+			if d.untilRestart == 0 {
+				if err := d.restart(s); err != nil {
 					return err
 				}
-				untilRestart = d.restartInterval
 			}
-			untilRestart--
-			if lone {
-				d.readBlock(selected[0], x, y, p)
-			} else {
-				d.readUnit(selected, x, y, p)
-			}
+			d.untilRestart--
 		}
-		if d.bits.isOverrun() {
-			return errTruncated
+		if d.exhausted {
+			if !d.buffered {
+				d.blankUnit(s, x, y)
+			}
+			continue
+		}
+		d.goodRow = row
+		d.readUnit(s, x, y)
+		if d.entropy.isExhausted() {
+			d.exhausted = true
+			d.repairs.AddRepair(repairEarlyEnd)
+			if err := d.entropy.end(); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-// readUnit reads the blocks of a minimum coded unit of several components.
-func (d *decoder) readUnit(selected []*component, x, y int, p progression) {
-	for _, c := range selected {
-		for v := range c.v {
-			for h := range c.h {
-				d.readBlock(c, x*c.h+h, y*c.v+v, p)
+// prepare checks a scan and prepares its components.
+func (d *decoder) prepare(s *scan) error {
+	if d.process.progressive && !s.isValid() {
+		return raster.Corruptf("a scan of the JPEG has an invalid range of coefficients")
+	}
+	blocks := 0
+	for _, c := range s.components {
+		blocks += c.h * c.v
+		if c.quantization == nil && !d.process.lossless {
+			if c.quantizationIndex > 3 || d.quantization[c.quantizationIndex] == nil {
+				return raster.Corruptf("a quantization table of the JPEG is missing")
 			}
+			c.quantization = d.quantization[c.quantizationIndex]
 		}
 	}
-}
-
-// restart continues behind a restart marker.
-func (d *decoder) restart(selected []*component) error {
-	if d.bits.isOverrun() {
-		return errTruncated
+	if len(s.components) > 1 && blocks > 10 {
+		return raster.Corruptf("the JPEG has more than 10 blocks in a minimum coded unit")
 	}
-	d.resetPredictions(selected)
-	return d.bits.skipRestartMarker()
-}
-
-func (d *decoder) resetPredictions(selected []*component) {
-	d.eobRun = 0
-	for _, c := range selected {
-		c.prediction = 0
-	}
-}
-
-// readBlock reads one block.
-func (d *decoder) readBlock(c *component, x, y int, p progression) {
-	if d.progressive {
-		coefficients := (*[64]int16)(c.coefficients[64*(y*c.strideBlocks+x):])
-		switch {
-		case p.first == 0 && p.high == 0:
-			d.bits.fill()
-			c.prediction += d.bits.takeSigned(int(d.bits.takeSymbol(c.dc) & 15))
-			coefficients[0] = int16(c.prediction << p.low)
-		case p.first == 0:
-			d.bits.fill()
-			if d.bits.take(1) != 0 {
-				coefficients[0] |= 1 << p.low
-			}
-		case p.high == 0:
-			d.readFirstAC(coefficients, c.ac, p)
-		default:
-			d.refineAC(coefficients, c.ac, p)
+	for _, c := range s.components {
+		if d.process.progressive && !c.progress.update(s, d.scans) {
+			d.repairs.AddRepair(repairProgression)
 		}
+		if d.buffered && c.coefficients == nil && !d.process.lossless {
+			c.coefficients = make([]int16, 64*c.strideBlocks*c.heightBlocks)
+		}
+		if c.plane == nil {
+			c.allocatePlane()
+		}
+	}
+	return nil
+}
+
+// allocatePlane allocates the plane of samples. The assembly may read past the last row.
+func (c *component) allocatePlane() {
+	c.plane = make([]byte, c.stride*c.heightBlocks*c.size+vectorSamples)
+}
+
+// restart goes on behind a restart marker.
+func (d *decoder) restart(s *scan) error {
+	if err := d.entropy.end(); err != nil {
+		return err
+	}
+	empty, err := d.readRestartMarker()
+	if err != nil {
+		return err
+	}
+	d.entropy.restart(s)
+	d.exhausted = d.exhausted && empty
+	d.untilRestart = d.restartInterval
+	return nil
+}
+
+// readUnit reads the blocks of a minimum coded unit.
+func (d *decoder) readUnit(s *scan, x, y int) {
+	if len(s.components) == 1 {
+		d.readBlock(s.components[0], x, y)
 		return
 	}
-	b := &d.bits
-	b.fill()
-	c.prediction += b.takeSigned(int(b.takeSymbol(c.dc) & 15))
-	out := c.plane[y*c.size*c.stride+x*c.size:]
-	quantization := &d.quantization[c.quantization]
-	if c.size == 1 {
-		skipAC(b, c.ac)
-		out[0] = clampByte((c.prediction*quantization[0]+4)>>3 + 128)
+	for _, c := range s.components {
+		for v := range c.v {
+			for h := range c.h {
+				d.readBlock(c, x*c.h+h, y*c.v+v)
+			}
+		}
+	}
+}
+
+// readBlock reads a block and, unless coefficients are collected, transforms it.
+func (d *decoder) readBlock(c *component, x, y int) {
+	if d.buffered {
+		d.entropy.readBlock(c, (*[64]int16)(c.coefficients[64*(y*c.strideBlocks+x):]))
 		return
 	}
 	block := &d.scratch
-	block[0] = int16(c.prediction)
-	if readAC(b, c.ac, block) {
-		transform(block, quantization, out, c.stride, c.size)
+	ac := d.entropy.readBlock(c, block)
+	out := c.plane[y*c.size*c.stride+x*c.size:]
+	if ac {
+		transform(block, c.quantization, out, c.stride, c.size)
 		*block = [64]int16{}
 	} else {
-		fillBlock(out, c.stride, c.size, c.prediction*quantization[0])
+		fillBlock(out, c.stride, c.size, block[0], c.quantization[0])
 	}
 }
 
-// readAC reads the coefficients after the first into block, and reports whether
-// there are any.
-func readAC(b *bitReader, h *huffman, block *[64]int16) (any bool) {
-	acc, n := b.acc, b.n
-	for k := 1; k < 64; k++ {
-		if n < 32 {
-			b.acc, b.n = acc, n
-			b.fill()
-			acc, n = b.acc, b.n
+// blankUnit fills a minimum coded unit for which there are no data.
+func (d *decoder) blankUnit(s *scan, x, y int) {
+	for _, c := range s.components {
+		wide, high := c.h, c.v
+		if len(s.components) == 1 {
+			wide, high = 1, 1
 		}
-		if w := h.whole[acc>>(64-lookupBits)]; w != 0 {
-			acc <<= w & 0xff
-			n -= int(w & 0xff)
-			k += int(w >> 8 & 0xff)
-			block[zigzag[k]] = int16(w >> 16)
-			any = true
-			continue
-		}
-		b.acc, b.n = acc, n
-		s := b.takeSymbol(h)
-		run, size := int(s>>4), int(s&15)
-		if size == 0 {
-			if run != 15 {
-				return any
+		for v := range high {
+			for h := range wide {
+				fillBlock(c.plane[(y*high+v)*c.size*c.stride+(x*wide+h)*c.size:], c.stride, c.size, 0, 0)
 			}
-			acc, n = b.acc, b.n
-			k += 15
-			continue
 		}
-		k += run
-		block[zigzag[k]] = int16(b.takeSigned(size))
-		any = true
-		acc, n = b.acc, b.n
-	}
-	b.acc, b.n = acc, n
-	return any
-}
-
-// skipAC skips the coefficients after the first.
-func skipAC(b *bitReader, h *huffman) {
-	acc, n := b.acc, b.n
-	for k := 1; k < 64; {
-		if n < 32 {
-			b.acc, b.n = acc, n
-			b.fill()
-			acc, n = b.acc, b.n
-		}
-		s := h.skip[acc>>(64-skipBits)]
-		// Near the block's end the symbols may belong to the next block.
-		if places := int(s >> 8 & 0xff); s != 0 && k+places < 64 {
-			acc <<= s & 0xff
-			n -= int(s & 0xff)
-			k += places
-			if s&blockEnd != 0 {
-				break
-			}
-			continue
-		}
-		b.acc, b.n = acc, n
-		symbol := b.takeSymbol(h)
-		run, size := int(symbol>>4), int(symbol&15)
-		if size == 0 && run != 15 {
-			return
-		}
-		b.skip(size)
-		k += run + 1
-		acc, n = b.acc, b.n
-	}
-	b.acc, b.n = acc, n
-}
-
-// readFirstAC reads the upper bits of a block's coefficients from p.first to p.last.
-func (d *decoder) readFirstAC(block *[64]int16, h *huffman, p progression) {
-	if d.eobRun > 0 {
-		d.eobRun--
-		return
-	}
-	b := &d.bits
-	for k := p.first; k <= p.last; k++ {
-		b.fill()
-		s := b.takeSymbol(h)
-		run, size := int(s>>4), int(s&15)
-		if size == 0 {
-			if run != 15 {
-				d.eobRun = 1<<run - 1
-				if run > 0 {
-					d.eobRun += b.take(run)
-				}
-				return
-			}
-			k += 15
-			continue
-		}
-		k += run
-		block[zigzag[k]] = int16(b.takeSigned(size) << p.low)
 	}
 }
 
-// refineAC reads one more bit of a block's coefficients from p.first to p.last.
-func (d *decoder) refineAC(block *[64]int16, h *huffman, p progression) {
-	b := &d.bits
-	bit := int16(1) << p.low
-	k := p.first
-	for d.eobRun == 0 && k <= p.last {
-		b.fill()
-		s := b.takeSymbol(h)
-		run, size := int(s>>4), int(s&15)
-		if size == 0 && run != 15 {
-			d.eobRun = 1 << run
-			if run > 0 {
-				d.eobRun += b.take(run)
-			}
-			break
-		}
-		var value int16
-		if size != 0 { // a new coefficient, which has one bit
-			value = -bit
-			if b.take(1) != 0 {
-				value = bit
-			}
-		}
-		k = b.refineNonzero(block, k, p.last, run, bit)
-		if value != 0 && k <= p.last {
-			block[zigzag[k]] = value
-		}
-		k++
-	}
-	if d.eobRun > 0 {
-		b.refineNonzero(block, k, p.last, len(block), bit)
-		d.eobRun--
-	}
-}
-
-// refineNonzero reads one more bit of the nonzero coefficients from k to last. It stops at
-// the zero after n others, and returns its index.
-func (b *bitReader) refineNonzero(block *[64]int16, k, last, zeros int, bit int16) int {
-	for ; k <= last; k++ {
-		c := &block[zigzag[k]]
-		if *c == 0 {
-			if zeros == 0 {
-				break
-			}
-			zeros--
-			continue
-		}
-		if b.n == 0 {
-			b.fill()
-		}
-		if b.take(1) != 0 && *c&bit == 0 {
-			if *c > 0 {
-				*c += bit
-			} else {
-				*c -= bit
-			}
-		}
-	}
-	return k
-}
-
-// transformAll transforms the coefficients of a progressive picture.
+// transformAll transforms the coefficients that the scans have left.
 func (d *decoder) transformAll() error {
+	smooth := d.needsSmoothing()
+	if smooth {
+		d.repairs.AddRepair(repairScans)
+	}
 	for i := range d.components {
 		c := &d.components[i]
-		if c.plane == nil {
-			return FormatError("a component has no data")
+		if c.plane == nil { // no scan had the component
+			if d.process.lossless {
+				return raster.Corruptf("a component of the lossless JPEG has no data")
+			}
+			c.allocatePlane()
+			for j := range c.plane {
+				c.plane[j] = 128
+			}
+			d.repairs.AddRepair(repairScans)
 		}
 		if c.coefficients == nil {
 			continue
 		}
-		quantization := &d.quantization[c.quantization]
 		for y := range c.blocksHigh {
 			if err := d.ctx.Err(); err != nil {
 				return err
 			}
+			if smooth {
+				d.smoothRow(c, y)
+				continue
+			}
 			for x := range c.blocksWide {
 				block := (*[64]int16)(c.coefficients[64*(y*c.strideBlocks+x):])
-				out := c.plane[y*c.size*c.stride+x*c.size:]
-				transform(block, quantization, out, c.stride, c.size)
+				transform(block, c.quantization, c.plane[y*c.size*c.stride+x*c.size:], c.stride, c.size)
 			}
 		}
 		c.coefficients = nil

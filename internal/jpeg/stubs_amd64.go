@@ -7,7 +7,7 @@ package jpeg
 // transformAVX2 turns a block of coefficients into 8 × 8 samples.
 //
 //go:noescape
-func transformAVX2(block *int16, quantization *int32, out *byte, stride int)
+func transformAVX2(block *int16, quantization *int16, out *byte, stride int)
 
 // sumsAVX2 sets dst = 3·near + far for vectors of 16 samples.
 //

@@ -7,7 +7,7 @@ import "garb/internal/kernel"
 // vector reports whether the assembly is in use, which GARB_CPU decides as in package kernel.
 var vector = kernel.ActiveLevel() >= kernel.AVX2
 
-func transformVector(block *[64]int16, quantization *[64]int32, out []byte, stride int) {
+func transformVector(block, quantization *[64]int16, out []byte, stride int) {
 	_ = out[7*stride+7]
 	transformAVX2(&block[0], &quantization[0], &out[0], stride)
 }

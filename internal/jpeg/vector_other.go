@@ -4,7 +4,7 @@ package jpeg
 
 const vector = false
 
-func transformVector(block *[64]int16, quantization *[64]int32, out []byte, stride int) {
+func transformVector(block, quantization *[64]int16, out []byte, stride int) {
 	transform8(block, quantization, out, stride)
 }
 

@@ -45,59 +45,53 @@ func (c constants) find(v int32) Mem {
 	return c.table.Offset(at)
 }
 
-// transform generates transform8 on vectors: eight columns at once, then eight rows.
+// transform generates transform8 on vectors: eight columns at once, then eight rows. Each value takes
+// 32 bits, of which the lower 16 count where the code says words.
 func transform() {
-	c := newConstants("transformConstants", 4433, 15137, 6270, 9633, 2446, 16819, 25172, 12299, -7373, -20995, -16069,
-		-3196, 1<<10, 1<<17+128<<18)
-	TEXT("transformAVX2", NOSPLIT, "func(block *int16, quantization *int32, out *byte, stride int)")
+	c := newConstants("transformConstants", 1<<10, 1<<17+128<<18, -1<<15, 1<<15-1,
+		words(4433, 4433-15137), words(4433+6270, 4433), words(9633-16069, 9633), words(9633, 9633-3196),
+		words(2446-7373, -7373), words(16819-20995, -20995), words(-20995, 25172-20995), words(-7373, 12299-7373))
+	TEXT("transformAVX2", NOSPLIT, "func(block, quantization *int16, out *byte, stride int)")
 	Pragma("noescape")
 	Doc("transformAVX2 turns a block of coefficients into 8 × 8 samples.")
 	block, quantization := parameter("block"), parameter("quantization")
+	some := XMM()
+	VMOVDQU(Mem{Base: block, Disp: 16}, some)
+	for i := 2; i < 8; i++ {
+		VPOR(Mem{Base: block, Disp: 16 * i}, some, some)
+	}
 	var x [8]reg.VecVirtual
-	for i := range x {
+	load := func(i int) {
 		x[i] = YMM()
-		VPMOVSXWD(Mem{Base: block, Disp: 16 * i}, x[i])
-		VPMULLD(Mem{Base: quantization, Disp: 32 * i}, x[i], x[i])
+		q := YMM()
+		VPMOVZXWD(Mem{Base: block, Disp: 16 * i}, x[i])
+		VPMOVZXWD(Mem{Base: quantization, Disp: 16 * i}, q)
+		VPMULLW(q, x[i], x[i])
 	}
-	add := func(a, b reg.VecVirtual) reg.VecVirtual { v := YMM(); VPADDD(b, a, v); return v }
-	sub := func(a, b reg.VecVirtual) reg.VecVirtual { v := YMM(); VPSUBD(b, a, v); return v }
-	times := func(a reg.VecVirtual, k int32) reg.VecVirtual { v := YMM(); VPMULLD(c.find(k), a, v); return v }
-	butterfly := func(x [8]reg.VecVirtual) [8]reg.VecVirtual {
-		// The even half first, so that its inputs are free.
-		z1 := times(add(x[2], x[6]), 4433)
-		t2 := sub(z1, times(x[6], 15137))
-		t3 := add(z1, times(x[2], 6270))
-		t0, t1 := add(x[0], x[4]), sub(x[0], x[4])
-		VPSLLD(Imm(13), t0, t0)
-		VPSLLD(Imm(13), t1, t1)
-		even := [4]reg.VecVirtual{add(t0, t3), add(t1, t2), sub(t1, t2), sub(t0, t3)}
-		z3, z4 := add(x[7], x[3]), add(x[5], x[1])
-		z5 := times(add(z3, z4), 9633)
-		z3 = add(times(z3, -16069), z5)
-		z4 = add(times(z4, -3196), z5)
-		z1 = times(add(x[7], x[1]), -7373)
-		o0 := add(add(times(x[7], 2446), z1), z3)
-		o3 := add(add(times(x[1], 12299), z1), z4)
-		z2 := times(add(x[5], x[3]), -20995)
-		o1 := add(add(times(x[5], 16819), z2), z4)
-		o2 := add(add(times(x[3], 25172), z2), z3)
-		odd := [4]reg.VecVirtual{o3, o2, o1, o0}
-		var out [8]reg.VecVirtual
-		for i := range 4 {
-			out[i], out[7-i] = add(even[i], odd[i]), sub(even[i], odd[i])
-		}
-		return out
+	for i := range x {
+		load(i)
 	}
-	descale := func(x [8]reg.VecVirtual, bias int32, n uint64) {
-		for _, v := range x {
-			VPADDD(c.find(bias), v, v)
-			VPSRAD(Imm(n), v, v)
-		}
+	VPTEST(some, some)
+	JNZ(LabelRef("columns"))
+	// Coefficients in the first row alone: libjpeg-turbo shifts words.
+	VPSLLD(Imm(16+2), x[0], x[0])
+	VPSRAD(Imm(16), x[0], x[0])
+	for i := 1; i < 8; i++ {
+		VMOVDQA(x[0], x[i])
 	}
-	x = butterfly(x)
-	descale(x, 1<<10, 11)
-	x = butterfly(transpose(x))
-	descale(x, 1<<17+128<<18, 18)
+	JMP(LabelRef("rows"))
+	Label("columns")
+	y := butterfly(c, x)
+	for i, v := range y {
+		descale(c, v, 1<<10, 11)
+		VPMINSD(c.find(1<<15-1), v, v)
+		VPMAXSD(c.find(-1<<15), v, x[i])
+	}
+	Label("rows")
+	x = butterfly(c, transpose(x))
+	for _, v := range x {
+		descale(c, v, 1<<17+128<<18, 18)
+	}
 	x = transpose(x)
 	out, stride := parameter("out"), parameter("stride")
 	// Four rows at a time become bytes: 32-bit values saturate to 16, then to 8.
@@ -122,6 +116,55 @@ func transform() {
 	}
 	VZEROUPPER()
 	RET()
+}
+
+// words packs two factors for VPMADDWD, which multiplies pairs of words and adds the products.
+func words(low, high int32) int32 { return high<<16 | low&0xffff }
+
+// butterfly generates the one-dimensional transform of words, times 2¹³.
+func butterfly(c constants, x [8]reg.VecVirtual) [8]reg.VecVirtual {
+	add := func(a, b reg.VecVirtual) reg.VecVirtual { v := YMM(); VPADDD(b, a, v); return v }
+	sub := func(a, b reg.VecVirtual) reg.VecVirtual { v := YMM(); VPSUBD(b, a, v); return v }
+	pair := func(a, b reg.VecVirtual) reg.VecVirtual {
+		v := YMM()
+		VPSLLD(Imm(16), b, v)
+		VPBLENDW(Imm(0x55), a, v, v)
+		return v
+	}
+	times := func(pair reg.VecVirtual, low, high int32) reg.VecVirtual {
+		v := YMM()
+		VPMADDWD(c.find(words(low, high)), pair, v)
+		return v
+	}
+	scale := func(v reg.VecVirtual) { // a word times 2¹³
+		VPSLLD(Imm(16), v, v)
+		VPSRAD(Imm(16-13), v, v)
+	}
+	// The even half first, so that its inputs are free.
+	t0, t1 := add(x[0], x[4]), sub(x[0], x[4])
+	scale(t0)
+	scale(t1)
+	p := pair(x[2], x[6])
+	t2, t3 := times(p, 4433, 4433-15137), times(p, 4433+6270, 4433)
+	even := [4]reg.VecVirtual{add(t0, t3), add(t1, t2), sub(t1, t2), sub(t0, t3)}
+	p = pair(add(x[7], x[3]), add(x[5], x[1]))
+	z3, z4 := times(p, 9633-16069, 9633), times(p, 9633, 9633-3196)
+	p = pair(x[7], x[1])
+	o0, o3 := add(times(p, 2446-7373, -7373), z3), add(times(p, -7373, 12299-7373), z4)
+	p = pair(x[5], x[3])
+	o1, o2 := add(times(p, 16819-20995, -20995), z4), add(times(p, -20995, 25172-20995), z3)
+	odd := [4]reg.VecVirtual{o3, o2, o1, o0}
+	var out [8]reg.VecVirtual
+	for i := range 4 {
+		out[i], out[7-i] = add(even[i], odd[i]), sub(even[i], odd[i])
+	}
+	return out
+}
+
+// descale generates the division by 2ⁿ, with a bias.
+func descale(c constants, v reg.VecVirtual, bias int32, n uint64) {
+	VPADDD(c.find(bias), v, v)
+	VPSRAD(Imm(n), v, v)
 }
 
 // transpose exchanges rows and columns of 8 × 8 values of 32 bits.

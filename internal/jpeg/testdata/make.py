@@ -1,15 +1,16 @@
-"""Makes the files beside it: small JPEGs of a drawn picture, and the pixels that
-Pillow decodes them to at 1/1, 1/2, 1/4 and 1/8, as PNGs side by side.
+"""Makes the files beside it: small JPEGs of a drawn picture, and in digests.tsv the pixels
+that Pillow decodes them to at 1/1, 1/2, 1/4 and 1/8 (see digest.py).
 
-Made with Pillow 13.0.0 (libjpeg-turbo 3.1) and, for sampling factors that Pillow
+Made with Pillow 13.0.0 (libjpeg-turbo 3.2) and, for sampling factors that Pillow
 does not write, cjpeg of libjpeg-turbo 2.1.5: python make.py
 """
-import math
 import os
 import subprocess
 
 import numpy as np
 from PIL import Image
+
+import digest
 
 folder = os.path.dirname(os.path.abspath(__file__))
 
@@ -42,26 +43,11 @@ def keep_sampled(name, picture, sampling):
 
 
 def expect(name):
-    path = os.path.join(folder, name + ".jpg")
-    parts = []
     for scale in (1, 2, 4, 8):
-        image = Image.open(path)
-        width, height = image.size
-        want = (math.ceil(width / scale), math.ceil(height / scale))
-        if scale > 1:
-            image.draft(image.mode, (max(1, width // scale), max(1, height // scale)))
-        image.load()
-        if image.size != want:
-            continue  # draft would not go so far: pictures of a few pixels
-        parts.append((scale, image.convert("RGB")))
-    sheet = Image.new("RGB", (sum(p.width for _, p in parts), max(p.height for _, p in parts)))
-    at = 0
-    for _, part in parts:
-        sheet.paste(part, (at, 0))
-        at += part.width
-    sheet.save(os.path.join(folder, name + ".png"), optimize=True)
+        digests.write(digest.line(folder, name + ".jpg", scale, False))
 
 
+digests = open(os.path.join(folder, "digests.tsv"), "w")
 for width, height in ((1, 1), (2, 3), (8, 5), (17, 9), (37, 41), (65, 33)):
     picture = drawn(width, height)
     size = f"{width}x{height}"

@@ -1,0 +1,120 @@
+package jpeg
+
+// sequentialDecoder decodes the Huffman-coded blocks of a sequential picture.
+type sequentialDecoder struct {
+	d             *decoder
+	bits          bitReader
+	intervalBegin int // where the data of the present interval begin
+}
+
+func (e *sequentialDecoder) begin(s *scan) (err error) {
+	for _, c := range s.components {
+		if c.dc, err = e.d.findTable(&e.d.dc, c.dcIndex); err != nil {
+			return err
+		}
+		if c.ac, err = e.d.findTable(&e.d.ac, c.acIndex); err != nil {
+			return err
+		}
+		if c.size == 1 && !c.ac.hasSkip {
+			c.ac.prepareSkip()
+		}
+	}
+	e.bits = bitReader{data: e.d.data}
+	e.restart(s)
+	return nil
+}
+
+func (e *sequentialDecoder) restart(s *scan) {
+	e.bits.restart(e.d.at)
+	e.intervalBegin = e.d.at
+	for _, c := range s.components {
+		c.prediction = 0
+	}
+}
+
+func (e *sequentialDecoder) isExhausted() bool { return e.bits.isOverrun() }
+
+func (e *sequentialDecoder) end() error { return e.bits.end(e.d) }
+
+func (e *sequentialDecoder) readBlock(c *component, block *[64]int16) (ac bool) {
+	b := &e.bits
+	b.fill()
+	c.prediction += b.takeSigned(int(b.takeSymbol(c.dc) & 15))
+	block[0] = int16(c.prediction)
+	if c.size == 1 {
+		skipAC(b, c.ac)
+		return false
+	}
+	return readAC(b, c.ac, block)
+}
+
+// readAC reads the coefficients after the first into block, and reports whether
+// there are any.
+func readAC(b *bitReader, h *huffman, block *[64]int16) (found bool) {
+	acc, n := b.acc, b.n
+	for k := 1; k < 64; k++ {
+		if n < 32 {
+			b.acc, b.n = acc, n
+			b.fill()
+			acc, n = b.acc, b.n
+		}
+		if w := h.whole[acc>>(64-lookupBits)]; w != 0 {
+			acc <<= w & 0xff
+			n -= int(w & 0xff)
+			k += int(w >> 8 & 0xff)
+			block[zigzag[k]] = int16(w >> 16)
+			found = true
+			continue
+		}
+		b.acc, b.n = acc, n
+		s := b.takeSymbol(h)
+		run, size := int(s>>4), int(s&15)
+		if size == 0 {
+			if run != 15 {
+				return found
+			}
+			acc, n = b.acc, b.n
+			k += 15
+			continue
+		}
+		k += run
+		block[zigzag[k]] = int16(b.takeSigned(size))
+		found = true
+		acc, n = b.acc, b.n
+	}
+	b.acc, b.n = acc, n
+	return found
+}
+
+// skipAC skips the coefficients after the first.
+func skipAC(b *bitReader, h *huffman) {
+	acc, n := b.acc, b.n
+	for k := 1; k < 64; {
+		if n < 32 {
+			b.acc, b.n = acc, n
+			b.fill()
+			acc, n = b.acc, b.n
+		}
+		s := h.skip[acc>>(64-skipBits)]
+		// Near the block's end the symbols may belong to the next block.
+		if places := int(s >> 8 & 0xff); s != 0 && k+places < 64 {
+			acc <<= s & 0xff
+			n -= int(s & 0xff)
+			k += places
+			if s&blockEnd != 0 {
+				break
+			}
+			continue
+		}
+		b.acc, b.n = acc, n
+		symbol := b.takeSymbol(h)
+		run, size := int(symbol>>4), int(symbol&15)
+		if size == 0 && run != 15 {
+			return
+		}
+		b.skip(size)
+		k += run + 1
+		acc, n = b.acc, b.n
+	}
+	b.acc, b.n = acc, n
+}
