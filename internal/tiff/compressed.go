@@ -8,7 +8,6 @@ import (
 	"slices"
 
 	"golang.org/x/image/ccitt"
-	"golang.org/x/image/tiff/lzw"
 
 	"garb/internal/inflate"
 	"garb/internal/raster"
@@ -111,7 +110,7 @@ func (d *decoder) decodeCell(g grid, i, cells int) error {
 		stored.height = area.height
 	}
 	if d.compression == jpegMethod {
-		return d.decodeJPEG(strip, area, g)
+		return d.decodeJPEG(strip, area, g, i/cells)
 	}
 	stride := d.rowSize(stored.width)
 	rows, err := d.decompress(strip, stored, stride*stored.height)
@@ -136,12 +135,7 @@ func (d *decoder) decompress(strip []byte, stored part, size int) ([]byte, error
 	case packBits:
 		return unpackPackBits(strip, size)
 	case lzwMethod:
-		if len(strip) >= 2 && strip[0] == 0 && strip[1]&1 != 0 {
-			return nil, raster.Unsupportedf("TIFF with LZW compression as before TIFF 5.0")
-		}
-		l := lzw.NewReader(bytes.NewReader(strip), lzw.MSB, 8)
-		defer l.Close()
-		r = l
+		return d.unpackLZW(strip, size)
 	case ccittT4, ccittT6:
 		r = d.ccittReader(strip, stored)
 	default:

@@ -85,6 +85,9 @@ func newPicture(d *directory) (*picture, error) {
 	if fillOrder != 1 && fillOrder != 2 {
 		return nil, raster.Corruptf("TIFF with fill order %d", fillOrder)
 	}
+	if planarConfig != 1 && planarConfig != 2 && p.compression != uncompressed {
+		return nil, raster.Corruptf("TIFF with planar configuration %d", planarConfig)
+	}
 	p.planar = planarConfig == 2
 	p.reversed = fillOrder == 2
 	if err := p.readSamples(); err != nil {

@@ -88,6 +88,7 @@ type decoder struct {
 	options raster.Options
 
 	decompressor inflate.Decompressor
+	lzw          *lzwDecoder // nil until it is needed
 
 	samples []uint8      // channels per pixel, 8 bits each
 	repairs raster.Image // only its repairs are used

@@ -192,6 +192,30 @@ files["cut-strips"] = write(
     [(256, SHORT, [WIDTH]), (257, SHORT, [HEIGHT]), (258, SHORT, [8] * 4), (262, SHORT, [2]), (273, LONG, [8]),
      (277, SHORT, [4]), (338, SHORT, [2])], pick.randbytes(500))
 
+def old_lzw(data):
+    """LZW as before TIFF 5.0: the lowest bit first, and codes wider one later than since."""
+    bits, width, table, current = "", 9, {bytes([i]): i for i in range(256)}, b""
+    for code in (256, *data, None):
+        if code == 256:
+            bits += f"{code:09b}"[::-1]
+            continue
+        longer = current + bytes([code]) if code is not None else None
+        if longer in table:
+            current = longer
+            continue
+        bits += f"{table[current]:0{width}b}"[::-1]
+        table[longer] = len(table) + 2
+        width = min(max(9, (len(table) + 1).bit_length()), 12)
+        current = longer and longer[-1:]
+    bits += f"{257:0{width}b}"[::-1]
+    return bytes(int(bits[i:i + 8][::-1], 2) for i in range(0, len(bits), 8))
+
+
+COMPRESS[5] = old_lzw
+files |= {
+    "lzw-old": tiff(2, 8, 3, compression=5, rows=13),
+    "lzw-old-reversed": tiff(1, 8, compression=5, reverse=True),
+}
 y, x = np.mgrid[0:40, 0:50]
 drawn = Image.fromarray(
     np.stack([127 + 120 * np.sin(x / 7 + y / 13), 255 * ((x // 5 + y // 4) % 2), (x * 7 + y * 11) % 256], -1)
@@ -208,10 +232,15 @@ for label, mode, options in (
     ("jpeg-strips", "RGB", {"compression": "jpeg", "tiffinfo": {278: 16}}),
     ("jpeg-grey", "L", {"compression": "jpeg"}),
     ("jpeg-cmyk", "CMYK", {"compression": "jpeg"}),
+    ("jpeg-rgba", "RGBA", {"compression": "jpeg", "tiffinfo": {278: 16}}),
+    ("jpeg-la", "LA", {"compression": "jpeg"}),
     ("zstd", "RGB", {"compression": "zstd"}),
 ):
     out = io.BytesIO()
-    drawn.convert(mode).save(out, "TIFF", **options)
+    image = drawn.convert(mode)
+    if image.has_transparency_data:
+        image.putalpha(drawn.getchannel("B"))
+    image.save(out, "TIFF", **options)
     files[label] = out.getvalue()
 out = io.BytesIO()
 drawn.save(out, "TIFF", save_all=True, append_images=[drawn.convert("L")], compression="tiff_lzw")
