@@ -117,7 +117,7 @@ func (d *decoder) decodeCell(g grid, i, cells int) error {
 	if err != nil {
 		return err
 	}
-	if d.predictor == 2 && d.compression != packBits && d.compression != ccittT4 && d.compression != ccittT6 {
+	if d.predictor != 1 && d.compression != packBits && d.compression != ccittT4 && d.compression != ccittT6 {
 		for y := range stored.height {
 			d.undoPrediction(rows[y*stride:][:stride])
 		}
@@ -235,21 +235,4 @@ func unpackPackBits(data []byte, size int) ([]byte, error) {
 		}
 	}
 	return out, nil
-}
-
-// undoPrediction adds to each sample of a row the one of the pixel to its left (TIFF 6.0, section 14).
-func (d *decoder) undoPrediction(row []byte) {
-	step := d.stored
-	if d.planar {
-		step = 1
-	}
-	if d.bits == 8 {
-		for i := step; i < len(row); i++ {
-			row[i] += row[i-step]
-		}
-		return
-	}
-	for i := 2 * step; i+1 < len(row); i += 2 {
-		d.order.PutUint16(row[i:], d.order.Uint16(row[i:])+d.order.Uint16(row[i-2*step:]))
-	}
 }

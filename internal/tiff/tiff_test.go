@@ -22,7 +22,7 @@ const testPixels = 1 << 20
 // notRead are files that Pillow reads and this package does not.
 var notRead = []string{
 	"lab.tif", "ycbcr.tif", "planes-16-raw.tif", "modified-huffman.tif", "zstd.tif",
-	"strips-missing-deflate.tif",
+	"strips-missing-deflate.tif", "signed-16-mm-deflate.tif", "unsigned-12.tif",
 }
 
 // TestPillow compares with the pixels that Pillow reads (testdata/make.py).
@@ -88,6 +88,7 @@ func TestErrors(t *testing.T) {
 		"no-palette.tif":       raster.ErrCorrupt,
 		"bigtiff-mm.tif":       raster.ErrUnsupported,
 		"float.tif":            raster.ErrUnsupported,
+		"unsigned-12.tif":      raster.ErrUnsupported,
 		"lab.tif":              raster.ErrUnsupported,
 		"ycbcr.tif":            raster.ErrUnsupported,
 		"zstd.tif":             raster.ErrUnsupported,

@@ -30,8 +30,8 @@ def samples(bits, count):
 
 
 def pack_row(values, bits, order):
-    if bits == 16:
-        return struct.pack(f"{order}{len(values)}H", *values)
+    if bits in (16, 32):
+        return struct.pack(f"{order}{len(values)}{'H' if bits == 16 else 'I'}", *values)
     number = 0
     for v in values:
         number = number << bits | v
@@ -182,6 +182,12 @@ files |= {
     "float": tiff(1, 16, more=[(339, SHORT, [3])]),
     "ycbcr": tiff(6, 8, 3),
     "lab": tiff(8, 8, 3),
+    "signed-16": tiff(1, 16, more=[(339, SHORT, [2])], compression=8, predictor=2),
+    "signed-16-mm": tiff(1, 16, more=[(339, SHORT, [2])], order=">"),
+    "signed-16-mm-deflate": tiff(1, 16, more=[(339, SHORT, [2])], order=">", compression=8),
+    "unsigned-32": tiff(1, 32, tile=(16, 16)),
+    "unsigned-12": tiff(1, 12),
+    "signed-32": tiff(1, 32, more=[(339, SHORT, [2])], order=">"),
     "method-99": tiff(1, 8, drop=(259,), more=[(259, SHORT, [99])]),
     "cut-deflate": tiff(1, 8, compression=8, drop=(279,), more=[(279, LONG, [20, 20, 20])]),
 }
@@ -241,6 +247,18 @@ for label, mode, options in (
     if image.has_transparency_data:
         image.putalpha(drawn.getchannel("B"))
     image.save(out, "TIFF", **options)
+    files[label] = out.getvalue()
+levels = (127 + 200 * np.sin(x / 7 + y / 13)).astype("float32")
+whole = (levels * 2).astype("int32")
+levels[20, ::3] = np.nan
+for label, values, options in (
+    ("float-32", levels, {}),
+    ("float-32-predictor-2", levels, {"compression": "tiff_lzw", "tiffinfo": {317: 2}}),
+    ("float-32-predictor-3", levels, {"compression": "tiff_adobe_deflate", "tiffinfo": {317: 3}}),
+    ("signed-32-predictor", whole, {"compression": "tiff_lzw", "tiffinfo": {317: 2}}),
+):
+    out = io.BytesIO()
+    Image.fromarray(values[10:30, 10:40]).save(out, "TIFF", **options)
     files[label] = out.getvalue()
 out = io.BytesIO()
 drawn.save(out, "TIFF", save_all=True, append_images=[drawn.convert("L")], compression="tiff_lzw")
