@@ -2,12 +2,8 @@ package tiff
 
 import (
 	"bytes"
-	"context"
 	"errors"
-	"io"
 	"slices"
-
-	"golang.org/x/image/ccitt"
 
 	"garb/internal/inflate"
 	"garb/internal/raster"
@@ -63,7 +59,7 @@ func checkPadded(across, width, down, height, maxPixels int) error {
 
 // checkExpansion checks that the data can be as much as the picture needs, before memory is allocated.
 func (d *decoder) checkExpansion(g grid, cells int) error {
-	if d.compression == ccittT4 || d.compression == ccittT6 {
+	if d.isFax() {
 		return nil // a row of any width can take one bit
 	}
 	need, total := d.rowSize(d.width)*d.height/maxExpansion, 0
@@ -117,7 +113,7 @@ func (d *decoder) decodeCell(g grid, i, cells int) error {
 	if err != nil {
 		return err
 	}
-	if d.predictor != 1 && d.compression != packBits && d.compression != ccittT4 && d.compression != ccittT6 {
+	if d.predictor != 1 && d.compression != packBits && !d.isFax() {
 		for y := range stored.height {
 			d.undoPrediction(rows[y*stride:][:stride])
 		}
@@ -127,26 +123,19 @@ func (d *decoder) decodeCell(g grid, i, cells int) error {
 
 // decompress returns size bytes of decompressed data.
 func (d *decoder) decompress(strip []byte, stored part, size int) ([]byte, error) {
-	if d.reversed && d.compression != ccittT4 && d.compression != ccittT6 {
+	if d.isFax() {
+		return d.unpackFax(strip, stored)
+	}
+	if d.reversed {
 		strip = reverseBits(strip[:min(len(strip), 2*size+1024)]) // no method expands data that much
 	}
-	var r io.Reader
 	switch d.compression {
 	case packBits:
 		return unpackPackBits(strip, size)
 	case lzwMethod:
 		return d.unpackLZW(strip, size)
-	case ccittT4, ccittT6:
-		r = d.ccittReader(strip, stored)
-	default:
-		return d.inflate(strip, size)
 	}
-	var rows bytes.Buffer
-	rows.Grow(min(size, 4*len(strip)) + bytes.MinRead)
-	if n, err := io.Copy(&rows, io.LimitReader(contextReader{d.ctx, r}, int64(size))); n < int64(size) {
-		return nil, corrupt(err)
-	}
-	return rows.Bytes(), nil
+	return d.inflate(strip, size)
 }
 
 // inflate returns size bytes of decompressed data. As in libtiff, the checksum counts only if the data
@@ -163,7 +152,7 @@ func (d *decoder) inflate(strip []byte, size int) ([]byte, error) {
 		done, err = d.decompressor.Decompress(rows, done)
 		switch {
 		case errors.Is(err, inflate.ErrCorrupt):
-			return nil, corrupt(err)
+			return nil, raster.Corruptf("%v", err)
 		case done == size:
 			return rows, nil
 		case err != nil:
@@ -172,44 +161,6 @@ func (d *decoder) inflate(strip []byte, size int) ([]byte, error) {
 		rows = slices.Grow(rows, part)
 		rows = rows[:min(size, cap(rows), done+part)]
 	}
-}
-
-// contextReader reads a part at a time, and fails when its context has ended.
-type contextReader struct {
-	ctx context.Context
-	r   io.Reader
-}
-
-func (c contextReader) Read(p []byte) (int, error) {
-	const part = 1 << 18
-	if err := c.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return c.r.Read(p[:min(len(p), part)])
-}
-
-// ccittReader returns a reader of CCITT data, where 1 is black as in libtiff.
-func (d *decoder) ccittReader(strip []byte, stored part) io.Reader {
-	order, format := ccitt.MSB, ccitt.Group3
-	if d.reversed {
-		order = ccitt.LSB
-	}
-	if d.compression == ccittT6 {
-		format = ccitt.Group4
-	}
-	return ccitt.NewReader(bytes.NewReader(strip), order, format, stored.width, stored.height,
-		&ccitt.Options{Invert: true})
-}
-
-// corrupt wraps the error of a library, but not that of a context; nil stands for data that end too early.
-func corrupt(err error) error {
-	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return err
-	}
-	if err == nil || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
-		return raster.ErrTruncated
-	}
-	return raster.Corruptf("%v", err)
 }
 
 // unpackPackBits decodes size bytes (TIFF 6.0, section 9).

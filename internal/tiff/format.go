@@ -276,6 +276,11 @@ func (p *picture) isKnownLevel(kind, extra int) bool {
 	return p.bits == 1 || p.bits == 2 || p.bits == 4 || p.bits == 8 || p.bits == 32
 }
 
+// isFax reports whether the compression method is one of fax machines.
+func (p *picture) isFax() bool {
+	return p.compression == ccittRLE || p.compression == ccittT4 || p.compression == ccittT6
+}
+
 // isBigEndian reports whether the most significant byte of a sample is the first.
 func (p *picture) isBigEndian() bool { return p.order.Uint16([]byte{0, 1}) == 1 }
 
@@ -284,12 +289,9 @@ func (p *picture) checkCompression() error {
 	switch p.compression {
 	case uncompressed:
 		return p.checkForPillow()
-	case ccittT4, ccittT6:
+	case ccittRLE, ccittT4, ccittT6:
 		if p.bits != 1 || p.stored != 1 {
 			return raster.Corruptf("TIFF with CCITT compression of %d samples of %d bits", p.stored, p.bits)
-		}
-		if options, err := p.int(tagT4Options, 0); err != nil || p.compression == ccittT4 && options&1 != 0 {
-			return raster.Unsupportedf("TIFF with two-dimensional T.4 compression")
 		}
 	case lzwMethod, adobeDeflate, oldDeflate:
 		switch {

@@ -91,6 +91,9 @@ type decoder struct {
 	decompressor inflate.Decompressor
 	lzw          *lzwDecoder // nil until it is needed
 
+	// faxWithoutLineEnds says that data in T.4 have turned out to lack the codes of the ends of lines.
+	faxWithoutLineEnds bool
+
 	samples []uint8      // channels per pixel, 8 bits each
 	repairs raster.Image // only its repairs are used
 }

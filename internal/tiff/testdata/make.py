@@ -232,6 +232,7 @@ for label, mode, options in (
     ("lzw-1", "1", {"compression": "tiff_lzw"}),
     ("group3", "1", {"compression": "group3"}),
     ("group4", "1", {"compression": "group4"}),
+    ("group3-2d", "1", {"compression": "group3", "tiffinfo": {292: 5, 278: 15}}),
     ("modified-huffman", "1", {"compression": "tiff_ccitt"}),
     ("jpeg", "RGB", {"compression": "jpeg"}),
     ("jpeg-ycbcr", "YCbCr", {"compression": "jpeg"}),
@@ -263,6 +264,13 @@ for label, values, options in (
 out = io.BytesIO()
 drawn.save(out, "TIFF", save_all=True, append_images=[drawn.convert("L")], compression="tiff_lzw")
 files["pages"] = out.getvalue()
+for label in ("group3", "group3-2d", "group4", "modified-huffman"):
+    damaged = bytearray(files[label])
+    damaged[60] ^= 0x10
+    files[label + "-damaged"] = bytes(damaged)
+# Modified Huffman that claims to be T.4, so that the ends of lines are missing.
+files["group3-no-ends"] = files["modified-huffman"].replace(
+    struct.pack("<HHIHH", 259, SHORT, 1, 2, 0), struct.pack("<HHIHH", 259, SHORT, 1, 3, 0))
 
 
 def digest(data, keep):
