@@ -14,8 +14,8 @@ type Samples struct {
 	Repairs       []string
 }
 
-// DecodeSamples decodes the samples of all components of a picture, which may have two, upsampled. It
-// heeds none of the options but MaxPixels.
+// DecodeSamples decodes the samples of all components of a picture, which may have two, upsampled. Errors
+// behind the samples do not matter, as in libtiff. It heeds none of the options but MaxPixels.
 func DecodeSamples(ctx context.Context, data []byte, o raster.Options) (Samples, error) {
 	r := headerReader{data: data, pairs: true}
 	if err := r.read(); err != nil {
@@ -24,7 +24,7 @@ func DecodeSamples(ctx context.Context, data []byte, o raster.Options) (Samples,
 	if err := raster.CheckPixels(r.header.Width, r.header.Height, o.MaxPixels); err != nil {
 		return Samples{}, err
 	}
-	d := decoder{ctx: ctx, data: data, scale: 1, maxPixels: o.MaxPixels}
+	d := decoder{ctx: ctx, data: data, scale: 1, maxPixels: o.MaxPixels, keepTruncated: true}
 	if err := d.decode(); err != nil {
 		return Samples{}, err
 	}

@@ -3,6 +3,7 @@ package tiff
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"slices"
 
 	"garb/internal/inflate"
@@ -33,6 +34,9 @@ func (d *decoder) decodeCompressed() error {
 	if len(g.offsets) < cells*planes {
 		return raster.Corruptf("TIFF with %d strips or tiles instead of %d", len(g.offsets), cells*planes)
 	}
+	if err := d.checkSharing(g, cells*planes); err != nil {
+		return err
+	}
 	if err := d.checkExpansion(g, cells*planes); err != nil {
 		return err
 	}
@@ -57,12 +61,26 @@ func checkPadded(across, width, down, height, maxPixels int) error {
 	return raster.CheckPixels(across*width, down*height, maxPixels)
 }
 
+// checkSharing checks that strips or tiles do not share data so often that decoding takes very long. Writers
+// share the data of equal tiles.
+func (d *decoder) checkSharing(g grid, cells int) error {
+	limit := 64*len(d.data) + 64<<20
+	total := cells * len(d.entries[tagJPEGTables].data)
+	for _, n := range g.byteCounts {
+		if n = max(n, 0); n > limit-total {
+			return fmt.Errorf("%w: TIFF whose strips or tiles share their data too often", raster.ErrTooLarge)
+		}
+		total += n
+	}
+	return nil
+}
+
 // checkExpansion checks that the data can be as much as the picture needs, before memory is allocated.
 func (d *decoder) checkExpansion(g grid, cells int) error {
-	if d.isFax() {
-		return nil // a row of any width can take one bit
-	}
 	need, total := d.rowSize(d.width)*d.height/maxExpansion, 0
+	if d.isFax() {
+		need = d.height / 8 // a row of any width can take one bit
+	}
 	for i := range cells {
 		strip, err := d.compressedBytes(g, i)
 		if err != nil {

@@ -2,6 +2,7 @@ package tiff
 
 import (
 	"errors"
+	"math/bits"
 
 	"garb/internal/raster"
 )
@@ -16,9 +17,10 @@ var (
 // faxDecoder decodes a strip or tile in modified Huffman coding, T.4 or T.6 as libtiff does (tif_fax3.h),
 // which goes on with the next row where codes are damaged.
 type faxDecoder struct {
-	data []byte
-	at   int // next bit of data
-	end  int // of the data, or of the zeros that libtiff appends where a code is longer than the data
+	data     []byte
+	reversed bool // the lowest bit of a byte is the first
+	at       int  // next bit of data
+	end      int  // of the data, or of the zeros that libtiff appends where a code is longer than the data
 
 	width     int
 	runs      []int // of the row, white and black in turn
@@ -38,10 +40,8 @@ func (d *decoder) unpackFax(strip []byte, stored part) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if d.reversed {
-		strip = reverseBits(strip)
-	}
-	f := faxDecoder{data: strip, end: 8 * len(strip), width: stored.width, reference: []int{stored.width, 0}}
+	f := faxDecoder{data: strip, reversed: d.reversed, end: 8 * len(strip)}
+	f.width, f.reference = stored.width, []int{stored.width, 0}
 	f.hasLineEnds = !d.faxWithoutLineEnds
 	stride := (stored.width + 7) / 8
 	rows := make([]byte, stride*stored.height)
@@ -125,21 +125,25 @@ func (f *faxDecoder) peek(n int) (int, error) {
 		}
 		f.end = f.at + n
 	}
-	bits := 0
+	next := 0 // the next 3 bytes
 	for i := range 3 {
-		bits <<= 8
+		next <<= 8
 		if at := f.at/8 + i; at < len(f.data) {
-			bits |= int(f.data[at])
+			b := f.data[at]
+			if f.reversed {
+				b = bits.Reverse8(b)
+			}
+			next |= int(b)
 		}
 	}
-	return bits >> (24 - f.at%8 - n) & (1<<n - 1), nil
+	return next >> (24 - f.at%8 - n) & (1<<n - 1), nil
 }
 
 // read reads n bits.
 func (f *faxDecoder) read(n int) (int, error) {
-	bits, err := f.peek(n)
+	value, err := f.peek(n)
 	f.at += n
-	return bits, err
+	return value, err
 }
 
 // readEndOfLine reads up to the end of the code that begins a row in T.4: at least 11 zeros and a one.

@@ -41,7 +41,7 @@ func (d *decoder) decodeJPEG(strip []byte, area part, g grid, plane int) error {
 	if d.planar {
 		stored, channels = 1, 1
 	}
-	if err := checkFrame(file, area, g, stored, d.photometric == ycbcr); err != nil {
+	if err = checkFrame(file, area, g, stored, d.photometric == ycbcr); err != nil {
 		return err
 	}
 	s, err := d.decodeSamples(file)

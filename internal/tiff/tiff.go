@@ -1,8 +1,8 @@
 // Package tiff decodes the first picture of TIFF files to the pixels of Pillow 13 (TiffImagePlugin.py
 // and libtiff 4.7), turned upright: 1, 2, 4, 8 and 16 bits, grey, palette, RGB, CMYK and YCbCr in JPEG,
-// with alpha; grey of 32 bits, signed and in floating point, limited to 0 to 255; strips and tiles, interleaved and in planes; uncompressed, LZW, Deflate, PackBits, CCITT
-// T.4 and T.6, JPEG. The layout of the file is read here; the compression methods are from
-// golang.org/x/image and the packages inflate and jpeg.
+// with alpha; grey of 32 bits, signed and in floating point, limited to 0 to 255; strips and tiles,
+// interleaved and in planes; uncompressed, LZW, Deflate, PackBits, CCITT modified Huffman, T.4 and T.6,
+// JPEG.
 package tiff
 
 import (

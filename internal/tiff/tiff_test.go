@@ -132,7 +132,8 @@ func TestMemory(t *testing.T) {
 	const side, maxPixels, allowed = 10_000, 100_000_000, 1 << 20
 	for _, name := range []string{
 		"no-rows.tif", "packbits.tif", "no-sizes-strip.tif", "lzw.tif", "predictor-16.tif", "planes-deflate.tif",
-		"bigtiff-deflate.tif", "jpeg.tif",
+		"bigtiff-deflate.tif", "jpeg.tif", "jpeg-cmyk.tif", "group4.tif", "modified-huffman.tif",
+		"float-32-predictor-3.tif",
 	} {
 		data := readFile(t, name)
 		setTag(t, data, tagImageWidth, side)
@@ -182,6 +183,33 @@ func TestLoops(t *testing.T) {
 	_, err = Decode(context.Background(), data, raster.Options{MaxPixels: 600_000})
 	if !errors.Is(err, raster.ErrTooLarge) {
 		t.Errorf("tiles that are larger than the picture: %v", err)
+	}
+}
+
+// TestSharing decodes a file whose strips are all the whole file.
+func TestSharing(t *testing.T) {
+	const strips = 1 << 20
+	data := binary.LittleEndian.AppendUint32([]byte("II*\x00"), 8)
+	entries := []uint32{
+		tagImageWidth, 1, 1, tagImageLength, 1, strips, tagBitsPerSample, 1, 8, tagCompression, 1, jpegMethod,
+		tagPhotometric, 1, 1, tagStripOffsets, strips, 8, tagRowsPerStrip, 1, 1, tagStripByteCounts, strips, 0,
+	}
+	start := uint32(8 + 2 + 12*len(entries)/3 + 4)
+	entries[3*5+2], entries[3*7+2] = start, start+4*strips
+	size := start + 8*strips
+	data = binary.LittleEndian.AppendUint16(data, uint16(len(entries)/3))
+	for e := range slices.Chunk(entries, 3) {
+		data = binary.LittleEndian.AppendUint16(data, uint16(e[0]))
+		data = binary.LittleEndian.AppendUint16(data, typeLong)
+		data = binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint32(data, e[1]), e[2])
+	}
+	data = append(data, make([]byte, 4+4*strips)...) // offsets of 0
+	for range strips {
+		data = binary.LittleEndian.AppendUint32(data, size)
+	}
+	_, err := Decode(context.Background(), data, raster.Options{MaxPixels: strips})
+	if !errors.Is(err, raster.ErrTooLarge) {
+		t.Errorf("strips that share all data: %v", err)
 	}
 }
 
