@@ -21,6 +21,11 @@ const (
 	oldDeflate   = 32946
 )
 
+// unreadMethods has the names of compression methods that Pillow reads and this package does not.
+var unreadMethods = map[int]string{
+	oldJPEG: "JPEG compression as before TIFF 6.0", 34925: "LZMA compression", 50000: "Zstandard compression",
+}
+
 // Photometric interpretations.
 const (
 	whiteIsZero = 0
@@ -305,6 +310,9 @@ func (p *picture) checkCompression() error {
 	case jpegMethod:
 		return p.checkJPEG()
 	default:
+		if name, ok := unreadMethods[p.compression]; ok {
+			return raster.Unsupportedf("TIFF with %s", name)
+		}
 		return raster.Unsupportedf("TIFF with compression method %d", p.compression)
 	}
 	if p.photometric == ycbcr {

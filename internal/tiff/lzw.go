@@ -2,6 +2,8 @@ package tiff
 
 import (
 	"encoding/binary"
+	"fmt"
+	"math"
 
 	"garb/internal/raster"
 )
@@ -32,11 +34,21 @@ type lzwDecoder struct {
 }
 
 // lzwString is a part of the output.
-type lzwString struct{ start, length int }
+type lzwString struct {
+	start  uint32
+	length uint16
+}
+
+// lzwSlack is the number of bytes that the output has room for behind its end: a string, of which 8 bytes
+// are copied at once.
+const lzwSlack = lzwMaxLength + 8
 
 // unpackLZW decodes size bytes.
 func (d *decoder) unpackLZW(strip []byte, size int) ([]byte, error) {
 	const part = 1 << 18 // decoded between looks at the context
+	if size > math.MaxUint32-lzwSlack {
+		return nil, fmt.Errorf("%w: TIFF with a strip or tile of %d bytes", raster.ErrTooLarge, size)
+	}
 	if d.lzw == nil {
 		d.lzw = new(lzwDecoder)
 	}
@@ -44,52 +56,70 @@ func (d *decoder) unpackLZW(strip []byte, size int) ([]byte, error) {
 	l.data, l.bits, l.count = strip, 0, 0
 	l.old = len(strip) >= 2 && strip[0] == 0 && strip[1]&1 != 0 // begins with a clear code of the old kind
 	l.width, l.next, l.previous = lzwMinWidth, 0, lzwString{}
-	out := make([]byte, 0, min(size, 4*len(strip))+lzwMaxLength)
-	for len(out) < size {
+	out, done := make([]byte, min(size, 4*len(strip))+lzwSlack), 0
+	for done < size {
 		if err := d.ctx.Err(); err != nil {
 			return nil, err
 		}
+		room := len(out) - lzwSlack
+		if done >= room {
+			out = append(out, make([]byte, min(room, size-room))...)
+			continue
+		}
 		var err error
-		if out, err = l.decode(out, min(size, len(out)+part)); err != nil {
+		if done, err = l.decode(out, done, min(room, done+part)); err != nil {
 			return nil, err
 		}
 	}
 	return out[:size], nil
 }
 
-// decode appends strings to out until it has at least size bytes.
-func (l *lzwDecoder) decode(out []byte, size int) ([]byte, error) {
-	for len(out) < size {
-		code, ok := l.read()
+// decode writes strings to out from at on, until there are at least size bytes. It returns their number.
+func (l *lzwDecoder) decode(out []byte, at, size int) (int, error) {
+	for at < size {
+		if l.count < l.width && !l.fill() {
+			return 0, raster.ErrTruncated
+		}
+		code := l.take()
 		switch {
-		case !ok, code == lzwEnd:
-			return nil, raster.ErrTruncated
+		case code == lzwEnd:
+			return 0, raster.ErrTruncated
 		case code == lzwClear:
 			l.width, l.next, l.previous = lzwMinWidth, lzwFirst, lzwString{}
 			continue
 		case l.next == 0:
-			return nil, raster.Corruptf("TIFF with LZW data that do not begin with the clear code")
+			return 0, raster.Corruptf("TIFF with LZW data that do not begin with the clear code")
 		}
-		s := lzwString{start: len(out), length: 1}
+		s := lzwString{uint32(at), 1}
 		switch {
 		case code < lzwClear:
-			out = append(out, byte(code))
+			out[at] = byte(code)
 		case l.previous.length == 0 || code > l.next:
-			return nil, raster.Corruptf("TIFF with an LZW code without a string")
+			return 0, raster.Corruptf("TIFF with an LZW code without a string")
 		case code == l.next: // the string ends with its own first byte
 			s.length = l.previous.length + 1
-			out = append(out, out[l.previous.start:][:l.previous.length]...)
-			out = append(out, out[l.previous.start])
+			copyString(out, at, l.previous)
+			out[at+int(l.previous.length)] = out[at]
 		default:
 			s.length = l.strings[code].length
-			out = append(out, out[l.strings[code].start:][:s.length]...)
+			copyString(out, at, l.strings[code])
 		}
 		if l.previous.length > 0 {
 			l.addString()
 		}
 		l.previous = s
+		at += int(s.length)
 	}
-	return out, nil
+	return at, nil
+}
+
+// copyString copies a string that ends before at to at, and what follows it up to 8 bytes.
+func copyString(out []byte, at int, s lzwString) {
+	if s.length <= 8 {
+		binary.LittleEndian.PutUint64(out[at:], binary.LittleEndian.Uint64(out[s.start:]))
+		return
+	}
+	copy(out[at:], out[s.start:][:s.length])
 }
 
 // addString adds the string of the previous code and the byte behind it to the table, unless that is full.
@@ -108,8 +138,8 @@ func (l *lzwDecoder) addString() {
 	}
 }
 
-// read reads a code. It returns false at the end of the data.
-func (l *lzwDecoder) read() (int, bool) {
+// fill reads data, so that there are enough bits for a code. It returns false at the end of the data.
+func (l *lzwDecoder) fill() bool {
 	for l.count < l.width {
 		switch {
 		case len(l.data) >= 4 && l.old:
@@ -119,7 +149,7 @@ func (l *lzwDecoder) read() (int, bool) {
 			l.bits = l.bits<<32 | uint64(binary.BigEndian.Uint32(l.data))
 			l.data, l.count = l.data[4:], l.count+32
 		case len(l.data) == 0:
-			return 0, false
+			return false
 		case l.old:
 			l.bits |= uint64(l.data[0]) << l.count
 			l.data, l.count = l.data[1:], l.count+8
@@ -128,11 +158,16 @@ func (l *lzwDecoder) read() (int, bool) {
 			l.data, l.count = l.data[1:], l.count+8
 		}
 	}
+	return true
+}
+
+// take takes a code from the bits.
+func (l *lzwDecoder) take() int {
 	l.count -= l.width
 	if l.old {
 		code := l.bits & (1<<l.width - 1)
 		l.bits >>= l.width
-		return int(code), true
+		return int(code)
 	}
-	return int(l.bits >> l.count & (1<<l.width - 1)), true
+	return int(l.bits >> l.count & (1<<l.width - 1))
 }
