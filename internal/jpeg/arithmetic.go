@@ -203,7 +203,7 @@ func (a *arithmeticDecoder) takeMagnitude(bins *[256]uint8, at uint8, least int3
 	return v
 }
 
-func (a *arithmeticDecoder) readBlock(c *component, block *[64]int16) (ac bool) {
+func (a *arithmeticDecoder) readBlock(c *component, block *[64]int16) extent {
 	s := a.scan
 	switch {
 	case a.d.process.progressive && s.first == 0 && s.high > 0:
@@ -217,7 +217,9 @@ func (a *arithmeticDecoder) readBlock(c *component, block *[64]int16) (ac bool) 
 		}
 		if !a.invalid {
 			block[0] = int16(c.prediction)
-			return a.readAC(block, c, 1, 63, 0)
+			if a.readAC(block, c, 1, 63, 0) {
+				return anyExtent
+			}
 		}
 	case a.invalid:
 	case s.first == 0:
@@ -229,7 +231,7 @@ func (a *arithmeticDecoder) readBlock(c *component, block *[64]int16) (ac bool) 
 	default:
 		a.refineAC(block, c)
 	}
-	return false
+	return 0
 }
 
 // readDC decodes the difference of a block's first coefficient from that of the last block

@@ -3,13 +3,16 @@ package jpeg
 import "garb/internal/raster"
 
 // lookupBits is the length of codes that one table lookup decodes.
-const lookupBits = 9
+const lookupBits = 10
 
 const (
 	// skipBits is the length of codes that one table lookup skips.
 	skipBits = 11
 	blockEnd = 1 << 31
 )
+
+// endPlaces is more than the places of a block and of a run.
+const endPlaces = 128
 
 // huffmanSpec is a code table as the file has it: the numbers of codes of each length from 1 to 16,
 // and the symbols. Only a scan that uses it checks it.
@@ -27,7 +30,8 @@ type huffman struct {
 	// is longer.
 	fast [1 << lookupBits]uint16
 	// whole has, by the next lookupBits bits, an AC coefficient if its code and value fit into
-	// them: value << 16 | run << 8 | bits used; otherwise 0.
+	// them: value << 16 | places passed << 8 | bits used; otherwise 0. The symbol 0, which ends the
+	// block, passes endPlaces.
 	whole [1 << lookupBits]int32
 
 	// skip has, by the next skipBits bits, the sum of the AC symbols that begin in them: blockEnd
@@ -129,6 +133,9 @@ func newHuffman(counts *[16]byte, symbols []byte) (*huffman, error) {
 	for i := range h.whole {
 		f := h.fast[i]
 		n, run, size := int(f>>8), int32(f>>4&15), int(f&15)
+		if uint8(f) == 0 && n > 0 {
+			h.whole[i] = endPlaces<<8 | int32(n)
+		}
 		if n == 0 || size == 0 || n+size > lookupBits {
 			continue
 		}
@@ -136,10 +143,51 @@ func newHuffman(counts *[16]byte, symbols []byte) (*huffman, error) {
 		if value < 1<<(size-1) {
 			value += -1<<size + 1
 		}
-		h.whole[i] = value<<16 | run<<8 | int32(n+size)
+		h.whole[i] = value<<16 | (run+1)<<8 | int32(n+size)
 	}
 	return h, nil
 }
+
+// maxCodeBits is the length of the longest codes.
+const maxCodeBits = 16
+
+// find returns the symbol of the code at the upper end of acc, and the code's length. If there is no
+// such code, libjpeg takes a zero for 17 bits.
+func (h *huffman) find(acc uint64) (symbol uint8, n int) {
+	if f := h.fast[acc>>(64-lookupBits)]; f != 0 {
+		return uint8(f), int(f >> 8)
+	}
+	next := int32(acc >> 48)
+	n = lookupBits + 1
+	for next >= h.maxCode[n] {
+		n++
+	}
+	if n > maxCodeBits {
+		return 0, n
+	}
+	return h.symbols[(next>>(16-n)+h.offset[n])&255], n
+}
+
+// readLong returns what whole has, for an AC coefficient of any length. With badCode it says that
+// there is no such code. A run of zeros has the value 0.
+func (h *huffman) readLong(acc uint64) int32 {
+	symbol, n := h.find(acc)
+	run, size := int32(symbol>>4), int(symbol&15)
+	switch {
+	case n > maxCodeBits:
+		return endPlaces<<8 | badCode | int32(n)
+	case size == 0 && run != 15:
+		return endPlaces<<8 | int32(n)
+	}
+	value := int32(acc << n >> 1 >> (63 - size))
+	if value < 1<<size>>1 {
+		value += -1<<size + 1
+	}
+	return value<<16 | (run+1)<<8 | int32(n+size)
+}
+
+// badCode is a bit beside the bits used.
+const badCode = 1 << 7
 
 // prepareSkip computes skip, which only decoding at 1/8 needs.
 func (h *huffman) prepareSkip() {

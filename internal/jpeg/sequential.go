@@ -36,54 +36,61 @@ func (e *sequentialDecoder) isExhausted() bool { return e.bits.isOverrun() }
 
 func (e *sequentialDecoder) end() error { return e.bits.end(e.d) }
 
-func (e *sequentialDecoder) readBlock(c *component, block *[64]int16) (ac bool) {
+func (e *sequentialDecoder) readBlock(c *component, block *[64]int16) extent {
 	b := &e.bits
 	b.fill()
-	c.prediction += b.takeSigned(int(b.takeSymbol(c.dc) & 15))
+	if w := c.dc.whole[b.acc>>(64-lookupBits)]; w != 0 {
+		b.skip(int(w & 63))
+		c.prediction += w >> 16
+	} else {
+		c.prediction += b.takeSigned(int(b.takeSymbol(c.dc) & 15))
+	}
 	block[0] = int16(c.prediction)
 	if c.size == 1 {
 		skipAC(b, c.ac)
-		return false
+		return 0
 	}
 	return readAC(b, c.ac, block)
 }
 
-// readAC reads the coefficients after the first into block, and reports whether
-// there are any.
-func readAC(b *bitReader, h *huffman, block *[64]int16) (found bool) {
-	acc, n := b.acc, b.n
-	for k := 1; k < 64; k++ {
+// readAC reads the coefficients after the first into block.
+func readAC(b *bitReader, h *huffman, block *[64]int16) (e extent) {
+	acc, n, k := b.acc, b.n, 0
+	for {
 		if n < 32 {
-			b.acc, b.n = acc, n
-			b.fill()
-			acc, n = b.acc, b.n
-		}
-		if w := h.whole[acc>>(64-lookupBits)]; w != 0 {
-			acc <<= w & 0xff
-			n -= int(w & 0xff)
-			k += int(w >> 8 & 0xff)
-			block[zigzag[k]] = int16(w >> 16)
-			found = true
-			continue
-		}
-		b.acc, b.n = acc, n
-		s := b.takeSymbol(h)
-		run, size := int(s>>4), int(s&15)
-		if size == 0 {
-			if run != 15 {
-				return found
+			if v := b.peek(); v != 0 {
+				acc |= v >> (n & 63)
+				b.at += (64 - n) >> 3
+				n += (64 - n) &^ 7
+			} else {
+				b.acc, b.n = acc, n
+				b.fillSlowly()
+				acc, n = b.acc, b.n
 			}
-			acc, n = b.acc, b.n
-			k += 15
-			continue
 		}
-		k += run
-		block[zigzag[k]] = int16(b.takeSigned(size))
-		found = true
-		acc, n = b.acc, b.n
+		w := h.whole[acc>>(64-lookupBits)]
+		if w == 0 {
+			w = h.readLong(acc)
+			b.badCode = b.badCode || w&badCode != 0
+		}
+		acc <<= w & 63
+		n -= int(w & 63)
+		k += int(w >> 8 & 0xff)
+		if k >= 63 {
+			if value := int16(w >> 16); value != 0 {
+				block[63] = value
+				e = anyExtent
+			}
+			break
+		}
+		if value := int16(w >> 16); value != 0 {
+			place := zigzag[k] & 63
+			block[place] = value
+			e |= extent(place)
+		}
 	}
 	b.acc, b.n = acc, n
-	return found
+	return e
 }
 
 // skipAC skips the coefficients after the first.
