@@ -203,7 +203,7 @@ func (a *arithmeticDecoder) takeMagnitude(bins *[256]uint8, at uint8, least int3
 	return v
 }
 
-func (a *arithmeticDecoder) readBlock(c *component, block *[64]int16) extent {
+func (a *arithmeticDecoder) readBlock(c *component, block *[64]int16) (ac bool) {
 	s := a.scan
 	switch {
 	case a.d.process.progressive && s.first == 0 && s.high > 0:
@@ -217,9 +217,7 @@ func (a *arithmeticDecoder) readBlock(c *component, block *[64]int16) extent {
 		}
 		if !a.invalid {
 			block[0] = int16(c.prediction)
-			if a.readAC(block, c, 1, 63, 0) {
-				return anyExtent
-			}
+			return a.readAC(block, c, 1, 63, 0)
 		}
 	case a.invalid:
 	case s.first == 0:
@@ -231,7 +229,7 @@ func (a *arithmeticDecoder) readBlock(c *component, block *[64]int16) extent {
 	default:
 		a.refineAC(block, c)
 	}
-	return 0
+	return false
 }
 
 // readDC decodes the difference of a block's first coefficient from that of the last block

@@ -38,7 +38,7 @@ func (e *progressiveDecoder) isExhausted() bool { return e.bits.isOverrun() }
 
 func (e *progressiveDecoder) end() error { return e.bits.end(e.d) }
 
-func (e *progressiveDecoder) readBlock(c *component, block *[64]int16) extent {
+func (e *progressiveDecoder) readBlock(c *component, block *[64]int16) bool {
 	s, b := e.scan, &e.bits
 	switch {
 	case s.first == 0 && s.high == 0:
@@ -55,7 +55,7 @@ func (e *progressiveDecoder) readBlock(c *component, block *[64]int16) extent {
 	default:
 		e.refine(block, c.ac)
 	}
-	return anyExtent
+	return true
 }
 
 // readFirst reads the upper bits of a block's coefficients.

@@ -37,24 +37,15 @@ type entropyDecoder interface {
 	begin(s *scan) error
 	// restart prepares for the data of an interval, which begin at the decoder's at.
 	restart(s *scan)
-	// readBlock reads what the scan has of a component's next block, and returns its extent.
-	readBlock(c *component, block *[64]int16) extent
+	// readBlock reads what the scan has of a component's next block, and reports whether there may
+	// be more than the first coefficient.
+	readBlock(c *component, block *[64]int16) (ac bool)
 	// isExhausted reports whether the data have ended before the last block read did.
 	isExhausted() bool
 	// end moves the decoder's at behind the data read, or before the marker that ends them. It fails
 	// if the data have ended without a marker.
 	end() error
 }
-
-// extent is the union of the bits of the places of a block's coefficients: 0 if there is none after
-// the first. It may have more bits.
-type extent uint8
-
-const (
-	anyExtent extent = 63
-	// lowerOrRight are the bits of places outside the upper left quarter.
-	lowerOrRight extent = 4<<3 | 4
-)
 
 // readScan reads the entropy-coded data of a scan, which begin at d.at.
 func (d *decoder) readScan(s *scan) error {
@@ -198,10 +189,10 @@ func (d *decoder) readBlock(c *component, x, y int) {
 		return
 	}
 	block := &d.scratch
-	e := d.entropy.readBlock(c, block)
+	ac := d.entropy.readBlock(c, block)
 	out := c.plane[y*c.size*c.stride+x*c.size:]
-	if e != 0 {
-		transform(block, c.quantization, out, c.stride, c.size, e)
+	if ac {
+		transform(block, c.quantization, out, c.stride, c.size)
 		*block = [64]int16{}
 	} else {
 		fillBlock(out, c.stride, c.size, block[0], c.quantization[0])
@@ -254,8 +245,7 @@ func (d *decoder) transformAll() error {
 			}
 			for x := range c.blocksWide {
 				block := (*[64]int16)(c.coefficients[64*(y*c.strideBlocks+x):])
-				transform(block, c.quantization, c.plane[y*c.size*c.stride+x*c.size:], c.stride, c.size,
-					anyExtent)
+				transform(block, c.quantization, c.plane[y*c.size*c.stride+x*c.size:], c.stride, c.size)
 			}
 		}
 		c.coefficients = nil

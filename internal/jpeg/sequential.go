@@ -36,7 +36,7 @@ func (e *sequentialDecoder) isExhausted() bool { return e.bits.isOverrun() }
 
 func (e *sequentialDecoder) end() error { return e.bits.end(e.d) }
 
-func (e *sequentialDecoder) readBlock(c *component, block *[64]int16) extent {
+func (e *sequentialDecoder) readBlock(c *component, block *[64]int16) (ac bool) {
 	b := &e.bits
 	b.fill()
 	if w := c.dc.whole[b.acc>>(64-lookupBits)]; w != 0 {
@@ -48,13 +48,14 @@ func (e *sequentialDecoder) readBlock(c *component, block *[64]int16) extent {
 	block[0] = int16(c.prediction)
 	if c.size == 1 {
 		skipAC(b, c.ac)
-		return 0
+		return false
 	}
 	return readAC(b, c.ac, block)
 }
 
-// readAC reads the coefficients after the first into block.
-func readAC(b *bitReader, h *huffman, block *[64]int16) (e extent) {
+// readAC reads the coefficients after the first into block, and reports whether
+// there are any.
+func readAC(b *bitReader, h *huffman, block *[64]int16) (found bool) {
 	acc, n, k := b.acc, b.n, 0
 	for {
 		if n < 32 {
@@ -79,18 +80,17 @@ func readAC(b *bitReader, h *huffman, block *[64]int16) (e extent) {
 		if k >= 63 {
 			if value := int16(w >> 16); value != 0 {
 				block[63] = value
-				e = anyExtent
+				found = true
 			}
 			break
 		}
 		if value := int16(w >> 16); value != 0 {
-			place := zigzag[k] & 63
-			block[place] = value
-			e |= extent(place)
+			block[zigzag[k]&63] = value
+			found = true
 		}
 	}
 	b.acc, b.n = acc, n
-	return e
+	return found
 }
 
 // skipAC skips the coefficients after the first.

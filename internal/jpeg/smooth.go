@@ -147,7 +147,7 @@ func (d *decoder) smoothRow(c *component, y int) {
 			}
 			block[zigzag[i]] = estimates[i].estimate(&means, c.quantization, int(zigzag[i]), bits)
 		}
-		transform(block, c.quantization, c.plane[y*c.size*c.stride+x*c.size:], c.stride, c.size, anyExtent)
+		transform(block, c.quantization, c.plane[y*c.size*c.stride+x*c.size:], c.stride, c.size)
 	}
 	d.scratch = [64]int16{}
 }

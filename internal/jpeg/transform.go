@@ -86,7 +86,7 @@ func onePixel(dc, quantization int16) byte {
 }
 
 // transform turns a block's coefficients into size × size samples.
-func transform(block, quantization *[64]int16, out []byte, stride, size int, e extent) {
+func transform(block, quantization *[64]int16, out []byte, stride, size int) {
 	switch size {
 	case 8:
 		if vector {
