@@ -366,88 +366,88 @@ loop:
 	VZEROUPPER
 	RET
 
-DATA convertConstants<>+0(SB)/4, $+91881
-DATA convertConstants<>+4(SB)/4, $+91881
-DATA convertConstants<>+8(SB)/4, $+91881
-DATA convertConstants<>+12(SB)/4, $+91881
-DATA convertConstants<>+16(SB)/4, $+91881
-DATA convertConstants<>+20(SB)/4, $+91881
-DATA convertConstants<>+24(SB)/4, $+91881
-DATA convertConstants<>+28(SB)/4, $+91881
-DATA convertConstants<>+32(SB)/4, $+116130
-DATA convertConstants<>+36(SB)/4, $+116130
-DATA convertConstants<>+40(SB)/4, $+116130
-DATA convertConstants<>+44(SB)/4, $+116130
-DATA convertConstants<>+48(SB)/4, $+116130
-DATA convertConstants<>+52(SB)/4, $+116130
-DATA convertConstants<>+56(SB)/4, $+116130
-DATA convertConstants<>+60(SB)/4, $+116130
-DATA convertConstants<>+64(SB)/4, $-22554
-DATA convertConstants<>+68(SB)/4, $-22554
-DATA convertConstants<>+72(SB)/4, $-22554
-DATA convertConstants<>+76(SB)/4, $-22554
-DATA convertConstants<>+80(SB)/4, $-22554
-DATA convertConstants<>+84(SB)/4, $-22554
-DATA convertConstants<>+88(SB)/4, $-22554
-DATA convertConstants<>+92(SB)/4, $-22554
-DATA convertConstants<>+96(SB)/4, $-46802
-DATA convertConstants<>+100(SB)/4, $-46802
-DATA convertConstants<>+104(SB)/4, $-46802
-DATA convertConstants<>+108(SB)/4, $-46802
-DATA convertConstants<>+112(SB)/4, $-46802
-DATA convertConstants<>+116(SB)/4, $-46802
-DATA convertConstants<>+120(SB)/4, $-46802
-DATA convertConstants<>+124(SB)/4, $-46802
-DATA convertConstants<>+128(SB)/4, $+32768
-DATA convertConstants<>+132(SB)/4, $+32768
-DATA convertConstants<>+136(SB)/4, $+32768
-DATA convertConstants<>+140(SB)/4, $+32768
-DATA convertConstants<>+144(SB)/4, $+32768
-DATA convertConstants<>+148(SB)/4, $+32768
-DATA convertConstants<>+152(SB)/4, $+32768
-DATA convertConstants<>+156(SB)/4, $+32768
-DATA convertConstants<>+160(SB)/4, $+128
-DATA convertConstants<>+164(SB)/4, $+128
-DATA convertConstants<>+168(SB)/4, $+128
-DATA convertConstants<>+172(SB)/4, $+128
-DATA convertConstants<>+176(SB)/4, $+128
-DATA convertConstants<>+180(SB)/4, $+128
-DATA convertConstants<>+184(SB)/4, $+128
-DATA convertConstants<>+188(SB)/4, $+128
+DATA convertConstants<>+0(SB)/4, $+8388736
+DATA convertConstants<>+4(SB)/4, $+8388736
+DATA convertConstants<>+8(SB)/4, $+8388736
+DATA convertConstants<>+12(SB)/4, $+8388736
+DATA convertConstants<>+16(SB)/4, $+8388736
+DATA convertConstants<>+20(SB)/4, $+8388736
+DATA convertConstants<>+24(SB)/4, $+8388736
+DATA convertConstants<>+28(SB)/4, $+8388736
+DATA convertConstants<>+32(SB)/4, $+65537
+DATA convertConstants<>+36(SB)/4, $+65537
+DATA convertConstants<>+40(SB)/4, $+65537
+DATA convertConstants<>+44(SB)/4, $+65537
+DATA convertConstants<>+48(SB)/4, $+65537
+DATA convertConstants<>+52(SB)/4, $+65537
+DATA convertConstants<>+56(SB)/4, $+65537
+DATA convertConstants<>+60(SB)/4, $+65537
+DATA convertConstants<>+64(SB)/4, $+1726572265
+DATA convertConstants<>+68(SB)/4, $+1726572265
+DATA convertConstants<>+72(SB)/4, $+1726572265
+DATA convertConstants<>+76(SB)/4, $+1726572265
+DATA convertConstants<>+80(SB)/4, $+1726572265
+DATA convertConstants<>+84(SB)/4, $+1726572265
+DATA convertConstants<>+88(SB)/4, $+1726572265
+DATA convertConstants<>+92(SB)/4, $+1726572265
+DATA convertConstants<>+96(SB)/4, $-979188318
+DATA convertConstants<>+100(SB)/4, $-979188318
+DATA convertConstants<>+104(SB)/4, $-979188318
+DATA convertConstants<>+108(SB)/4, $-979188318
+DATA convertConstants<>+112(SB)/4, $-979188318
+DATA convertConstants<>+116(SB)/4, $-979188318
+DATA convertConstants<>+120(SB)/4, $-979188318
+DATA convertConstants<>+124(SB)/4, $-979188318
+DATA convertConstants<>+128(SB)/4, $+1227794406
+DATA convertConstants<>+132(SB)/4, $+1227794406
+DATA convertConstants<>+136(SB)/4, $+1227794406
+DATA convertConstants<>+140(SB)/4, $+1227794406
+DATA convertConstants<>+144(SB)/4, $+1227794406
+DATA convertConstants<>+148(SB)/4, $+1227794406
+DATA convertConstants<>+152(SB)/4, $+1227794406
+DATA convertConstants<>+156(SB)/4, $+1227794406
+DATA convertConstants<>+160(SB)/4, $+32768
+DATA convertConstants<>+164(SB)/4, $+32768
+DATA convertConstants<>+168(SB)/4, $+32768
+DATA convertConstants<>+172(SB)/4, $+32768
+DATA convertConstants<>+176(SB)/4, $+32768
+DATA convertConstants<>+180(SB)/4, $+32768
+DATA convertConstants<>+184(SB)/4, $+32768
+DATA convertConstants<>+188(SB)/4, $+32768
 GLOBL convertConstants<>(SB), RODATA|NOPTR, $192
 
 DATA convertShuffles<>+0(SB)/1, $0x00
-DATA convertShuffles<>+1(SB)/1, $0x80
+DATA convertShuffles<>+1(SB)/1, $0x08
 DATA convertShuffles<>+2(SB)/1, $0x80
 DATA convertShuffles<>+3(SB)/1, $0x01
-DATA convertShuffles<>+4(SB)/1, $0x80
+DATA convertShuffles<>+4(SB)/1, $0x09
 DATA convertShuffles<>+5(SB)/1, $0x80
 DATA convertShuffles<>+6(SB)/1, $0x02
-DATA convertShuffles<>+7(SB)/1, $0x80
+DATA convertShuffles<>+7(SB)/1, $0x0a
 DATA convertShuffles<>+8(SB)/1, $0x80
 DATA convertShuffles<>+9(SB)/1, $0x03
-DATA convertShuffles<>+10(SB)/1, $0x80
+DATA convertShuffles<>+10(SB)/1, $0x0b
 DATA convertShuffles<>+11(SB)/1, $0x80
 DATA convertShuffles<>+12(SB)/1, $0x04
-DATA convertShuffles<>+13(SB)/1, $0x80
+DATA convertShuffles<>+13(SB)/1, $0x0c
 DATA convertShuffles<>+14(SB)/1, $0x80
 DATA convertShuffles<>+15(SB)/1, $0x05
-DATA convertShuffles<>+16(SB)/1, $0x80
-DATA convertShuffles<>+17(SB)/1, $0x00
+DATA convertShuffles<>+16(SB)/1, $0x00
+DATA convertShuffles<>+17(SB)/1, $0x08
 DATA convertShuffles<>+18(SB)/1, $0x80
-DATA convertShuffles<>+19(SB)/1, $0x80
-DATA convertShuffles<>+20(SB)/1, $0x01
+DATA convertShuffles<>+19(SB)/1, $0x01
+DATA convertShuffles<>+20(SB)/1, $0x09
 DATA convertShuffles<>+21(SB)/1, $0x80
-DATA convertShuffles<>+22(SB)/1, $0x80
-DATA convertShuffles<>+23(SB)/1, $0x02
+DATA convertShuffles<>+22(SB)/1, $0x02
+DATA convertShuffles<>+23(SB)/1, $0x0a
 DATA convertShuffles<>+24(SB)/1, $0x80
-DATA convertShuffles<>+25(SB)/1, $0x80
-DATA convertShuffles<>+26(SB)/1, $0x03
+DATA convertShuffles<>+25(SB)/1, $0x03
+DATA convertShuffles<>+26(SB)/1, $0x0b
 DATA convertShuffles<>+27(SB)/1, $0x80
-DATA convertShuffles<>+28(SB)/1, $0x80
-DATA convertShuffles<>+29(SB)/1, $0x04
+DATA convertShuffles<>+28(SB)/1, $0x04
+DATA convertShuffles<>+29(SB)/1, $0x0c
 DATA convertShuffles<>+30(SB)/1, $0x80
-DATA convertShuffles<>+31(SB)/1, $0x80
+DATA convertShuffles<>+31(SB)/1, $0x05
 DATA convertShuffles<>+32(SB)/1, $0x80
 DATA convertShuffles<>+33(SB)/1, $0x80
 DATA convertShuffles<>+34(SB)/1, $0x00
@@ -466,101 +466,85 @@ DATA convertShuffles<>+46(SB)/1, $0x04
 DATA convertShuffles<>+47(SB)/1, $0x80
 DATA convertShuffles<>+48(SB)/1, $0x80
 DATA convertShuffles<>+49(SB)/1, $0x80
-DATA convertShuffles<>+50(SB)/1, $0x06
+DATA convertShuffles<>+50(SB)/1, $0x00
 DATA convertShuffles<>+51(SB)/1, $0x80
 DATA convertShuffles<>+52(SB)/1, $0x80
-DATA convertShuffles<>+53(SB)/1, $0x07
+DATA convertShuffles<>+53(SB)/1, $0x01
 DATA convertShuffles<>+54(SB)/1, $0x80
 DATA convertShuffles<>+55(SB)/1, $0x80
-DATA convertShuffles<>+56(SB)/1, $0x08
+DATA convertShuffles<>+56(SB)/1, $0x02
 DATA convertShuffles<>+57(SB)/1, $0x80
 DATA convertShuffles<>+58(SB)/1, $0x80
-DATA convertShuffles<>+59(SB)/1, $0x09
+DATA convertShuffles<>+59(SB)/1, $0x03
 DATA convertShuffles<>+60(SB)/1, $0x80
 DATA convertShuffles<>+61(SB)/1, $0x80
-DATA convertShuffles<>+62(SB)/1, $0x0a
+DATA convertShuffles<>+62(SB)/1, $0x04
 DATA convertShuffles<>+63(SB)/1, $0x80
-DATA convertShuffles<>+64(SB)/1, $0x05
+DATA convertShuffles<>+64(SB)/1, $0x0d
 DATA convertShuffles<>+65(SB)/1, $0x80
-DATA convertShuffles<>+66(SB)/1, $0x80
-DATA convertShuffles<>+67(SB)/1, $0x06
+DATA convertShuffles<>+66(SB)/1, $0x06
+DATA convertShuffles<>+67(SB)/1, $0x0e
 DATA convertShuffles<>+68(SB)/1, $0x80
-DATA convertShuffles<>+69(SB)/1, $0x80
-DATA convertShuffles<>+70(SB)/1, $0x07
+DATA convertShuffles<>+69(SB)/1, $0x07
+DATA convertShuffles<>+70(SB)/1, $0x0f
 DATA convertShuffles<>+71(SB)/1, $0x80
 DATA convertShuffles<>+72(SB)/1, $0x80
-DATA convertShuffles<>+73(SB)/1, $0x08
+DATA convertShuffles<>+73(SB)/1, $0x80
 DATA convertShuffles<>+74(SB)/1, $0x80
 DATA convertShuffles<>+75(SB)/1, $0x80
-DATA convertShuffles<>+76(SB)/1, $0x09
+DATA convertShuffles<>+76(SB)/1, $0x80
 DATA convertShuffles<>+77(SB)/1, $0x80
 DATA convertShuffles<>+78(SB)/1, $0x80
-DATA convertShuffles<>+79(SB)/1, $0x0a
-DATA convertShuffles<>+80(SB)/1, $0x80
-DATA convertShuffles<>+81(SB)/1, $0x05
-DATA convertShuffles<>+82(SB)/1, $0x80
-DATA convertShuffles<>+83(SB)/1, $0x80
-DATA convertShuffles<>+84(SB)/1, $0x06
-DATA convertShuffles<>+85(SB)/1, $0x80
-DATA convertShuffles<>+86(SB)/1, $0x80
-DATA convertShuffles<>+87(SB)/1, $0x07
+DATA convertShuffles<>+79(SB)/1, $0x80
+DATA convertShuffles<>+80(SB)/1, $0x0d
+DATA convertShuffles<>+81(SB)/1, $0x80
+DATA convertShuffles<>+82(SB)/1, $0x06
+DATA convertShuffles<>+83(SB)/1, $0x0e
+DATA convertShuffles<>+84(SB)/1, $0x80
+DATA convertShuffles<>+85(SB)/1, $0x07
+DATA convertShuffles<>+86(SB)/1, $0x0f
+DATA convertShuffles<>+87(SB)/1, $0x80
 DATA convertShuffles<>+88(SB)/1, $0x80
 DATA convertShuffles<>+89(SB)/1, $0x80
-DATA convertShuffles<>+90(SB)/1, $0x08
+DATA convertShuffles<>+90(SB)/1, $0x80
 DATA convertShuffles<>+91(SB)/1, $0x80
 DATA convertShuffles<>+92(SB)/1, $0x80
-DATA convertShuffles<>+93(SB)/1, $0x09
+DATA convertShuffles<>+93(SB)/1, $0x80
 DATA convertShuffles<>+94(SB)/1, $0x80
 DATA convertShuffles<>+95(SB)/1, $0x80
 DATA convertShuffles<>+96(SB)/1, $0x80
-DATA convertShuffles<>+97(SB)/1, $0x0b
+DATA convertShuffles<>+97(SB)/1, $0x05
 DATA convertShuffles<>+98(SB)/1, $0x80
 DATA convertShuffles<>+99(SB)/1, $0x80
-DATA convertShuffles<>+100(SB)/1, $0x0c
+DATA convertShuffles<>+100(SB)/1, $0x06
 DATA convertShuffles<>+101(SB)/1, $0x80
 DATA convertShuffles<>+102(SB)/1, $0x80
-DATA convertShuffles<>+103(SB)/1, $0x0d
+DATA convertShuffles<>+103(SB)/1, $0x07
 DATA convertShuffles<>+104(SB)/1, $0x80
 DATA convertShuffles<>+105(SB)/1, $0x80
-DATA convertShuffles<>+106(SB)/1, $0x0e
+DATA convertShuffles<>+106(SB)/1, $0x80
 DATA convertShuffles<>+107(SB)/1, $0x80
 DATA convertShuffles<>+108(SB)/1, $0x80
-DATA convertShuffles<>+109(SB)/1, $0x0f
+DATA convertShuffles<>+109(SB)/1, $0x80
 DATA convertShuffles<>+110(SB)/1, $0x80
 DATA convertShuffles<>+111(SB)/1, $0x80
 DATA convertShuffles<>+112(SB)/1, $0x80
-DATA convertShuffles<>+113(SB)/1, $0x80
-DATA convertShuffles<>+114(SB)/1, $0x0b
+DATA convertShuffles<>+113(SB)/1, $0x05
+DATA convertShuffles<>+114(SB)/1, $0x80
 DATA convertShuffles<>+115(SB)/1, $0x80
-DATA convertShuffles<>+116(SB)/1, $0x80
-DATA convertShuffles<>+117(SB)/1, $0x0c
+DATA convertShuffles<>+116(SB)/1, $0x06
+DATA convertShuffles<>+117(SB)/1, $0x80
 DATA convertShuffles<>+118(SB)/1, $0x80
-DATA convertShuffles<>+119(SB)/1, $0x80
-DATA convertShuffles<>+120(SB)/1, $0x0d
+DATA convertShuffles<>+119(SB)/1, $0x07
+DATA convertShuffles<>+120(SB)/1, $0x80
 DATA convertShuffles<>+121(SB)/1, $0x80
 DATA convertShuffles<>+122(SB)/1, $0x80
-DATA convertShuffles<>+123(SB)/1, $0x0e
+DATA convertShuffles<>+123(SB)/1, $0x80
 DATA convertShuffles<>+124(SB)/1, $0x80
 DATA convertShuffles<>+125(SB)/1, $0x80
-DATA convertShuffles<>+126(SB)/1, $0x0f
+DATA convertShuffles<>+126(SB)/1, $0x80
 DATA convertShuffles<>+127(SB)/1, $0x80
-DATA convertShuffles<>+128(SB)/1, $0x0a
-DATA convertShuffles<>+129(SB)/1, $0x80
-DATA convertShuffles<>+130(SB)/1, $0x80
-DATA convertShuffles<>+131(SB)/1, $0x0b
-DATA convertShuffles<>+132(SB)/1, $0x80
-DATA convertShuffles<>+133(SB)/1, $0x80
-DATA convertShuffles<>+134(SB)/1, $0x0c
-DATA convertShuffles<>+135(SB)/1, $0x80
-DATA convertShuffles<>+136(SB)/1, $0x80
-DATA convertShuffles<>+137(SB)/1, $0x0d
-DATA convertShuffles<>+138(SB)/1, $0x80
-DATA convertShuffles<>+139(SB)/1, $0x80
-DATA convertShuffles<>+140(SB)/1, $0x0e
-DATA convertShuffles<>+141(SB)/1, $0x80
-DATA convertShuffles<>+142(SB)/1, $0x80
-DATA convertShuffles<>+143(SB)/1, $0x0f
-GLOBL convertShuffles<>(SB), RODATA|NOPTR, $144
+GLOBL convertShuffles<>(SB), RODATA|NOPTR, $128
 
 // func convertAVX2(dst *byte, y *byte, cb *byte, cr *byte, vectors int)
 // Requires: AVX, AVX2
@@ -572,74 +556,47 @@ TEXT ·convertAVX2(SB), NOSPLIT, $0-40
 	MOVQ vectors+32(FP), SI
 
 loop:
-	VPMOVZXBD    (CX), Y0
-	VPMOVZXBD    (DX), Y1
-	VPMOVZXBD    (BX), Y2
-	VPSUBD       convertConstants<>+160(SB), Y1, Y1
-	VPSUBD       convertConstants<>+160(SB), Y2, Y2
-	VPMULLD      convertConstants<>+64(SB), Y1, Y3
-	VPMULLD      convertConstants<>+96(SB), Y2, Y4
-	VPADDD       Y4, Y3, Y3
-	VPMULLD      convertConstants<>+0(SB), Y2, Y2
-	VPADDD       convertConstants<>+128(SB), Y2, Y2
-	VPSRAD       $0x10, Y2, Y2
-	VPADDD       Y0, Y2, Y2
-	VPADDD       convertConstants<>+128(SB), Y3, Y3
-	VPSRAD       $0x10, Y3, Y3
-	VPADDD       Y0, Y3, Y3
-	VPMULLD      convertConstants<>+32(SB), Y1, Y1
-	VPADDD       convertConstants<>+128(SB), Y1, Y1
-	VPSRAD       $0x10, Y1, Y1
-	VPADDD       Y0, Y1, Y1
-	VPMOVZXBD    8(CX), Y0
-	VPMOVZXBD    8(DX), Y4
-	VPMOVZXBD    8(BX), Y5
-	VPSUBD       convertConstants<>+160(SB), Y4, Y4
-	VPSUBD       convertConstants<>+160(SB), Y5, Y5
-	VPMULLD      convertConstants<>+64(SB), Y4, Y6
-	VPMULLD      convertConstants<>+96(SB), Y5, Y7
-	VPADDD       Y7, Y6, Y6
-	VPMULLD      convertConstants<>+0(SB), Y5, Y5
-	VPADDD       convertConstants<>+128(SB), Y5, Y5
+	VPMOVZXBW    (CX), Y0
+	VPMOVZXBW    (DX), Y1
+	VPMOVZXBW    (BX), Y2
+	VPSUBW       convertConstants<>+0(SB), Y1, Y1
+	VPSUBW       convertConstants<>+0(SB), Y2, Y2
+	VPADDW       Y1, Y1, Y3
+	VPMULHW      convertConstants<>+96(SB), Y3, Y4
+	VPADDW       convertConstants<>+32(SB), Y4, Y4
+	VPSRAW       $0x01, Y4, Y4
+	VPADDW       Y3, Y4, Y4
+	VPADDW       Y2, Y2, Y3
+	VPMULHW      convertConstants<>+64(SB), Y3, Y3
+	VPADDW       convertConstants<>+32(SB), Y3, Y3
+	VPSRAW       $0x01, Y3, Y3
+	VPADDW       Y2, Y3, Y3
+	VPUNPCKLWD   Y2, Y1, Y5
+	VPUNPCKHWD   Y2, Y1, Y1
+	VPMADDWD     convertConstants<>+128(SB), Y5, Y5
+	VPADDD       convertConstants<>+160(SB), Y5, Y5
 	VPSRAD       $0x10, Y5, Y5
-	VPADDD       Y0, Y5, Y5
-	VPADDD       convertConstants<>+128(SB), Y6, Y6
-	VPSRAD       $0x10, Y6, Y6
-	VPADDD       Y0, Y6, Y6
-	VPMULLD      convertConstants<>+32(SB), Y4, Y4
-	VPADDD       convertConstants<>+128(SB), Y4, Y4
-	VPSRAD       $0x10, Y4, Y4
-	VPADDD       Y0, Y4, Y4
-	VPACKSSDW    Y5, Y2, Y0
-	VPERMQ       $0xd8, Y0, Y0
-	VEXTRACTI128 $0x01, Y0, X2
-	VPACKUSWB    X2, X0, X0
-	VPACKSSDW    Y6, Y3, Y2
-	VPERMQ       $0xd8, Y2, Y2
-	VEXTRACTI128 $0x01, Y2, X3
-	VPACKUSWB    X3, X2, X2
-	VPACKSSDW    Y4, Y1, Y1
-	VPERMQ       $0xd8, Y1, Y1
-	VEXTRACTI128 $0x01, Y1, X3
-	VPACKUSWB    X3, X1, X1
-	VPSHUFB      convertShuffles<>+0(SB), X0, X3
-	VPSHUFB      convertShuffles<>+16(SB), X2, X4
-	VPOR         X4, X3, X3
-	VPSHUFB      convertShuffles<>+32(SB), X1, X4
-	VPOR         X4, X3, X3
-	VMOVDQU      X3, (AX)
-	VPSHUFB      convertShuffles<>+48(SB), X0, X3
-	VPSHUFB      convertShuffles<>+64(SB), X2, X4
-	VPOR         X4, X3, X3
-	VPSHUFB      convertShuffles<>+80(SB), X1, X4
-	VPOR         X4, X3, X3
-	VMOVDQU      X3, 16(AX)
-	VPSHUFB      convertShuffles<>+96(SB), X0, X0
-	VPSHUFB      convertShuffles<>+112(SB), X2, X2
-	VPOR         X2, X0, X0
-	VPSHUFB      convertShuffles<>+128(SB), X1, X1
-	VPOR         X1, X0, X0
-	VMOVDQU      X0, 32(AX)
+	VPMADDWD     convertConstants<>+128(SB), Y1, Y1
+	VPADDD       convertConstants<>+160(SB), Y1, Y1
+	VPSRAD       $0x10, Y1, Y1
+	VPACKSSDW    Y1, Y5, Y1
+	VPSUBW       Y2, Y1, Y1
+	VPADDW       Y0, Y3, Y3
+	VPADDW       Y0, Y1, Y1
+	VPADDW       Y0, Y4, Y4
+	VPACKUSWB    Y1, Y3, Y3
+	VPACKUSWB    Y4, Y4, Y4
+	VPSHUFB      convertShuffles<>+0(SB), Y3, Y0
+	VPSHUFB      convertShuffles<>+32(SB), Y4, Y1
+	VPOR         Y1, Y0, Y0
+	VPSHUFB      convertShuffles<>+64(SB), Y3, Y1
+	VPSHUFB      convertShuffles<>+96(SB), Y4, Y2
+	VPOR         Y2, Y1, Y1
+	VMOVDQU      X0, (AX)
+	VMOVQ        X1, 16(AX)
+	VEXTRACTI128 $0x01, Y0, 24(AX)
+	VEXTRACTI128 $0x01, Y1, X1
+	VMOVQ        X1, 40(AX)
 	ADDQ         $0x10, CX
 	ADDQ         $0x10, DX
 	ADDQ         $0x10, BX

@@ -247,22 +247,27 @@ func expand() {
 	RET()
 }
 
-// convert generates the colour conversion.
+// convert generates the colour conversion in words. Products of 16 bits give the same results as those
+// of 32 if the factors are less than ½, so that whole multiples are added separately:
+//
+//	1.402 = 1 + 0.402, 1.772 = 2 − 0.228, −0.714 = 0.286 − 1
 func convert() {
-	c := newConstants("convertConstants", 91881, 116130, -22554, -46802, 1<<15, 128)
+	const fix0402, fix0228, fix0344, fix0286 = 91881 - 1<<16, 1<<17 - 116130, 22554, 1<<16 - 46802
+	c := newConstants("convertConstants", words(128, 128), words(1, 1), words(fix0402, fix0402),
+		words(-fix0228, -fix0228), words(-fix0344, fix0286), 1<<15)
 	shuffles := GLOBL("convertShuffles", RODATA|NOPTR)
-	// For each 16 bytes of the result and each colour: the pixel that byte i takes.
-	for part := range 3 {
-		for colour := range 3 {
-			for i := range 16 {
-				at := 16*part + i
-				pixel := uint8(0x80) // nothing
-				if at%3 == colour {
-					pixel = uint8(at / 3)
-				}
-				DATA(16*(3*part+colour)+i, U8(pixel))
-			}
+	// For the first 16 of 24 bytes of the result and for the others, and for the vector of red and green
+	// and for that of blue: the byte of the vector that byte i takes.
+	for i := range 128 {
+		at := i/64*16 + i%16
+		from, blue := uint8(at/3), i/32%2 == 1
+		switch {
+		case at >= 24 || blue != (at%3 == 2):
+			from = 0x80 // nothing
+		case at%3 == 1:
+			from += 8
 		}
+		DATA(i, U8(from))
 	}
 	TEXT("convertAVX2", NOSPLIT, "func(dst, y, cb, cr *byte, vectors int)")
 	Pragma("noescape")
@@ -270,54 +275,52 @@ func convert() {
 	dst, y, cb, cr := parameter("dst"), parameter("y"), parameter("cb"), parameter("cr")
 	vectors := parameter("vectors")
 	Label("loop")
-	var halves [2][3]reg.VecVirtual
-	for h := range halves {
-		load := func(from reg.GPVirtual) reg.VecVirtual {
-			v := YMM()
-			VPMOVZXBD(Mem{Base: from, Disp: 8 * h}, v)
-			return v
-		}
-		l, b, r := load(y), load(cb), load(cr)
-		VPSUBD(c.find(128), b, b)
-		VPSUBD(c.find(128), r, r)
-		product := func(v reg.VecVirtual, k int32) reg.VecVirtual {
-			p := YMM()
-			VPMULLD(c.find(k), v, p)
-			return p
-		}
-		finish := func(p reg.VecVirtual) reg.VecVirtual {
-			VPADDD(c.find(1<<15), p, p)
-			VPSRAD(Imm(16), p, p)
-			VPADDD(l, p, p)
-			return p
-		}
-		green := product(b, -22554)
-		VPADDD(product(r, -46802), green, green)
-		halves[h] = [3]reg.VecVirtual{finish(product(r, 91881)), finish(green), finish(product(b, 116130))}
-	}
-	var colours [3]reg.VecVirtual
-	for i := range colours {
+	operate := func(f func(ops ...Op), b Op, a reg.VecVirtual) reg.VecVirtual { v := YMM(); f(b, a, v); return v }
+	load := func(from reg.GPVirtual) reg.VecVirtual {
 		v := YMM()
-		VPACKSSDW(halves[1][i], halves[0][i], v)
-		VPERMQ(Imm(0xd8), v, v) // the halves' lanes in order
-		high := XMM()
-		VEXTRACTI128(Imm(1), v, high)
-		colours[i] = XMM()
-		VPACKUSWB(high, v.AsX(), colours[i])
+		VPMOVZXBW(Mem{Base: from}, v)
+		return v
 	}
-	for part := range 3 {
-		sum := XMM()
-		for i, v := range colours {
-			shuffled := XMM()
-			VPSHUFB(shuffles.Offset(16*(3*part+i)), v, shuffled)
-			if i == 0 {
-				sum = shuffled
-			} else {
-				VPOR(shuffled, sum, sum)
-			}
-		}
-		VMOVDQU(sum, Mem{Base: dst, Disp: 16 * part})
+	l, b, r := load(y), load(cb), load(cr)
+	VPSUBW(c.find(words(128, 128)), b, b)
+	VPSUBW(c.find(words(128, 128)), r, r)
+	// multiply returns twice·factor / 2¹⁷, rounded.
+	multiply := func(twice reg.VecVirtual, factor int32) reg.VecVirtual {
+		v := operate(VPMULHW, c.find(words(factor, factor)), twice)
+		VPADDW(c.find(words(1, 1)), v, v)
+		VPSRAW(Imm(1), v, v)
+		return v
 	}
+	twice := operate(VPADDW, b, b)
+	blue := multiply(twice, -fix0228)
+	VPADDW(twice, blue, blue)
+	red := multiply(operate(VPADDW, r, r), fix0402)
+	VPADDW(r, red, red)
+	low, high := operate(VPUNPCKLWD, r, b), operate(VPUNPCKHWD, r, b)
+	for _, v := range []reg.VecVirtual{low, high} {
+		VPMADDWD(c.find(words(-fix0344, fix0286)), v, v)
+		VPADDD(c.find(1<<15), v, v)
+		VPSRAD(Imm(16), v, v)
+	}
+	green := operate(VPACKSSDW, high, low)
+	VPSUBW(r, green, green)
+	for _, v := range []reg.VecVirtual{red, green, blue} {
+		VPADDW(l, v, v)
+	}
+	// Each half has 8 pixels.
+	VPACKUSWB(green, red, red)
+	VPACKUSWB(blue, blue, blue)
+	join := func(part int) reg.VecVirtual {
+		v := operate(VPSHUFB, shuffles.Offset(64*part), red)
+		VPOR(operate(VPSHUFB, shuffles.Offset(64*part+32), blue), v, v)
+		return v
+	}
+	first, rest := join(0), join(1)
+	VMOVDQU(first.AsX(), Mem{Base: dst})
+	VMOVQ(rest.AsX(), Mem{Base: dst, Disp: 16})
+	VEXTRACTI128(Imm(1), first, Mem{Base: dst, Disp: 24})
+	VEXTRACTI128(Imm(1), rest, rest.AsX())
+	VMOVQ(rest.AsX(), Mem{Base: dst, Disp: 40})
 	ADDQ(Imm(16), y)
 	ADDQ(Imm(16), cb)
 	ADDQ(Imm(16), cr)
