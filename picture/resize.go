@@ -58,8 +58,7 @@ func (p plane) scaleWidth(across *weights) plane {
 	row := func(p plane, y int) []uint8 { return p.pix[y*p.stride:] }
 	for y := 0; y < p.height; y += 2 {
 		next := min(y+1, p.height-1)
-		scaleRows(row(out, y)[:out.stride], row(out, next)[:out.stride], row(p, y)[:3*p.width],
-			row(p, next)[:3*p.width], across)
+		scaleRows(row(out, y)[:out.stride], row(out, next)[:out.stride], row(p, y), row(p, next), across)
 	}
 	return out
 }
@@ -78,6 +77,7 @@ type weights struct {
 	first, count []int
 	size         int     // weights per output pixel
 	values       []int32 // with precisionBits bits after the point
+	halves       []int16 // of values, as the assembly needs them
 }
 
 // at returns the weights of output pixel i.
@@ -110,7 +110,8 @@ func newWeights(in, out int, filter Filter) *weights {
 		w.first[i], w.count[i] = low, high-low
 		for x := range high - low {
 			// Halves are rounded away from zero.
-			w.values[i*w.size+x] = int32(math.Round(exact[x] / sum * (1 << precisionBits)))
+			v := exact[x] / sum * (1 << precisionBits)
+			w.values[i*w.size+x] = int32(v + math.Copysign(0.5, v))
 		}
 	}
 	return w
