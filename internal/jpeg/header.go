@@ -93,6 +93,10 @@ func (r *headerReader) takeSegment() (body []byte, ok bool) {
 func (r *headerReader) readSegment(marker byte, body []byte) error {
 	switch marker {
 	case markerDHT, markerDAC, markerSOS, markerDQT, markerDNL, markerDRI, markerEXP, markerCOM:
+	case markerAPP0:
+		return checkVersion(body, "JFIF")
+	case markerAPP14:
+		return checkVersion(body, "Adobe")
 	case markerAPP0 + 1:
 		r.readEXIFOrXMP(body)
 	case markerAPP0 + 2:
@@ -104,6 +108,14 @@ func (r *headerReader) readSegment(marker byte, body []byte) error {
 			r.lossless = marker == markerSOF3
 			return r.readFrameHeader(body)
 		}
+	}
+	return nil
+}
+
+// checkVersion checks that the version is there, in bytes 5 and 6, if the body has the prefix.
+func checkVersion(body []byte, prefix string) error {
+	if bytes.HasPrefix(body, []byte(prefix)) && len(body) < 7 {
+		return raster.Corruptf("the %s segment of the JPEG is too short", prefix)
 	}
 	return nil
 }
@@ -143,23 +155,26 @@ func (r *headerReader) readFrameHeader(body []byte) error {
 		return raster.Corruptf("a side of the JPEG is 0")
 	}
 	r.found = true
-	r.joinICC()
-	return nil
+	return r.joinICC()
 }
 
 // joinICC joins the segments of the ICC profile that come before the frame header in the order of
 // their numbers, unless some are missing.
-func (r *headerReader) joinICC() {
+func (r *headerReader) joinICC() error {
 	if len(r.icc) == 0 {
-		return
+		return nil
 	}
 	slices.SortFunc(r.icc, bytes.Compare)
 	const start = len(prefixICC) + 2
+	if len(r.icc[0]) < start {
+		return raster.Corruptf("a segment of the JPEG's ICC profile is too short")
+	}
 	r.header.ICC = nil
-	if first := r.icc[0]; len(first) >= start && int(first[start-1]) == len(r.icc) {
+	if int(r.icc[0][start-1]) == len(r.icc) {
 		for _, part := range r.icc {
 			r.header.ICC = append(r.header.ICC, part[min(start, len(part)):]...)
 		}
 	}
 	r.icc = nil
+	return nil
 }

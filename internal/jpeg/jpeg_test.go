@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"reflect"
 	"runtime"
 	"slices"
 	"strconv"
@@ -139,14 +138,6 @@ for path in sys.stdin.read().split("\n"):
 	}
 	if len(all) != 0 {
 		t.Errorf("Pillow gave %d bytes more", len(all))
-	}
-}
-
-func TestReadHeader(t *testing.T) {
-	h, err := ReadHeader(read(t, "testdata/65x33-420-progressive.jpg"))
-	want := raster.Header{Width: 65, Height: 33, BitsPerSample: 8}
-	if err != nil || !reflect.DeepEqual(h, want) {
-		t.Errorf("%+v, %v; want %+v", h, err, want)
 	}
 }
 
@@ -318,7 +309,7 @@ func TestLargeHeadersAreRefused(t *testing.T) {
 	}
 }
 
-func TestVectorsAreTheGenericCode(t *testing.T) {
+func TestVectorTransformIsTheGenericOne(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for round := range 300 {
 		var block [64]int16
@@ -328,6 +319,12 @@ func TestVectorsAreTheGenericCode(t *testing.T) {
 				block[i] = int16(random.IntN(401) - 200)
 			}
 			quantization[i] = int16(random.IntN(30) + 1)
+			if round%4 == 1 { // as of damaged files
+				block[i], quantization[i] = int16(random.Uint32()), int16(random.Uint32())
+			}
+		}
+		if round%5 == 1 {
+			clear(block[8:])
 		}
 		got, want := make([]byte, 100), make([]byte, 100)
 		transform8(&block, &quantization, want, 12)
@@ -336,6 +333,10 @@ func TestVectorsAreTheGenericCode(t *testing.T) {
 			t.Fatalf("transform of %v: %v, want %v", block, got, want)
 		}
 	}
+}
+
+func TestVectorsAreTheGenericCode(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
 	for n := 1; n < 100; n++ {
 		whole := (n + vectorSamples - 1) / vectorSamples * vectorSamples
 		samples := func() []byte {
