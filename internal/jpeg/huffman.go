@@ -7,8 +7,8 @@ const lookupBits = 10
 
 const (
 	// skipBits is the length of codes that one table lookup skips.
-	skipBits = 11
-	blockEnd = 1 << 31
+	skipBits = 13
+	blockEnd = 1 << 15
 )
 
 // endPlaces is more than the places of a block and of a run.
@@ -37,8 +37,7 @@ type huffman struct {
 	// skip has, by the next skipBits bits, the sum of the AC symbols that begin in them: blockEnd
 	// if one of them ends the block | places they pass << 8 | their bits, including those of the
 	// last value, which may lie beyond; 0 if there is none.
-	skip    [1 << skipBits]uint32
-	hasSkip bool
+	skip *[1 << skipBits]uint16
 
 	// For longer codes: maxCode[n] is the largest code of n bits, as 16 bits, + 1.
 	maxCode [18]int32
@@ -191,13 +190,14 @@ const badCode = 1 << 7
 
 // prepareSkip computes skip, which only decoding at 1/8 needs.
 func (h *huffman) prepareSkip() {
+	h.skip = new([1 << skipBits]uint16)
 	for i := range h.skip {
-		bits, places, end := 0, 0, uint32(0)
+		bits, places, end := 0, 0, 0
 		for bits < skipBits {
-			rest := i << bits & (1<<skipBits - 1)
-			f := h.fast[rest>>(skipBits-lookupBits)]
+			f := h.fast[i<<bits&(1<<skipBits-1)>>(skipBits-lookupBits)]
 			n, run, size := int(f>>8), int(f>>4&15), int(f&15)
-			if n == 0 || bits+n > skipBits {
+			// More places than a block has do not fit, either.
+			if n == 0 || bits+n > skipBits || places+run > 62 {
 				break
 			}
 			bits += n + size
@@ -207,7 +207,6 @@ func (h *huffman) prepareSkip() {
 			}
 			places += run + 1
 		}
-		h.skip[i] = end | uint32(places)<<8 | uint32(bits)
+		h.skip[i] = uint16(end | places<<8 | bits)
 	}
-	h.hasSkip = true
 }
