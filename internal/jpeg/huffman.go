@@ -114,10 +114,7 @@ func newHuffman(counts *[16]byte, symbols []byte) (*huffman, error) {
 		h.offset[n] = index - code
 		for range counts[n-1] {
 			if n <= lookupBits && code < 1<<n {
-				low := int(code) << (lookupBits - n)
-				for i := range 1 << (lookupBits - n) {
-					h.fast[low+i] = uint16(n)<<8 | uint16(symbols[index])
-				}
+				h.enter(int(code), n, symbols[index])
 			}
 			code++
 			index++
@@ -129,22 +126,33 @@ func newHuffman(counts *[16]byte, symbols []byte) (*huffman, error) {
 		code <<= 1
 	}
 	h.maxCode[17] = 1 << 30
-	for i := range h.whole {
-		f := h.fast[i]
-		n, run, size := int(f>>8), int32(f>>4&15), int(f&15)
-		if uint8(f) == 0 && n > 0 {
-			h.whole[i] = endPlaces<<8 | int32(n)
-		}
-		if n == 0 || size == 0 || n+size > lookupBits {
-			continue
-		}
-		value := int32(i>>(lookupBits-n-size)) & (1<<size - 1)
-		if value < 1<<(size-1) {
-			value += -1<<size + 1
-		}
-		h.whole[i] = value<<16 | (run+1)<<8 | int32(n+size)
-	}
 	return h, nil
+}
+
+// enter enters the code of a symbol into fast and whole.
+func (h *huffman) enter(code, n int, symbol byte) {
+	first := code << (lookupBits - n)
+	fill(h.fast[first:][:1<<(lookupBits-n)], uint16(n)<<8|uint16(symbol))
+	run, size := int32(symbol>>4), int(symbol&15)
+	rest := lookupBits - n - size
+	switch {
+	case symbol == 0:
+		fill(h.whole[first:][:1<<rest], endPlaces<<8|int32(n))
+	case size > 0 && rest >= 0:
+		for i := range int32(1) << size {
+			value := i
+			if value < 1<<(size-1) {
+				value += -1<<size + 1
+			}
+			fill(h.whole[first+int(i)<<rest:][:1<<rest], value<<16|(run+1)<<8|int32(n+size))
+		}
+	}
+}
+
+func fill[T any](to []T, v T) {
+	for i := range to {
+		to[i] = v
+	}
 }
 
 // maxCodeBits is the length of the longest codes.
