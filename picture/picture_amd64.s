@@ -165,3 +165,41 @@ row:
 	JNZ          vector
 	VZEROUPPER
 	RET
+
+// func normalizeAVX2(dst *float32, src *byte, mean *[24]float32, std *[24]float32, groups int)
+// Requires: AVX, AVX2
+TEXT ·normalizeAVX2(SB), NOSPLIT, $0-40
+	MOVQ    dst+0(FP), AX
+	MOVQ    src+8(FP), CX
+	MOVQ    mean+16(FP), DX
+	MOVQ    std+24(FP), BX
+	MOVQ    groups+32(FP), SI
+	VMOVUPS (DX), Y0
+	VMOVUPS (BX), Y1
+	VMOVUPS 32(DX), Y2
+	VMOVUPS 32(BX), Y3
+	VMOVUPS 64(DX), Y4
+	VMOVUPS 64(BX), Y5
+
+group:
+	VPMOVZXBD (CX), Y6
+	VCVTDQ2PS Y6, Y6
+	VSUBPS    Y0, Y6, Y6
+	VDIVPS    Y1, Y6, Y6
+	VMOVUPS   Y6, (AX)
+	VPMOVZXBD 8(CX), Y6
+	VCVTDQ2PS Y6, Y6
+	VSUBPS    Y2, Y6, Y6
+	VDIVPS    Y3, Y6, Y6
+	VMOVUPS   Y6, 32(AX)
+	VPMOVZXBD 16(CX), Y6
+	VCVTDQ2PS Y6, Y6
+	VSUBPS    Y4, Y6, Y6
+	VDIVPS    Y5, Y6, Y6
+	VMOVUPS   Y6, 64(AX)
+	ADDQ      $0x18, CX
+	ADDQ      $0x60, AX
+	DECQ      SI
+	JNZ       group
+	VZEROUPPER
+	RET

@@ -64,3 +64,23 @@ func mixRows(dst, rows []uint8, stride int, k []int32) {
 
 // rowVector is the number of bytes that the assembly processes at once.
 const rowVector = 32
+
+// normalize sets dst[i] = (pix[i] − mean) / std of the colour, for whole groups of normalGroup values, and
+// returns the number of values.
+func normalize(dst []float32, pix []uint8, mean, std [3]float32) int {
+	groups := len(pix) / normalGroup
+	if !vector || groups == 0 {
+		return 0
+	}
+	var means, stds [normalGroup]float32
+	for i := range means {
+		means[i], stds[i] = mean[i%3], std[i%3]
+	}
+	done := groups * normalGroup
+	_ = dst[done-1]
+	normalizeAVX2(&dst[0], &pix[0], &means, &stds, groups)
+	return done
+}
+
+// normalGroup is the number of values that the assembly computes at once.
+const normalGroup = 24

@@ -14,3 +14,8 @@ func scaleRowsAVX2(dst0 *byte, dst1 *byte, src0 *byte, src1 *byte, first *int, c
 //
 //go:noescape
 func mixRowsAVX2(dst *byte, rows *byte, stride int, k *int32, count int, vectors int)
+
+// normalizeAVX2 sets dst[i] = (src[i] − mean[i mod 24]) / std[i mod 24] for groups of 24 values.
+//
+//go:noescape
+func normalizeAVX2(dst *float32, src *byte, mean *[24]float32, std *[24]float32, groups int)

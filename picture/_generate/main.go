@@ -17,6 +17,7 @@ func main() {
 	ConstraintExpr("!purego")
 	scalePixel()
 	mixRows()
+	normalize()
 	Generate()
 }
 
@@ -160,6 +161,36 @@ func mixRows() {
 	ADDQ(Imm(32), dst)
 	DECQ(vectors)
 	JNZ(LabelRef("vector"))
+	VZEROUPPER()
+	RET()
+}
+
+// normalize computes 8 pixels at a time, of which each vector has 8 values.
+func normalize() {
+	TEXT("normalizeAVX2", NOSPLIT, "func(dst *float32, src *byte, mean, std *[24]float32, groups int)")
+	Pragma("noescape")
+	Doc("normalizeAVX2 sets dst[i] = (src[i] − mean[i mod 24]) / std[i mod 24] for groups of 24 values.")
+	dst, src, mean, std := parameter("dst"), parameter("src"), parameter("mean"), parameter("std")
+	groups := parameter("groups")
+	var means, stds [3]reg.VecVirtual
+	for i := range means {
+		means[i], stds[i] = YMM(), YMM()
+		VMOVUPS(Mem{Base: mean, Disp: 32 * i}, means[i])
+		VMOVUPS(Mem{Base: std, Disp: 32 * i}, stds[i])
+	}
+	Label("group")
+	for i := range means {
+		v := YMM()
+		VPMOVZXBD(Mem{Base: src, Disp: 8 * i}, v)
+		VCVTDQ2PS(v, v)
+		VSUBPS(means[i], v, v)
+		VDIVPS(stds[i], v, v)
+		VMOVUPS(v, Mem{Base: dst, Disp: 32 * i})
+	}
+	ADDQ(Imm(24), src)
+	ADDQ(Imm(96), dst)
+	DECQ(groups)
+	JNZ(LabelRef("group"))
 	VZEROUPPER()
 	RET()
 }
