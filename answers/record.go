@@ -16,9 +16,11 @@ import (
 	"fmt"
 	"math"
 	"path"
+	"slices"
 	"time"
 
 	"garb/model"
+	"garb/picture"
 )
 
 // Record is an answer to one picture.
@@ -182,14 +184,13 @@ func isSHA256(text string) bool {
 	return true
 }
 
-// extensions has the extension of the files of each format of picture.
-var extensions = map[string]string{
-	"jpeg": ".jpg", "png": ".png", "gif": ".gif", "webp": ".webp", "bmp": ".bmp", "avif": ".avif", "heic": ".heic",
-}
-
 // namePicture returns the path of a kept picture below the folder, with slashes.
 func namePicture(digest, format string) string {
-	return path.Join(picturesFolder, digest[:2], digest+extensions[format])
+	extension := ""
+	if all := picture.Format(format).Extensions(); len(all) > 0 {
+		extension = all[0]
+	}
+	return path.Join(picturesFolder, digest[:2], digest+extension)
 }
 
 // isPictureFile reports whether a path is one that namePicture returns for a digest.
@@ -201,12 +202,9 @@ func isPictureFile(file, digest string) bool {
 	if file == stem {
 		return true
 	}
-	for _, extension := range extensions {
-		if file == stem+extension {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(picture.Formats(), func(f picture.Format) bool {
+		return file == namePicture(digest, string(f))
+	})
 }
 
 // formatDigest returns a SHA-256 in hexadecimal.

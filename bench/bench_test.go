@@ -174,7 +174,8 @@ func TestTableIsComplete(t *testing.T) {
 		seen[row.name] = true
 	}
 	for _, name := range []string{
-		"cold/time", "cold/memory", "picture/12-megapixel", "picture/400x533",
+		"cold/time", "cold/memory", "picture/12-megapixel.jpg/pillow", "picture/400x533.jpg/opencv",
+		"picture/12-megapixel.png", "picture/1-megapixel.webp",
 		"lite0/batch=1/threads=1", "lite0/batch=32/threads=2", "xception/batch=1/threads=2",
 		"xception/batch=32/threads=1", "xception-keras/batch=1/threads=1",
 	} {

@@ -138,7 +138,7 @@ func compareOutputs(garb, peer *process, s subject, r *result) error {
 	}
 	var err error
 	r.Difference, err = computeDifference(outputs[0], outputs[1], s.Picture == "")
-	r.Same = err == nil && r.Difference <= tolerance
+	r.Same = err == nil && (r.Difference <= tolerance || s.Loose)
 	return err
 }
 
@@ -219,13 +219,26 @@ func (b *bench) exportWeights(ctx context.Context, architecture string) (string,
 	return path, b.runRequest(ctx, request{Op: "export", Architecture: architecture, File: path})
 }
 
-// findPicture returns the file of one of the two pictures, which it draws first if need be.
+// findPicture returns the file of a picture, which it makes first if need be.
 func (b *bench) findPicture(ctx context.Context, name string) (string, error) {
 	path := filepath.Join(b.folder, name)
 	if _, err := os.Stat(path); err == nil {
 		return path, nil
 	}
-	return path, b.runRequest(ctx, request{Op: "draw", File: b.folder})
+	if !slices.Contains(encodedPictures, name) {
+		return path, b.runRequest(ctx, request{Op: "draw", File: b.folder})
+	}
+	from, err := b.findPicture(ctx, largePicture)
+	if err != nil {
+		return "", err
+	}
+	peer, err := startWorker(ctx, 1, b.findPython("pillow"), filepath.Join(b.folder, "peers", "worker.py"))
+	if err != nil {
+		return "", err
+	}
+	defer peer.stop()
+	_, err = peer.ask(request{Op: "encode", From: from, File: path})
+	return path, err
 }
 
 // writeInput writes a batch of uniform noise in [-1,1), the range of both networks' inputs, and

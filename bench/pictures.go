@@ -18,6 +18,13 @@ const (
 	smallPicture = "400x533.jpg"
 )
 
+// encodedPictures are the first picture and a smaller copy in other formats, as Pillow writes them
+// with its own settings.
+var encodedPictures = []string{
+	"1-megapixel.png", "12-megapixel.png", "1-megapixel.webp", "12-megapixel.webp", "12-megapixel.avif",
+	"12-megapixel.heic",
+}
+
 // drawPictures writes both pictures into a folder, as 4:2:0 baseline JPEGs. A decoder's time depends on
 // the number of coefficients. Noise and quality are therefore such that the files have a usual size:
 // 3.4 MB, as a phone's photo, and 22 KB, near the median of the data set's.

@@ -11,6 +11,8 @@ type request struct {
 	//   export   write the weights of Architecture to File as float32 safetensors
 	//   train    train the subject for a step, and answer with the number of its Parameters
 	//   draw     draw the two pictures into the folder File
+	//   encode   write the picture From to File, in the format of its name, with as many megapixels as
+	//            the name says
 	Op           string   `json:"op"`
 	Subject      *subject `json:"subject,omitempty"`
 	Repeats      int      `json:"repeats,omitempty"`
@@ -22,7 +24,9 @@ type request struct {
 // subject is work that two workers do in the same way: to run a network on a batch, to train it for a
 // step, or to make a network's input from an encoded picture.
 type subject struct {
-	Peer string `json:"peer"` // what garb is compared with: onnxruntime, openvino, keras, pytorch or pillow
+	// Peer is what garb is compared with: onnxruntime, openvino, keras, pytorch, pillow, simplejpeg or
+	// opencv.
+	Peer string `json:"peer"`
 
 	// Train asks for a training step of all layers, as in peers/training.py. Its output is the loss
 	// before the step.
@@ -45,8 +49,11 @@ type subject struct {
 	Threads      int    `json:"threads,omitempty"`
 
 	// Picture is the file of a picture, which is resized to Side × Side pixels with a bicubic filter,
-	// without regard to its proportions.
+	// without regard to its proportions. With a Side of 0 it is decoded whole, and the output is the
+	// mean level of each row. Loose says that the peer resizes by another filter, so that the outputs
+	// differ.
 	Picture string `json:"picture,omitempty"`
+	Loose   bool   `json:"loose,omitempty"`
 
 	Side int `json:"side"`
 }

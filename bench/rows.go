@@ -26,9 +26,8 @@ func newTable() []row {
 	all := []row{
 		{"cold/time", 120, measureColdTime},     // ms
 		{"cold/memory", 150, measureColdMemory}, // MB
-		{"picture/12-megapixel", 1.2, measurePair(subject{Peer: "pillow", Picture: largePicture, Side: 224})},
-		{"picture/400x533", 1.2, measurePair(subject{Peer: "pillow", Picture: smallPicture, Side: 224})},
 	}
+	all = append(all, newPictureRows()...)
 	for _, network := range []struct {
 		name, architecture string
 		side               int
@@ -66,6 +65,24 @@ func newTable() []row {
 		row{"serve/p99-random", 1.5, compareLatency(true)}, // ms
 		row{"serve/p99-regular", 3, compareLatency(false)}, // ms
 	)
+}
+
+// newPictureRows returns the rows of pictures. OpenCV's resize has no antialiasing, so that its pixels
+// are not compared.
+func newPictureRows() (all []row) {
+	for _, peer := range []string{"pillow", "simplejpeg", "opencv"} {
+		for _, picture := range []struct {
+			file   string
+			target float64
+		}{{largePicture, 0.8}, {smallPicture, 0.5}} {
+			all = append(all, row{"picture/" + picture.file + "/" + peer, picture.target,
+				measurePair(subject{Peer: peer, Picture: picture.file, Side: 224, Loose: peer == "opencv"})})
+		}
+	}
+	for _, file := range encodedPictures {
+		all = append(all, row{"picture/" + file, 1.2, measurePair(subject{Peer: "pillow", Picture: file})})
+	}
+	return all
 }
 
 // newTrainingSubject returns a training step of all layers of Lite0.

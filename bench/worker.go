@@ -10,6 +10,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"slices"
 	"time"
 
 	"garb/backbone"
@@ -176,6 +177,9 @@ func loadPicture(s subject) (workload, error) {
 	if err != nil {
 		return workload{}, err
 	}
+	if s.Side == 0 {
+		return decodePicture(data), nil
+	}
 	lite, err := backbone.Lookup("efficientnet-lite0")
 	if err != nil {
 		return workload{}, err
@@ -196,6 +200,27 @@ func loadPicture(s subject) (workload, error) {
 			return levels
 		},
 	}, nil
+}
+
+// decodePicture decodes a picture whole.
+func decodePicture(data []byte) workload {
+	var p *picture.RGB
+	return workload{
+		run: func() (err error) {
+			p, err = picture.Decode(context.Background(), data, picture.DefaultLimits())
+			return err
+		},
+		output: func() (means []float32) {
+			for row := range slices.Chunk(p.Pix, 3*p.Width) {
+				sum := 0
+				for _, v := range row {
+					sum += int(v)
+				}
+				means = append(means, float32(sum)/float32(len(row)))
+			}
+			return means
+		},
+	}
 }
 
 func readFloats(path string) ([]float32, error) {

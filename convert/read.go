@@ -34,6 +34,9 @@ type Options struct {
 	Preprocess string
 	// Side is the height and width of the pictures, in pixels; 0 means those in the file.
 	Side int
+	// Orientation says what is done with EXIF's orientation; nil means what the file says, and
+	// otherwise picture.IgnoreOrientation for a Keras file, since Keras reads pictures so.
+	Orientation *picture.Orientation
 	// Filter resizes pictures; "" means the network's own, or nearest as in Keras's load_img.
 	Filter picture.Filter
 }
@@ -100,6 +103,7 @@ func read(ctx context.Context, path string, o Options) (*Import, error) {
 		return nil, err
 	}
 	spec := c.applyTo(f.network, cmp.Or(o.Filter, c.filter, picture.Nearest))
+	spec.Orientation = f.chooseOrientation(o.Orientation)
 	if err = spec.Validate(); err != nil {
 		return nil, err
 	}
@@ -124,6 +128,19 @@ func read(ctx context.Context, path string, o Options) (*Import, error) {
 		}
 	}
 	return &Import{Model: m, Format: f.format, Preprocess: c.name, Reason: c.reason, Judged: f.description.Judges}, nil
+}
+
+// chooseOrientation returns what is done with EXIF's orientation, see Options.
+func (f *file) chooseOrientation(asked *picture.Orientation) picture.Orientation {
+	switch described := f.description.Preprocessing; {
+	case asked != nil:
+		return *asked
+	case described != (picture.Spec{}):
+		return described.Orientation
+	case f.isKeras:
+		return picture.IgnoreOrientation
+	}
+	return picture.ApplyOrientation
 }
 
 // choice is the preprocessing that was chosen for a network.
@@ -165,6 +182,7 @@ func (f *file) choosePreprocessing(name string) (choice, error) {
 type file struct {
 	network     *nn.Network
 	format      string
+	isKeras     bool        // the file is Keras's
 	names       []string    // of the network and the networks in it
 	description description // what garb wrote about the model; zero in files of other programs
 	prepares    bool        // the network takes the levels of pictures, 0 to 255
@@ -235,7 +253,7 @@ func openKeras(path string, side int) (*file, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &file{network: n, format: strings.TrimSpace("Keras " + m.KerasVersion), names: collectNames(m),
+	f := &file{network: n, isKeras: true, format: strings.TrimSpace("Keras " + m.KerasVersion), names: collectNames(m),
 		description: parseDescription(m.Metadata[metadataKey])}
 	f.prepares = f.description.Prepares
 	f.input, f.output = m.EndNames()

@@ -44,6 +44,8 @@ type Health struct {
 	Few   []ClassCount `json:"few"`
 	Shift *Shift       `json:"label_shift,omitempty"` // nil with one split
 	Sizes Sizes        `json:"sizes"`
+	// Kinds counts what is unusual about pictures, such as a wrong extension or an alpha channel.
+	Kinds []KindCount `json:"kinds"`
 }
 
 // GroupHealth summarizes the groups of a data set.
@@ -205,7 +207,7 @@ func Check(ctx context.Context, d *Data, rule SplitRule, l picture.Limits, progr
 	}
 	h.Exact, h.Near = findDuplicates(all)
 	h.Shift = computeShift(h)
-	h.Sizes = summarizeSizes(all)
+	h.Sizes, h.Kinds = summarizeSizes(all), countKinds(all)
 	return h, ctx.Err()
 }
 

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+
+	"garb/picture"
 )
 
 // Options say which pictures of a data set to read, and with which labels. The zero Options read
@@ -40,10 +42,22 @@ type Options struct {
 	// below the data set's folder.
 	GroupPattern string `json:"group_pattern,omitempty"`
 
+	// MaxPixels is the maximum of width × height of a picture; 0 means picture.DefaultLimits.
+	MaxPixels int `json:"max_pixels,omitempty"`
+	// KeepTruncated uses pictures that are cut short, as far as they go; see picture.Limits.
+	KeepTruncated bool `json:"keep_truncated,omitempty"`
+
 	// Cache is the folder to which archives are unpacked; "" refuses archives.
 	Cache string `json:"-"`
 	// MaxArchiveBytes is the maximum for an archive's files; 0 is DefaultMaxArchiveBytes.
 	MaxArchiveBytes int64 `json:"-"`
+}
+
+// Limits returns the limits of each picture.
+func (o Options) Limits() picture.Limits {
+	l := picture.DefaultLimits().WithMaxPixels(o.MaxPixels)
+	l.KeepTruncated = o.KeepTruncated
+	return l
 }
 
 // OptionsError says which option is invalid.
@@ -65,6 +79,9 @@ func (o Options) Validate() error {
 		if strings.TrimSpace(c) == "" {
 			return &OptionsError{"classes", "a name is empty"}
 		}
+	}
+	if o.MaxPixels < 0 {
+		return &OptionsError{"max_pixels", fmt.Sprintf("%d: it must be positive, or 0 for the default", o.MaxPixels)}
 	}
 	if o.GroupBy != "" && o.GroupPattern != "" {
 		return &OptionsError{"group_by", "groups come from a column or from a pattern, not from both"}

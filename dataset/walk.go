@@ -185,9 +185,14 @@ func isHidden(name string) bool {
 
 // pictureExtensions are the extensions of pictures, including formats that garb cannot read, so
 // that such files are counted as unreadable instead of being ignored.
-var pictureExtensions = []string{
-	".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".webp", ".bmp", ".avif", ".heic", ".heif",
-	".tif", ".tiff", ".jp2", ".jxl", ".ppm", ".pgm", ".tga", ".dng",
+var pictureExtensions = append([]string{".jp2", ".jxl", ".ppm", ".pgm", ".tga", ".dng"}, listReadExtensions()...)
+
+// listReadExtensions lists the extensions of the formats that garb reads.
+func listReadExtensions() (all []string) {
+	for _, f := range picture.Formats() {
+		all = append(all, f.Extensions()...)
+	}
+	return all
 }
 
 // looksLikePicture reports whether a file has a picture's extension or begins like a picture.

@@ -337,6 +337,7 @@ type bar struct {
 func makeThumbnails(ctx context.Context, folder string, answers []Answer) []shownAnswer {
 	all := listAnswers(folder, answers)
 	limits := picture.DefaultLimits()
+	limits.KeepTruncated = true // the page shows what there is
 	for i, a := range answers {
 		data, err := a.Sample.Read(limits)
 		if err != nil {

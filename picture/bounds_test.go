@@ -6,48 +6,11 @@ import (
 	"encoding/binary"
 	"errors"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
 )
-
-// chunk encodes a part of a WebP file.
-func chunk(name string, body ...byte) []byte {
-	data := binary.LittleEndian.AppendUint32([]byte(name), uint32(len(body)))
-	data = append(data, body...)
-	return data[:len(data):len(data)]
-}
-
-// webpCanvas encodes a WebP file that begins with a canvas of 10 × 12 pixels.
-func webpCanvas(chunks ...[]byte) []byte {
-	all := append([][]byte{[]byte("WEBP"), chunk("VP8X", 0, 0, 0, 0, 9, 0, 0, 11, 0, 0)}, chunks...)
-	body := slices.Concat(all...)
-	return append(binary.LittleEndian.AppendUint32([]byte("RIFF"), uint32(len(body))), body...)
-}
-
-// TestIdentifyWebP checks that the picture in a WebP may be larger than the canvas that its header
-// claims. Sizes have 14 bits; the two bits above, of a lossy one, are its scaling.
-func TestIdentifyWebP(t *testing.T) {
-	lossy := chunk("VP8 ", 0, 0, 0, 0x9d, 0x01, 0x2a, 0xff, 0x7f, 0x01, 0xa0) // 16383 (1) × 8193 (2)
-	lossless := chunk("VP8L", 0x2f, 0xff, 0xff, 0xff, 0x0f)                   // 16384 × 16384
-	for name, test := range map[string]struct {
-		data          []byte
-		width, height int
-	}{
-		"canvas":              {webpCanvas(), 10, 12},
-		"lossy":               {webpCanvas(lossy), 16383, 8193},
-		"lossless":            {webpCanvas(lossless), 16384, 16384},
-		"after an odd chunk":  {webpCanvas(chunk("ICCP", 1), []byte{0}, lossy), 16383, 8193},
-		"after an even chunk": {webpCanvas(chunk("ICCP", 1, 2), lossy), 16383, 8193},
-		"lossy, too short":    {webpCanvas(lossy[:8], make([]byte, 1)), 10, 12},
-		"lossless, too short": {webpCanvas(lossless[:12]), 10, 12},
-	} {
-		info, err := Identify(test.data)
-		if err != nil || info.Width != test.width || info.Height != test.height {
-			t.Errorf("%s: %d × %d, %v; want %d × %d", name, info.Width, info.Height, err, test.width, test.height)
-		}
-	}
-}
 
 // TestIdentifyShortHeaders checks that a file that is cut right behind the bytes that name its
 // format is a broken picture of that format.
@@ -221,6 +184,98 @@ func TestResizeOrder(t *testing.T) {
 		s := unit(test.width, test.height, Bicubic, Stretch)
 		if !bytes.Equal(s.Resize(p).Pix, orders[test.heightFirst]) {
 			t.Errorf("%d × %d: height first should be %v", test.width, test.height, test.heightFirst)
+		}
+	}
+}
+
+// claimSize changes the size in a picture's header to side × side, without more pixels.
+func claimSize(t *testing.T, f Format, data []byte, side int) []byte {
+	data = slices.Clone(data)
+	switch f {
+	case JPEG:
+		at := bytes.Index(data, []byte("\xff\xc0\x00\x11\x08"))
+		if at < 0 {
+			t.Fatal("the JPEG has no baseline frame")
+		}
+		binary.BigEndian.PutUint16(data[at+5:], uint16(side))
+		binary.BigEndian.PutUint16(data[at+7:], uint16(side))
+	case WebP:
+		if string(data[12:16]) == "VP8 " {
+			binary.LittleEndian.PutUint16(data[26:], uint16(side))
+			binary.LittleEndian.PutUint16(data[28:], uint16(side))
+		} else {
+			binary.LittleEndian.PutUint32(data[21:], uint32(side-1|(side-1)<<14))
+		}
+	case PNG:
+		return makePNG(uint32(side), uint32(side))
+	case BMP:
+		return encodeBMP(uint32(side))
+	case GIF:
+		size := binary.LittleEndian.AppendUint16(binary.LittleEndian.AppendUint16(nil, uint16(side)), uint16(side))
+		const palette, frame = "\x80\x00\x00\x00\x00\x00\xff\xff\xff", ",\x00\x00\x00\x00"
+		return slices.Concat([]byte("GIF89a"), size, []byte(palette+frame), size, []byte("\x00\x02\x00"))
+	case TIFF: // one strip of 8-bit grey that is as long as the picture should be
+		b := []byte("II*\x00\x08\x00\x00\x00\x08\x00")
+		for _, entry := range [][2]uint32{{256, uint32(side)}, {257, uint32(side)}, {258, 8}, {259, 1}, {262, 1},
+			{273, 8}, {278, uint32(side)}, {279, uint32(side * side)}} {
+			b = binary.LittleEndian.AppendUint16(binary.LittleEndian.AppendUint16(b, uint16(entry[0])), 4)
+			b = binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint32(b, 1), entry[1])
+		}
+		return append(b, 0, 0, 0, 0)
+	}
+	return data
+}
+
+// TestMemory checks how much decoding allocates for a pixel that a header claims and that is not
+// there. Where the data show that nothing is there, it allocates nothing, unless cut pictures are
+// kept. Package heif checks its own formats.
+func TestMemory(t *testing.T) {
+	const side = 2000
+	for _, test := range []struct {
+		format        Format
+		file          string
+		pixel, kept   float64 // bytes
+		refused       bool
+		refusedIfKept bool
+	}{
+		{JPEG, "plain.jpg", 5, 5, false, false},
+		{PNG, "plain.png", 0, 3, true, false},
+		{GIF, "plain.gif", 0, 3, true, false},
+		{BMP, "plain.bmp", 0, 3, true, false},
+		{TIFF, "", 0, 4, true, false},
+		{WebP, "lossy.webp", 3.2, 3.2, true, true},
+		{WebP, "lossless.webp", 7.2, 7.2, true, true},
+	} {
+		var data []byte
+		if test.file != "" {
+			data = read(t, "testdata/"+test.file)
+		}
+		data = claimSize(t, test.format, data, side)
+		for _, keep := range []bool{false, true} {
+			l := DefaultLimits()
+			l.Timeout, l.KeepTruncated = 0, keep
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			_, info, err := Inspect(t.Context(), data, l)
+			runtime.ReadMemStats(&after)
+			most, refused := test.pixel, test.refused
+			if keep {
+				most, refused = test.kept, test.refusedIfKept
+			}
+			if info.Format != test.format || info.Width != side || info.Height != side || (err != nil) != refused {
+				t.Errorf("%s %s, kept %v: %+v, %v", test.format, test.file, keep, info, err)
+			}
+			const fixed = 1 << 20
+			if got := float64(after.TotalAlloc - before.TotalAlloc); got > most*side*side+fixed {
+				t.Errorf("%s %s, kept %v: %.1f bytes a pixel", test.format, test.file, keep, got/side/side)
+			}
+			l.MaxDecodedPixels = side*side - 1
+			runtime.ReadMemStats(&before)
+			_, _, err = Inspect(t.Context(), data, l)
+			runtime.ReadMemStats(&after)
+			if got := after.TotalAlloc - before.TotalAlloc; !errors.Is(err, ErrTooLarge) || got > fixed/4 {
+				t.Errorf("%s %s beyond the limit: %d bytes, %v", test.format, test.file, got, err)
+			}
 		}
 	}
 }

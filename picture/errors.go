@@ -1,6 +1,11 @@
 package picture
 
-import "errors"
+import (
+	"errors"
+	"strings"
+
+	"garb/internal/raster"
+)
 
 // Kind says what is wrong with a picture.
 type Kind string
@@ -25,6 +30,10 @@ var sentinels = map[Kind]error{
 	NotPicture: ErrNotPicture, Unsupported: ErrUnsupported, TooLarge: ErrTooLarge, Corrupt: ErrCorrupt,
 }
 
+// ErrTruncated says that a picture is cut short, which is one way of being corrupt. With
+// Limits.KeepTruncated what is there is decoded.
+var ErrTruncated = raster.ErrTruncated
+
 // Error says why a picture cannot be decoded.
 type Error struct {
 	Kind   Kind
@@ -34,10 +43,14 @@ type Error struct {
 
 func (e *Error) Error() string {
 	s := sentinels[e.Kind].Error() + ": " + e.Detail
-	if e.Err != nil {
-		s += " (" + e.Err.Error() + ")"
+	if e.Err == nil || errors.Is(e.Err, ErrTruncated) { // Detail says it
+		return s
 	}
-	return s
+	text := e.Err.Error()
+	for _, err := range []error{raster.ErrCorrupt, raster.ErrUnsupported, raster.ErrTooLarge} {
+		text = strings.TrimPrefix(text, err.Error()+": ") // s says it
+	}
+	return s + " (" + text + ")"
 }
 
 // Unwrap returns the decoder's error.

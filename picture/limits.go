@@ -7,25 +7,47 @@ import (
 	"io"
 	"math"
 	"time"
+
+	"garb/internal/raster"
 )
 
-// Limits limits what one picture may cost. Only the first frame of a picture is ever decoded.
+// Limits says which pictures are accepted: what one may cost, and whether it may be cut short. Only
+// the first frame of a picture is ever decoded.
 type Limits struct {
-	MaxBytes  int64         // encoded size
-	MaxPixels int           // width × height
-	MaxSide   int           // width and height, in pixels
-	Timeout   time.Duration // of one Decode or Load; 0 for the context's deadline alone
+	MaxBytes  int64 // encoded size
+	MaxPixels int   // width × height, as stored
+	// MaxDecodedPixels limits width × height of what is decoded. That is less than what is stored for
+	// JPEGs that are decoded at reduced scale, except progressive ones. 0 means MaxPixels.
+	MaxDecodedPixels int
+	MaxSide          int           // width and height, in pixels
+	Timeout          time.Duration // of one Decode or Load; 0 for the context's deadline alone
+	// KeepTruncated accepts pictures that are cut short, and decodes what is there, as Pillow does
+	// with ImageFile.LOAD_TRUNCATED_IMAGES. Info.Repairs then says so. Otherwise they are errors.
+	KeepTruncated bool
 }
 
-// DefaultLimits returns 32 MiB, 50 megapixels, 16,384 pixels per side and 30 seconds. A
-// 12-megapixel AVIF takes about half of that time, everything else far less.
+// DefaultLimits returns 64 MiB, 65,535 pixels per side and 30 seconds, and takes all that the
+// cameras of phones store: 110 megapixels for JPEGs that are decoded at reduced scale, and 66 for
+// everything that has to be decoded whole.
 func DefaultLimits() Limits {
-	return Limits{MaxBytes: 32 << 20, MaxPixels: 50_000_000, MaxSide: 16_384, Timeout: 30 * time.Second}
+	return Limits{
+		MaxBytes: 64 << 20, MaxPixels: 110_000_000, MaxDecodedPixels: 66_000_000, MaxSide: 65_535,
+		Timeout: 30 * time.Second,
+	}
+}
+
+// WithMaxPixels returns the limits with another maximum of pixels, for what is stored and for what is
+// decoded; 0 changes nothing.
+func (l Limits) WithMaxPixels(pixels int) Limits {
+	if pixels != 0 {
+		l.MaxPixels, l.MaxDecodedPixels = pixels, pixels
+	}
+	return l
 }
 
 // Validate returns an error for a limit that no picture could meet.
 func (l Limits) Validate() error {
-	if l.MaxBytes <= 0 || l.MaxPixels <= 0 || l.MaxSide <= 0 || l.Timeout < 0 {
+	if l.MaxBytes <= 0 || l.MaxPixels <= 0 || l.MaxDecodedPixels < 0 || l.MaxSide <= 0 || l.Timeout < 0 {
 		return errors.New("picture limits must be positive")
 	}
 	return nil
@@ -38,16 +60,12 @@ func (l Limits) withDeadline(ctx context.Context) (context.Context, context.Canc
 	return context.WithTimeout(ctx, l.Timeout)
 }
 
-// identify reads a picture's header and checks it against the limits.
-func (l Limits) identify(data []byte) (Info, error) {
-	if int64(len(data)) > l.MaxBytes {
-		return Info{}, l.errTooManyBytes()
+// decodedPixels returns the limit of what is decoded.
+func (l Limits) decodedPixels() int {
+	if l.MaxDecodedPixels == 0 {
+		return l.MaxPixels
 	}
-	info, err := Identify(data)
-	if err != nil {
-		return info, err
-	}
-	return info, l.checkSize(info.Width, info.Height)
+	return min(l.MaxDecodedPixels, l.MaxPixels)
 }
 
 // checkSize reports a picture whose width or height is beyond the limits.
@@ -56,11 +74,27 @@ func (l Limits) checkSize(width, height int) error {
 	case width > l.MaxSide || height > l.MaxSide:
 		return &Error{TooLarge, fmt.Sprintf("%d × %d pixels; the limit of a side is %d; scale it down",
 			width, height, l.MaxSide), nil}
-	case width > l.MaxPixels/height:
-		return &Error{TooLarge, fmt.Sprintf("%d × %d pixels; the limit is %.0f megapixels; scale it down",
-			width, height, float64(l.MaxPixels)/1e6), nil}
+	case raster.CheckPixels(width, height, l.MaxPixels) != nil:
+		return errTooManyPixels(width, height, l.MaxPixels)
 	}
 	return nil
+}
+
+// checkDecoded reports a picture of which too much has to be decoded at 1/reduction of its size.
+func (l Limits) checkDecoded(info Info, reduction int) error {
+	width, height := info.Width, info.Height
+	if !info.whole {
+		width, height = (width+reduction-1)/reduction, (height+reduction-1)/reduction
+	}
+	if raster.CheckPixels(width, height, l.decodedPixels()) != nil {
+		return errTooManyPixels(info.Width, info.Height, l.decodedPixels())
+	}
+	return nil
+}
+
+func errTooManyPixels(width, height, limit int) error {
+	return &Error{TooLarge, fmt.Sprintf("%d × %d pixels; the limit is %.0f megapixels; scale it down",
+		width, height, float64(limit)/1e6), nil}
 }
 
 func (l Limits) errTooManyBytes() error {
@@ -83,4 +117,30 @@ func ReadContext(ctx context.Context, r io.Reader, l Limits) ([]byte, error) {
 		return nil, l.errTooManyBytes()
 	}
 	return data, nil
+}
+
+// maxEmptyReads is the number of reads in a row that may return nothing, as in package bufio.
+const maxEmptyReads = 100
+
+// contextReader fails when its context ends, and when its reader keeps returning neither bytes nor
+// an error.
+type contextReader struct {
+	ctx   context.Context
+	r     io.Reader
+	empty int // reads in a row
+}
+
+func (c *contextReader) Read(p []byte) (int, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
+	}
+	n, err := c.r.Read(p)
+	if n > 0 || err != nil || len(p) == 0 {
+		c.empty = 0
+		return n, err
+	}
+	if c.empty++; c.empty >= maxEmptyReads {
+		return 0, io.ErrNoProgress
+	}
+	return 0, nil
 }

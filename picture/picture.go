@@ -1,17 +1,19 @@
 // Package picture turns encoded pictures into the input of a network: it checks
 // limits, decodes, turns upright, resizes and scales.
 //
-// The pixels of JPEGs are exactly those of libjpeg-turbo, and resized pixels those
-// of Pillow, with which the networks were trained.
+// The pixels are those of Pillow 13, and resized pixels, too: networks are trained with them.
+// docs/pictures.md says which formats are read, and how exactly.
 package picture
 
 import (
 	"context"
 	"fmt"
+
+	"garb/internal/raster"
 )
 
-// RGB is an upright picture of 8 bits per channel: 3 bytes per pixel, rows from top
-// to bottom, without padding.
+// RGB is a picture of 8 bits per channel: 3 bytes per pixel, rows from top to bottom, without
+// padding.
 type RGB struct {
 	Width, Height int
 	Pix           []uint8
@@ -28,16 +30,16 @@ func (p *RGB) row(y int) []uint8 { return p.Pix[3*y*p.Width:][: 3*p.Width : 3*p.
 // are blended with white; of several frames only the first is decoded. Its errors
 // are *Error or the context's.
 //
-// It allocates at most 12 bytes per pixel, for JPEGs of several scans 9, beside
-// the size of the data. The limits apply to both.
+// Beside the data, it allocates at most 16 bytes per pixel that is decoded, and 40 MiB; for HEIC and
+// AVIF 48 bytes and 64 MiB. The limits apply to what is decoded.
 func Decode(ctx context.Context, data []byte, l Limits) (*RGB, error) {
-	ctx, cancel := l.withDeadline(ctx)
-	defer cancel()
-	info, err := l.identify(data)
-	if err != nil {
-		return nil, err
-	}
-	return decode(ctx, data, info, 1, l.MaxPixels)
+	p, _, err := Inspect(ctx, data, l)
+	return p, err
+}
+
+// Inspect decodes a picture as Decode does, and returns what is known about it, too.
+func Inspect(ctx context.Context, data []byte, l Limits) (*RGB, Info, error) {
+	return decode(ctx, data, l, func(Info) int { return 1 }, true)
 }
 
 // Load turns a picture's data into a network's input: it decodes the picture, at
@@ -57,16 +59,15 @@ func (s Spec) Load(ctx context.Context, data []byte, l Limits, dst []float32) (I
 }
 
 // Decode is the first half of Load: it decodes a picture at the scale that
-// Reduction returns, upright. Its errors are those of the function Decode.
+// Reduction returns and turns it upright, unless the Spec ignores EXIF's orientation. Its errors
+// are those of the function Decode.
 func (s Spec) Decode(ctx context.Context, data []byte, l Limits) (*RGB, Info, error) {
-	ctx, cancel := l.withDeadline(ctx)
-	defer cancel()
-	info, err := l.identify(data)
-	if err != nil {
-		return nil, info, err
-	}
-	p, err := decode(ctx, data, info, s.Reduction(info), l.MaxPixels)
-	return p, info, err
+	return decode(ctx, data, l, s.Reduction, s.Orientation != IgnoreOrientation)
+}
+
+// DecodeWhole decodes as Decode does, but at full scale. Tensor then gives the network's input.
+func (s Spec) DecodeWhole(ctx context.Context, data []byte, l Limits) (*RGB, Info, error) {
+	return decode(ctx, data, l, func(Info) int { return 1 }, s.Orientation != IgnoreOrientation)
 }
 
 // Reduction returns the highest of 1, 2, 4 and 8 by which a JPEG's sides can be
@@ -79,6 +80,9 @@ func (s Spec) Reduction(info Info) int {
 	}
 	const margin = 1.5
 	width, height := info.Upright()
+	if s.Orientation == IgnoreOrientation {
+		width, height = info.Width, info.Height
+	}
 	neededWidth, neededHeight := s.scaledSize(width, height)
 	for reduction := 8; reduction > 1; reduction /= 2 {
 		if float64(width/reduction) >= margin*neededWidth && float64(height/reduction) >= margin*neededHeight {
@@ -88,27 +92,55 @@ func (s Spec) Reduction(info Info) int {
 	return 1
 }
 
-// decode decodes data, of which info is known, at 1/reduction of its size.
-func decode(ctx context.Context, data []byte, info Info, reduction, maxPixels int) (p *RGB, err error) {
+// decode decodes a picture at the scale that reduce returns for it.
+func decode(ctx context.Context, data []byte, l Limits, reduce func(Info) int, upright bool) (*RGB, Info, error) {
+	ctx, cancel := l.withDeadline(ctx)
+	defer cancel()
+	if int64(len(data)) > l.MaxBytes {
+		return nil, Info{}, l.errTooManyBytes()
+	}
+	info, err := Identify(data)
+	if err != nil {
+		return nil, info, err
+	}
+	if err = l.checkSize(info.Width, info.Height); err != nil {
+		return nil, info, err
+	}
+	reduction := reduce(info)
+	if err = l.checkDecoded(info, reduction); err != nil {
+		return nil, info, err
+	}
+	if err = ctx.Err(); err != nil {
+		return nil, info, err
+	}
+	m, err := info.Format.decode(ctx, data, raster.Options{
+		Scale: reduction, MaxPixels: l.decodedPixels(), KeepTruncated: l.KeepTruncated,
+	})
+	switch {
+	case ctx.Err() != nil:
+		return nil, info, ctx.Err()
+	case err != nil:
+		return nil, info, err
+	}
+	info.Repairs = m.Repairs
+	if upright {
+		m = m.Turn(info.Orientation)
+	}
+	return &RGB{m.Width, m.Height, m.Pix}, info, ctx.Err()
+}
+
+// decode decodes data of the format.
+func (f Format) decode(ctx context.Context, data []byte, o raster.Options) (m raster.Image, err error) {
 	// A panic of a decoder on invalid data must not end the process.
 	defer func() {
 		if r := recover(); r != nil {
-			p, err = nil, &Error{Corrupt, fmt.Sprintf("the %s data cannot be decoded", info.Format),
+			m, err = raster.Image{}, &Error{Corrupt, fmt.Sprintf("the %s data cannot be decoded", f),
 				fmt.Errorf("%v", r)}
 		}
 	}()
-	if err = ctx.Err(); err != nil {
-		return nil, err
-	}
-	p, err = decoders[info.Format](ctx, data, reduction, maxPixels)
+	m, err = codecs[f].decode(ctx, data, o)
 	if err != nil {
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
-		return nil, err
+		return raster.Image{}, classify(err)
 	}
-	if info.Format != HEIC && info.Format != AVIF { // their decoder turns these
-		p = p.turnUpright(info.Orientation)
-	}
-	return p, ctx.Err()
+	return m, nil
 }

@@ -9,18 +9,21 @@ import (
 	"fmt"
 	"hash/crc32"
 	"image"
-	"image/jpeg"
-	"image/png"
+	stdjpeg "image/jpeg"
+	stdpng "image/png"
 	"math"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"runtime"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"garb/internal/raster"
 )
 
 func read(t testing.TB, path string) []byte {
@@ -35,7 +38,7 @@ func read(t testing.TB, path string) []byte {
 // pixels reads a PNG by the standard library alone.
 func pixels(t testing.TB, path string) *RGB {
 	t.Helper()
-	m, err := png.Decode(bytes.NewReader(read(t, path)))
+	m, err := stdpng.Decode(bytes.NewReader(read(t, path)))
 	if err != nil {
 		t.Fatal(path, err)
 	}
@@ -86,20 +89,98 @@ func TestFormats(t *testing.T) {
 
 func TestIdentify(t *testing.T) {
 	for name, want := range map[string]Info{
-		"plain.jpg":         {JPEG, 40, 30, 1},
-		"orientation6.jpg":  {JPEG, 40, 30, 6},
-		"orientation6.png":  {PNG, 40, 30, 6},
-		"orientation6.webp": {WebP, 40, 30, 6},
-		"plain.gif":         {GIF, 40, 30, 1},
-		"plain.bmp":         {BMP, 40, 30, 1},
+		"plain.jpg":         {Format: JPEG, BitsPerSample: 8, Orientation: 1},
+		"orientation6.jpg":  {Format: JPEG, BitsPerSample: 8, Orientation: 6},
+		"orientation6.png":  {Format: PNG, BitsPerSample: 8, Orientation: 6},
+		"orientation6.webp": {Format: WebP, BitsPerSample: 8, Orientation: 6},
+		"plain.gif":         {Format: GIF, BitsPerSample: 8, Orientation: 1},
+		"animated.gif":      {Format: GIF, BitsPerSample: 8, Orientation: 1, Animated: true, Alpha: true},
+		"animated.webp":     {Format: WebP, BitsPerSample: 8, Orientation: 1, Animated: true},
+		"plain.bmp":         {Format: BMP, BitsPerSample: 8, Orientation: 1},
+		"bits16.png":        {Format: PNG, BitsPerSample: 16, Orientation: 1, Grey: true},
+		"bits1.png":         {Format: PNG, BitsPerSample: 1, Orientation: 1, Grey: true},
+		"grey-alpha.png":    {Format: PNG, BitsPerSample: 8, Orientation: 1, Grey: true, Alpha: true},
+		"alpha.webp":        {Format: WebP, BitsPerSample: 8, Orientation: 1, Alpha: true},
 	} {
 		got, err := Identify(read(t, filepath.Join("testdata", name)))
-		if err != nil || got != want {
+		want.Width, want.Height = got.Width, got.Height
+		if err != nil || got.Width != 40 || got.Height != 30 || !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: %+v, %v; want %+v", name, got, err, want)
 		}
 	}
-	if w, h := (Info{JPEG, 40, 30, 6}).Upright(); w != 30 || h != 40 {
+	if w, h := (Info{Width: 40, Height: 30, Orientation: 6}).Upright(); w != 30 || h != 40 {
 		t.Errorf("a turned picture of 40 × 30 is %d × %d upright", w, h)
+	}
+}
+
+// TestDescribe checks what is taken from a decoder's header.
+func TestDescribe(t *testing.T) {
+	turned := []byte("II*\x00\x08\x00\x00\x00\x01\x00\x12\x01\x03\x00\x01\x00\x00\x00\x06\x00\x00\x00")
+	for _, test := range []struct {
+		header raster.Header
+		want   Info
+	}{
+		{raster.Header{Width: 2, Height: 3, BitsPerSample: 12, Grey: true, Alpha: true, CMYK: true, Animated: true},
+			Info{Width: 2, Height: 3, BitsPerSample: 12, Grey: true, Alpha: true, CMYK: true, Animated: true,
+				Orientation: 1}},
+		{raster.Header{Whole: true}, Info{Orientation: 1, whole: true}},
+		{raster.Header{EXIF: turned}, Info{Orientation: 6}},
+		{raster.Header{XMP: []byte(`tiff:Orientation="3"`)}, Info{Orientation: 3}},
+		{raster.Header{Orientation: 8, EXIF: turned}, Info{Orientation: 8}},
+		{raster.Header{ICC: []byte("no profile")}, Info{Orientation: 1}},
+		{raster.Header{ICC: append(append(make([]byte, 36), "acsp"...), make([]byte, 92)...)},
+			Info{Orientation: 1, OtherProfile: "unnamed"}},
+	} {
+		var got Info
+		if got.describe(test.header); !reflect.DeepEqual(got, test.want) {
+			t.Errorf("%+v: %+v; want %+v", test.header, got, test.want)
+		}
+	}
+}
+
+// TestFormatsThatAreNotRead names formats that people send and garb does not decode.
+func TestFormatsThatAreNotRead(t *testing.T) {
+	for data, want := range map[string]string{
+		"\x00\x00\x00\x0cJXL \r\n\x87\n....": "a JPEG XL picture; convert it to JPEG or PNG",
+		"\xff\x0a....":                       "a JPEG XL picture; convert it to JPEG or PNG",
+		"\x00\x00\x00\x0cjP  \r\n\x87\n....": "a JPEG 2000 picture; convert it to JPEG or PNG",
+		"\xff\x4f\xff\x51....":               "a JPEG 2000 picture; convert it to JPEG or PNG",
+	} {
+		_, err := Identify([]byte(data))
+		if !errors.Is(err, ErrUnsupported) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v", data, err)
+		}
+	}
+}
+
+// TestIgnoreOrientation checks that a Spec can leave pictures as they are stored.
+func TestIgnoreOrientation(t *testing.T) {
+	data := read(t, "testdata/orientation6.jpg")
+	s := unit(30, 40, Bilinear, Stretch)
+	for orientation, width := range map[Orientation]int{ApplyOrientation: 30, IgnoreOrientation: 40} {
+		s.Orientation = orientation
+		p, info, err := s.Decode(t.Context(), data, DefaultLimits())
+		if err != nil || p.Width != width || info.Orientation != 6 || s.Validate() != nil {
+			t.Errorf("%q: %+v, %v", orientation, info, err)
+		}
+		if p, _, err = s.DecodeWhole(t.Context(), data, DefaultLimits()); err != nil || p.Width != width {
+			t.Errorf("%q, whole: %v", orientation, err)
+		}
+	}
+	s.Orientation = "never"
+	if s.Validate() == nil {
+		t.Error("an unknown orientation is valid")
+	}
+	// A picture that is high as stored is reduced by its own sides.
+	s = unit(100, 100, Bilinear, Letterbox)
+	s.Width = 200
+	info := Info{Format: JPEG, Width: 700, Height: 1400, Orientation: 6}
+	if got := s.Reduction(info); got != 4 {
+		t.Errorf("upright: 1/%d", got)
+	}
+	s.Orientation = IgnoreOrientation
+	if got := s.Reduction(info); got != 8 {
+		t.Errorf("as stored: 1/%d", got)
 	}
 }
 
@@ -310,7 +391,7 @@ func TestReduction(t *testing.T) {
 		{8000, 400, 224, 1, Letterbox, 8}, // 224 × 11 inside
 		{1000, 1000, 224, 1, Stretch, 2},
 	} {
-		info := Info{JPEG, test.width, test.height, test.orientation}
+		info := Info{Format: JPEG, Width: test.width, Height: test.height, Orientation: test.orientation}
 		if got := unit(test.side, test.side, Bicubic, test.fit).Reduction(info); got != test.want {
 			t.Errorf("%+v: 1/%d", test, got)
 		}
@@ -361,7 +442,7 @@ func encodeJPEG(t testing.TB, p *RGB) []byte {
 		m.Pix[4*i+3] = 255
 	}
 	var b bytes.Buffer
-	if err := jpeg.Encode(&b, m, &jpeg.Options{Quality: 90}); err != nil {
+	if err := stdjpeg.Encode(&b, m, &stdjpeg.Options{Quality: 90}); err != nil {
 		t.Fatal(err)
 	}
 	return b.Bytes()
@@ -418,12 +499,11 @@ func TestBadPictures(t *testing.T) {
 		"gigapixel GIF": {[]byte("GIF89a\xff\xff\xff\xff\x80\x00\x00\x00\x00\x00\xff\xff\xff," +
 			"\x00\x00\x00\x00\xff\xff\xff\xff\x00\x02"), ErrTooLarge},
 		"gigapixel WebP":     {makeWebP(0), ErrTooLarge},
-		"WebP that lies":     {makeWebP(10), ErrTooLarge},
+		"WebP that lies":     {makeWebP(10), ErrCorrupt},
 		"gigapixel PNG":      {makePNG(60_000, 60_000), ErrTooLarge},
-		"PNG of 16k × 16k":   {makePNG(16_000, 16_000), ErrTooLarge},
+		"PNG of 9k × 9k":     {makePNG(9_000, 9_000), ErrTooLarge},
 		"gigapixel BMP":      {encodeBMP(60_000), ErrTooLarge},
 		"PNG without pixels": {makePNG(100, 100), ErrCorrupt},
-		"animated WebP":      {read(t, "testdata/animated.webp"), ErrUnsupported},
 		"too many bytes":     {make([]byte, limits.MaxBytes+1), ErrTooLarge},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -582,18 +662,6 @@ func TestTensorIsTheSameByVectors(t *testing.T) {
 	}
 }
 
-func TestOrientationOfBrokenEXIF(t *testing.T) {
-	whole := findJPEGEXIF(read(t, "testdata/orientation6.jpg"))
-	if readOrientation(whole) != 6 {
-		t.Fatal("the fixture has no orientation")
-	}
-	for cut := range len(whole) - 1 {
-		if v := readOrientation(whole[:cut]); v != 1 && v != 6 {
-			t.Errorf("cut to %d bytes: %d", cut, v)
-		}
-	}
-}
-
 func seeds(f *testing.F) {
 	all, err := filepath.Glob("testdata/*.*.png")
 	if err != nil {
@@ -615,6 +683,8 @@ func FuzzDecode(f *testing.F) {
 		switch {
 		case err != nil && KindOf(err) == "":
 			t.Errorf("an error of no kind: %v", err)
+		case err == nil && p.Width*p.Height > l.MaxPixels:
+			t.Errorf("%d × %d pixels", p.Width, p.Height)
 		case err == nil && len(p.Pix) != 3*p.Width*p.Height:
 			t.Errorf("%d bytes for %d × %d", len(p.Pix), p.Width, p.Height)
 		}
@@ -627,15 +697,6 @@ func FuzzIdentify(f *testing.F) {
 		info, err := Identify(data)
 		if err == nil && (info.Width <= 0 || info.Height <= 0 || info.Orientation < 1 || info.Orientation > 8) {
 			t.Errorf("%+v", info)
-		}
-	})
-}
-
-func FuzzOrientation(f *testing.F) {
-	f.Add(findJPEGEXIF(read(f, "testdata/orientation6.jpg")))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		if v := readOrientation(data); v < 1 || v > 8 {
-			t.Errorf("orientation %d", v)
 		}
 	})
 }
@@ -672,11 +733,12 @@ func TestCroppedHEIC(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := Decode(context.Background(), data, DefaultLimits())
+	l := DefaultLimits()
+	l.Timeout = 0 // the machine may be slow
+	p, err := Decode(context.Background(), data, l)
 	if err != nil || p.Width != info.Width || p.Height != info.Height || p.Width%2 == 0 {
 		t.Errorf("%+v, %v", info, err)
 	}
-	l := DefaultLimits()
 	l.MaxPixels = info.Width * info.Height / 2
 	if _, err := Decode(context.Background(), data, l); !errors.Is(err, ErrTooLarge) {
 		t.Errorf("%v", err)

@@ -30,6 +30,17 @@ const (
 	Letterbox Fit = "letterbox"
 )
 
+// Orientation says what is done with EXIF's orientation.
+type Orientation string
+
+const (
+	// ApplyOrientation turns pictures upright.
+	ApplyOrientation Orientation = ""
+	// IgnoreOrientation leaves pictures as they are stored, as Keras and tf.io do. Only containers
+	// that turn their pictures themselves (HEIC and TIFF in Pillow) give upright ones.
+	IgnoreOrientation Orientation = "ignore"
+)
+
 // Spec is a network's preprocessing, which turns a picture into the network's input.
 type Spec struct {
 	Width  int    `json:"width"`  // of the input, in pixels
@@ -38,6 +49,8 @@ type Spec struct {
 	Fit    Fit    `json:"fit"`
 	// CropRatio is the part of the sides that Crop keeps, in (0, 1]; 0 means 1.
 	CropRatio float64 `json:"crop_ratio,omitempty"`
+	// Orientation is for pictures whose EXIF says how they are to be turned.
+	Orientation Orientation `json:"exif_orientation,omitempty"`
 	// Grey is for a network of one channel, the level of grey as in Pillow's mode L. Mean and Std
 	// then have the same value three times.
 	Grey bool `json:"grey,omitempty"`
@@ -59,6 +72,9 @@ func (s Spec) Validate() error {
 		return fmt.Errorf("picture spec: filter %q; it must be nearest, bilinear or bicubic", s.Filter)
 	case s.Fit != Stretch && s.Fit != Crop && s.Fit != Letterbox:
 		return fmt.Errorf("picture spec: fit %q; it must be stretch, crop or letterbox", s.Fit)
+	case s.Orientation != ApplyOrientation && s.Orientation != IgnoreOrientation:
+		return fmt.Errorf("picture spec: exif_orientation %q; it must be %q, or absent to turn pictures upright",
+			s.Orientation, IgnoreOrientation)
 	case !(s.CropRatio >= 0 && s.CropRatio <= 1):
 		return fmt.Errorf("picture spec: crop ratio %v; it must be from 0 to 1", s.CropRatio)
 	}

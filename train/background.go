@@ -80,7 +80,8 @@ func (r *run) openBackgrounds(ctx context.Context, limits picture.Limits) (paths
 	for _, path := range found {
 		set.Samples = append(set.Samples, dataset.Sample{Path: path})
 	}
-	kept, scan, err := scanPictures(ctx, set, limits, r.tally, func() {}, tryDecode(ctx, limits))
+	try := tryDecode(ctx, r.Config.Preprocessing, limits)
+	kept, scan, err := scanPictures(ctx, set, limits, r.tally, func() {}, try)
 	if err != nil {
 		return nil, nil, fmt.Errorf("backgrounds: %w", err)
 	}

@@ -36,7 +36,8 @@ func Features(
 		return nil, err
 	}
 	// One thread each: there are many pictures.
-	e, err := model.NewExtractor(r.architecture, r.weights, c.Preprocessing, model.Options{Threads: 1})
+	e, err := model.NewExtractor(r.architecture, r.weights, c.Preprocessing, model.Options{Threads: 1,
+		Limits: c.DataOptions.Limits()})
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", c.Backbone, err)
 	}

@@ -26,7 +26,7 @@ func (r *run) finish(ctx context.Context) (*Result, error) {
 	if r.Config.Candidate {
 		return result, nil
 	}
-	classifier, err := model.Open(result.Checkpoint, model.Options{Threads: 1})
+	classifier, err := model.Open(result.Checkpoint, model.Options{Threads: 1, Limits: r.Config.DataOptions.Limits()})
 	if err != nil {
 		return nil, err
 	}

@@ -73,10 +73,11 @@ func scanPictures(ctx context.Context, set *dataset.Set, l picture.Limits, tally
 	return kept, s, nil
 }
 
-// tryDecode returns a function for scanPictures that decodes pictures and drops the result.
-func tryDecode(ctx context.Context, limits picture.Limits) func(data []byte, digest string) error {
+// tryDecode returns a function for scanPictures that decodes pictures for a network and drops the
+// result.
+func tryDecode(ctx context.Context, spec picture.Spec, limits picture.Limits) func([]byte, string) error {
 	return func(data []byte, _ string) error {
-		_, err := picture.Decode(ctx, data, limits)
+		_, _, err := spec.Decode(ctx, data, limits)
 		return err
 	}
 }

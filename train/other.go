@@ -12,7 +12,6 @@ import (
 	"garb/dataset"
 	"garb/model"
 	"garb/nn"
-	"garb/picture"
 	"garb/tensor"
 )
 
@@ -248,7 +247,7 @@ func (r *run) computeFeatures(ctx context.Context, s *split) ([][]float32, error
 		return nil, err
 	}
 	plain := *s
-	plain.loader = pictures{s.set, spec, picture.DefaultLimits()}
+	plain.loader = pictures{s.set, spec, r.Config.DataOptions.Limits()}
 	all, err := computeOutputs(ctx, plan, &plain)
 	return cutRows(all, r.architecture.FeatureCount), err
 }
@@ -328,7 +327,7 @@ func (r *run) findLookalikes(ctx context.Context, plan *nn.Plan, classifier *mod
 	case known != nil:
 		trained.loader = known
 	case !r.frozen:
-		trained.loader = pictures{trained.set, r.Config.Preprocessing, picture.DefaultLimits()}
+		trained.loader = pictures{trained.set, r.Config.Preprocessing, r.Config.DataOptions.Limits()}
 	}
 	var found []Lookalike
 	for _, s := range []split{trained, r.otherValidation} {

@@ -185,7 +185,8 @@ func (r *run) openExtractor() (*features, error) {
 	if r.Config.Augment.Enabled() {
 		threads = 0 // batches are processed one at a time
 	}
-	e, err := model.NewExtractor(r.architecture, r.weights, r.Config.Preprocessing, model.Options{Threads: threads})
+	e, err := model.NewExtractor(r.architecture, r.weights, r.Config.Preprocessing,
+		model.Options{Threads: threads, Limits: r.Config.DataOptions.Limits()})
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", r.Config.Backbone, err)
 	}
@@ -205,9 +206,9 @@ func (r *run) openSplit(
 		v, to.set, found, err = computeFeatures(ctx, f.Extractor, f.cache, from.set, r.tally, done)
 		to.loader = v
 	} else {
-		limits := picture.DefaultLimits()
-		to.set, found, err = scanPictures(ctx, from.set, limits, r.tally, done, tryDecode(ctx, limits))
-		to.loader = pictures{to.set, r.Config.Preprocessing, limits}
+		spec, limits := r.Config.Preprocessing, r.Config.DataOptions.Limits()
+		to.set, found, err = scanPictures(ctx, from.set, limits, r.tally, done, tryDecode(ctx, spec, limits))
+		to.loader = pictures{to.set, spec, limits}
 	}
 	if err != nil {
 		return err
@@ -224,7 +225,7 @@ func (r *run) openViews(ctx context.Context, f *features) error {
 	if _, known := r.train.loader.(vectors); known {
 		return nil
 	}
-	spec, limits := r.Config.viewSpec(), picture.DefaultLimits()
+	spec, limits := r.Config.viewSpec(), r.Config.DataOptions.Limits()
 	augmented, err := augment.New(r.Config.Augment, spec, dataset.Training{Set: r.train.set}, r.Config.Seed, limits)
 	if err != nil {
 		return err

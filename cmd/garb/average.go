@@ -13,6 +13,7 @@ import (
 	"garb/dataset"
 	"garb/evaluate"
 	"garb/model"
+	"garb/picture"
 	"garb/tensor"
 )
 
@@ -99,7 +100,7 @@ func (s *soup) run(c *cobra.Command, models []string) error {
 	if _, err := model.Average(c.Context(), models...); err != nil { // before anything slow
 		return err
 	}
-	opened, err := openAll(models)
+	opened, err := openAll(models, s.pictures.options.Limits())
 	if err != nil {
 		return err
 	}
@@ -126,10 +127,10 @@ func (s *soup) run(c *cobra.Command, models []string) error {
 }
 
 // openAll opens models, each of which must choose one class for a picture.
-func openAll(names []string) ([]*model.Classifier, error) {
+func openAll(names []string, limits picture.Limits) ([]*model.Classifier, error) {
 	var all []*model.Classifier
 	for _, name := range names {
-		m, err := model.Open(name, model.Options{Threads: 1})
+		m, err := model.Open(name, model.Options{Threads: 1, Limits: limits})
 		if err == nil {
 			err = requireSingleLabel(m)
 		}
@@ -264,7 +265,7 @@ func (s *soup) measureSaved(m *model.Model) (*evaluate.Report, error) {
 	if err = m.Save(path, tensor.Float32); err != nil {
 		return nil, err
 	}
-	classifier, err := model.Open(path, model.Options{Threads: 1})
+	classifier, err := model.Open(path, model.Options{Threads: 1, Limits: s.pictures.options.Limits()})
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"garb/model"
+	"garb/picture"
 )
 
 // trainSmall trains small networks with different seeds, and returns their data set and runs.
@@ -84,7 +85,7 @@ func TestAverageFits(t *testing.T) {
 	if code != exitDone || !strings.Contains(text, "(fitted)") || !strings.Contains(text, "accuracy") {
 		t.Fatalf("%d %s %s", code, text, errOut)
 	}
-	models, err := openAll([]string{runs[0], fitted})
+	models, err := openAll([]string{runs[0], fitted}, picture.DefaultLimits())
 	if err != nil {
 		t.Fatal(err)
 	}

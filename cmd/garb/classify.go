@@ -31,11 +31,12 @@ type classifyFlags struct {
 	link, copy, move bool
 	undo             string // folder that was sorted into, or its log
 	accept           acceptFlag
+	accepted         limitFlags
 }
 
 const classifyHelp = `Classify pictures: files, all pictures below folders, or - for standard input. A quoted
-pattern such as 'pics/*.jpg' is expanded. The formats are JPEG, PNG, GIF, WebP, BMP, AVIF
-and HEIC, recognized by content, not by file name.
+pattern such as 'pics/*.jpg' is expanded. The formats are JPEG, PNG, GIF, WebP, BMP, TIFF,
+ICO, AVIF and HEIC, recognized by content, not by file name.
 
 Most models first decide whether a picture shows any of their classes. If not, they refuse
 it: the answer is a refusal, such as "not clothing", with the closest class. --accept 0.8
@@ -102,6 +103,7 @@ func newClassifyCommand() *cobra.Command {
 	flags.BoolVar(&f.link, "link", false, "with --sort-into: make symbolic links to the pictures")
 	flags.BoolVar(&f.move, "move", false, "with --sort-into: move the pictures")
 	addAcceptFlag(flags, &f.accept)
+	f.accepted.add(flags)
 	addStrictFlag(command)
 	flags.StringVar(&f.undo, "undo-sort", "", "undo what --sort-into did in this folder")
 	return command
@@ -115,6 +117,7 @@ func addModelFlag(flags *pflag.FlagSet, name *string) {
 // exclusiveWithUndo lists the flags that --undo-sort excludes.
 var exclusiveWithUndo = []string{
 	"model", "top", "json", "csv", "coverage", "sort-into", "link", "copy", "move", "accept",
+	"max-pixels", "truncated",
 }
 
 // validate reports flags and arguments that do not go together.
@@ -263,7 +266,9 @@ func (t *tally) formatSpeed(elapsed time.Duration) string {
 
 // classify classifies all sources and sorts them, if wanted.
 func classify(c *cobra.Command, all []source, skips *dataset.Tally, f classifyFlags) error {
-	classifier, err := model.Open(f.model, model.Options{Threads: chooseThreads(all), Accept: f.accept.threshold})
+	classifier, err := model.Open(f.model, model.Options{
+		Threads: chooseThreads(all), Accept: f.accept.threshold, Limits: f.accepted.limits(),
+	})
 	if err != nil {
 		return err
 	}

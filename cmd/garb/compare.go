@@ -35,7 +35,7 @@ func newCompareCommand() *cobra.Command {
 			return pictures.validate("compare")
 		},
 		RunE: func(c *cobra.Command, args []string) error {
-			models, err := openAll(args)
+			models, err := openAll(args, pictures.options.Limits())
 			if err != nil {
 				return err
 			}

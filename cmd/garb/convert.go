@@ -29,6 +29,7 @@ type conversion struct {
 	classes           []string
 	classesFrom       string
 	preprocess        string
+	orientation       orientationFlag
 	side              int
 	filter            string
 	withPreprocessing bool
@@ -115,6 +116,7 @@ func (c *conversion) addFlags(command *cobra.Command) {
 	flags.IntVar(&c.side, "size", 0, "input size, in pixels (0 takes it from the file)")
 	flags.StringVar(&c.filter, "resize", "",
 		"resize filter: nearest, bilinear or bicubic; Keras's default is nearest")
+	addOrientationFlag(flags, &c.orientation, "ignore for Keras files, since Keras does")
 	flags.BoolVar(&c.withPreprocessing, "with-preprocessing", false,
 		"include the preprocessing: the written model takes resized pictures with values from 0 to 255")
 	flags.StringVar(&c.quantize, "quantize", "", "quantize the weights of an ONNX file to `TYPE`: int8")
@@ -181,9 +183,10 @@ func (c *conversion) run(ctx context.Context, out io.Writer) error {
 
 // refuseFileFlags refuses flags for settings that garb's own models store.
 func (c *conversion) refuseFileFlags() error {
-	if c.classes != nil || c.classesFrom != "" || c.preprocess != "" || c.side != 0 || c.filter != "" {
-		return errors.New("--classes, --classes-from, --preprocess, --size and --resize are only for whole models " +
-			"from Keras and ONNX files")
+	if c.classes != nil || c.classesFrom != "" || c.preprocess != "" || c.side != 0 || c.filter != "" ||
+		c.orientation.isSet() {
+		return errors.New("--classes, --classes-from, --preprocess, --size, --resize and --exif-orientation are " +
+			"only for whole models from Keras and ONNX files")
 	}
 	return nil
 }
@@ -193,6 +196,7 @@ func (c *conversion) takeModel(ctx context.Context, out io.Writer) error {
 	native := strings.EqualFold(filepath.Ext(c.to), ".safetensors")
 	o := convert.Options{
 		Classes: c.classes, Preprocess: c.preprocess, Side: c.side, Filter: picture.Filter(c.filter), Unnamed: native,
+		Orientation: c.orientation.value,
 	}
 	if c.classesFrom != "" {
 		var err error
@@ -230,6 +234,21 @@ func (c *conversion) takeModel(ctx context.Context, out io.Writer) error {
 	return reportFile(out, c.to, c.dtype)
 }
 
+// describeOrientation describes what a converted model does with EXIF's orientation.
+func describeOrientation(o picture.Orientation, requested bool) string {
+	text := "pictures are turned upright, as their EXIF says"
+	if o == picture.IgnoreOrientation {
+		text = "pictures are not turned, whatever their EXIF says"
+	}
+	switch {
+	case requested:
+		return text + ", as requested"
+	case o == picture.IgnoreOrientation:
+		return text + ", as in Keras and tf.io; override with --exif-orientation apply"
+	}
+	return text + "; override with --exif-orientation ignore"
+}
+
 // printRead prints what was read from another program's file.
 func (c *conversion) printRead(out io.Writer, in *convert.Import) {
 	m := in.Model
@@ -251,6 +270,7 @@ func (c *conversion) printRead(out io.Writer, in *convert.Import) {
 	s := m.Preprocessing
 	fmt.Fprintf(out, "pictures    %d × %d, %v, preprocessing %s, %s\n", s.Width, s.Height, s.Filter, in.Preprocess,
 		reason)
+	fmt.Fprintf(out, "orientation %s\n", describeOrientation(s.Orientation, c.orientation.isSet()))
 	if m.Unnamed {
 		fmt.Fprintf(out, "classes     unnamed (name them with --classes); to train on it: garb train --backbone %s\n",
 			c.to)

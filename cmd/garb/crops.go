@@ -22,7 +22,6 @@ import (
 	"garb/crops"
 	"garb/dataset"
 	"garb/internal/safefile"
-	"garb/picture"
 )
 
 const (
@@ -42,6 +41,7 @@ type cropsFlags struct {
 	rule                        crops.Rule
 	negatives                   crops.Negatives
 	force, strict               bool
+	accepted                    limitFlags
 }
 
 // The flags of the output folders of data crops.
@@ -126,6 +126,7 @@ func newCropsCommand() *cobra.Command {
 	flags.Uint64Var(&f.negatives.Seed, "seed", f.negatives.Seed,
 		"random seed for --negatives; the same seed gives the same parts")
 	flags.BoolVar(&f.force, "force", false, "replace the output of an earlier data crops in these folders")
+	f.accepted.add(flags)
 	flags.BoolVar(&f.strict, strictFlag, false, "fail and write nothing if any photo has to be skipped")
 	return command
 }
@@ -407,7 +408,7 @@ func (f *cropsFlags) cutAll(c *cobra.Command, cutter *crops.Cutter, names []stri
 
 // cut reads a photo and finds its crops.
 func (w *cropsWriter) cut(ctx context.Context, pair crops.Pair) (*crops.Cut, error) {
-	photo, err := crops.Read(ctx, pair, picture.DefaultLimits())
+	photo, err := crops.Read(ctx, pair, w.flags.accepted.limits())
 	if err != nil {
 		return nil, err
 	}

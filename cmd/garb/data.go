@@ -127,7 +127,7 @@ func (d *dataCheck) run(c *cobra.Command, path string) error {
 		return d.quality.run(c, path, found, d)
 	}
 	bar := newCounter(c, "pictures", len(found.All().Samples))
-	h, err := dataset.Check(c.Context(), found, d.rule, picture.DefaultLimits(), bar.add)
+	h, err := dataset.Check(c.Context(), found, d.rule, options.Limits(), bar.add)
 	bar.finish()
 	if err != nil {
 		return err
@@ -173,6 +173,7 @@ func printHealth(w io.Writer, h *dataset.Health) {
 			z.Width.Min, z.Width.Max, z.Height.Min, z.Height.Max, z.Shortest.Min, z.Shortest.Max, z.Shortest.Median,
 			100*z.Portrait, 100*z.Landscape, float64(z.Bytes)/1e6, formatFormats(z.Formats))
 	}
+	printKinds(w, h.Kinds)
 	printProblems(w, h)
 	printGroups(w, "same bytes ", h.Exact)
 	printGroups(w, "look alike ", h.Near)
@@ -182,6 +183,27 @@ func printHealth(w io.Writer, h *dataset.Health) {
 	for _, f := range h.Few {
 		fmt.Fprintf(w, "few         %s has only %s; %d or more are better\n", escape(f.Class),
 			count(f.Count, "training picture"), dataset.FewPictures)
+	}
+}
+
+// shownExamples is the number of pictures that are named for each kind.
+const shownExamples = 3
+
+// printKinds prints what is unusual about pictures.
+func printKinds(w io.Writer, kinds []dataset.KindCount) {
+	for _, k := range kinds {
+		var examples []string
+		for _, p := range k.Pictures[:min(len(k.Pictures), shownExamples)] {
+			text := filepath.Base(p.Path)
+			if p.Detail != "" {
+				text += " (" + p.Detail + ")"
+			}
+			examples = append(examples, escape(text))
+		}
+		if k.Count > len(examples) {
+			examples = append(examples, "…")
+		}
+		fmt.Fprintf(w, "%-17s %6d  %s\n", k.Kind, k.Count, strings.Join(examples, ", "))
 	}
 }
 
@@ -326,6 +348,7 @@ var healthPage = template.Must(template.New("health").Funcs(template.FuncMap{
 	"percent": func(a, b int) string { return fmt.Sprintf("%.1f %%", 100*float64(a)/float64(max(b, 1))) },
 	"shift":   formatShift,
 	"base":    filepath.Base,
+	"first":   func(all []dataset.KindPicture) []dataset.KindPicture { return all[:min(len(all), shownExamples)] },
 	"count":   count,
 }).Parse(checkHTML))
 
@@ -377,6 +400,7 @@ func showGroups(ctx context.Context, title string, groups []dataset.Group) group
 	const thumbnailSide = 140
 	k := groupKind{Title: title, Count: len(groups)}
 	limits := picture.DefaultLimits()
+	limits.KeepTruncated = true // the page shows what there is
 	for _, leaks := range []bool{true, false} {
 		for _, g := range groups {
 			if g.Leak != leaks || len(k.Groups) == shownGroups {

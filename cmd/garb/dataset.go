@@ -48,6 +48,7 @@ func (d *dataFlags) add(command *cobra.Command) {
 	flags.StringSliceVar(&o.Exclude, "exclude", nil,
 		"ignore pictures with the labels `A,B,...`, such as \"Not sure,Skip\"")
 	flags.StringSliceVar(&o.Classes, "classes", nil, "use only pictures of the classes `A,B,...`")
+	addLimitFlags(flags, &o.MaxPixels, &o.KeepTruncated)
 	flags.BoolVar(d.strict, strictFlag, false, "fail if any picture has to be skipped")
 }
 

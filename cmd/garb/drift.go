@@ -99,7 +99,7 @@ func (f *driftFlags) validate(c *cobra.Command, args []string) error {
 }
 
 func (f *driftFlags) run(c *cobra.Command) error {
-	classifier, err := model.Open(f.model, model.Options{Threads: 1})
+	classifier, err := model.Open(f.model, model.Options{Threads: 1, Limits: f.reference.options.Limits()})
 	if err != nil {
 		return err
 	}

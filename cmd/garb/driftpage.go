@@ -82,6 +82,7 @@ func makeHistogram(values []float64) (x, y []float64) {
 func (r *driftResult) showUnlike(ctx context.Context) (shown []unlikePicture) {
 	const most, thumbnailSide = 24, 200
 	limits := picture.DefaultLimits()
+	limits.KeepTruncated = true // the page shows what there is
 	for _, file := range r.Embeddings.Unlike {
 		if file == "" || len(shown) == most {
 			continue

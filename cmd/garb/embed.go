@@ -34,6 +34,7 @@ type backboneFlags struct {
 	channels          int    // 0 for those of the backbone
 	preprocess        string // for a Keras or ONNX file
 	resize            string
+	orientation       orientationFlag
 	spec              *picture.Spec // replaces the backbone's preprocessing unless nil
 }
 
@@ -58,6 +59,7 @@ func (b *backboneFlags) addInput(c *cobra.Command) {
 		"input channels: 3 for colour, 1 for greyscale (default the backbone's)")
 	c.Flags().StringVar(&b.resize, "resize", "",
 		"resize filter: nearest, bilinear or bicubic (default the backbone's)")
+	addOrientationFlag(c.Flags(), &b.orientation, "the backbone's; apply, unless it comes from Keras")
 }
 
 // resolve returns the backbone and its preprocessing, with the flags applied.
@@ -76,6 +78,9 @@ func (b *backboneFlags) resolve() (backbone.Architecture, picture.Spec, error) {
 	}
 	if b.size != 0 {
 		spec.Width, spec.Height = b.size, b.size
+	}
+	if b.orientation.isSet() {
+		spec.Orientation = *b.orientation.value
 	}
 	if b.resize != "" {
 		spec.Filter = picture.Filter(b.resize)
@@ -150,6 +155,8 @@ type embedFlags struct {
 	network backboneFlags
 	asJSON  bool
 	out     string
+
+	accepted limitFlags
 }
 
 func newEmbedCommand() *cobra.Command {
@@ -172,7 +179,8 @@ func newEmbedCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			e, err := openExtractor(f.model, f.network, model.Options{Threads: chooseThreads(all)})
+			e, err := openExtractor(f.model, f.network, model.Options{Threads: chooseThreads(all),
+				Limits: f.accepted.limits()})
 			if err != nil {
 				return err
 			}
@@ -183,6 +191,7 @@ func newEmbedCommand() *cobra.Command {
 		},
 	}
 	addModelFlag(command.Flags(), &f.model)
+	f.accepted.add(command.Flags())
 	command.Flags().BoolVar(&f.asJSON, "json", false, "print one JSON object per line, with the whole vector")
 	command.Flags().StringVar(&f.out, "out", "",
 		"write the vectors to this .npy file, and the names of the pictures to a .csv file beside it")

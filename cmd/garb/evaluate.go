@@ -112,7 +112,7 @@ func (e *evaluation) validate(c *cobra.Command, args []string) error {
 }
 
 func (e *evaluation) run(c *cobra.Command) error {
-	classifier, err := model.Open(e.model, model.Options{Threads: 1, Size: e.size})
+	classifier, err := model.Open(e.model, model.Options{Threads: 1, Size: e.size, Limits: e.pictures.options.Limits()})
 	if err == nil {
 		err = requireSingleLabel(classifier)
 	}

@@ -165,17 +165,17 @@ func (l *explanation) openPicture(path string) (string, error) {
 		return "", fmt.Errorf("%s matches %s; explain takes one picture", path, count(len(files), "file"))
 	}
 	path = files[0].name
-	data, err := files[0].read(l.InOrStdin(), picture.DefaultLimits())
+	data, err := files[0].read(l.InOrStdin(), l.options.Limits())
 	if err != nil {
 		return "", fmt.Errorf("%s: %s", path, explainError(err))
 	}
-	if l.classifier, err = model.Open(l.model, model.Options{}); err != nil {
+	if l.classifier, err = model.Open(l.model, model.Options{Limits: l.options.Limits()}); err != nil {
 		return "", err
 	}
-	if l.picture, err = picture.Decode(l.Context(), data, l.classifier.Limits()); err != nil {
+	spec := l.classifier.Spec()
+	if l.picture, _, err = spec.DecodeWhole(l.Context(), data, l.classifier.Limits()); err != nil {
 		return "", fmt.Errorf("%s: %w", path, err)
 	}
-	spec := l.classifier.Spec()
 	l.input = make([]float32, spec.ValueCount())
 	spec.Tensor(l.picture, l.input)
 	return path, nil

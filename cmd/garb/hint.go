@@ -13,6 +13,7 @@ import (
 	"garb/dataset"
 	"garb/evaluate"
 	"garb/model"
+	"garb/picture"
 	"garb/relabel"
 	"garb/serve"
 	"garb/train"
@@ -35,6 +36,7 @@ var hints = []func(error) string{
 		}
 		return ""
 	}),
+	hintIs(picture.ErrTruncated, "to read what is there of it, use --truncated keep"),
 	hintIs(model.ErrNoAcceptance, "omit --accept, or use --accept all"),
 	hintIs(model.ErrNoClasses, "train a model on them with garb train, or use garb embed --weights"),
 	hintAt(func(e *answers.LockedError) string { return "choose another folder with --log-answers" }),

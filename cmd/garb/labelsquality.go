@@ -378,6 +378,7 @@ type shownLabel struct {
 func (l *labelsQuality) writePage(ctx context.Context, path string) error {
 	const thumbnailSide = 200
 	limits := picture.DefaultLimits()
+	limits.KeepTruncated = true // the page shows what there is
 	shown := make([]shownLabel, min(len(l.List), shownLabelsPage))
 	err := dataset.Each(ctx, len(shown), func(i int) {
 		shown[i].labelFinding = l.List[i]

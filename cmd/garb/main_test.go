@@ -41,7 +41,7 @@ var badPictures = map[string]struct {
 	"text.jpg":  {[]byte("hello, this is no picture at all"), "not_a_picture", "JPEG, PNG"},
 	"huge.gif": {[]byte("GIF89a\xff\xff\xff\xff\x80\x00\x00\x00\x00\x00\xff\xff\xff," +
 		"\x00\x00\x00\x00\xff\xff\xff\xff\x00\x02"), "too_large", "65535"},
-	"huge.webp": {[]byte("RIFF\x1c\x00\x00\x00WEBPVP8L\x08\x00\x00\x00\x2f\xff\xff\xff\x0f\x00\x00\x00\x00\x00"),
+	"huge.webp": {[]byte("RIFF\x14\x00\x00\x00WEBPVP8L\x08\x00\x00\x00\x2f\xff\xff\xff\x0f\x00\x00\x00"),
 		"too_large", "16384"},
 	"bomb.png":   {claimPNG(60_000, 60_000), "too_large", "60000"},
 	"cut.png":    {claimPNG(100, 100), "corrupt", "another copy"},
@@ -53,7 +53,8 @@ func claimPNG(width, height uint32) []byte {
 	b := []byte("\x89PNG\r\n\x1a\n\x00\x00\x00\x0dIHDR")
 	b = binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(b, width), height)
 	b = append(b, 8, 6, 0, 0, 0)
-	return binary.BigEndian.AppendUint32(b, crc32.ChecksumIEEE(b[12:]))
+	b = binary.BigEndian.AppendUint32(b, crc32.ChecksumIEEE(b[12:]))
+	return append(b, "\x00\x00\x00\x02IDAT\x78\x9c\x00\x00\x00\x00"...)
 }
 
 func write(t testing.TB, folder, name string, data []byte) string {

@@ -90,7 +90,7 @@ func runMap(c *cobra.Command, f mapFlags) error {
 		say(c, "chose %d of %s at random; --limit 0 uses all", f.limit, count(len(all), "picture"))
 		all = sample(all, f.limit, f.layout.Seed)
 	}
-	classifier, err := model.Open(f.model, model.Options{Threads: 1})
+	classifier, err := model.Open(f.model, model.Options{Threads: 1, Limits: f.options.Limits()})
 	if err != nil {
 		return err
 	}

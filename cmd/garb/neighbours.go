@@ -59,7 +59,7 @@ func (l *explanation) drawNeighbours(ctx context.Context) error {
 
 // compare returns the similarity of all pictures of the folder, except the picture itself.
 func (l *explanation) compare(ctx context.Context) ([]explain.Neighbour, error) {
-	classifier, err := model.Open(l.model, model.Options{Threads: 1})
+	classifier, err := model.Open(l.model, model.Options{Threads: 1, Limits: l.options.Limits()})
 	if err != nil {
 		return nil, err
 	}

@@ -280,7 +280,7 @@ func explainError(err error) string {
 	case errors.Is(err, context.DeadlineExceeded):
 		return "decoding took too long; scale the picture down"
 	}
-	return err.Error()
+	return addHint(err).Error()
 }
 
 // reportError prints the error of a picture without an answer.

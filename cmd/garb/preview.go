@@ -139,11 +139,11 @@ func (p *preview) run(c *cobra.Command) error {
 		return err
 	}
 	train := splits.Train
-	plain, err := augment.New(augment.Config{}, p.spec, train, p.seed, picture.DefaultLimits())
+	plain, err := augment.New(augment.Config{}, p.spec, train, p.seed, p.options.Limits())
 	if err != nil {
 		return err
 	}
-	views, err := augment.New(p.config, p.spec, train, p.seed, picture.DefaultLimits())
+	views, err := augment.New(p.config, p.spec, train, p.seed, p.options.Limits())
 	if err != nil {
 		return err
 	}

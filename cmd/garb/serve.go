@@ -38,6 +38,7 @@ type service struct {
 	rules  modelRules
 	accept acceptFlag
 
+	accepted                 limitFlags
 	settings                 *settings
 	printConfig, checkConfig bool
 	privateNetworks          []string
@@ -141,8 +142,7 @@ func (s *service) addLimitFlags(flags *pflag.FlagSet) {
 		"maximum size of a request header, in `BYTES`")
 	flags.IntVar(&config.Bodies.MaxPictures, "max-pictures", config.Bodies.MaxPictures,
 		"maximum number of pictures per request")
-	flags.IntVar(&config.Engine.Limits.MaxPixels, "max-pixels", config.Engine.Limits.MaxPixels,
-		"maximum number of pixels per picture")
+	s.accepted.add(flags)
 	flags.IntVar(&config.Connection.MaxConnections, "max-connections", config.Connection.MaxConnections,
 		"maximum number of open connections; a new one takes the place of the longest idle one")
 	flags.IntVar(&config.Connection.MaxPerClient, "max-connections-per-client", config.Connection.MaxPerClient,
@@ -255,6 +255,7 @@ func (s *service) finish() error {
 		}
 		s.config.Models.Models = append(s.config.Models.Models, serve.NamedModel{Name: name, Path: path})
 	}
+	s.config.Engine.Limits = s.accepted.limits()
 	if err := s.rules.apply(&s.config.Models); err != nil {
 		return err
 	}

@@ -29,7 +29,7 @@ const (
 // reloadableFlags are the flags of serve that take effect when the configuration file is read
 // again. All others need a restart.
 var reloadableFlags = []string{
-	"queue", "max-body", "max-bodies", "max-pictures", "max-pixels", "timeout", "grace",
+	"queue", "max-body", "max-bodies", "max-pictures", "max-pixels", "truncated", "timeout", "grace",
 	"api-key-file", "allow-url-prefix", quietFlag, verboseFlag,
 }
 

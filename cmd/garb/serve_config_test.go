@@ -102,7 +102,7 @@ model:
 // TestServeConfigHasEveryFlag: each flag of serve can be set by a file.
 func TestServeConfigHasEveryFlag(t *testing.T) {
 	values := map[string]string{"int": "7", "int64": "7", "float64": "0.5", "duration": "7s", "string": "text",
-		"bool":        "true",
+		"bool": "true", "refuse|keep": "keep",
 		"stringArray": "[a, b]", "threshold": "0.5"}
 	_, flags := newServiceFlags()
 	flags.VisitAll(func(f *pflag.Flag) {
@@ -288,6 +288,7 @@ func TestReloadWithoutTheFile(t *testing.T) {
 func TestReloadableFlagsChangeOnlyWhatTheyName(t *testing.T) {
 	_, flags := newServiceFlags()
 	values := map[string]string{"int": "40", "int64": "400000000", "duration": "7s", "string": "keys", "bool": "true",
+		"refuse|keep": "keep",
 		"stringArray": "[https://b.example/]"}
 	for _, name := range reloadableFlags {
 		f := flags.Lookup(name)

@@ -228,6 +228,9 @@ func describePreprocessing(s picture.Spec) string {
 		colours = "grey"
 	}
 	text := fmt.Sprintf("%d×%d %s, %v, ", s.Width, s.Height, colours, s.Filter)
+	if s.Orientation == picture.IgnoreOrientation {
+		text += "EXIF orientation ignored, "
+	}
 	switch {
 	case s.Fit == picture.Crop && s.CropRatio != 0:
 		text += fmt.Sprintf("centre crop %.3g %%, ", 100*s.CropRatio)

@@ -321,7 +321,7 @@ func (t *trainFlags) readRun(command *cobra.Command, folder string) (train.Confi
 	if command.Flags().Changed("inner") {
 		c.Inner = []int{t.inner}
 	}
-	if slices.ContainsFunc([]string{"size", "resize", "channels"}, command.Flags().Changed) {
+	if slices.ContainsFunc([]string{"size", "resize", "channels", orientationName}, command.Flags().Changed) {
 		_, spec, err := t.network.resolve()
 		if err != nil {
 			return config, err

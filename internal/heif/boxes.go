@@ -10,16 +10,12 @@ import (
 // container holds what the boxes of a file say, as far as a decoder needs it. The boxes are those
 // of ISO/IEC 14496-12 (file format) and 23008-12 (pictures).
 type container struct {
-	brands     []string // major brand first
-	majorBrand int      // offset of the major brand in the file
-
-	hasMeta     bool
-	primary     uint32
-	primaryBox  payload // the item number in pitm, so that another item can be made the primary one
-	items       map[uint32]*item
-	properties  []property // in ipco; associations count from 1
-	trackWidth  int        // of the first video track; 0: none
-	trackHeight int
+	hasType    bool // the file type box was read
+	hasMeta    bool
+	hasMovie   bool // a sequence of pictures
+	primary    uint32
+	items      map[uint32]*item
+	properties []property // in ipco; associations count from 1
 }
 
 // payload is the extent of a box's content in the file: data[start:end].
@@ -27,12 +23,13 @@ type payload struct{ start, end int }
 
 // item is a picture, a tile of one, or an auxiliary plane.
 type item struct {
-	kind       string // "av01", "hvc1", "grid", ...
-	flagsAt    int    // offset of the low byte of infe's flags, whose bit 0 hides the item
+	kind       string // "hvc1", "grid", ...
 	properties []int  // indices into container.properties, in the order of application
 	tiles      []uint32
 	extents    []payload // in the file; nil if the item's bytes are not in it
 	auxOf      uint32    // the item that this one is an auxiliary plane of, or 0
+	// premultipliedBy is the alpha plane that the item's colours are multiplied with, or 0.
+	premultipliedBy uint32
 }
 
 type property struct {
@@ -129,7 +126,7 @@ func isPicture(data []byte) bool {
 			continue // the minor version
 		}
 		switch string(data[at : at+4]) {
-		case "avif", "avis", "heic", "heix", "heim", "heis", "hevc", "hevx", "hevm", "hevs", "mif1", "mif2", "msf1":
+		case "heic", "heix", "heim", "heis", "hevc", "hevx", "hevm", "hevs", "mif1", "mif2", "msf1":
 			return true
 		}
 	}
@@ -148,35 +145,26 @@ func parse(data []byte) (*container, error) {
 		var err error
 		switch {
 		case kind == "ftyp":
-			if short || c.brands != nil {
+			if short || c.hasType {
 				return nil, raster.Corruptf("the file type box is cut short or comes twice")
 			}
-			c.parseBrands(data, body)
+			c.hasType = true
 		case short && (kind == "meta" || kind == "moov"):
 			return nil, raster.Corruptf("the file ends inside its description")
 		case kind == "meta" && !c.hasMeta:
 			err = c.parseMeta(data, body)
 			c.hasMeta = true
 		case kind == "moov":
-			err = c.parseMovie(data, body)
+			c.hasMovie = true
 		}
 		if err != nil {
 			return nil, err
 		}
 	}
-	if !c.hasMeta && c.trackWidth == 0 {
+	if !c.hasMeta && !c.hasMovie {
 		return nil, raster.Corruptf("it has no description of a picture; it may be cut short")
 	}
 	return c, nil
-}
-
-func (c *container) parseBrands(data []byte, body payload) {
-	c.majorBrand = body.start
-	for at := body.start; at+4 <= body.end; at += 4 {
-		if at != body.start+4 { // the minor version
-			c.brands = append(c.brands, string(data[at:at+4]))
-		}
-	}
 }
 
 // reserveItem returns the item of a number, a new one if it has not been named before.
@@ -203,7 +191,6 @@ func (c *container) parseMeta(data []byte, body payload) error {
 		case "pitm":
 			p := newReader(data, body)
 			version, _ := p.takeFullBoxHeader()
-			c.primaryBox = payload{p.at, p.at + idBytes(version > 0)}
 			c.primary = uint32(p.takeUint(idBytes(version > 0)))
 			err = p.checkComplete("pitm")
 		case "iinf":
@@ -269,8 +256,7 @@ func (c *container) parseItemInfos(data []byte, body payload) error {
 		if err := e.checkComplete("infe"); err != nil {
 			return err
 		}
-		it := c.reserveItem(id)
-		it.kind, it.flagsAt = kind, body.start+3
+		c.reserveItem(id).kind = kind
 	}
 	return nil
 }
@@ -296,6 +282,8 @@ func (c *container) parseReferences(data []byte, body payload) error {
 				it.tiles = append(it.tiles, to)
 			case "auxl":
 				c.reserveItem(from).auxOf = to
+			case "prem":
+				c.reserveItem(from).premultipliedBy = to
 			}
 		}
 	}
@@ -421,50 +409,13 @@ func (c *container) checkPresent(id uint32) error {
 	return nil
 }
 
-func (c *container) parseMovie(data []byte, body payload) error {
-	r := newReader(data, body)
-	for r.at < r.end {
-		kind, body, short, ok := r.takeBox()
-		if !ok || short {
-			return raster.Corruptf("its moov box is cut short")
-		}
-		if kind != "trak" {
-			continue
-		}
-		if err := c.parseTrack(data, body); err != nil {
-			return err
-		}
+// itemBytes returns the bytes of an item for which checkPresent returns no error.
+func (c *container) itemBytes(data []byte, id uint32) []byte {
+	var all []byte
+	for _, e := range c.items[id].extents {
+		all = append(all, data[e.start:e.end]...)
 	}
-	return nil
-}
-
-// parseTrack takes the size of a track's pictures, unless an earlier track has one.
-func (c *container) parseTrack(data []byte, body payload) error {
-	r := newReader(data, body)
-	for r.at < r.end {
-		kind, body, short, ok := r.takeBox()
-		if !ok || short {
-			return raster.Corruptf("its trak box is cut short")
-		}
-		if kind != "tkhd" || c.trackWidth > 0 {
-			continue
-		}
-		h := newReader(data, body)
-		version, _ := h.takeFullBoxHeader()
-		times := 20
-		if version == 1 {
-			times = 32
-		}
-		h.takeText(times + 16 + 36) // times and duration; layer to volume; matrix
-		width, height := int(h.takeUint(4)>>16), int(h.takeUint(4)>>16)
-		if err := h.checkComplete("tkhd"); err != nil {
-			return err
-		}
-		if width > 0 && height > 0 {
-			c.trackWidth, c.trackHeight = width, height
-		}
-	}
-	return nil
+	return all
 }
 
 // eachProperty calls f with the bytes of each property of an item, in order.

@@ -18,102 +18,169 @@ const (
 	unspecified = 2
 )
 
-// lumaWeights returns the weights of red and blue in Y' (H.273, table 4). An unspecified matrix is
-// taken for BT.601's, as by libheif.
-func (c colour) lumaWeights() (kr, kb float64, err error) {
+// coefficients are the factors of the chroma samples in red, green and blue.
+type coefficients struct{ rCr, gCb, gCr, bCb float32 }
+
+// coefficients returns the factors that libheif uses (nclx.cc). They follow from the weights of red
+// and blue in Y' (H.273, table 4). Unspecified and reserved matrices are taken for BT.601's.
+func (c colour) coefficients() (coefficients, error) {
+	var kr, kb float32
 	switch c.matrix {
 	case 1:
-		return 0.2126, 0.0722, nil
-	case unspecified, 5, 6:
-		return 0.299, 0.114, nil
+		kr, kb = 0.2126, 0.0722
 	case 4:
-		return 0.30, 0.11, nil
+		kr, kb = 0.30, 0.11
+	case 5, 6:
+		kr, kb = 0.299, 0.114
 	case 7:
-		return 0.212, 0.087, nil
-	case 9:
-		return 0.2627, 0.0593, nil
+		kr, kb = 0.212, 0.087
+	case 9, 10:
+		kr, kb = 0.2627, 0.0593
+	case 8, 11, 12, 13, 14, 16: // YCgCo, Y'D'zD'x, derived from the primaries, ICtCp
+		return coefficients{}, raster.Unsupportedf("its colours use matrix %d; save it as JPEG or PNG", c.matrix)
+	default:
+		return coefficients{rCr: 1.402, gCb: -0.344136, gCr: -0.714136, bCb: 1.772}, nil
 	}
-	return 0, 0, raster.Unsupportedf("its colours use matrix %d; save it as JPEG or PNG", c.matrix)
-}
-
-// planes is a picture of 8-bit samples in planes. yStride and cStride are the distances between
-// rows in bytes.
-type planes struct {
-	width, height             int
-	subX, subY                int // log2 of the chroma's subsampling
-	grey                      bool
-	y, cb, cr                 []byte
-	yStride, cStride, cHeight int
+	return coefficients{
+		rCr: 2 * (1 - kr), bCb: 2 * (1 - kb),
+		gCb: 2 * kb * (1 - kb) / (kb + kr - 1), gCr: 2 * kr * (1 - kr) / (kb + kr - 1),
+	}, nil
 }
 
 // toRGB converts to 3 bytes per pixel. Pixels that share a chroma sample use the same one, as in
-// libheif's own conversion to 8-bit RGB, which Pillow uses for HEIC.
-func (p *planes) toRGB(c colour) ([]byte, error) {
-	out := make([]byte, 3*p.width*p.height)
-	yScale, yOffset, cScale := 1.0, 0.0, 1.0
-	if !c.fullRange {
-		yScale, yOffset, cScale = 255.0/219, 16, 255.0/224
-	}
-	var luma [256]int32 // 16.16 fixed point, plus one half for rounding
-	for i := range luma {
-		luma[i] = toFixed((float64(i)-yOffset)*yScale) + 1<<15
-	}
-	if p.grey {
-		for y := range p.height {
-			row := p.y[y*p.yStride:][:p.width]
-			o := out[3*y*p.width:][:3*p.width]
-			for x, v := range row {
-				g := clamp(luma[v])
-				o[3*x], o[3*x+1], o[3*x+2] = g, g, g
-			}
+// libheif's conversion to 8-bit RGB (yuv2rgb.cc), which pillow-heif uses.
+func (p *planes[T]) toRGB() (raster.Image, error) {
+	m := raster.New(p.y.width, p.y.height)
+	if p.isGrey() {
+		for i, v := range p.y.pix {
+			l := uint8(v >> (p.bits - 8))
+			m.Pix[3*i], m.Pix[3*i+1], m.Pix[3*i+2] = l, l, l
 		}
-		return out, nil
+		return m, nil
 	}
-	plain := c.matrix == identity && p.subX == 0 && p.subY == 0
-	var toR, toGb, toGr, toB [256]int32
-	if !plain {
-		kr, kb, err := c.lumaWeights()
-		if err != nil {
-			return nil, err
-		}
-		kg := 1 - kr - kb
-		for i := range 256 {
-			v := float64(i-128) * cScale
-			toR[i] = toFixed(2 * (1 - kr) * v)
-			toB[i] = toFixed(2 * (1 - kb) * v)
-			toGb[i] = -toFixed(2 * kb * (1 - kb) / kg * v)
-			toGr[i] = -toFixed(2 * kr * (1 - kr) / kg * v)
-		}
+	convert, err := p.newConverter()
+	if err != nil {
+		return raster.Image{}, err
 	}
-	for y := range p.height {
-		at := (y >> p.subY) * p.cStride
-		cbRow, crRow := p.cb[at:], p.cr[at:]
-		row := p.y[y*p.yStride:][:p.width]
-		o := out[3*y*p.width:][:3*p.width]
-		for x, v := range row {
-			cb, cr := cbRow[x>>p.subX], crRow[x>>p.subX]
-			if plain {
-				o[3*x], o[3*x+1], o[3*x+2] = clamp(luma[cr]), clamp(luma[v]), clamp(luma[cb])
-				continue
-			}
-			l := luma[v]
-			o[3*x] = clamp(l + toR[cr])
-			o[3*x+1] = clamp(l + toGb[cb] + toGr[cr])
-			o[3*x+2] = clamp(l + toB[cb])
-		}
+	for y := range m.Height {
+		convert(m.Row(y), p.y.row(y), p.cb.row(y>>p.subY), p.cr.row(y>>p.subY))
 	}
-	return out, nil
+	return m, nil
 }
 
-func toFixed(v float64) int32 { return int32(math.Round(v * (1 << 16))) }
+// rowConverter writes a row of RGB.
+type rowConverter[T sample] func(out []uint8, y, cb, cr []T)
 
-func clamp(v int32) byte {
-	v >>= 16
-	if uint32(v) > 255 {
-		if v < 0 {
-			return 0
-		}
-		return 255
+func (p *planes[T]) newConverter() (rowConverter[T], error) {
+	if p.colour.matrix == identity {
+		return convertIdentity[T](p.colour.fullRange, p.bits, p.subX), nil
 	}
-	return byte(v)
+	if p.colour.matrix == yCgCo {
+		return convertYCgCo[T](p.bits, p.subX), nil
+	}
+	k, err := p.colour.coefficients()
+	if err != nil {
+		return nil, err
+	}
+	if p.subY != 0 && p.colour.fullRange {
+		return convertPairs[T](k, p.bits-8), nil
+	}
+	return convertFloat[T](k, p.colour.fullRange, p.bits, p.subX), nil
+}
+
+// convertPairs converts 4:2:0 in full range. libheif drops the bits beyond 8 first, and rounds the chroma's
+// part before it adds luma.
+func convertPairs[T sample](k coefficients, shift int) rowConverter[T] {
+	fixed := func(f float32) int32 { return int32(math.Round(float64(f) * 256)) }
+	rCr, gCb, gCr, bCb := fixed(k.rCr), fixed(k.gCb), fixed(k.gCr), fixed(k.bCb)
+	return func(out []uint8, y, cb, cr []T) {
+		for i, v := range cb {
+			b, r := int32(v>>shift)-128, int32(cr[i]>>shift)-128
+			red, green, blue := (rCr*r+128)>>8, (gCb*b+gCr*r+128)>>8, (bCb*b+128)>>8
+			for _, l := range y[2*i : min(2*i+2, len(y))] {
+				l := int32(l >> shift)
+				o := out[:3:3]
+				o[0], o[1], o[2] = clamp(l+red), clamp(l+green), clamp(l+blue)
+				out = out[3:]
+			}
+		}
+	}
+}
+
+// Factors of libheif (yuv2rgb.cc) from limited range to full range, of luma and of chroma.
+const (
+	lumaStretch   = 1.1689
+	chromaStretch = 1.1429
+)
+
+// convertFloat converts samples of the given bits, with a chroma sample for 1<<subX pixels.
+func convertFloat[T sample](k coefficients, fullRange bool, bits, subX int) rowConverter[T] {
+	var tables [5][]float32
+	for i := range tables {
+		tables[i] = make([]float32, 1<<bits)
+	}
+	luma, toR, toGb, toGr, toB := tables[0], tables[1], tables[2], tables[3], tables[4]
+	for i := range luma {
+		l, c := float32(i), float32(i-1<<(bits-1))
+		if !fullRange {
+			l, c = (l-black(bits))*lumaStretch, c*chromaStretch
+		}
+		luma[i], toR[i], toGb[i], toGr[i], toB[i] = l, k.rCr*c, k.gCb*c, k.gCr*c, k.bCb*c
+	}
+	round := newRounder(bits)
+	return func(out []uint8, y, cb, cr []T) {
+		for x, v := range y {
+			l, b, r := luma[v], cb[x>>subX], cr[x>>subX]
+			o := out[3*x:][:3:3]
+			o[0], o[1], o[2] = round(l+toR[r]), round(l+toGb[b]+toGr[r]), round(l+toB[b])
+		}
+	}
+}
+
+// convertYCgCo converts luma and the two differences to green and orange. Like libheif it takes every
+// range for the full one.
+func convertYCgCo[T sample](bits, subX int) rowConverter[T] {
+	half, shift := int32(1)<<(bits-1), bits-8
+	return func(out []uint8, y, cb, cr []T) {
+		for x, v := range y {
+			cg, co := int32(cb[x>>subX])-half, int32(cr[x>>subX])-half
+			rest := int32(v) - cg
+			o := out[3*x:][:3:3]
+			o[0], o[1], o[2] = clamp((rest+co)>>shift), clamp((int32(v)+cg)>>shift), clamp((rest-co)>>shift)
+		}
+	}
+}
+
+// convertIdentity converts green, blue and red.
+func convertIdentity[T sample](fullRange bool, bits, subX int) rowConverter[T] {
+	green, other := make([]uint8, 1<<bits), make([]uint8, 1<<bits)
+	round := newRounder(bits)
+	for i := range green {
+		green[i], other[i] = round(float32(i)), round(float32(i))
+		if !fullRange {
+			v := float32(i) - black(bits)
+			green[i], other[i] = round(v*lumaStretch), round(v*chromaStretch)
+		}
+	}
+	return func(out []uint8, y, cb, cr []T) {
+		for x, v := range y {
+			out[3*x], out[3*x+1], out[3*x+2] = other[cr[x>>subX]], green[v], other[cb[x>>subX]]
+		}
+	}
+}
+
+// black returns the luma of black in limited range.
+func black(bits int) float32 { return float32(int(16) << (bits - 8)) }
+
+// newRounder returns a function that rounds to a sample of the given bits and drops all but 8 of them.
+func newRounder(bits int) func(float32) uint8 {
+	highest, shift := int32(1)<<bits-1, bits-8
+	return func(v float32) uint8 { return uint8(max(0, min(int32(v+0.5), highest)) >> shift) }
+}
+
+func clamp(v int32) uint8 {
+	if uint32(v) > 255 {
+		return uint8(^v >> 31) // 0 if negative, else 255
+	}
+	return uint8(v)
 }

@@ -6,10 +6,8 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -34,71 +32,6 @@ func decode(data []byte, maxPixels int) (raster.Image, error) {
 	return Decode(context.Background(), data, raster.Options{MaxPixels: maxPixels})
 }
 
-// expectation is what testdata/make.py writes of each picture.
-type expectation struct {
-	Width    int
-	Height   int
-	Quarters [4][3]float64 // mean colours of the middles: top left, top right, bottom left, bottom right
-}
-
-func TestPicturesAgreeWithPillow(t *testing.T) {
-	var expected map[string]expectation
-	if err := json.Unmarshal(read(t, "expected.json"), &expected); err != nil {
-		t.Fatal(err)
-	}
-	for name, want := range expected {
-		t.Run(name, func(t *testing.T) {
-			data := read(t, name)
-			format, h, err := ReadHeader(data)
-			if err != nil || format != filepath.Ext(name)[1:] || h.Width != want.Width || h.Height != want.Height {
-				t.Fatalf("ReadHeader = %q, %d × %d, %v; want %d × %d", format, h.Width, h.Height, err, want.Width,
-					want.Height)
-			}
-			m, err := decode(data, h.Width*h.Height*2)
-			if err != nil || m.Width != want.Width || m.Height != want.Height || len(m.Pix) != 3*m.Width*m.Height {
-				t.Fatalf("Decode gave %d bytes, %d × %d, %v", len(m.Pix), m.Width, m.Height, err)
-			}
-			// Rounding, and ways of interpolating chroma: 1 level in the mean, 2 in
-			// limited range, whose levels are 255/219 apart. At sharp edges this build of
-			// libde265 differs by more (wasm/README.md), so they are left out.
-			tolerance := 1.0
-			if name == "drawn-709.heic" {
-				tolerance = 2
-			}
-			for i, got := range quarters(m.Pix, m.Width, m.Height) {
-				for j := range got {
-					if math.Abs(got[j]-want.Quarters[i][j]) > tolerance {
-						t.Errorf("quarter %d has mean colour %.1f, want %.1f", i, got, want.Quarters[i])
-						break
-					}
-				}
-			}
-		})
-	}
-}
-
-// quarters returns the mean colour of each quarter's middle: 1/4 of its sides in from each
-// edge, as testdata/make.py does.
-func quarters(pixels []byte, width, height int) (means [4][3]float64) {
-	for q, box := range [4][4]int{{0, 0, width / 2, height / 2}, {width / 2, 0, width, height / 2},
-		{0, height / 2, width / 2, height}, {width / 2, height / 2, width, height}} {
-		inX, inY := (box[2]-box[0])/4, (box[3]-box[1])/4
-		count := 0.0
-		for y := box[1] + inY; y < box[3]-inY; y++ {
-			for x := box[0] + inX; x < box[2]-inX; x++ {
-				count++
-				for j := range 3 {
-					means[q][j] += float64(pixels[3*(y*width+x)+j])
-				}
-			}
-		}
-		for j := range 3 {
-			means[q][j] /= count
-		}
-	}
-	return means
-}
-
 func TestOtherDataAreNotIdentified(t *testing.T) {
 	for _, data := range []string{"", "ftyp", "GIF89a..........", "\x00\x00\x00\x18ftypisom\x00\x00\x00\x00isommp42",
 		"\x00\x00\x00\x18ftyp"} {
@@ -113,7 +46,8 @@ func TestOtherDataAreNotIdentified(t *testing.T) {
 
 // typed tells whether an error is one that Decode may give.
 func typed(err error) bool {
-	return errors.Is(err, raster.ErrCorrupt) || errors.Is(err, raster.ErrUnsupported) || errors.Is(err, raster.ErrTooLarge)
+	return errors.Is(err, raster.ErrCorrupt) || errors.Is(err, raster.ErrUnsupported) ||
+		errors.Is(err, raster.ErrTooLarge)
 }
 
 // A file that is cut is refused, unless what is missing isn't the picture's (EXIF, XMP):
@@ -164,7 +98,7 @@ func withSize(data []byte, width, height uint32) []byte {
 
 func TestHugeClaimsAreRefusedUndecoded(t *testing.T) {
 	data := read(t, "drawn.avif")
-	for _, size := range [][2]uint32{{60000, 60000}, {math.MaxUint32, math.MaxUint32}, {30000, 30000}} {
+	for _, size := range [][2]uint32{{16000, 16000}, {10000, 5001}} {
 		_, err := decode(withSize(data, size[0], size[1]), 50_000_000)
 		if !errors.Is(err, raster.ErrTooLarge) {
 			t.Errorf("%d × %d: %v", size[0], size[1], err)
@@ -200,21 +134,9 @@ func TestMemoryIsBounded(t *testing.T) {
 func TestContextEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := Decode(ctx, read(t, "test8.heic"), raster.Options{MaxPixels: 1 << 20}); !errors.Is(err, context.Canceled) {
+	_, err := Decode(ctx, read(t, "test8.heic"), raster.Options{MaxPixels: 1 << 20})
+	if !errors.Is(err, context.Canceled) {
 		t.Errorf("a cancelled context: %v", err)
-	}
-	// Within the decoder: its code is compiled first, so that the time runs out in it.
-	for name, d := range map[string]*decoder{"test8.heic": heicDecoder, "test8.avif": avifDecoder} {
-		if err := d.compile(context.Background()); err != nil {
-			t.Fatal(err)
-		}
-		data := read(t, name)
-		// These pictures take some hundred milliseconds.
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Millisecond)
-		if _, err := Decode(ctx, data, raster.Options{MaxPixels: 1 << 20}); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("%s: %v", name, err)
-		}
-		cancel()
 	}
 }
 
@@ -248,47 +170,16 @@ func TestBytesOfTheModulesAreTheNamedOnes(t *testing.T) {
 	}
 }
 
-func TestApply(t *testing.T) {
-	// a b c
-	// d e f
-	source := func() []byte {
-		var p []byte
-		for _, v := range []byte("abcdef") {
-			p = append(p, v, v, v)
-		}
-		return p
+func glob(t testing.TB, pattern string) []string {
+	names, err := filepath.Glob(pattern)
+	if err != nil || len(names) == 0 {
+		t.Fatalf("no files %s: %v", pattern, err)
 	}
-	for _, c := range []struct {
-		name  string
-		steps []transformation
-		want  string
-		width int
-	}{
-		{"90° anticlockwise", []transformation{{kind: 'r', turns: 1}}, "cfbead", 2},
-		{"180°", []transformation{{kind: 'r', turns: 2}}, "fedcba", 3},
-		{"90° clockwise", []transformation{{kind: 'r', turns: 3}}, "daebfc", 2},
-		{"upside down", []transformation{{kind: 'm', vertical: true}}, "defabc", 3},
-		{"left to right", []transformation{{kind: 'm'}}, "cbafed", 3},
-		{"crop", []transformation{{kind: 'c', left: 1, top: 1, w: 2, h: 1}}, "ef", 2},
-		{"crop, then turn", []transformation{{kind: 'c', left: 1, w: 2, h: 2}, {kind: 'r', turns: 1}}, "cfbe", 2},
-	} {
-		got, width, height := applyTransformations(source(), 3, 2, c.steps)
-		letters := ""
-		for i := 0; i < len(got); i += 3 {
-			letters += string(got[i])
-		}
-		if letters != c.want || width != c.width || width*height != len(c.want) {
-			t.Errorf("%s: %q, %d × %d; want %q", c.name, letters, width, height, c.want)
-		}
-	}
+	return names
 }
 
 func seeds(f *testing.F) {
-	names, err := filepath.Glob("testdata/drawn*.*")
-	if err != nil {
-		f.Fatal(err)
-	}
-	for _, name := range names {
+	for _, name := range append(glob(f, "testdata/drawn*.*"), glob(f, "testdata/heic/*.heic")...) {
 		data, err := os.ReadFile(name)
 		if err != nil {
 			f.Fatal(err)
@@ -312,6 +203,11 @@ func FuzzReadHeader(f *testing.F) {
 
 func FuzzDecode(f *testing.F) {
 	seeds(f)
+	for _, d := range []*decoder{avifDecoder, heicDecoder} { // which takes longer than a fuzzer waits
+		if err := d.compile(context.Background()); err != nil {
+			f.Fatal(err)
+		}
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
@@ -327,7 +223,7 @@ func FuzzDecode(f *testing.F) {
 }
 
 func ExampleDecode() {
-	data, err := os.ReadFile("testdata/drawn-turned6.avif")
+	data, err := os.ReadFile("testdata/drawn-irot1.heic")
 	if err != nil {
 		fmt.Println(err)
 		return

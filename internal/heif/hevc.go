@@ -4,8 +4,18 @@ package heif
 // 7.3.2.2).
 type sps struct {
 	width, height int // inside the conformance window
+	chroma        int // chroma_format_idc: chromaNone to chroma444
+	bits          int // of luma and of chroma samples, 8 to 16
 	colour        colour
 }
+
+// Values of chroma_format_idc, which libheif has too.
+const (
+	chromaNone = 0
+	chroma420  = 1
+	chroma422  = 2
+	chroma444  = 3
+)
 
 // bits reads bit fields of a NAL unit without emulation-prevention bytes.
 type bits struct {
@@ -77,11 +87,15 @@ func parseSPS(nal []byte) (s sps, ok bool) {
 	b.skip(1)
 	skipProfileTierLevel(b, subLayers)
 	b.takeGolomb()
-	if s.width, s.height, ok = takeSize(b); !ok {
+	s.chroma = int(b.takeGolomb())
+	if s.width, s.height, ok = takeSize(b, s.chroma); !ok {
 		return s, false
 	}
-	b.takeGolomb()
-	b.takeGolomb()
+	lumaBits, chromaBits := b.takeGolomb(), b.takeGolomb()
+	if lumaBits > 8 || chromaBits != lumaBits && s.chroma != chromaNone {
+		return s, false
+	}
+	s.bits = 8 + int(lumaBits)
 	orderBits := int(b.takeGolomb()) + 4
 	firstLayer := subLayers
 	if b.takeFlag() {
@@ -131,24 +145,23 @@ func removeEmulationPrevention(nal []byte) []byte {
 }
 
 // takeSize reads the size inside the conformance window.
-func takeSize(b *bits) (int, int, bool) {
-	chroma := b.takeGolomb()
-	if chroma == 3 {
+func takeSize(b *bits, chroma int) (int, int, bool) {
+	if chroma == chroma444 {
 		b.skip(1) // whether the planes are coded separately; they are not subsampled either way
 	}
 	width, height := int64(b.takeGolomb()), int64(b.takeGolomb())
 	if b.takeFlag() {
 		unitX, unitY := int64(1), int64(1)
-		if chroma == 1 || chroma == 2 {
+		if chroma == chroma420 || chroma == chroma422 {
 			unitX = 2
 		}
-		if chroma == 1 {
+		if chroma == chroma420 {
 			unitY = 2
 		}
 		width -= unitX * (int64(b.takeGolomb()) + int64(b.takeGolomb()))  // left and right
 		height -= unitY * (int64(b.takeGolomb()) + int64(b.takeGolomb())) // top and bottom
 	}
-	return int(width), int(height), !b.overread && width > 0 && height > 0
+	return int(width), int(height), !b.overread && width > 0 && height > 0 && chroma <= chroma444
 }
 
 // takeColour reads the colours in the video usability information.

@@ -64,7 +64,8 @@ func (c *container) readGeometry(data []byte, id uint32) (
 }
 
 // parseAperture reads a clean-aperture property: the size and the offset of its centre from the
-// picture's centre, each a fraction of 32-bit numbers. The size must be whole.
+// picture's centre, each a fraction of 32-bit numbers. Fractions of pixels are rounded as libheif does
+// (box.cc): down at the left and to the nearest elsewhere. What is outside the picture is dropped.
 func parseAperture(body []byte, width, height int) (left, top, w, h int, ok bool) {
 	var n, d [4]int64
 	for i := range 4 {
@@ -74,59 +75,49 @@ func parseAperture(body []byte, width, height int) (left, top, w, h int, ok bool
 			return
 		}
 	}
-	w, h = int(n[0]/d[0]), int(n[1]/d[1])
-	if w <= 0 || h <= 0 || w > width || h > height {
-		return
+	// A side begins at (side-1)/2 + offset - (aperture-1)/2, times 2·d[size]·d[offset] here.
+	start := func(side, size, offset int) (numerator, denominator int64) {
+		return (int64(side)*d[size]-n[size])*d[offset] + 2*n[offset]*d[size], 2 * d[size] * d[offset]
 	}
-	// left = (width-1)/2 + offset - (w-1)/2, rounded down to a whole pixel
-	left = int(floorDiv(int64(width-w)*d[2]+2*n[2], 2*d[2]))
-	top = int(floorDiv(int64(height-h)*d[3]+2*n[3], 2*d[3]))
-	ok = left >= 0 && top >= 0 && left+w <= width && top+h <= height
-	return
+	numerator, denominator := start(width, 0, 2)
+	x := numerator / denominator
+	numerator, denominator = start(height, 1, 3)
+	y := (numerator + denominator/2) / denominator
+	right := min(x+(n[0]+d[0]/2)/d[0], int64(width))
+	bottom := min(y+(n[1]+d[1]/2)/d[1], int64(height))
+	x, y = max(x, 0), max(y, 0)
+	return int(x), int(y), int(right - x), int(bottom - y), x < right && y < bottom
 }
 
-func floorDiv(a, b int64) int64 {
-	q := a / b
-	if a%b < 0 {
-		q--
-	}
-	return q
-}
-
-// applyTransformations applies the transformations to RGB pixels.
-func applyTransformations(pixels []byte, width, height int, changes []transformation) ([]byte, int, int) {
-	for _, s := range changes {
-		// (x, y) of the result comes from source[start + x·dx + y·dy].
-		w, h := width, height
-		var start, dx, dy int
-		switch {
-		case s.kind == 'c':
-			w, h = s.w, s.h
-			start, dx, dy = s.top*width+s.left, 1, width
-		case s.kind == 'm' && s.vertical:
-			start, dx, dy = (height-1)*width, 1, -width
-		case s.kind == 'm':
-			start, dx, dy = width-1, -1, width
-		case s.turns == 1:
-			w, h = height, width
-			start, dx, dy = width-1, width, -1
-		case s.turns == 2:
-			start, dx, dy = width*height-1, -1, -width
-		case s.turns == 3:
-			w, h = height, width
-			start, dx, dy = (height-1)*width, -width, 1
+// transform changes the picture. Where the chroma's subsampling does not allow it, the chroma gets the
+// size of luma first, as in libheif (pixelimage.cc).
+func (p *planes[T]) transform(t transformation) {
+	oddWidth, oddHeight := p.y.width&p.subX != 0, p.y.height&p.subY != 0
+	switch t.kind {
+	case 'c':
+		if t.left&p.subX != 0 || t.top&p.subY != 0 {
+			p.upsample()
 		}
-		out := make([]byte, 3*w*h)
-		o := 0
-		for y := range h {
-			from := 3 * (start + y*dy)
-			for range w {
-				out[o], out[o+1], out[o+2] = pixels[from], pixels[from+1], pixels[from+2]
-				o += 3
-				from += 3 * dx
-			}
+		luma := p.y.crop(t.left, t.top, t.w, t.h)
+		crop := func(c channel[T]) channel[T] {
+			return c.crop(t.left>>p.subX, t.top>>p.subY, (t.w+p.subX)>>p.subX, (t.h+p.subY)>>p.subY)
 		}
-		pixels, width, height = out, w, h
+		if !p.isGrey() {
+			p.cb, p.cr = crop(p.cb), crop(p.cr)
+		}
+		p.y = luma
+	case 'm':
+		// Of 4:2:2, libheif looks at the side that is mirrored; of 4:2:0, at both.
+		if oddWidth && (p.subY != 0 || !t.vertical) || oddHeight {
+			p.upsample()
+		}
+		p.change(func(c channel[T]) channel[T] { return c.mirror(t.vertical) })
+	case 'r':
+		turned := t.turns != 2
+		if p.subX != p.subY && (turned || p.y.height%2 != 0) || p.subY != 0 && (oddWidth && t.turns != 3 ||
+			oddHeight && t.turns != 1) {
+			p.upsample()
+		}
+		p.change(func(c channel[T]) channel[T] { return c.rotate(t.turns) })
 	}
-	return pixels, width, height
 }

@@ -106,11 +106,15 @@ func (r *headerReader) readSegment(marker byte, body []byte) error {
 	default:
 		if marker < markerAPP0 {
 			r.lossless = marker == markerSOF3
+			r.header.Whole = r.lossless || isProgressive(marker)
 			return r.readFrameHeader(body)
 		}
 	}
 	return nil
 }
+
+// isProgressive reports whether frames of the marker are progressive.
+func isProgressive(marker byte) bool { return marker == markerSOF2 || marker == markerSOF10 }
 
 // checkVersion checks that the version is there, in bytes 5 and 6, if the body has the prefix.
 func checkVersion(body []byte, prefix string) error {

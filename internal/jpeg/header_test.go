@@ -12,12 +12,12 @@ import (
 
 func TestReadHeader(t *testing.T) {
 	h, err := ReadHeader(read(t, "testdata/65x33-420-progressive.jpg"))
-	want := raster.Header{Width: 65, Height: 33, BitsPerSample: 8}
+	want := raster.Header{Width: 65, Height: 33, BitsPerSample: 8, Whole: true}
 	if err != nil || !reflect.DeepEqual(h, want) {
 		t.Errorf("%+v, %v; want %+v", h, err, want)
 	}
 	h, err = ReadHeader(read(t, "testdata/17x9-cmyk.jpg"))
-	if err != nil || !h.CMYK || h.Grey {
+	if err != nil || !h.CMYK || h.Grey || h.Whole {
 		t.Errorf("CMYK: %+v, %v", h, err)
 	}
 	h, err = ReadHeader(read(t, "testdata/17x9-grey.jpg"))

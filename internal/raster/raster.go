@@ -22,8 +22,8 @@ type Header struct {
 	CMYK          bool // stored as CMYK or YCCK
 	// Whole says that decoding at a reduced scale takes the memory of the whole picture, as for
 	// progressive JPEG, whose coefficients are collected.
-	Whole bool
-	Animated      bool // there is more than one frame
+	Whole    bool
+	Animated bool // there is more than one frame
 	// Orientation is EXIF's, 1 to 8, where the container itself says how the picture is to be
 	// turned; otherwise 0.
 	Orientation int
@@ -51,7 +51,7 @@ type Options struct {
 type Image struct {
 	Width, Height int
 	Pix           []uint8
-	// Repairs names what was wrong with the data and was mended, each kind once, in words that
+	// Repairs names what was wrong with the data and was repaired, each kind once, in words that
 	// follow "repaired: ", as in "restart markers are missing". It is empty for sound files.
 	Repairs []string
 }

@@ -11,7 +11,7 @@ const [results, list, log, models] = ['results', 'cards', 'log', 'model'].map(pa
 
 // Messages for each kind of error; see serve/problem.go.
 const messages = {
-  not_a_picture: 'This file is not a supported picture. Use JPEG, PNG, WebP, GIF, BMP, AVIF or HEIC.',
+  not_a_picture: 'This file is not a supported picture. Use JPEG, PNG, WebP, GIF, BMP, TIFF, ICO, AVIF or HEIC.',
   too_large: 'This picture is too large for the service. Try a smaller one.',
   unsupported: 'This picture uses a feature that is not supported. Save it as a plain JPEG or PNG and try again.',
   corrupt: 'This picture is damaged or incomplete.',

@@ -1,0 +1,261 @@
+package tiff
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"slices"
+
+	"golang.org/x/image/ccitt"
+	"golang.org/x/image/tiff/lzw"
+
+	"garb/internal/inflate"
+	"garb/internal/raster"
+)
+
+// maxExpansion is how many bytes a byte of the data can expand to, at most: LZW's longest strings of
+// 4,096 bytes need codes of 12 bits; Deflate reaches 1,032.
+const maxExpansion = 4096 * 8 / 12
+
+// decodeCompressed decodes a compressed picture as libtiff does: every strip or tile must be complete.
+func (d *decoder) decodeCompressed() error {
+	g, err := d.readGrid()
+	if err != nil {
+		return err
+	}
+	if !g.tiled {
+		g.height = min(g.height, d.height)
+	}
+	across, down, planes := d.across(g), d.down(g), 1
+	if d.planar {
+		planes = d.channels
+	}
+	if err := checkPadded(across, g.width, down, g.height, d.options.MaxPixels); err != nil {
+		return err
+	}
+	cells := across * down
+	if len(g.offsets) < cells*planes {
+		return raster.Corruptf("TIFF with %d strips or tiles instead of %d", len(g.offsets), cells*planes)
+	}
+	if err := d.checkExpansion(g, cells*planes); err != nil {
+		return err
+	}
+	d.allocate()
+	for i := range cells * planes {
+		if err := d.ctx.Err(); err != nil {
+			return err
+		}
+		if err := d.decodeCell(g, i, cells); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkPadded checks that the pixels of all strips or tiles, with what is beyond the picture, are within
+// the limit.
+func checkPadded(across, width, down, height, maxPixels int) error {
+	if width > maxPixels/across || height > maxPixels/down {
+		return raster.CheckPixels(width, height, 0)
+	}
+	return raster.CheckPixels(across*width, down*height, maxPixels)
+}
+
+// checkExpansion checks that the data can be as much as the picture needs, before memory is allocated.
+func (d *decoder) checkExpansion(g grid, cells int) error {
+	if d.compression == ccittT4 || d.compression == ccittT6 {
+		return nil // a row of any width can take one bit
+	}
+	need, total := d.rowSize(d.width)*d.height/maxExpansion, 0
+	for i := range cells {
+		strip, err := d.compressedBytes(g, i)
+		if err != nil {
+			return err
+		}
+		if total += len(strip); total >= need {
+			return nil
+		}
+	}
+	return raster.ErrTruncated
+}
+
+// compressedBytes returns the data of strip or tile i.
+func (d *decoder) compressedBytes(g grid, i int) ([]byte, error) {
+	offset := g.offsets[i]
+	if offset < 0 || offset > len(d.data) {
+		return nil, raster.ErrTruncated
+	}
+	strip := d.data[offset:]
+	switch {
+	case len(g.byteCounts) == 0 && d.across(g)*d.down(g) == 1, len(g.offsets) == 1 && g.byteCounts[0] == 0:
+		return strip, nil // the only strip may lack its size
+	case i >= len(g.byteCounts):
+		return nil, raster.Corruptf("TIFF with %d byte counts for %d strips", len(g.byteCounts), len(g.offsets))
+	}
+	if n := g.byteCounts[i]; n <= 0 || n > len(strip) {
+		return nil, raster.ErrTruncated
+	}
+	return strip[:g.byteCounts[i]], nil
+}
+
+// decodeCell decodes strip or tile i of all planes.
+func (d *decoder) decodeCell(g grid, i, cells int) error {
+	strip, err := d.compressedBytes(g, i)
+	if err != nil {
+		return err
+	}
+	area := d.cell(g, i%cells)
+	stored := part{width: g.width, height: g.height} // with what is beyond the picture
+	if !g.tiled {
+		stored.height = area.height
+	}
+	if d.compression == jpegMethod {
+		return d.decodeJPEG(strip, area, g)
+	}
+	stride := d.rowSize(stored.width)
+	rows, err := d.decompress(strip, stored, stride*stored.height)
+	if err != nil {
+		return err
+	}
+	if d.predictor == 2 && d.compression != packBits && d.compression != ccittT4 && d.compression != ccittT6 {
+		for y := range stored.height {
+			d.undoPrediction(rows[y*stride:][:stride])
+		}
+	}
+	return d.unpack(area, rows, stride, i/cells)
+}
+
+// decompress returns size bytes of decompressed data.
+func (d *decoder) decompress(strip []byte, stored part, size int) ([]byte, error) {
+	if d.reversed && d.compression != ccittT4 && d.compression != ccittT6 {
+		strip = reverseBits(strip[:min(len(strip), 2*size+1024)]) // no method expands data that much
+	}
+	var r io.Reader
+	switch d.compression {
+	case packBits:
+		return unpackPackBits(strip, size)
+	case lzwMethod:
+		if len(strip) >= 2 && strip[0] == 0 && strip[1]&1 != 0 {
+			return nil, raster.Unsupportedf("TIFF with LZW compression as before TIFF 5.0")
+		}
+		l := lzw.NewReader(bytes.NewReader(strip), lzw.MSB, 8)
+		defer l.Close()
+		r = l
+	case ccittT4, ccittT6:
+		r = d.ccittReader(strip, stored)
+	default:
+		return d.inflate(strip, size)
+	}
+	var rows bytes.Buffer
+	rows.Grow(min(size, 4*len(strip)) + bytes.MinRead)
+	if n, err := io.Copy(&rows, io.LimitReader(contextReader{d.ctx, r}, int64(size))); n < int64(size) {
+		return nil, corrupt(err)
+	}
+	return rows.Bytes(), nil
+}
+
+// inflate returns size bytes of decompressed data. As in libtiff, the checksum counts only if the data
+// end with these bytes.
+func (d *decoder) inflate(strip []byte, size int) ([]byte, error) {
+	const part = 1 << 18
+	d.decompressor.Reset(strip, inflate.Zlib)
+	rows, done := make([]byte, min(size, part)), 0
+	for {
+		if err := d.ctx.Err(); err != nil {
+			return nil, err
+		}
+		var err error
+		done, err = d.decompressor.Decompress(rows, done)
+		switch {
+		case errors.Is(err, inflate.ErrCorrupt):
+			return nil, corrupt(err)
+		case done == size:
+			return rows, nil
+		case err != nil:
+			return nil, raster.ErrTruncated
+		}
+		rows = slices.Grow(rows, part)
+		rows = rows[:min(size, cap(rows), done+part)]
+	}
+}
+
+// contextReader reads a part at a time, and fails when its context has ended.
+type contextReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (c contextReader) Read(p []byte) (int, error) {
+	const part = 1 << 18
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return c.r.Read(p[:min(len(p), part)])
+}
+
+// ccittReader returns a reader of CCITT data, where 1 is black as in libtiff.
+func (d *decoder) ccittReader(strip []byte, stored part) io.Reader {
+	order, format := ccitt.MSB, ccitt.Group3
+	if d.reversed {
+		order = ccitt.LSB
+	}
+	if d.compression == ccittT6 {
+		format = ccitt.Group4
+	}
+	return ccitt.NewReader(bytes.NewReader(strip), order, format, stored.width, stored.height,
+		&ccitt.Options{Invert: true})
+}
+
+// corrupt wraps the error of a library, but not that of a context; nil stands for data that end too early.
+func corrupt(err error) error {
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	if err == nil || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
+		return raster.ErrTruncated
+	}
+	return raster.Corruptf("%v", err)
+}
+
+// unpackPackBits decodes size bytes (TIFF 6.0, section 9).
+func unpackPackBits(data []byte, size int) ([]byte, error) {
+	out := make([]byte, 0, min(size, 64*len(data)))
+	for len(out) < size {
+		if len(data) < 2 {
+			return nil, raster.ErrTruncated
+		}
+		n := int(int8(data[0]))
+		data = data[1:]
+		switch {
+		case n >= 0:
+			n = min(n+1, size-len(out))
+			if n > len(data) {
+				return nil, raster.ErrTruncated
+			}
+			out = append(out, data[:n]...)
+			data = data[n:]
+		case n > -128:
+			out = append(out, bytes.Repeat(data[:1], min(1-n, size-len(out)))...)
+			data = data[1:]
+		}
+	}
+	return out, nil
+}
+
+// undoPrediction adds to each sample of a row the one of the pixel to its left (TIFF 6.0, section 14).
+func (d *decoder) undoPrediction(row []byte) {
+	step := d.stored
+	if d.planar {
+		step = 1
+	}
+	if d.bits == 8 {
+		for i := step; i < len(row); i++ {
+			row[i] += row[i-step]
+		}
+		return
+	}
+	for i := 2 * step; i+1 < len(row); i += 2 {
+		d.order.PutUint16(row[i:], d.order.Uint16(row[i:])+d.order.Uint16(row[i-2*step:]))
+	}
+}
