@@ -40,8 +40,9 @@ const (
 // Decode decodes a picture. CMYK is taken as inverted, as Adobe writes it, and converted to RGB as
 // Pillow does. Lossless pictures come at full size whatever the scale, as from libjpeg-turbo.
 //
-// Decode allocates at most 3 bytes per pixel of the result, 1 per sample at the scale, and for
-// pictures of several scans 2 per coefficient. Those are collected at full size, whose pixels then
+// Decode allocates at most 3 bytes per pixel of the result, 1 per sample at the scale, and 2 per
+// coefficient of a row of minimum coded units or, for pictures of several scans, of all. The latter are
+// collected at full size, whose pixels then
 // count against o.MaxPixels. Decode panics for scales other than 1, 2, 4 and 8. It returns ctx's error
 // soon after ctx ends.
 func Decode(ctx context.Context, data []byte, o raster.Options) (raster.Image, error) {
