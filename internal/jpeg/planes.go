@@ -24,24 +24,26 @@ func DecodeSamples(ctx context.Context, data []byte, o raster.Options) (Samples,
 	if err := raster.CheckPixels(r.header.Width, r.header.Height, o.MaxPixels); err != nil {
 		return Samples{}, err
 	}
-	d := decoder{ctx: ctx, data: data, scale: 1, maxPixels: o.MaxPixels, keepTruncated: true}
-	if err := d.decode(); err != nil {
-		return Samples{}, err
-	}
-	n := len(d.components)
-	s := Samples{Width: d.width, Height: d.height, Channels: n, Repairs: d.repairs.Repairs}
-	s.Pix = make([]uint8, s.Width*s.Height*n)
-	for c := range d.components {
-		u := newUpsampler(&d, &d.components[c])
-		for y := range s.Height {
-			if err := ctx.Err(); err != nil {
-				return Samples{}, err
-			}
-			out := s.Pix[y*s.Width*n+c:]
-			for x, v := range u.upsample(y)[:s.Width] {
-				out[x*n] = v
-			}
+	s := Samples{}
+	d := decoder{ctx: ctx, data: data, scale: 1, maxPixels: o.MaxPixels, keepTruncated: true, samples: &s}
+	err := d.decode()
+	s.Repairs = d.repairs.Repairs
+	return s, err
+}
+
+func (s *Samples) allocate(width, height, channels int) {
+	s.Width, s.Height, s.Channels = width, height, channels
+	s.Pix = make([]uint8, 0, width*height*channels)
+}
+
+// addRow appends a row of the components' samples.
+func (s *Samples) addRow(row [4][]byte) {
+	start := len(s.Pix)
+	s.Pix = s.Pix[:start+s.Width*s.Channels]
+	for c := range s.Channels {
+		out := s.Pix[start+c:]
+		for x, v := range row[c][:s.Width] {
+			out[x*s.Channels] = v
 		}
 	}
-	return s, nil
 }

@@ -15,7 +15,7 @@ var (
 )
 
 // faxDecoder decodes a strip or tile in modified Huffman coding, T.4 or T.6 as libtiff does (tif_fax3.h),
-// which goes on with the next row where codes are damaged.
+// which continues with the next row where codes are damaged.
 type faxDecoder struct {
 	data     []byte
 	reversed bool // the lowest bit of a byte is the first
