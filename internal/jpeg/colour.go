@@ -12,9 +12,12 @@ type assembler struct {
 }
 
 func newAssembler(d *decoder) assembler {
-	a := assembler{
-		m:       raster.New(ceilDiv(d.width, d.scale), ceilDiv(d.height, d.scale)),
-		convert: d.chooseConversion(),
+	a := assembler{convert: d.chooseConversion()}
+	if d.samples != nil {
+		d.samples.allocate(d.width, d.height, len(d.components))
+		a.m.Height = d.height
+	} else {
+		a.m = raster.New(ceilDiv(d.width, d.scale), ceilDiv(d.height, d.scale))
 	}
 	for i := range d.components {
 		a.rows = append(a.rows, newUpsampler(d, &d.components[i]))
@@ -41,6 +44,10 @@ func (d *decoder) assemble(known int) error {
 		}
 		for i := range a.rows {
 			row[i] = a.rows[i].upsample(a.next)
+		}
+		if d.samples != nil {
+			d.samples.addRow(row)
+			continue
 		}
 		a.convert(a.m.Row(a.next), row[0], row[1], row[2], row[3])
 	}

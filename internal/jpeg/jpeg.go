@@ -167,6 +167,7 @@ type decoder struct {
 	started   bool // the start marker has been read
 	entropy   entropyDecoder
 	assembler assembler
+	samples   *Samples // takes the samples instead of a picture, if it is not nil
 	// exhausted says that the data of the scan or of the interval have ended early.
 	exhausted    bool
 	untilRestart int // number of minimum coded units
