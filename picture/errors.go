@@ -30,9 +30,15 @@ var sentinels = map[Kind]error{
 	NotPicture: ErrNotPicture, Unsupported: ErrUnsupported, TooLarge: ErrTooLarge, Corrupt: ErrCorrupt,
 }
 
-// ErrTruncated says that a picture is cut short, which is one way of being corrupt. With
-// Limits.KeepTruncated what is there is decoded.
-var ErrTruncated = raster.ErrTruncated
+// Errors for errors.Is, of pictures that other limits would accept.
+var (
+	// ErrTruncated says that a picture is cut short, and that with Limits.KeepTruncated what is there
+	// would be decoded. It is an ErrCorrupt, too.
+	ErrTruncated = errors.New("cut short")
+	// ErrTooManyPixels says that a picture has more than Limits.MaxPixels, or that more of them than
+	// MaxDecodedPixels would be decoded. It is an ErrTooLarge, too.
+	ErrTooManyPixels = errors.New("too many pixels")
+)
 
 // Error says why a picture cannot be decoded.
 type Error struct {
@@ -43,8 +49,8 @@ type Error struct {
 
 func (e *Error) Error() string {
 	s := sentinels[e.Kind].Error() + ": " + e.Detail
-	if e.Err == nil || errors.Is(e.Err, ErrTruncated) { // Detail says it
-		return s
+	if e.Err == nil || errors.Is(e.Err, raster.ErrTruncated) || errors.Is(e.Err, ErrTooManyPixels) {
+		return s // Detail says it
 	}
 	text := e.Err.Error()
 	for _, err := range []error{raster.ErrCorrupt, raster.ErrUnsupported, raster.ErrTooLarge} {

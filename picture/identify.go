@@ -76,6 +76,10 @@ var codecs = map[Format]codec{
 	HEIC: {readHEIFHeader, heif.Decode},
 }
 
+// keepsTruncated reports whether the format's decoder follows raster.Options.KeepTruncated. The others
+// refuse pictures that are cut short, as Pillow does.
+func (f Format) keepsTruncated() bool { return f != WebP && f != AVIF && f != HEIC }
+
 func readHEIFHeader(data []byte) (raster.Header, error) {
 	_, h, err := heif.ReadHeader(data)
 	return h, err

@@ -22,7 +22,8 @@ type Limits struct {
 	MaxSide          int           // width and height, in pixels
 	Timeout          time.Duration // of one Decode or Load; 0 for the context's deadline alone
 	// KeepTruncated accepts pictures that are cut short, and decodes what is there, as Pillow does
-	// with ImageFile.LOAD_TRUNCATED_IMAGES. Info.Repairs then says so. Otherwise they are errors.
+	// with ImageFile.LOAD_TRUNCATED_IMAGES. Info.Repairs then says so. Otherwise they are errors
+	// (ErrTruncated). WebP, AVIF and HEIC that are cut short are errors in either case.
 	KeepTruncated bool
 }
 
@@ -94,7 +95,7 @@ func (l Limits) checkDecoded(info Info, reduction int) error {
 
 func errTooManyPixels(width, height, limit int) error {
 	return &Error{TooLarge, fmt.Sprintf("%d × %d pixels; the limit is %.0f megapixels; scale it down",
-		width, height, float64(limit)/1e6), nil}
+		width, height, float64(limit)/1e6), ErrTooManyPixels}
 }
 
 func (l Limits) errTooManyBytes() error {

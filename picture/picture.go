@@ -7,6 +7,7 @@ package picture
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"garb/internal/raster"
@@ -103,11 +104,11 @@ func decode(ctx context.Context, data []byte, l Limits, reduce func(Info) int, u
 	if err != nil {
 		return nil, info, err
 	}
-	if err = l.checkSize(info.Width, info.Height); err != nil {
+	reduction := reduce(info)
+	if err = l.checkDecoded(info, reduction); err != nil { // first, since its limit is the lower one
 		return nil, info, err
 	}
-	reduction := reduce(info)
-	if err = l.checkDecoded(info, reduction); err != nil {
+	if err = l.checkSize(info.Width, info.Height); err != nil {
 		return nil, info, err
 	}
 	if err = ctx.Err(); err != nil {
@@ -139,6 +140,9 @@ func (f Format) decode(ctx context.Context, data []byte, o raster.Options) (m ra
 		}
 	}()
 	m, err = codecs[f].decode(ctx, data, o)
+	if errors.Is(err, raster.ErrTruncated) && !o.KeepTruncated && f.keepsTruncated() {
+		err = fmt.Errorf("%w: %w", ErrTruncated, err)
+	}
 	if err != nil {
 		return raster.Image{}, classify(err)
 	}

@@ -33,8 +33,8 @@ type cache struct {
 // the features are computed again.
 //
 // Its version rises when the same picture gives other features than before, as after a change of
-// the decoders. Pictures that are cut short have a cache of their own: they must not be found where
-// they are refused.
+// the decoders. Pictures that other limits accept have caches of their own: they must not be found
+// where they are refused.
 func openCache(e *model.Extractor, weightsDigest string) (*cache, error) {
 	home, err := weights.Home()
 	if err != nil {
@@ -44,7 +44,9 @@ func openCache(e *model.Extractor, weightsDigest string) (*cache, error) {
 	if err != nil {
 		return nil, err
 	}
-	key := sha256.Sum256(fmt.Appendf(nil, "features 2\n%s\n%s\n%t\n", weightsDigest, spec, e.Limits().KeepTruncated))
+	l := e.Limits()
+	key := sha256.Sum256(fmt.Appendf(nil, "features 2\n%s\n%s\n%t %d %d\n", weightsDigest, spec, l.KeepTruncated,
+		l.MaxPixels, l.MaxDecodedPixels))
 	c := &cache{
 		path:  filepath.Join(home, "features", fmt.Sprintf("%x.safetensors", key[:8])),
 		count: e.FeatureCount(), vectors: map[string][]float32{},

@@ -50,8 +50,18 @@ var (
 	dataSet          = suggestFiles("csv", "tsv", "zip", "tar", "gz", "tgz") // shells suggest folders too
 	models           = valueRule{words: model.BuiltInNames, files: true}
 	modelsAndWeights = valueRule{words: listModelNames, files: true}
-	pictureFiles     = suggestFiles("jpg", "jpeg", "png", "gif", "webp", "bmp", "avif", "heic", "heif")
+	pictureFiles     = suggestFiles(listPictureEndings()...)
 )
+
+func listPictureEndings() []string {
+	var endings []string
+	for _, f := range picture.Formats() {
+		for _, extension := range f.Extensions() {
+			endings = append(endings, strings.TrimPrefix(extension, "."))
+		}
+	}
+	return endings
+}
 
 func listAcceptanceMethods() []string {
 	var names []string

@@ -151,10 +151,9 @@ func (c *conversion) check(from, to string) error {
 
 func (c *conversion) run(ctx context.Context, out io.Writer) error {
 	isModel, native := model.IsModel(c.from), strings.EqualFold(filepath.Ext(c.to), ".safetensors")
-	if isModel {
-		if err := c.refuseFileFlags(); err != nil {
-			return err
-		}
+	if isModel && c.hasFileFlags() {
+		return errors.New("--classes, --classes-from, --preprocess, --size, --resize and --exif-orientation are " +
+			"only for whole models from Keras and ONNX files")
 	}
 	if !isModel && !exists(c.from) {
 		return fmt.Errorf("%s: no such file, run or built-in model; the built-in models are %s", c.from,
@@ -166,12 +165,8 @@ func (c *conversion) run(ctx context.Context, out io.Writer) error {
 	case isModel:
 		return c.write(out, c.from)
 	}
-	whole := c.classes != nil || c.classesFrom != "" || !native || strings.EqualFold(filepath.Ext(c.from), ".onnx")
-	if whole {
+	if c.hasFileFlags() || !native || strings.EqualFold(filepath.Ext(c.from), ".onnx") {
 		return c.takeModel(ctx, out)
-	}
-	if err := c.refuseFileFlags(); err != nil {
-		return err
 	}
 	err := convertWeights(out, c.from, c.to, tensor.DType(c.dtype))
 	var none *keras.NotABackboneError
@@ -181,14 +176,10 @@ func (c *conversion) run(ctx context.Context, out io.Writer) error {
 	return err
 }
 
-// refuseFileFlags refuses flags for settings that garb's own models store.
-func (c *conversion) refuseFileFlags() error {
-	if c.classes != nil || c.classesFrom != "" || c.preprocess != "" || c.side != 0 || c.filter != "" ||
-		c.orientation.isSet() {
-		return errors.New("--classes, --classes-from, --preprocess, --size, --resize and --exif-orientation are " +
-			"only for whole models from Keras and ONNX files")
-	}
-	return nil
+// hasFileFlags reports whether there are flags for settings that garb's own models store.
+func (c *conversion) hasFileFlags() bool {
+	return c.classes != nil || c.classesFrom != "" || c.preprocess != "" || c.side != 0 || c.filter != "" ||
+		c.orientation.isSet()
 }
 
 // takeModel converts another program's file to a model.

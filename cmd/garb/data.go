@@ -65,6 +65,10 @@ unreadable or unlabelled pictures, missing columns, small classes, contributors 
 one split, label shift between the splits, picture sizes, and duplicates, exact and near. A
 picture in both train and test is a leak, which inflates test accuracy.
 
+It also counts the pictures that are unusual: with a wrong extension, repaired, animated,
+transparent, with more than 8 bits, CMYK, grey, with an ICC profile other than sRGB, or
+turned by EXIF. They are used all the same.
+
 ` + dataHelp + `
 
 The exit code is 0 if training would accept the data set as it is, and 1 if it would

@@ -37,6 +37,7 @@ var hints = []func(error) string{
 		return ""
 	}),
 	hintIs(picture.ErrTruncated, "to read what is there of it, use --truncated keep"),
+	hintIs(picture.ErrTooManyPixels, "to read it as it is, raise --max-pixels"),
 	hintIs(model.ErrNoAcceptance, "omit --accept, or use --accept all"),
 	hintIs(model.ErrNoClasses, "train a model on them with garb train, or use garb embed --weights"),
 	hintAt(func(e *answers.LockedError) string { return "choose another folder with --log-answers" }),

@@ -11,6 +11,7 @@ import (
 	"garb/dataset"
 	"garb/evaluate"
 	"garb/model"
+	"garb/picture"
 	"garb/relabel"
 	"garb/serve"
 	"garb/train"
@@ -45,6 +46,8 @@ func TestHints(t *testing.T) {
 		{&relabel.ProblemsError{Problems: []relabel.Problem{{NewClass: true}}},
 			"use --new-classes to allow labels that no picture has yet"},
 		{&relabel.ProblemsError{Problems: []relabel.Problem{{}}}, ""},
+		{picture.ErrTruncated, "to read what is there of it, use --truncated keep"},
+		{picture.ErrTooManyPixels, "to read it as it is, raise --max-pixels"},
 		{model.ErrNoAcceptance, "omit --accept, or use --accept all"},
 		{model.ErrNoClasses, "train a model on them with garb train, or use garb embed --weights"},
 		{&answers.LockedError{Folder: "f"}, "choose another folder with --log-answers"},

@@ -61,7 +61,8 @@ func (q *qualityFlags) add(command *cobra.Command) {
 }
 
 // backboneFlagNames are flags that backboneFlags adds.
-var backboneFlagNames = []string{"backbone", "weights", "preprocess", "size", "channels", "resize"}
+var backboneFlagNames = []string{"backbone", "weights", "preprocess", "size", "channels", "resize", "features-at",
+	orientationName}
 
 // validate reports flags that do not go together.
 func (q *qualityFlags) validate(c *cobra.Command) error {

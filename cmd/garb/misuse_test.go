@@ -57,6 +57,8 @@ func TestFlagValues(t *testing.T) {
 		want string
 	}{
 		{[]string{"train", "--epochs", "many"}, `--epochs "many": it must be a whole number`},
+		{[]string{"classify", "--max-pixels", "0"},
+			`--max-pixels "0": it must be a positive number of pixels, such as 150000000`},
 		{[]string{"train", "--seed", "-1"}, `--seed "-1": it must be a whole number, not negative`},
 		{[]string{"train", "--dropout", "x"}, `--dropout "x": it must be a number`},
 		{[]string{"train", "--binary=maybe"}, `--binary "maybe": it must be true or false`},

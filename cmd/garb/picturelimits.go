@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 
@@ -45,7 +46,7 @@ func (v pixelsValue) Set(text string) error {
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 1 {
-		return fmt.Errorf("%q: it must be a positive number of pixels, such as 150000000", text)
+		return errors.New("it must be a positive number of pixels, such as 150000000")
 	}
 	*v.pixels = n
 	return nil

@@ -110,6 +110,9 @@ func TestTruncatedPictures(t *testing.T) {
 		if code == exitDone || !strings.Contains(out+errOut, "cut off") {
 			t.Errorf("%q: %d, %s%s", args, code, out, errOut)
 		}
+		if args[0] == "classify" && !strings.Contains(errOut, "use --truncated keep") {
+			t.Errorf("%q: no hint in %s", args, errOut)
+		}
 		if args[0] == "explain" { // the folder of the first try may be there
 			args[len(args)-1] = filepath.Join(t.TempDir(), "again")
 		}
@@ -123,7 +126,7 @@ func TestTruncatedPictures(t *testing.T) {
 		}
 	}
 	code, out, errOut := runGarb(t, nil, "classify", cut, "--truncated", "keep", "--max-pixels", "1000")
-	if code == exitDone || !strings.Contains(out+errOut, "too large") {
+	if code == exitDone || !strings.Contains(errOut, "too large") || !strings.Contains(errOut, "raise --max-pixels") {
 		t.Errorf("--max-pixels: %d, %s%s", code, out, errOut)
 	}
 }
@@ -209,6 +212,15 @@ func TestConvertOrientation(t *testing.T) {
 		if says := strings.Contains(out, "EXIF orientation ignored"); says != (test.want == picture.IgnoreOrientation) {
 			t.Errorf("%v: models show says: %s", test.flags, out)
 		}
+	}
+	unnamed := slices.DeleteFunc(slices.Clone(convert), func(s string) bool { return s == "--classes" })[:4]
+	code, out, errOut := runGarb(t, nil, append(unnamed, "--exif-orientation", "ignore")...)
+	if code != exitDone || !strings.Contains(out, "as requested") {
+		t.Errorf("without --classes: %d, %s%s", code, out, errOut)
+	}
+	code, _, errOut = runGarb(t, nil, "data", "check", folder, "--exif-orientation", "ignore")
+	if code == exitDone || !strings.Contains(errOut, "requires --labels-quality") {
+		t.Errorf("data check: %d, %s", code, errOut)
 	}
 	// Without its EXIF being applied, a turned picture is classified as it is stored.
 	photo, err := os.ReadFile("../../examples/dress.jpg")

@@ -128,16 +128,12 @@ func readValue(exif, entry []byte, order binary.ByteOrder) (value float64, found
 		data = exif[at:]
 	}
 	switch kind {
-	case typeShort:
+	case typeSByte: // read as if they had no sign, negative integers are no orientation either
+		return float64(data[0]), true
+	case typeShort, typeSShort:
 		return float64(order.Uint16(data)), true
-	case typeSShort:
-		return float64(int16(order.Uint16(data))), true
-	case typeLong, typeIFD:
+	case typeLong, typeSLong, typeIFD:
 		return float64(order.Uint32(data)), true
-	case typeSLong:
-		return float64(int32(order.Uint32(data))), true
-	case typeSByte:
-		return float64(int8(data[0])), true
 	case typeLong8:
 		return float64(order.Uint64(data)), true
 	case typeFloat:

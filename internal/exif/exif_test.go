@@ -56,8 +56,9 @@ func one(order binary.AppendByteOrder, kind uint16, value int64) entry {
 
 func TestOrientation(t *testing.T) {
 	le, be := binary.LittleEndian, binary.BigEndian
+	half := entry{orientationTag, typeFloat, 1, le.AppendUint32(nil, math.Float32bits(6.5))}
 	other, turned := entry{0x0110, typeASCII, 3, []byte("ab\x00")}, one(le, typeShort, 6)
-	plain := block(le, 0, turned)
+	plain, large := block(le, 0, turned), block(be, 0, one(be, typeShort, 6))
 	float := entry{orientationTag, typeFloat, 1, le.AppendUint32(nil, math.Float32bits(6))}
 	double := entry{orientationTag, typeDouble, 1, le.AppendUint64(nil, math.Float64bits(6))}
 	ratio := entry{orientationTag, typeRational, 1, le.AppendUint32(le.AppendUint32(nil, 12), 2)}
@@ -67,7 +68,7 @@ func TestOrientation(t *testing.T) {
 		want int
 	}{
 		"little endian":           {plain, 6},
-		"big endian":              {block(be, 0, one(be, typeShort, 6)), 6},
+		"big endian":              {large, 6},
 		"after a gap":             {block(be, 5, one(be, typeShort, 8)), 8},
 		"after others":            {block(le, 0, other, other, one(le, typeShort, 2)), 2},
 		"the first of two":        {block(le, 0, one(le, typeShort, 9), turned), 1},
@@ -89,6 +90,7 @@ func TestOrientation(t *testing.T) {
 		"UNDEFINED":               {block(le, 0, one(le, typeUndefined, 6)), 1},
 		"ASCII":                   {block(le, 0, one(le, typeASCII, '6')), 1},
 		"FLOAT":                   {block(le, 0, float), 6},
+		"FLOAT, not whole":        {block(le, 0, half), 1},
 		"DOUBLE":                  {block(le, 0, double), 6},
 		"RATIONAL":                {block(le, 0, ratio), 6},
 		"SRATIONAL":               {block(le, 0, entry{orientationTag, typeSRational, 1, negative}), 6},
@@ -101,6 +103,9 @@ func TestOrientation(t *testing.T) {
 		"a name three times":      {append([]byte("Exif\x00\x00Exif\x00\x00Exif\x00\x00"), plain...), 1},
 		"only a name":             {[]byte("Exif\x00\x00"), 1},
 		"another name before":     {append([]byte("Exit\x00\x00"), plain...), 1},
+		"42 the other way round":  {append([]byte("II\x00*"), plain[4:]...), 6},
+		"and in big endian":       {append([]byte("MM*\x00"), large[4:]...), 6},
+		"43 in big endian":        {append([]byte("MM\x00+"), large[4:]...), 6}, // in little endian, Pillow fails
 		"another beginning":       {append([]byte("IM*\x00"), plain[4:]...), 1},
 		"a directory elsewhere":   {[]byte("II*\x00\x09\x00\x00\x00\x00\x00"), 1},
 		"a directory far away":    {[]byte("II*\x00\xff\xff\xff\xff\x00\x00"), 1},
@@ -117,6 +122,7 @@ func TestOrientation(t *testing.T) {
 func TestXMP(t *testing.T) {
 	turned := block(binary.LittleEndian, 0, one(binary.LittleEndian, typeShort, 6))
 	unknown := block(binary.LittleEndian, 0, one(binary.LittleEndian, typeShort, 0))
+	text := block(binary.LittleEndian, 0, entry{orientationTag, typeASCII, 2, []byte("6\x00")})
 	for _, test := range []struct {
 		name string
 		exif []byte
@@ -133,6 +139,7 @@ func TestXMP(t *testing.T) {
 		{"after EXIF without it", block(binary.BigEndian, 0), `tiff:Orientation="3"`, 3},
 		{"after EXIF with another", turned, `tiff:Orientation="3"`, 6},
 		{"after EXIF with 0", unknown, `tiff:Orientation="3"`, 1},
+		{"after EXIF with text", text, `tiff:Orientation="3"`, 1},
 		{"after EXIF that cannot be read", []byte("XXXXXXXX"), `tiff:Orientation="3"`, 1},
 	} {
 		if have := Orientation(test.exif, []byte(test.xmp)); have != test.want {

@@ -1,0 +1,62 @@
+package picture
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"garb/internal/raster"
+)
+
+// TestTruncated checks which pictures that are cut short are ErrTruncated: those of which
+// KeepTruncated decodes what is there.
+func TestTruncated(t *testing.T) {
+	for name, keeps := range map[string]bool{
+		"plain.jpg": true, "palette.png": true, "plain.gif": true, "plain.bmp": true, "lossy.webp": false,
+		"../../internal/heif/testdata/drawn-odd.heic": false, "../../internal/heif/testdata/drawn.avif": false,
+	} {
+		whole := read(t, "testdata/"+name)
+		cut := whole[:len(whole)-40]
+		l := DefaultLimits()
+		l.Timeout = 0 // the machine may be slow
+		_, err := Decode(t.Context(), cut, l)
+		if !errors.Is(err, ErrCorrupt) || errors.Is(err, ErrTruncated) != keeps {
+			t.Errorf("%s: %v", name, err)
+		}
+		l.KeepTruncated = true
+		_, info, err := Inspect(t.Context(), cut, l)
+		if (err == nil) != keeps || keeps != (len(info.Repairs) > 0) || errors.Is(err, ErrTruncated) {
+			t.Errorf("%s, kept: %v, %v", name, info.Repairs, err)
+		}
+		if _, err = Decode(t.Context(), whole[:16], l); err == nil || errors.Is(err, ErrTruncated) {
+			t.Errorf("%s without a header: %v", name, err)
+		}
+	}
+}
+
+// TestErrorTexts checks that an error says each thing once.
+func TestErrorTexts(t *testing.T) {
+	for _, test := range []struct {
+		err  error
+		want string
+	}{
+		{classify(raster.ErrTruncated), "corrupt picture: the file is cut off; take another copy"},
+		{classify(raster.Corruptf("PNG of 0 × 5 pixels")),
+			"corrupt picture: the file is broken or cut off; take another copy (PNG of 0 × 5 pixels)"},
+		{errTooManyPixels(12000, 9000, 66_000_000),
+			"picture too large: 12000 × 9000 pixels; the limit is 66 megapixels; scale it down"},
+	} {
+		if got := test.err.Error(); got != test.want {
+			t.Errorf("%q, want %q", got, test.want)
+		}
+	}
+}
+
+// TestLowerLimit checks that the error of a picture beyond both limits names the one that it has to
+// meet.
+func TestLowerLimit(t *testing.T) {
+	_, err := Decode(t.Context(), makePNG(12_000, 12_000), DefaultLimits())
+	if !errors.Is(err, ErrTooManyPixels) || !strings.Contains(err.Error(), "the limit is 66 megapixels") {
+		t.Error(err)
+	}
+}
