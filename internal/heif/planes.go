@@ -21,6 +21,8 @@ type planes[T sample] struct {
 	subX, subY int // log2 of the chroma's subsampling
 	bits       int // of a sample
 	colour     colour
+	alpha      channel[T] // opacity, of the size of y; empty if the picture is opaque
+	alphaBits  int
 }
 
 // newPlanes returns empty planes. chroma is one of chromaNone to chroma444.
@@ -60,6 +62,9 @@ func (p *planes[T]) change(f func(channel[T]) channel[T]) {
 	if !p.isGrey() {
 		p.cb, p.cr = f(p.cb), f(p.cr)
 	}
+	if len(p.alpha.pix) > 0 {
+		p.alpha = f(p.alpha)
+	}
 }
 
 // paste copies the samples of a tile of the same kind to (left, top), and drops those outside p.
@@ -69,6 +74,9 @@ func (p *planes[T]) paste(tile *planes[T], left, top int) {
 	if !p.isGrey() {
 		p.cb.paste(tile.cb, left>>p.subX, top>>p.subY)
 		p.cr.paste(tile.cr, left>>p.subX, top>>p.subY)
+	}
+	if len(p.alpha.pix) > 0 {
+		p.alpha.paste(tile.alpha, left, top)
 	}
 }
 
@@ -80,6 +88,9 @@ func (p channel[T]) paste(tile channel[T], left, top int) {
 
 // scale returns the channel in another size, of the nearest samples to the top left.
 func (p channel[T]) scale(width, height int) channel[T] {
+	if p.width == width && p.height == height {
+		return p
+	}
 	q := newChannel[T](width, height)
 	for y := range height {
 		row, from := q.row(y), p.row(y*p.height/height)
