@@ -30,7 +30,7 @@ func (h heicPicture[T]) decode(ctx context.Context, description *picture) (raste
 	if err != nil {
 		return raster.Image{}, err
 	}
-	m, err := p.toRGB(false)
+	m, err := p.toRGB()
 	if err != nil {
 		return raster.Image{}, err
 	}

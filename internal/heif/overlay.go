@@ -8,7 +8,7 @@ import (
 
 // overlay is a picture made of layers, which lie at offsets on a canvas of one colour.
 type overlay struct {
-	background    [3]uint8 // red, green, blue; libheif ignores its opacity
+	background    [3]uint16 // red, green, blue; libheif ignores its opacity
 	width, height int
 	offsets       [][2]int // left and top of each layer, from the lowest to the highest
 }
@@ -23,7 +23,7 @@ func (c *container) readOverlay(data []byte, id uint32) (o overlay, err error) {
 		sideBytes = 4
 	}
 	for i := range o.background {
-		o.background[i] = uint8(r.takeUint(2) >> 8)
+		o.background[i] = uint16(r.takeUint(2))
 	}
 	r.takeUint(2) // opacity
 	o.width, o.height = int(r.takeUint(sideBytes)), int(r.takeUint(sideBytes))
@@ -72,61 +72,78 @@ func (c *container) checkOverlay(data []byte, id uint32, e *extent, depth int) e
 	return nil
 }
 
-// decodeOverlay decodes a picture of layers in RGB of 8 bits. Layers may reach beyond the canvas.
+// decodeOverlay decodes a picture of layers in RGB. Its samples have the bits of the lowest layer. Layers may
+// reach beyond the canvas.
 func (h heicPicture[T]) decodeOverlay(ctx context.Context, id uint32) (*planes[T], error) {
 	o, err := h.readOverlay(h.data, id)
 	if err != nil {
 		return nil, err
 	}
 	var canvas *planes[T]
-	for i, layer := range h.items[id].tiles {
-		p, err := h.decodeWithAlpha(ctx, layer)
-		if err != nil {
-			return nil, err
-		}
-		m, err := p.toRGB(true)
+	for i, item := range h.items[id].tiles {
+		layer, err := h.decodeWithAlpha(ctx, item)
 		if err != nil {
 			return nil, err
 		}
 		if canvas == nil { // a layer was decoded, so the file is not just a header
-			canvas = newCanvas[T](&o)
+			canvas = newCanvas[T](&o, layer.bits)
 		}
-		canvas.lay(m, p, o.offsets[i][0], o.offsets[i][1])
+		if layer.bits != canvas.bits && layer.bits != 8 || layer.bits > canvas.bits { // as libheif
+			return nil, raster.Unsupportedf("its layers have %d and %d bits; save it as JPEG or PNG", canvas.bits, layer.bits)
+		}
+		if err = canvas.lay(layer, o.offsets[i][0], o.offsets[i][1]); err != nil {
+			return nil, err
+		}
 	}
 	return canvas, nil
 }
 
 // newCanvas returns an overlay without layers.
-func newCanvas[T sample](o *overlay) *planes[T] {
-	p := newPlanes[T](o.width, o.height, chroma444, 8)
+func newCanvas[T sample](o *overlay, bits int) *planes[T] {
+	p := newPlanes[T](o.width, o.height, chroma444, bits)
 	p.colour = colour{matrix: identity, fullRange: true, rgb: true}
-	for i, c := range [][]T{p.cr.pix, p.y.pix, p.cb.pix} {
-		for j := range c {
-			c[j] = T(o.background[i])
+	for i, channel := range [][]T{p.cr.pix, p.y.pix, p.cb.pix} {
+		for j := range channel {
+			channel[j] = T(o.background[i] >> (16 - bits))
 		}
 	}
 	return p
 }
 
-// lay lays a layer on the canvas, as far as it lies on it. m has the layer's colours, and layer its opacity.
-func (p *planes[T]) lay(m raster.Image, layer *planes[T], left, top int) {
-	x0, x1 := max(0, -left), min(m.Width, p.y.width-left)
-	for y := max(0, -top); y < min(m.Height, p.y.height-top) && x0 < x1; y++ {
-		row := m.Row(y)[3*x0 : 3*x1]
+// lay lays a layer on the canvas, as far as it lies on it.
+func (p *planes[T]) lay(layer *planes[T], left, top int) error {
+	convert, err := newConverter[T, T](layer, 0)
+	if err != nil {
+		return err
+	}
+	width := layer.y.width
+	x0, x1 := max(0, -left), min(width, p.y.width-left)
+	rgb := make([]T, 3*width)
+	for y := max(0, -top); y < min(layer.y.height, p.y.height-top) && x0 < x1; y++ {
+		convert(rgb, layer.y.row(y), layer.cb.row(y>>layer.subY), layer.cr.row(y>>layer.subY))
 		var opacity []T
 		if len(layer.alpha.pix) > 0 {
 			opacity = layer.alpha.row(y)[x0:x1]
 		}
 		for i, channel := range []channel[T]{p.cr, p.y, p.cb} {
-			out := channel.row(top + y)[left+x0:]
-			for x := range x1 - x0 {
-				v := row[3*x+i]
+			out := channel.row(top + y)[left+x0:][:x1-x0]
+			for x := range out {
+				v := toDepth(rgb[3*(x0+x)+i], layer.bits, p.bits)
 				if opacity != nil {
-					a := uint32(opacity[x] >> (layer.alphaBits - 8))
-					v = uint8((uint32(v)*a + uint32(out[x])*(255-a)) / 255)
+					a, opaque := toDepth(opacity[x], layer.alphaBits, p.bits), uint64(1)<<p.bits-1
+					v = (v*a + uint64(out[x])*(opaque-a)) / opaque
 				}
 				out[x] = T(v)
 			}
 		}
 	}
+	return nil
+}
+
+// toDepth converts a sample of 8 to 16 bits to another number of bits, as libheif does (hdr_sdr.cc).
+func toDepth[T sample](v T, from, to int) uint64 {
+	if from >= to {
+		return uint64(v) >> (from - to)
+	}
+	return uint64(v)<<(to-from) | uint64(v)>>(2*from-to)
 }

@@ -182,16 +182,16 @@ func (p *planes[T]) stretch() {
 	if err != nil || p.colour.matrix == identity {
 		return
 	}
-	convert := convertFloat[T](k, false, p.bits, 0)
+	convert := convertFloat[T, T](k, false, p.bits, 0, 0)
 	kr, kb := 1-k.rCr/2, 1-k.bCb/2
-	middle, scale := float32(int(1)<<(p.bits-1)), float32(int(1)<<(p.bits-8))
+	middle := float32(int(1) << (p.bits - 1))
 	highest := 2*middle - 1
-	rgb := make([]uint8, 3*p.y.width)
+	rgb := make([]T, 3*p.y.width)
 	for y := range p.y.height {
 		luma, cb, cr := p.y.row(y), p.cb.row(y), p.cr.row(y)
 		convert(rgb, luma, cb, cr)
 		for x := range luma {
-			r, g, b := float32(rgb[3*x])*scale, float32(rgb[3*x+1])*scale, float32(rgb[3*x+2])*scale
+			r, g, b := float32(rgb[3*x]), float32(rgb[3*x+1]), float32(rgb[3*x+2])
 			l := kr*r + (1-kr-kb)*g + kb*b
 			luma[x] = T(l + 0.5)
 			cb[x] = T(min((b-l)/(2*(1-kb))+middle+0.5, highest))
