@@ -22,6 +22,7 @@ import (
 type heicExpectation struct {
 	Width, Height int
 	Grey, Alpha   bool
+	Refused       bool
 	SHA256        string // of the RGB bytes over white
 }
 
@@ -33,6 +34,12 @@ func TestHEICAgreesWithPillow(t *testing.T) {
 	for name, want := range expected {
 		t.Run(name, func(t *testing.T) {
 			data := read(t, name)
+			if want.Refused {
+				if _, err := decode(data, 1<<20); !typed(err) {
+					t.Errorf("%v; want an error", err)
+				}
+				return
+			}
 			format, h, err := ReadHeader(data)
 			if err != nil || format != formatHEIC || h.Width != want.Width || h.Height != want.Height ||
 				h.Alpha != want.Alpha || !h.Alpha && h.Grey != want.Grey {

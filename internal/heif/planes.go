@@ -183,19 +183,15 @@ func (p *planes[T]) stretch() {
 		return
 	}
 	convert := convertFloat[T, T](k, false, p.bits, 0, 0)
-	kr, kb := 1-k.rCr/2, 1-k.bCb/2
-	middle := float32(int(1) << (p.bits - 1))
-	highest := 2*middle - 1
+	round, middle := newRounder[T](p.bits, 0), float32(int(1)<<(p.bits-1))
 	rgb := make([]T, 3*p.y.width)
 	for y := range p.y.height {
 		luma, cb, cr := p.y.row(y), p.cb.row(y), p.cr.row(y)
 		convert(rgb, luma, cb, cr)
 		for x := range luma {
 			r, g, b := float32(rgb[3*x]), float32(rgb[3*x+1]), float32(rgb[3*x+2])
-			l := kr*r + (1-kr-kb)*g + kb*b
-			luma[x] = T(l + 0.5)
-			cb[x] = T(min((b-l)/(2*(1-kb))+middle+0.5, highest))
-			cr[x] = T(min((r-l)/(2*(1-kr))+middle+0.5, highest))
+			weigh := func(k [3]float32) float32 { return float32(r*k[0]) + float32(g*k[1]) + float32(b*k[2]) }
+			luma[x], cb[x], cr[x] = round(weigh(k.y)), round(weigh(k.cb)+middle), round(weigh(k.cr)+middle)
 		}
 	}
 }
