@@ -58,7 +58,7 @@ func (c *container) checkColours(data []byte, id uint32, e *extent, depth int) (
 		return false, raster.Corruptf("its picture is made of other pictures, but names none")
 	}
 	if depth == maxDepth {
-		return false, raster.Unsupportedf("its picture is made of others %d times over; save it as JPEG or PNG", maxDepth)
+		return false, raster.Unsupportedf("its pictures are nested more than %d deep; save it as JPEG or PNG", maxDepth)
 	}
 	with := 0
 	for _, tile := range it.tiles {

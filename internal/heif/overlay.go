@@ -89,7 +89,8 @@ func (h heicPicture[T]) decodeOverlay(ctx context.Context, id uint32) (*planes[T
 			canvas = newCanvas[T](&o, layer.bits)
 		}
 		if layer.bits != canvas.bits && layer.bits != 8 || layer.bits > canvas.bits { // as libheif
-			return nil, raster.Unsupportedf("its layers have %d and %d bits; save it as JPEG or PNG", canvas.bits, layer.bits)
+			return nil, raster.Unsupportedf("its layers have %d and %d bits; save it as JPEG or PNG",
+				canvas.bits, layer.bits)
 		}
 		if err = canvas.lay(layer, o.offsets[i][0], o.offsets[i][1]); err != nil {
 			return nil, err
