@@ -15,7 +15,8 @@ type container struct {
 	hasMovie   bool // a sequence of pictures
 	primary    uint32
 	items      map[uint32]*item
-	properties []property // in ipco; associations count from 1
+	alphas     map[uint32]uint32 // the alpha planes of items that have one
+	properties []property        // in ipco; associations count from 1
 }
 
 // payload is the extent of a box's content in the file: data[start:end].
@@ -164,6 +165,7 @@ func parse(data []byte) (*container, error) {
 	if !c.hasMeta && !c.hasMovie {
 		return nil, raster.Corruptf("it has no description of a picture; it may be cut short")
 	}
+	c.findAlphas(data)
 	return c, nil
 }
 
@@ -432,20 +434,19 @@ func (c *container) eachProperty(data []byte, id uint32, f func(kind string, bod
 	}
 }
 
-// findAlpha returns the alpha plane of an item, or 0.
-func (c *container) findAlpha(data []byte, picture uint32) uint32 {
-	var found uint32
+// findAlphas sets alphas. Of several alpha planes of an item, it takes the one of the lowest number.
+func (c *container) findAlphas(data []byte) {
+	c.alphas = map[uint32]uint32{}
 	for id, it := range c.items {
-		if it.auxOf != picture || picture == 0 {
+		if it.auxOf == 0 {
 			continue
 		}
 		c.eachProperty(data, id, func(kind string, body []byte) {
-			if kind == "auxC" && isAlpha(body) && (found == 0 || id < found) {
-				found = id
+			if known := c.alphas[it.auxOf]; kind == "auxC" && isAlpha(body) && (known == 0 || id < known) {
+				c.alphas[it.auxOf] = id
 			}
 		})
 	}
-	return found
 }
 
 func isAlpha(auxC []byte) bool {

@@ -6,11 +6,13 @@ import (
 	"garb/internal/raster"
 )
 
-// colour has the MatrixCoefficients and VideoFullRangeFlag of ITU-T H.273, which define the
+// colour has the ColourPrimaries, MatrixCoefficients and VideoFullRangeFlag of ITU-T H.273, which define the
 // conversion from Y'CbCr to RGB.
 type colour struct {
+	primaries int
 	matrix    int
 	fullRange bool
+	rgb       bool // an overlay's samples are RGB, whatever the file says
 }
 
 const (
@@ -18,49 +20,22 @@ const (
 	unspecified = 2
 )
 
-// coefficients are the factors of the chroma samples in red, green and blue.
-type coefficients struct{ rCr, gCb, gCr, bCb float32 }
-
-// coefficients returns the factors that libheif uses (nclx.cc). They follow from the weights of red
-// and blue in Y' (H.273, table 4). Unspecified and reserved matrices are taken for BT.601's.
-func (c colour) coefficients() (coefficients, error) {
-	var kr, kb float32
-	switch c.matrix {
-	case 1:
-		kr, kb = 0.2126, 0.0722
-	case 4:
-		kr, kb = 0.30, 0.11
-	case 5, 6:
-		kr, kb = 0.299, 0.114
-	case 7:
-		kr, kb = 0.212, 0.087
-	case 9, 10:
-		kr, kb = 0.2627, 0.0593
-	case 8, 11, 12, 13, 14, 16: // YCgCo, Y'D'zD'x, derived from the primaries, ICtCp
-		return coefficients{}, raster.Unsupportedf("its colours use matrix %d; save it as JPEG or PNG", c.matrix)
-	default:
-		return coefficients{rCr: 1.402, gCb: -0.344136, gCr: -0.714136, bCb: 1.772}, nil
-	}
-	return coefficients{
-		rCr: 2 * (1 - kr), bCb: 2 * (1 - kb),
-		gCb: 2 * kb * (1 - kb) / (kb + kr - 1), gCr: 2 * kr * (1 - kr) / (kb + kr - 1),
-	}, nil
-}
-
 // toRGB converts to 3 bytes per pixel. Pixels that share a chroma sample use the same one, as in
 // libheif's conversion to 8-bit RGB (yuv2rgb.cc), which pillow-heif uses.
 func (p *planes[T]) toRGB() (raster.Image, error) {
 	m := raster.New(p.y.width, p.y.height)
-	if p.isGrey() {
-		for i, v := range p.y.pix {
-			l := uint8(v >> (p.bits - 8))
-			m.Pix[3*i], m.Pix[3*i+1], m.Pix[3*i+2] = l, l, l
+	var convert rowConverter[T, uint8]
+	if p.subY != 0 && p.colour.isConvertedInPairs() {
+		k, err := p.colour.coefficients()
+		if err != nil {
+			return raster.Image{}, err
 		}
-		return m, nil
-	}
-	convert, err := p.newConverter()
-	if err != nil {
-		return raster.Image{}, err
+		convert = convertPairs[T](k, p.bits-8)
+	} else {
+		var err error
+		if convert, err = newConverter[T, uint8](p, p.bits-8); err != nil {
+			return raster.Image{}, err
+		}
 	}
 	for y := range m.Height {
 		convert(m.Row(y), p.y.row(y), p.cb.row(y>>p.subY), p.cr.row(y>>p.subY))
@@ -68,29 +43,39 @@ func (p *planes[T]) toRGB() (raster.Image, error) {
 	return m, nil
 }
 
-// rowConverter writes a row of RGB.
-type rowConverter[T sample] func(out []uint8, y, cb, cr []T)
+// isConvertedInPairs reports whether libheif has a special conversion for 4:2:0 in these colours.
+func (c colour) isConvertedInPairs() bool {
+	return c.fullRange && c.matrix != identity && c.matrix != yCgCo
+}
 
-func (p *planes[T]) newConverter() (rowConverter[T], error) {
-	if p.colour.matrix == identity {
-		return convertIdentity[T](p.colour.fullRange, p.bits, p.subX), nil
-	}
-	if p.colour.matrix == yCgCo {
-		return convertYCgCo[T](p.bits, p.subX), nil
+// rowConverter writes a row of RGB.
+type rowConverter[T, O sample] func(out []O, y, cb, cr []T)
+
+// newConverter returns a converter of p's rows to RGB, which drops some of the samples' bits.
+func newConverter[T, O sample](p *planes[T], drop int) (rowConverter[T, O], error) {
+	switch {
+	case p.isGrey():
+		return func(out []O, y, _, _ []T) {
+			for x, v := range y {
+				l := O(v >> drop)
+				out[3*x], out[3*x+1], out[3*x+2] = l, l, l
+			}
+		}, nil
+	case p.colour.matrix == identity:
+		return convertIdentity[T, O](p.colour.fullRange, p.bits, p.subX, drop), nil
+	case p.colour.matrix == yCgCo:
+		return convertYCgCo[T, O](p.bits, p.subX, drop), nil
 	}
 	k, err := p.colour.coefficients()
 	if err != nil {
 		return nil, err
 	}
-	if p.subY != 0 && p.colour.fullRange {
-		return convertPairs[T](k, p.bits-8), nil
-	}
-	return convertFloat[T](k, p.colour.fullRange, p.bits, p.subX), nil
+	return convertFloat[T, O](k, p.colour.fullRange, p.bits, p.subX, drop), nil
 }
 
 // convertPairs converts 4:2:0 in full range. libheif drops the bits beyond 8 first, and rounds the chroma's
 // part before it adds luma.
-func convertPairs[T sample](k coefficients, shift int) rowConverter[T] {
+func convertPairs[T sample](k coefficients, shift int) rowConverter[T, uint8] {
 	fixed := func(f float32) int32 { return int32(math.Round(float64(f) * 256)) }
 	rCr, gCb, gCr, bCb := fixed(k.rCr), fixed(k.gCb), fixed(k.gCr), fixed(k.bCb)
 	return func(out []uint8, y, cb, cr []T) {
@@ -114,7 +99,7 @@ const (
 )
 
 // convertFloat converts samples of the given bits, with a chroma sample for 1<<subX pixels.
-func convertFloat[T sample](k coefficients, fullRange bool, bits, subX int) rowConverter[T] {
+func convertFloat[T, O sample](k coefficients, fullRange bool, bits, subX, drop int) rowConverter[T, O] {
 	var tables [5][]float32
 	for i := range tables {
 		tables[i] = make([]float32, 1<<bits)
@@ -127,8 +112,8 @@ func convertFloat[T sample](k coefficients, fullRange bool, bits, subX int) rowC
 		}
 		luma[i], toR[i], toGb[i], toGr[i], toB[i] = l, k.rCr*c, k.gCb*c, k.gCr*c, k.bCb*c
 	}
-	round := newRounder(bits)
-	return func(out []uint8, y, cb, cr []T) {
+	round := newRounder[O](bits, drop)
+	return func(out []O, y, cb, cr []T) {
 		for x, v := range y {
 			l, b, r := luma[v], cb[x>>subX], cr[x>>subX]
 			o := out[3*x:][:3:3]
@@ -139,22 +124,23 @@ func convertFloat[T sample](k coefficients, fullRange bool, bits, subX int) rowC
 
 // convertYCgCo converts luma and the two differences to green and orange. Like libheif it takes every
 // range for the full one.
-func convertYCgCo[T sample](bits, subX int) rowConverter[T] {
-	half, shift := int32(1)<<(bits-1), bits-8
-	return func(out []uint8, y, cb, cr []T) {
+func convertYCgCo[T, O sample](bits, subX, drop int) rowConverter[T, O] {
+	half, highest := int32(1)<<(bits-1), int32(1)<<bits-1
+	limit := func(v int32) O { return O(max(0, min(v, highest)) >> drop) }
+	return func(out []O, y, cb, cr []T) {
 		for x, v := range y {
 			cg, co := int32(cb[x>>subX])-half, int32(cr[x>>subX])-half
 			rest := int32(v) - cg
 			o := out[3*x:][:3:3]
-			o[0], o[1], o[2] = clamp((rest+co)>>shift), clamp((int32(v)+cg)>>shift), clamp((rest-co)>>shift)
+			o[0], o[1], o[2] = limit(rest+co), limit(int32(v)+cg), limit(rest-co)
 		}
 	}
 }
 
 // convertIdentity converts green, blue and red.
-func convertIdentity[T sample](fullRange bool, bits, subX int) rowConverter[T] {
-	green, other := make([]uint8, 1<<bits), make([]uint8, 1<<bits)
-	round := newRounder(bits)
+func convertIdentity[T, O sample](fullRange bool, bits, subX, drop int) rowConverter[T, O] {
+	green, other := make([]O, 1<<bits), make([]O, 1<<bits)
+	round := newRounder[O](bits, drop)
 	for i := range green {
 		green[i], other[i] = round(float32(i)), round(float32(i))
 		if !fullRange {
@@ -162,7 +148,7 @@ func convertIdentity[T sample](fullRange bool, bits, subX int) rowConverter[T] {
 			green[i], other[i] = round(v*lumaStretch), round(v*chromaStretch)
 		}
 	}
-	return func(out []uint8, y, cb, cr []T) {
+	return func(out []O, y, cb, cr []T) {
 		for x, v := range y {
 			out[3*x], out[3*x+1], out[3*x+2] = other[cr[x>>subX]], green[v], other[cb[x>>subX]]
 		}
@@ -172,10 +158,10 @@ func convertIdentity[T sample](fullRange bool, bits, subX int) rowConverter[T] {
 // black returns the luma of black in limited range.
 func black(bits int) float32 { return float32(int(16) << (bits - 8)) }
 
-// newRounder returns a function that rounds to a sample of the given bits and drops all but 8 of them.
-func newRounder(bits int) func(float32) uint8 {
-	highest, shift := int32(1)<<bits-1, bits-8
-	return func(v float32) uint8 { return uint8(max(0, min(int32(v+0.5), highest)) >> shift) }
+// newRounder returns a function that rounds to a sample of the given bits and drops some of them.
+func newRounder[O sample](bits, drop int) func(float32) O {
+	highest := int32(1)<<bits - 1
+	return func(v float32) O { return O(max(0, min(int32(v+0.5), highest)) >> drop) }
 }
 
 func clamp(v int32) uint8 {

@@ -34,26 +34,25 @@ func (h heicPicture[T]) decode(ctx context.Context, description *picture) (raste
 	if err != nil {
 		return raster.Image{}, err
 	}
+	opacity, bits := p.alpha, p.alphaBits
 	*p = planes[T]{} // free it before alpha takes as much
+	if description.tileAlpha {
+		blend(m, opacity, bits, false)
+	}
 	if description.alpha == 0 {
 		return m, nil
 	}
-	opacity, err := h.decodeItem(ctx, description.alpha)
-	if err != nil {
+	if p, err = h.decodeItem(ctx, description.alpha); err != nil {
 		return raster.Image{}, err
 	}
-	blend(m, opacity, h.items[h.primary].premultipliedBy == description.alpha)
+	blend(m, p.y.scale(m.Width, m.Height), p.bits, h.items[h.primary].premultipliedBy == description.alpha)
 	return m, nil
 }
 
-// blend lays the picture over white.
-func blend[T sample](m raster.Image, alpha *planes[T], premultiplied bool) {
-	opacity := alpha.y
-	if opacity.width != m.Width || opacity.height != m.Height {
-		opacity = opacity.scale(m.Width, m.Height)
-	}
+// blend lays the picture over white. opacity has the picture's size and samples of the given bits.
+func blend[T sample](m raster.Image, opacity channel[T], bits int, premultiplied bool) {
 	for i, v := range opacity.pix {
-		a := uint8(v >> (alpha.bits - 8))
+		a := uint8(v >> (bits - 8))
 		for j, v := range m.Pix[3*i : 3*i+3] {
 			if premultiplied {
 				m.Pix[3*i+j] = uint8(min(int(v)+255-int(a), 255))
@@ -64,7 +63,21 @@ func blend[T sample](m raster.Image, alpha *planes[T], premultiplied bool) {
 	}
 }
 
-// decodeItem decodes an item for which checkCoded returns no error, and turns, mirrors and crops it.
+// decodeWithAlpha decodes an item and its alpha plane.
+func (h heicPicture[T]) decodeWithAlpha(ctx context.Context, id uint32) (*planes[T], error) {
+	p, err := h.decodeItem(ctx, id)
+	if err != nil || h.alphas[id] == 0 {
+		return p, err
+	}
+	alpha, err := h.decodeItem(ctx, h.alphas[id])
+	if err != nil {
+		return nil, err
+	}
+	p.alpha, p.alphaBits = alpha.y.scale(p.y.width, p.y.height), alpha.bits
+	return p, nil
+}
+
+// decodeItem decodes an item for which checkItem returns no error, and turns, mirrors and crops it.
 func (h heicPicture[T]) decodeItem(ctx context.Context, id uint32) (*planes[T], error) {
 	width, height, changes, _, _, err := h.readGeometry(h.data, id)
 	if err != nil {
@@ -76,8 +89,10 @@ func (h heicPicture[T]) decodeItem(ctx context.Context, id uint32) (*planes[T], 
 		p, err = h.decodeCoded(ctx, id)
 	case it.kind == "grid":
 		p, err = h.decodeGrid(ctx, id)
+	case it.kind == "iovl":
+		p, err = h.decodeOverlay(ctx, id)
 	case it.kind == "iden" && len(it.tiles) == 1:
-		p, err = h.decodeItem(ctx, it.tiles[0])
+		p, err = h.decodeWithAlpha(ctx, it.tiles[0])
 	default:
 		err = raster.Unsupportedf("its picture is coded as %q; save it as JPEG or PNG", it.kind)
 	}
@@ -88,14 +103,17 @@ func (h heicPicture[T]) decodeItem(ctx context.Context, id uint32) (*planes[T], 
 		return nil, raster.Corruptf("picture item %d has %d × %d pixels and is described with %d × %d",
 			id, p.y.width, p.y.height, width, height)
 	}
-	h.eachProperty(h.data, id, func(kind string, body []byte) {
-		if kind == "colr" && len(body) >= 11 && string(body[:4]) == "nclx" {
-			p.colour = colour{matrix: int(binary.BigEndian.Uint16(body[8:])), fullRange: body[10]&0x80 != 0}
-		}
-	})
 	for _, t := range changes {
 		p.transform(t)
 	}
+	h.eachProperty(h.data, id, func(kind string, body []byte) {
+		if kind == "colr" && len(body) >= 11 && string(body[:4]) == "nclx" && !p.colour.rgb {
+			p.colour = colour{
+				primaries: int(binary.BigEndian.Uint16(body[4:])),
+				matrix:    int(binary.BigEndian.Uint16(body[8:])), fullRange: body[10]&0x80 != 0,
+			}
+		}
+	})
 	return p, nil
 }
 
@@ -106,7 +124,7 @@ func (h heicPicture[T]) decodeGrid(ctx context.Context, id uint32) (*planes[T], 
 		return nil, err
 	}
 	tiles := h.items[id].tiles
-	first, err := h.decodeItem(ctx, tiles[0])
+	first, err := h.decodeWithAlpha(ctx, tiles[0])
 	if err != nil {
 		return nil, err
 	}
@@ -119,6 +137,9 @@ func (h heicPicture[T]) decodeGrid(ctx context.Context, id uint32) (*planes[T], 
 	}
 	whole := newPlanes[T](g.width, g.height, first.chroma(), first.bits)
 	whole.colour = first.colour
+	if len(first.alpha.pix) > 0 {
+		whole.alpha, whole.alphaBits = newChannel[T](g.width, g.height), first.alphaBits
+	}
 	whole.paste(first, 0, 0)
 	err = inParallel(ctx, len(tiles)-1, func(ctx context.Context, i int) error {
 		i++ // the first is done
@@ -126,18 +147,23 @@ func (h heicPicture[T]) decodeGrid(ctx context.Context, id uint32) (*planes[T], 
 		if left >= g.width || top >= g.height {
 			return nil
 		}
-		tile, tileErr := h.decodeItem(ctx, tiles[i])
+		tile, tileErr := h.decodeWithAlpha(ctx, tiles[i])
 		if tileErr != nil {
 			return tileErr
 		}
-		if tile.y.width != tileWidth || tile.y.height != tileHeight ||
-			tile.chroma() != first.chroma() || tile.bits != first.bits {
+		if !tile.matches(first) {
 			return raster.Corruptf("its tiles differ in size or colours")
 		}
 		whole.paste(tile, left, top)
 		return nil
 	})
 	return whole, err
+}
+
+// matches reports whether two tiles can be in the same grid.
+func (p *planes[T]) matches(q *planes[T]) bool {
+	return p.y.width == q.y.width && p.y.height == q.y.height && p.chroma() == q.chroma() && p.bits == q.bits &&
+		p.colour.rgb == q.colour.rgb && p.alphaBits == q.alphaBits
 }
 
 // inParallel calls f with 0 to n-1 on as many goroutines as there are processors. It returns the error

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 
@@ -22,6 +23,7 @@ import (
 type heicExpectation struct {
 	Width, Height int
 	Grey, Alpha   bool
+	Refused       bool
 	SHA256        string // of the RGB bytes over white
 }
 
@@ -33,6 +35,12 @@ func TestHEICAgreesWithPillow(t *testing.T) {
 	for name, want := range expected {
 		t.Run(name, func(t *testing.T) {
 			data := read(t, name)
+			if want.Refused {
+				if _, err := decode(data, 1<<20); !typed(err) {
+					t.Errorf("%v; want an error", err)
+				}
+				return
+			}
 			format, h, err := ReadHeader(data)
 			if err != nil || format != formatHEIC || h.Width != want.Width || h.Height != want.Height ||
 				h.Alpha != want.Alpha || !h.Alpha && h.Grey != want.Grey {
@@ -107,9 +115,19 @@ func TestHEICMemory(t *testing.T) {
 	binary.BigEndian.PutUint16(claim[at+4:], 30000)
 	binary.BigEndian.PutUint16(claim[at+6:], 2000)
 	claim = withSizeOf(claim, 107, 85, 30000, 2000)
+	canvas := bytes.Clone(read(t, "heic/overlay-of-grid.heic"))
+	at = bytes.Index(canvas, []byte{0xff, 0xff, 0x80, 0, 0x12, 0x34, 0, 0, 0, 64, 0, 50})
+	binary.BigEndian.PutUint16(canvas[at+8:], 30000)
+	binary.BigEndian.PutUint16(canvas[at+10:], 2000)
+	canvas = withSizeOf(canvas, 64, 50, 30000, 2000)
+	end := bytes.Index(canvas, []byte("mdat")) + 30 // the first tile, behind the descriptions
+	for i := range canvas[end:] {
+		canvas[end+i] = 0xff
+	}
 	for name, data := range map[string][]byte{
-		"a grid larger than its tiles": claim,
-		"a picture larger than coded":  withSize(read(t, "drawn-444.heic"), 8000, 8000),
+		"a grid larger than its tiles":  claim,
+		"a canvas without sound layers": canvas,
+		"a picture larger than coded":   withSize(read(t, "drawn-444.heic"), 8000, 8000),
 	} {
 		allocated := measureAllocation(func() {
 			if _, err := decode(data, 64_000_000); !errors.Is(err, raster.ErrCorrupt) {
@@ -122,6 +140,43 @@ func TestHEICMemory(t *testing.T) {
 	}
 	if _, err := decode(read(t, "heic/grid-420.heic"), 107*85); !errors.Is(err, raster.ErrTooLarge) {
 		t.Errorf("tiles with more pixels than allowed: %v", err)
+	}
+}
+
+// TestNestedItemsAreBounded checks pictures whose items name each other or many others.
+func TestNestedItemsAreBounded(t *testing.T) {
+	data := read(t, "heic/overlay-of-grid.heic") // items 1 (overlay), 2 (grid), 3 and 4 (tiles)
+	for name, c := range map[string]struct {
+		change func(items map[uint32]*item)
+		want   error
+	}{
+		"as it is":                {func(map[uint32]*item) {}, nil},
+		"a grid of itself":        {func(items map[uint32]*item) { items[2].tiles[1] = 2 }, raster.ErrUnsupported},
+		"the overlay in its grid": {func(items map[uint32]*item) { items[2].tiles[1] = 1 }, raster.ErrUnsupported},
+		"many layers": {func(items map[uint32]*item) {
+			items[1].tiles = slices.Repeat([]uint32{2}, maxTiles/2+1)
+		}, raster.ErrUnsupported},
+		"a tile that is missing": {func(items map[uint32]*item) { items[2].tiles[1] = 99 }, raster.ErrCorrupt},
+		"an offset that is missing": {func(items map[uint32]*item) {
+			items[1].tiles = []uint32{2, 2}
+		}, raster.ErrCorrupt},
+	} {
+		c1, err := parse(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.change(c1.items)
+		if _, err = c1.findPicture(data); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v; want %v", name, err, c.want)
+		}
+	}
+	var e extent
+	c, err := parse(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err = c.checkItem(data, c.primary, &e, 1); err != nil || e.colourPixels != 64*50+2*64*64 || e.items != 2 {
+		t.Errorf("an overlay inside another picture: %+v, %v", e, err)
 	}
 }
 

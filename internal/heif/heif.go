@@ -39,7 +39,7 @@ func ReadHeader(data []byte) (format string, h raster.Header, err error) {
 		return formatHEIC, h, err
 	}
 	h = raster.Header{
-		Width: p.width, Height: p.height, BitsPerSample: p.bits, Alpha: p.alpha != 0,
+		Width: p.width, Height: p.height, BitsPerSample: p.bits, Alpha: p.alpha != 0 || p.tileAlpha,
 		Grey: p.grey,
 	}
 	return formatHEIC, h, nil
@@ -47,86 +47,33 @@ func ReadHeader(data []byte) (format string, h raster.Header, err error) {
 
 // picture describes the picture before it is decoded.
 type picture struct {
-	width, height int // turned and cropped
-	codedPixels   int // of all tiles, or of those of the alpha plane if they have more
-	grey          bool
-	bits          int    // of a sample, the most of all tiles and those of the alpha plane
+	width, height int    // turned and cropped
 	alpha         uint32 // the item of the alpha plane, or 0
+	tileAlpha     bool   // the tiles have alpha planes
+	extent
 }
 
 // maxSide limits each side in pixels, so that products do not overflow. libheif has the same limit.
 const maxSide = 32768
-
-// maxTiles limits the tiles of a picture: 4,096 of 128 × 128 pixels are 67 megapixels.
-const maxTiles = 4096
 
 // findPicture returns the file's main picture.
 func (c *container) findPicture(data []byte) (p picture, err error) {
 	if c.hasMovie && c.items[c.primary] == nil {
 		return p, raster.Unsupportedf("it is a HEIC sequence without a still picture; save one frame as JPEG or PNG")
 	}
-	if err = c.checkCoded(data, c.primary, &p); err != nil {
+	inherited, err := c.checkItem(data, c.primary, &p.extent, 0)
+	if err != nil {
 		return p, err
 	}
 	if _, _, _, p.width, p.height, err = c.readGeometry(data, c.primary); err != nil {
 		return p, err
 	}
-	if p.alpha = c.findAlpha(data, c.primary); p.alpha != 0 {
-		var plane picture
-		if err = c.checkCoded(data, p.alpha, &plane); err != nil {
-			return p, err
-		}
-		p.codedPixels = max(p.codedPixels, plane.codedPixels)
-		p.bits = max(p.bits, plane.bits)
-	}
+	p.alpha = c.alphas[c.primary]
+	p.tileAlpha = inherited && p.alpha == 0 && c.items[c.primary].kind == "grid" // as libheif, which ignores others
 	if p.width > maxSide || p.height > maxSide {
 		return p, errSide(p.width, p.height)
 	}
 	return p, nil
-}
-
-// checkCoded checks the coded items that an item is made of, and adds their pixels to p.
-func (c *container) checkCoded(data []byte, id uint32, p *picture) error {
-	if err := c.checkPresent(id); err != nil {
-		return err
-	}
-	it := c.items[id]
-	switch it.kind {
-	case "grid", "iovl", "iden":
-	default:
-		return c.checkTile(data, id, p)
-	}
-	if len(it.tiles) == 0 {
-		return raster.Corruptf("its picture is made of other pictures, but names none")
-	}
-	if len(it.tiles) > maxTiles {
-		return raster.Unsupportedf("its picture is made of %d others; the limit is %d; save it as JPEG or PNG",
-			len(it.tiles), maxTiles)
-	}
-	for _, tile := range it.tiles {
-		if err := c.checkTile(data, tile, p); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// checkTile checks a coded item.
-func (c *container) checkTile(data []byte, id uint32, p *picture) error {
-	if err := c.checkPresent(id); err != nil {
-		return err
-	}
-	if kind := c.items[id].kind; kind != "hvc1" {
-		return raster.Unsupportedf("its picture is coded as %q; save it as JPEG or PNG", kind)
-	}
-	s, _, err := c.readHEVC(data, id)
-	if err != nil {
-		return err
-	}
-	p.grey = s.chroma == chromaNone
-	p.bits = max(p.bits, s.bits)
-	p.codedPixels += s.width * s.height
-	return nil
 }
 
 // readHEVC returns the header of an HEVC item's bit stream and its decoder configuration. The header must
@@ -195,7 +142,7 @@ func Decode(ctx context.Context, data []byte, o raster.Options) (raster.Image, e
 	if err = raster.CheckPixels(p.width, p.height, o.MaxPixels); err != nil {
 		return raster.Image{}, err
 	}
-	if err = raster.CheckPixels(p.codedPixels, 1, o.MaxPixels+o.MaxPixels/4); err != nil {
+	if err = raster.CheckPixels(max(p.colourPixels, p.alphaPixels), 1, o.MaxPixels+o.MaxPixels/4); err != nil {
 		return raster.Image{}, err
 	}
 	return decodeHEIC(ctx, data, c, &p)

@@ -180,7 +180,8 @@ func takeColour(b *bits) colour {
 		b.skip(3)
 		c.fullRange = b.takeFlag()
 		if b.takeFlag() {
-			b.skip(16)
+			c.primaries = int(b.take(8))
+			b.skip(8)
 			c.matrix = int(b.take(8))
 		}
 	}

@@ -21,6 +21,8 @@ type planes[T sample] struct {
 	subX, subY int // log2 of the chroma's subsampling
 	bits       int // of a sample
 	colour     colour
+	alpha      channel[T] // opacity, of the size of y; empty if the picture is opaque
+	alphaBits  int
 }
 
 // newPlanes returns empty planes. chroma is one of chromaNone to chroma444.
@@ -60,6 +62,9 @@ func (p *planes[T]) change(f func(channel[T]) channel[T]) {
 	if !p.isGrey() {
 		p.cb, p.cr = f(p.cb), f(p.cr)
 	}
+	if len(p.alpha.pix) > 0 {
+		p.alpha = f(p.alpha)
+	}
 }
 
 // paste copies the samples of a tile of the same kind to (left, top), and drops those outside p.
@@ -69,6 +74,9 @@ func (p *planes[T]) paste(tile *planes[T], left, top int) {
 	if !p.isGrey() {
 		p.cb.paste(tile.cb, left>>p.subX, top>>p.subY)
 		p.cr.paste(tile.cr, left>>p.subX, top>>p.subY)
+	}
+	if len(p.alpha.pix) > 0 {
+		p.alpha.paste(tile.alpha, left, top)
 	}
 }
 
@@ -80,6 +88,9 @@ func (p channel[T]) paste(tile channel[T], left, top int) {
 
 // scale returns the channel in another size, of the nearest samples to the top left.
 func (p channel[T]) scale(width, height int) channel[T] {
+	if p.width == width && p.height == height {
+		return p
+	}
 	q := newChannel[T](width, height)
 	for y := range height {
 		row, from := q.row(y), p.row(y*p.height/height)
@@ -171,20 +182,16 @@ func (p *planes[T]) stretch() {
 	if err != nil || p.colour.matrix == identity {
 		return
 	}
-	convert := convertFloat[T](k, false, p.bits, 0)
-	kr, kb := 1-k.rCr/2, 1-k.bCb/2
-	middle, scale := float32(int(1)<<(p.bits-1)), float32(int(1)<<(p.bits-8))
-	highest := 2*middle - 1
-	rgb := make([]uint8, 3*p.y.width)
+	convert := convertFloat[T, T](k, false, p.bits, 0, 0)
+	round, middle := newRounder[T](p.bits, 0), float32(int(1)<<(p.bits-1))
+	rgb := make([]T, 3*p.y.width)
 	for y := range p.y.height {
 		luma, cb, cr := p.y.row(y), p.cb.row(y), p.cr.row(y)
 		convert(rgb, luma, cb, cr)
 		for x := range luma {
-			r, g, b := float32(rgb[3*x])*scale, float32(rgb[3*x+1])*scale, float32(rgb[3*x+2])*scale
-			l := kr*r + (1-kr-kb)*g + kb*b
-			luma[x] = T(l + 0.5)
-			cb[x] = T(min((b-l)/(2*(1-kb))+middle+0.5, highest))
-			cr[x] = T(min((r-l)/(2*(1-kr))+middle+0.5, highest))
+			r, g, b := float32(rgb[3*x]), float32(rgb[3*x+1]), float32(rgb[3*x+2])
+			weigh := func(k [3]float32) float32 { return float32(r*k[0]) + float32(g*k[1]) + float32(b*k[2]) }
+			luma[x], cb[x], cr[x] = round(weigh(k.y)), round(weigh(k.cb)+middle), round(weigh(k.cr)+middle)
 		}
 	}
 }

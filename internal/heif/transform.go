@@ -106,6 +106,9 @@ func (p *planes[T]) transform(t transformation) {
 			p.cb, p.cr = crop(p.cb), crop(p.cr)
 		}
 		p.y = luma
+		if len(p.alpha.pix) > 0 {
+			p.alpha = p.alpha.crop(t.left, t.top, t.w, t.h)
+		}
 	case 'm':
 		// Of 4:2:2, libheif looks at the side that is mirrored; of 4:2:0, at both.
 		if oddWidth && (p.subY != 0 || !t.vertical) || oddHeight {

@@ -42,7 +42,10 @@ def encode(image, **options):
     """Returns what libheif writes: for each item, the picture first, its properties and its bytes."""
     file = io.BytesIO()
     image.save(file, format="HEIF", quality=80, **options)
-    data = file.getvalue()
+    return parse(file.getvalue())
+
+
+def parse(data):
     meta = dict(boxes(dict(boxes(data))[b"meta"][4:]))
     (_, container), (_, associations) = boxes(meta[b"iprp"])
     container = list(boxes(container))
@@ -166,8 +169,100 @@ def make_derived():
     write("second-is-primary", build(plain[:2], primary=2))
 
 
+def deep(mode, bits, width=48, height=32, **options):
+    """Returns what encode returns, for samples of more than 8 bits in grey (L, LA) or colour (RGB, RGBA)."""
+    samples = numpy.array(drawing(width, height, 4)).astype(numpy.uint16) << (bits - 8)
+    samples += noise.integers(0, 1 << (bits - 8), samples.shape).astype(numpy.uint16)
+    channels = {"L": [0], "LA": [0, 3], "RGB": [0, 1, 2], "RGBA": [0, 1, 2, 3]}[mode]
+    picture = pillow_heif.from_bytes(f"{mode};{bits}", (width, height), samples[..., channels].tobytes())
+    file = io.BytesIO()
+    picture.save(file, quality=80, **options)
+    return parse(file.getvalue())
+
+
+def coded(encoded, *more):
+    return b"hvc1", encoded[0] + list(more), encoded[1]
+
+
+def overlay(width, height, offsets, field="h"):
+    head = struct.pack(">BB4H", 0, field == "i", 0xFFFF, 0x8000, 0x1234, 0)
+    return head + struct.pack(">2" + field.upper(), width, height) + b"".join(struct.pack(">2" + field, *o) for o in offsets)
+
+
+def write_overlay(name, layers, offsets, more=(), **options):
+    """Layers are lists of a coded picture and, for some, its alpha plane."""
+    items, links = [(b"iovl", [size(64, 50), *more], overlay(64, 50, offsets, **options))], []
+    for layer in layers:
+        items.append(coded(layer[0]))
+        links.append(len(items))
+    references = [(b"dimg", 1, links)]
+    for layer, link in zip(layers, links):
+        if len(layer) > 1:
+            items.append(coded(layer[1], alpha))
+            references.append((b"auxl", len(items), [link]))
+    write(name, build(items, references))
+
+
+def make_overlays():
+    for bits in (8, 10, 12):
+        for mode in ("RGBA", "LA"):
+            first = encode(drawing(48, 32, 4).convert(mode)) if bits == 8 else deep(mode, bits)
+            second = encode(drawing(31, 21, 3)) if bits == 8 else deep("RGB", bits, 31, 21, chroma=422)
+            name = f"overlay-{mode}{bits}"
+            write_overlay(name, [second, first], [(20, 20), (3, -5)])
+    small, large = encode(drawing(31, 21, 4), chroma=444), deep("RGB", 10)
+    write_overlay("overlay-depths", [large, small], [(0, 0), (-20, 20)], field="i")
+    write_overlay("overlay-depths-refused", [small, large], [(0, 0), (20, 20)])
+    write_overlay("overlay-turned", [small, small], [(0, 0), (40, 30)], [turn(1), aperture(31, 41, 3, -2), colours(1, False)])
+    tile = coded(encode(drawing(64, 64))[0])
+    square = struct.pack(">BBBBHH", 0, 0, 0, 1, 120, 64)
+    inner = (b"grid", [size(120, 64)], square)
+    write("overlay-of-grid", build([(b"iovl", [size(64, 50)], overlay(64, 50, [(-60, -9)])), inner, tile, tile],
+                                   [(b"dimg", 1, [2]), (b"dimg", 2, [3, 4])]))
+    canvas = (b"iovl", [size(64, 64)], overlay(64, 64, [(9, 9)]))
+    write("grid-of-overlays", build([inner, canvas, canvas, tile], [(b"dimg", 1, [2, 3]), (b"dimg", 2, [4]), (b"dimg", 3, [4])]))
+    write("overlay-of-itself", build([(b"iovl", [size(64, 50)], overlay(64, 50, [(0, 0)]))], [(b"dimg", 1, [1])]))
+
+
+def make_tile_alpha():
+    shape = struct.pack(">BBBBHH", 0, 0, 0, 1, 107, 57)
+
+    def of(name, tiles, having=(0, 1), more=()):
+        items = [(b"grid", [size(107, 57), *more], shape), coded(tiles[0][0]), coded(tiles[1][0])]
+        items += [coded(tiles[i][1], alpha) for i in having]
+        write(name, build(items, [(b"dimg", 1, [2, 3])] + [(b"auxl", 4 + n, [2 + i]) for n, i in enumerate(having)]))
+
+    for bits in (8, 10, 12):
+        for mode in ("RGBA", "LA"):
+            tiles = [encode(drawing(64, 64, 4).convert(mode)) if bits == 8 else deep(mode, bits, 64, 64) for _ in range(2)]
+            of(f"tile-alpha-{mode}{bits}", tiles, more=[turn(3)] if mode == "LA" else [])
+    smaller = encode(drawing(32, 32).convert("L"))[0]
+    tiles = [encode(drawing(64, 64, 4)) for _ in range(2)]
+    of("tile-alpha-smaller", [[tiles[0][0], smaller], tiles[1]], more=[aperture(31, 21, 3, -2)])
+    of("tile-alpha-of-one-refused", tiles, having=[1])
+
+
+def make_colours():
+    for chroma, bits in ((420, 8), (422, 8), (444, 12)):
+        properties, data = deep("RGB", bits, chroma=chroma)[0] if bits > 8 else encode(drawing(48, 32), chroma=chroma)[0]
+        bare = [p for p in properties if p[0] != b"colr"]
+        for matrix, primaries in ((12, 9), (13, 22), (12, 10)):
+            colour = b"colr", b"nclx" + struct.pack(">HHHB", primaries, 13, matrix, 0x80 * (chroma != 444))
+            write(f"{chroma}-matrix{matrix}-primaries{primaries}", build([(b"hvc1", bare + [colour], data)]))
+    for chroma, bits in ((420, 10), (422, 8), (422, 12)):
+        tiles = [deep("RGB", bits, 64, 64, chroma=chroma, full_range_flag=0, matrix_coefficients=9) if bits > 8 else
+                 encode(drawing(64, 64), chroma=chroma, full_range_flag=0, matrix_coefficients=9) for _ in range(2)]
+        shape = struct.pack(">BBBBHH", 0, 0, 0, 1, 107, 57)
+        write(f"grid-{chroma}-limited{bits}-turned",
+              build([(b"grid", [size(107, 57), turn(1), colours(1, False)], shape)] + [coded(t[0]) for t in tiles], [(b"dimg", 1, [2, 3])]))
+
+
 def read(path):
-    image = Image.open(path)
+    try:
+        image = Image.open(path)
+        image.load()
+    except (OSError, SyntaxError, ValueError):
+        return {"refused": True}
     mode = image.mode
     if mode in ("LA", "RGBA"):
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
@@ -177,6 +272,9 @@ def read(path):
 
 make_single()
 make_derived()
+make_overlays()
+make_tile_alpha()
+make_colours()
 paths = sorted(here.parent.glob("*.heic")) + sorted(here.glob("*.heic"))
 expected = {path.relative_to(here.parent).as_posix(): read(path) for path in paths}
 lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(e)}" for name, e in expected.items())
