@@ -82,6 +82,9 @@ func explainFlagError(c *cobra.Command, err error) error {
 // explainValueError says what the value of a flag must be. For numbers, it replaces messages
 // about functions of package strconv.
 func explainValueError(e *pflag.InvalidValueError) error {
+	if _, ok := e.GetFlag().Value.(pixelsValue); ok {
+		return errPixels
+	}
 	switch e.GetFlag().Value.Type() {
 	case "int", "int64":
 		return errors.New("it must be a whole number")
