@@ -43,7 +43,7 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"internal/vp8l", "internal/kernel internal/raster", "golang.org/x/sys"},
 	{"internal/webp", "internal/kernel internal/raster internal/vp8 internal/vp8l", ""},
 	{"internal/ico", "internal/raster internal/png internal/bmp", ""},
-	{"internal/tiff", "internal/raster internal/exif internal/inflate internal/jpeg", "golang.org/x/image"},
+	{"internal/tiff", "internal/raster internal/exif internal/inflate internal/jpeg", ""},
 	{"internal/hdf5", "internal/kernel", ""},
 	{"tensor", "internal/safefile internal/kernel", ""},
 	{"picture", "internal/kernel internal/raster internal/exif internal/icc internal/jpeg internal/heif internal/bmp " +

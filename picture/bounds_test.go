@@ -174,14 +174,10 @@ func TestResizeOrder(t *testing.T) {
 		{50, 45, false},
 	} {
 		across, down := newWeights(p.Width, test.width, Bicubic), newWeights(p.Height, test.height, Bicubic)
-		orders := map[bool][]uint8{}
-		for heightFirst, scaled := range map[bool]plane{
-			false: whole.scaleWidth(across).scaleHeight(down), true: whole.scaleHeight(down).scaleWidth(across),
-		} {
-			for y := range test.height {
-				orders[heightFirst] = append(orders[heightFirst], scaled.pix[y*scaled.stride:][:3*test.width]...)
-			}
-		}
+		widthFirst, heightFirst := newRGB(test.width, test.height), newRGB(test.width, test.height)
+		whole.scaleBoth(across, down, widthFirst)
+		whole.scaleHeight(down).scaleWidth(across, heightFirst)
+		orders := map[bool][]uint8{false: widthFirst.Pix, true: heightFirst.Pix}
 		if bytes.Equal(orders[true], orders[false]) {
 			t.Fatalf("%d × %d: the order makes no difference", test.width, test.height)
 		}

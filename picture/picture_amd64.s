@@ -4,7 +4,41 @@
 
 #include "textflag.h"
 
-// func scaleRowsAVX2(dst0 *byte, dst1 *byte, src0 *byte, src1 *byte, first *int, count *int, values *int32, size int, pixels int)
+DATA scaleShuffle<>+0(SB)/1, $0x00
+DATA scaleShuffle<>+1(SB)/1, $0x80
+DATA scaleShuffle<>+2(SB)/1, $0x03
+DATA scaleShuffle<>+3(SB)/1, $0x80
+DATA scaleShuffle<>+4(SB)/1, $0x06
+DATA scaleShuffle<>+5(SB)/1, $0x80
+DATA scaleShuffle<>+6(SB)/1, $0x09
+DATA scaleShuffle<>+7(SB)/1, $0x80
+DATA scaleShuffle<>+8(SB)/1, $0x01
+DATA scaleShuffle<>+9(SB)/1, $0x80
+DATA scaleShuffle<>+10(SB)/1, $0x04
+DATA scaleShuffle<>+11(SB)/1, $0x80
+DATA scaleShuffle<>+12(SB)/1, $0x07
+DATA scaleShuffle<>+13(SB)/1, $0x80
+DATA scaleShuffle<>+14(SB)/1, $0x0a
+DATA scaleShuffle<>+15(SB)/1, $0x80
+DATA scaleShuffle<>+16(SB)/1, $0x02
+DATA scaleShuffle<>+17(SB)/1, $0x80
+DATA scaleShuffle<>+18(SB)/1, $0x05
+DATA scaleShuffle<>+19(SB)/1, $0x80
+DATA scaleShuffle<>+20(SB)/1, $0x08
+DATA scaleShuffle<>+21(SB)/1, $0x80
+DATA scaleShuffle<>+22(SB)/1, $0x0b
+DATA scaleShuffle<>+23(SB)/1, $0x80
+DATA scaleShuffle<>+24(SB)/1, $0x80
+DATA scaleShuffle<>+25(SB)/1, $0x80
+DATA scaleShuffle<>+26(SB)/1, $0x80
+DATA scaleShuffle<>+27(SB)/1, $0x80
+DATA scaleShuffle<>+28(SB)/1, $0x80
+DATA scaleShuffle<>+29(SB)/1, $0x80
+DATA scaleShuffle<>+30(SB)/1, $0x80
+DATA scaleShuffle<>+31(SB)/1, $0x80
+GLOBL scaleShuffle<>(SB), RODATA|NOPTR, $32
+
+// func scaleRowsAVX2(dst0 *byte, dst1 *byte, src0 *byte, src1 *byte, first *int, count *int, halves *int16, size int, pixels int)
 // Requires: AVX, AVX2
 TEXT ·scaleRowsAVX2(SB), NOSPLIT, $0-72
 	MOVQ         dst0+0(FP), AX
@@ -13,66 +47,64 @@ TEXT ·scaleRowsAVX2(SB), NOSPLIT, $0-72
 	MOVQ         src1+24(FP), BX
 	MOVQ         first+32(FP), SI
 	MOVQ         count+40(FP), DI
-	MOVQ         values+48(FP), R8
+	MOVQ         halves+48(FP), R8
 	MOVQ         size+56(FP), R9
 	MOVQ         pixels+64(FP), R10
+	VMOVDQU      scaleShuffle<>+0(SB), Y0
 	MOVL         $0x00200000, R11
-	VMOVD        R11, X0
-	VPBROADCASTD X0, Y0
+	VMOVD        R11, X1
+	VPBROADCASTD X1, Y1
+	VPSRLQ       $0x20, Y1, Y1
+	VPSLLDQ      $0x04, Y1, Y1
 
 pixel:
 	MOVQ    (SI), R11
 	LEAQ    (R11)(R11*2), R11
 	MOVQ    (DI), R12
-	VMOVDQA Y0, Y1
-	VPXOR   Y2, Y2, Y2
+	VMOVDQA Y1, Y2
+	VPXOR   Y3, Y3, Y3
+	VMOVDQA Y1, Y4
+	VPXOR   Y5, Y5, Y5
 	MOVQ    R8, R13
-	SUBQ    $0x02, R12
-	JLT     rest
 
-two:
-	VMOVD        (DX)(R11*1), X3
-	VPINSRD      $0x01, (BX)(R11*1), X3, X3
-	VPMOVZXBD    X3, Y3
-	VPBROADCASTD (R13), Y4
-	VPMULLD      Y4, Y3, Y3
-	VPADDD       Y3, Y1, Y1
-	VMOVD        3(DX)(R11*1), X3
-	VPINSRD      $0x01, 3(BX)(R11*1), X3, X3
-	VPMOVZXBD    X3, Y3
-	VPBROADCASTD 4(R13), Y4
-	VPMULLD      Y4, Y3, Y3
-	VPADDD       Y3, Y2, Y2
-	ADDQ         $0x06, R11
-	ADDQ         $0x08, R13
-	SUBQ         $0x02, R12
-	JGE          two
-
-rest:
-	ADDQ         $0x02, R12
-	JZ           done
-	VMOVD        (DX)(R11*1), X3
-	VPINSRD      $0x01, (BX)(R11*1), X3, X3
-	VPMOVZXBD    X3, Y3
-	VPBROADCASTD (R13), Y4
-	VPMULLD      Y4, Y3, Y3
-	VPADDD       Y3, Y1, Y1
-
-done:
-	VPADDD       Y2, Y1, Y1
-	VPSRAD       $0x16, Y1, Y1
-	VPACKSSDW    Y1, Y1, Y1
-	VPACKUSWB    Y1, Y1, Y1
-	VEXTRACTI128 $0x01, Y1, X2
-	VMOVD        X1, (AX)
-	VMOVD        X2, (CX)
-	ADDQ         $0x03, AX
-	ADDQ         $0x03, CX
-	ADDQ         $0x08, SI
-	ADDQ         $0x08, DI
-	LEAQ         (R8)(R9*4), R8
-	DECQ         R10
-	JNZ          pixel
+four:
+	VPBROADCASTQ   (R13), Y6
+	VPBROADCASTQ   8(R13), Y7
+	VBROADCASTI128 (DX)(R11*1), Y8
+	VPSHUFB        Y0, Y8, Y8
+	VPMADDWD       Y6, Y8, Y9
+	VPADDD         Y9, Y2, Y2
+	VPMADDWD       Y7, Y8, Y8
+	VPADDD         Y8, Y3, Y3
+	VBROADCASTI128 (BX)(R11*1), Y8
+	VPSHUFB        Y0, Y8, Y8
+	VPMADDWD       Y6, Y8, Y6
+	VPADDD         Y6, Y4, Y4
+	VPMADDWD       Y7, Y8, Y8
+	VPADDD         Y8, Y5, Y5
+	ADDQ           $0x0c, R11
+	ADDQ           $0x10, R13
+	SUBQ           $0x04, R12
+	JG             four
+	VPSLLD         $0x0b, Y3, Y3
+	VPADDD         Y3, Y2, Y2
+	VPSLLD         $0x0b, Y5, Y5
+	VPADDD         Y5, Y4, Y4
+	VPHADDD        Y4, Y2, Y2
+	VPSRAD         $0x16, Y2, Y2
+	VPACKSSDW      Y2, Y2, Y2
+	VPACKUSWB      Y2, Y2, Y2
+	VEXTRACTI128   $0x01, Y2, X3
+	VPUNPCKLWD     X3, X2, X3
+	VMOVD          X3, (AX)
+	VPEXTRD        $0x01, X3, (CX)
+	ADDQ           $0x03, AX
+	ADDQ           $0x03, CX
+	ADDQ           $0x08, SI
+	ADDQ           $0x08, DI
+	ADDQ           R9, R8
+	DECQ           R10
+	JNZ            pixel
 	VZEROUPPER
 	RET
 
@@ -131,5 +163,43 @@ row:
 	ADDQ         $0x20, AX
 	DECQ         DI
 	JNZ          vector
+	VZEROUPPER
+	RET
+
+// func normalizeAVX2(dst *float32, src *byte, mean *[24]float32, std *[24]float32, groups int)
+// Requires: AVX, AVX2
+TEXT ·normalizeAVX2(SB), NOSPLIT, $0-40
+	MOVQ    dst+0(FP), AX
+	MOVQ    src+8(FP), CX
+	MOVQ    mean+16(FP), DX
+	MOVQ    std+24(FP), BX
+	MOVQ    groups+32(FP), SI
+	VMOVUPS (DX), Y0
+	VMOVUPS (BX), Y1
+	VMOVUPS 32(DX), Y2
+	VMOVUPS 32(BX), Y3
+	VMOVUPS 64(DX), Y4
+	VMOVUPS 64(BX), Y5
+
+group:
+	VPMOVZXBD (CX), Y6
+	VCVTDQ2PS Y6, Y6
+	VSUBPS    Y0, Y6, Y6
+	VDIVPS    Y1, Y6, Y6
+	VMOVUPS   Y6, (AX)
+	VPMOVZXBD 8(CX), Y6
+	VCVTDQ2PS Y6, Y6
+	VSUBPS    Y2, Y6, Y6
+	VDIVPS    Y3, Y6, Y6
+	VMOVUPS   Y6, 32(AX)
+	VPMOVZXBD 16(CX), Y6
+	VCVTDQ2PS Y6, Y6
+	VSUBPS    Y4, Y6, Y6
+	VDIVPS    Y5, Y6, Y6
+	VMOVUPS   Y6, 64(AX)
+	ADDQ      $0x18, CX
+	ADDQ      $0x60, AX
+	DECQ      SI
+	JNZ       group
 	VZEROUPPER
 	RET

@@ -646,6 +646,22 @@ func TestVectorsAreTheGenericCode(t *testing.T) {
 	}
 }
 
+func TestTensorIsTheSameByVectors(t *testing.T) {
+	p := newRGB(7, 13)
+	for i := range p.Pix {
+		p.Pix[i] = uint8(7 * i)
+	}
+	s := Spec{Width: 7, Height: 13, Filter: Bicubic, Fit: Stretch,
+		Mean: [3]float32{123.675, 116.28, 103.53}, Std: [3]float32{58.395, 57.12, 57.375}}
+	got := make([]float32, s.ValueCount())
+	s.Tensor(p, got)
+	for i, v := range got {
+		if want := (float32(p.Pix[i]) - s.Mean[i%3]) / s.Std[i%3]; v != want {
+			t.Fatalf("value %d is %v, want %v", i, v, want)
+		}
+	}
+}
+
 func seeds(f *testing.F) {
 	all, err := filepath.Glob("testdata/*.*.png")
 	if err != nil {

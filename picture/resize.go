@@ -17,23 +17,13 @@ func resize(p *RGB, b box, width, height int, filter Filter) *RGB {
 	from := plane{p.Pix[3*(b.top*p.Width+b.left):], 3 * p.Width, b.width, b.height}
 	across := newWeights(b.width, width, filter)
 	down := newWeights(b.height, height, filter)
-	var to plane
+	out := newRGB(width, height)
 	// Like Pillow since 13.0, scale the width first, unless the height shrinks by more than twice
 	// as many pixels.
 	if shrunk := b.height - height; shrunk > 0 && shrunk > 2*(b.width-width) {
-		to = from.scaleHeight(down).scaleWidth(across)
+		from.scaleHeight(down).scaleWidth(across, out)
 	} else {
-		// Rows that no output row needs are not scaled.
-		first, last := down.first[0], down.first[height-1]+down.count[height-1]
-		from.pix, from.height = from.pix[first*from.stride:], last-first
-		for i := range down.first {
-			down.first[i] -= first
-		}
-		to = from.scaleWidth(across).scaleHeight(down)
-	}
-	out := newRGB(width, height)
-	for y := range height {
-		copy(out.row(y), to.pix[y*to.stride:])
+		from.scaleBoth(across, down, out)
 	}
 	return out
 }
@@ -44,33 +34,60 @@ type plane struct {
 	stride, width, height int
 }
 
-func newPlane(width, height int) plane {
-	stride := 3*width + rowSlack
-	return plane{make([]uint8, stride*height), stride, width, height}
-}
+// row returns the pixels from row y on.
+func (p plane) row(y int) []uint8 { return p.pix[y*p.stride:] }
 
 // rowSlack is how far scaleRows may write beyond a row: it stores the last pixel as 4 bytes.
 const rowSlack = 1
 
-// scaleWidth scales rows, two at a time; the last of an odd number is scaled twice.
-func (p plane) scaleWidth(across *weights) plane {
-	out := newPlane(len(across.first), p.height)
-	row := func(p plane, y int) []uint8 { return p.pix[y*p.stride:] }
+// scaleWidth scales rows.
+func (p plane) scaleWidth(across *weights, out *RGB) {
+	stride := 3*out.Width + rowSlack
+	pair := make([]uint8, 2*stride)
 	for y := 0; y < p.height; y += 2 {
-		next := min(y+1, p.height-1)
-		scaleRows(row(out, y)[:out.stride], row(out, next)[:out.stride], row(p, y)[:3*p.width],
-			row(p, next)[:3*p.width], across)
+		p.scalePair(pair, y, across)
+		copy(out.row(y), pair)
+		if y+1 < p.height {
+			copy(out.row(y+1), pair[stride:])
+		}
 	}
-	return out
+}
+
+// scalePair scales row y and the next one, or the last row twice, to two rows of dst.
+func (p plane) scalePair(dst []uint8, y int, across *weights) {
+	stride := 3*len(across.first) + rowSlack
+	scaleRows(dst[:stride], dst[stride:2*stride], p.row(y), p.row(min(y+1, p.height-1)), across)
 }
 
 // scaleHeight scales columns.
 func (p plane) scaleHeight(down *weights) plane {
-	out := newPlane(p.width, len(down.first))
+	stride := 3 * p.width
+	out := plane{make([]uint8, stride*len(down.first)), stride, p.width, len(down.first)}
 	for y, first := range down.first {
-		mixRows(out.pix[y*out.stride:][:3*p.width], p.pix[first*p.stride:], p.stride, down.at(y))
+		mixRows(out.row(y)[:stride], p.row(first), p.stride, down.at(y))
 	}
 	return out
+}
+
+// scaleBoth scales rows and then columns. It keeps the scaled rows that one row of out needs, and some
+// more, so that they stay in the processor's cache.
+func (p plane) scaleBoth(across, down *weights, out *RGB) {
+	const more = 32
+	stride := 3*out.Width + rowSlack
+	kept := make([]uint8, (down.size+more)*stride)
+	begin, end := down.first[0], down.first[0] // rows kept
+	for y, first := range down.first {
+		k := down.at(y)
+		if first+len(k)+1 > begin+down.size+more { // with a row for scalePair
+			copy(kept, kept[(first-begin)*stride:max(end-begin, first-begin)*stride])
+			begin = first
+		}
+		end = max(end, begin)
+		for ; end < first+len(k); end += 2 {
+			p.scalePair(kept[(end-begin)*stride:], end, across)
+		}
+		mixRows(out.row(y), kept[(first-begin)*stride:], stride, k)
+	}
 }
 
 // weights has the weights of each output pixel: of count[i] input pixels from first[i] on.
@@ -78,6 +95,7 @@ type weights struct {
 	first, count []int
 	size         int     // weights per output pixel
 	values       []int32 // with precisionBits bits after the point
+	halves       []int16 // of values, as the assembly needs them
 }
 
 // at returns the weights of output pixel i.
@@ -110,7 +128,8 @@ func newWeights(in, out int, filter Filter) *weights {
 		w.first[i], w.count[i] = low, high-low
 		for x := range high - low {
 			// Halves are rounded away from zero.
-			w.values[i*w.size+x] = int32(math.Round(exact[x] / sum * (1 << precisionBits)))
+			v := exact[x] / sum * (1 << precisionBits)
+			w.values[i*w.size+x] = int32(v + math.Copysign(0.5, v))
 		}
 	}
 	return w

@@ -113,13 +113,19 @@ func (s Spec) Tensor(p *RGB, dst []float32) {
 	if len(dst) != s.ValueCount() {
 		panic(fmt.Sprintf("picture: %d values for an input of %d", len(dst), s.ValueCount()))
 	}
+	pix := s.Resize(p).Pix
+	if !s.Grey {
+		done := normalize(dst, pix, s.Mean, s.Std)
+		if dst, pix = dst[done:], pix[done:]; len(dst) == 0 {
+			return
+		}
+	}
 	var values [3][256]float32
 	for c := range values {
 		for level := range values[c] {
 			values[c][level] = (float32(level) - s.Mean[c]) / s.Std[c]
 		}
 	}
-	pix := s.Resize(p).Pix
 	if s.Grey {
 		for i := range dst {
 			dst[i] = values[0][pix[3*i]]

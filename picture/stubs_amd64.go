@@ -4,13 +4,18 @@
 
 package picture
 
-// scaleRowsAVX2 scales two rows across. It reads 4 bytes for each pixel of src and
-// writes 4 for each of dst.
+// scaleRowsAVX2 scales two rows across. It reads 16 bytes for each four weights of a pixel and
+// writes 4 for each pixel. Each pixel has size bytes of halves.
 //
 //go:noescape
-func scaleRowsAVX2(dst0 *byte, dst1 *byte, src0 *byte, src1 *byte, first *int, count *int, values *int32, size int, pixels int)
+func scaleRowsAVX2(dst0 *byte, dst1 *byte, src0 *byte, src1 *byte, first *int, count *int, halves *int16, size int, pixels int)
 
 // mixRowsAVX2 sets dst to the weighted sum of count rows, for vectors of 32 bytes.
 //
 //go:noescape
 func mixRowsAVX2(dst *byte, rows *byte, stride int, k *int32, count int, vectors int)
+
+// normalizeAVX2 sets dst[i] = (src[i] − mean[i mod 24]) / std[i mod 24] for groups of 24 values.
+//
+//go:noescape
+func normalizeAVX2(dst *float32, src *byte, mean *[24]float32, std *[24]float32, groups int)

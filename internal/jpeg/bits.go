@@ -24,19 +24,33 @@ func (b *bitReader) restart(at int) { b.at, b.acc, b.n, b.missing = at, 0, 0, 0 
 
 // fill reads until at least 48 bits are available.
 func (b *bitReader) fill() {
-	if b.at+8 <= len(b.data) {
-		v := binary.BigEndian.Uint64(b.data[b.at:])
-		// No byte is 0xff if no byte of ^v is 0.
-		if w := ^v; (w-0x0101010101010101)&^w&0x8080808080808080 == 0 {
-			take := (64 - b.n) >> 3
-			b.acc |= v >> b.n
-			b.at += take
-			b.n += take << 3
-			// Bits beyond the bytes taken are read again next time.
-			b.acc &= ^uint64(0) << (64 - b.n)
-			return
-		}
+	v := b.peek()
+	if v == 0 {
+		b.fillSlowly()
+		return
 	}
+	// Bits beyond the bytes taken are read again next time.
+	b.acc |= v >> (b.n & 63)
+	b.at += (64 - b.n) >> 3
+	b.n += (64 - b.n) &^ 7
+}
+
+// peek returns the next 8 bytes of data, or 0 if they may not be taken as they are.
+func (b *bitReader) peek() uint64 {
+	if b.at+8 > len(b.data) {
+		return 0
+	}
+	v := binary.BigEndian.Uint64(b.data[b.at:])
+	// No byte is 0xff if no byte of ^v is 0.
+	if w := ^v; (w-0x0101010101010101)&^w&0x8080808080808080 != 0 {
+		return 0
+	}
+	return v
+}
+
+// fillSlowly fills byte by byte.
+func (b *bitReader) fillSlowly() {
+	b.acc &= ^(^uint64(0) >> b.n) // fill may have left more bits
 	for b.n <= 56 {
 		b.acc |= b.nextByte() << (56 - b.n)
 		b.n += 8
@@ -116,19 +130,8 @@ func (b *bitReader) takeSigned(n int) int32 {
 
 // takeSymbol decodes one symbol, which takes at most 17 bits.
 func (b *bitReader) takeSymbol(h *huffman) uint8 {
-	if f := h.fast[b.acc>>(64-lookupBits)]; f != 0 {
-		b.skip(int(f >> 8))
-		return uint8(f)
-	}
-	next := int32(b.acc >> 48)
-	n := lookupBits + 1
-	for next >= h.maxCode[n] {
-		n++
-	}
+	symbol, n := h.find(b.acc)
 	b.skip(n)
-	if n > 16 { // no such code: libjpeg takes a zero for 17 bits
-		b.badCode = true
-		return 0
-	}
-	return h.symbols[(next>>(16-n)+h.offset[n])&255]
+	b.badCode = b.badCode || n > maxCodeBits
+	return symbol
 }

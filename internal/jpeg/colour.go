@@ -2,22 +2,54 @@ package jpeg
 
 import "garb/internal/raster"
 
-// assemble upsamples the planes and converts them to RGB.
-func (d *decoder) assemble(m raster.Image) error {
-	rows := make([]upsampler, len(d.components))
-	for i := range rows {
-		rows[i] = newUpsampler(d, &d.components[i])
+// assembler upsamples the planes and converts them to RGB.
+type assembler struct {
+	m       raster.Image
+	next    int         // row of m
+	rows    []upsampler // of each component
+	ahead   int         // greatest number of rows below one of m that its samples depend on
+	convert func(out, a, b, c, e []byte)
+}
+
+func newAssembler(d *decoder) assembler {
+	a := assembler{convert: d.chooseConversion()}
+	if d.samples != nil {
+		d.samples.allocate(d.width, d.height, len(d.components))
+		a.m.Height = d.height
+	} else {
+		a.m = raster.New(ceilDiv(d.width, d.scale), ceilDiv(d.height, d.scale))
 	}
-	convert := d.chooseConversion()
+	for i := range d.components {
+		a.rows = append(a.rows, newUpsampler(d, &d.components[i]))
+		a.ahead = max(a.ahead, a.rows[i].high)
+	}
+	return a
+}
+
+// assemble writes the picture's rows that depend only on those of the planes above row known of the
+// picture.
+func (d *decoder) assemble(known int) error {
+	a := &d.assembler
+	if a.rows == nil {
+		*a = newAssembler(d)
+	}
+	until := known - a.ahead
+	if known >= a.m.Height {
+		until = a.m.Height
+	}
 	var row [4][]byte
-	for y := range m.Height {
+	for ; a.next < until; a.next++ {
 		if err := d.ctx.Err(); err != nil {
 			return err
 		}
-		for i := range rows {
-			row[i] = rows[i].upsample(y)
+		for i := range a.rows {
+			row[i] = a.rows[i].upsample(a.next)
 		}
-		convert(m.Row(y), row[0], row[1], row[2], row[3])
+		if d.samples != nil {
+			d.samples.addRow(row)
+			continue
+		}
+		a.convert(a.m.Row(a.next), row[0], row[1], row[2], row[3])
 	}
 	return nil
 }
@@ -142,7 +174,7 @@ const vectorSamples = 16
 // planeRow returns a row of the component's samples. Rows outside the picture repeat its first or
 // last one.
 func (u *upsampler) planeRow(y int) []byte {
-	y = min(max(y, 0), u.c.height-1)
+	y = min(max(y, 0), u.c.height-1) % u.c.planeHeight
 	return u.c.plane[y*u.c.stride:][:u.c.width]
 }
 

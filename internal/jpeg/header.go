@@ -23,6 +23,7 @@ type headerReader struct {
 	// lossless says that the frame is of lossless coding.
 	lossless bool
 	icc      [][]byte // segments of the ICC profile
+	pairs    bool     // pictures of two components are read, too
 }
 
 // ReadHeader reads the header: the segments before the first scan. It refuses what Pillow does not
@@ -149,8 +150,8 @@ func (r *headerReader) readFrameHeader(body []byte) error {
 	if h.BitsPerSample = int(body[0]); h.BitsPerSample != 8 {
 		return raster.Unsupportedf("JPEG of %d bits per sample", h.BitsPerSample)
 	}
-	switch n := body[5]; n {
-	case 1, 3, 4:
+	switch n := body[5]; {
+	case n == 1, n == 2 && r.pairs, n == 3, n == 4:
 		h.Grey, h.CMYK = n == 1, n == 4
 	default:
 		return raster.Unsupportedf("JPEG of %d components", n)

@@ -40,8 +40,9 @@ const (
 // Decode decodes a picture. CMYK is taken as inverted, as Adobe writes it, and converted to RGB as
 // Pillow does. Lossless pictures come at full size whatever the scale, as from libjpeg-turbo.
 //
-// Decode allocates at most 3 bytes per pixel of the result, 1 per sample at the scale, and for
-// pictures of several scans 2 per coefficient. Those are collected at full size, whose pixels then
+// Decode allocates at most 3 bytes per pixel of the result, 1 per sample at the scale, and 2 per
+// coefficient of a row of minimum coded units or, for pictures of several scans, of all. The latter are
+// collected at full size, whose pixels then
 // count against o.MaxPixels. Decode panics for scales other than 1, 2, 4 and 8. It returns ctx's error
 // soon after ctx ends.
 func Decode(ctx context.Context, data []byte, o raster.Options) (raster.Image, error) {
@@ -71,20 +72,18 @@ func Decode(ctx context.Context, data []byte, o raster.Options) (raster.Image, e
 	if err != nil && (!cut || !errors.Is(err, raster.ErrCorrupt)) {
 		return raster.Image{}, err
 	}
-	m := raster.New(width, height)
+	m := d.assembler.m
+	if err != nil { // no row is complete
+		m = raster.New(width, height)
+		if r.header.CMYK { // Pillow's picture without ink is white
+			for i := range m.Pix {
+				m.Pix[i] = 255
+			}
+		}
+	}
 	m.Repairs = d.repairs.Repairs
 	if cut {
 		m.AddRepair(repairCut)
-	}
-	switch {
-	case err == nil:
-		if err = d.assemble(m); err != nil {
-			return raster.Image{}, err
-		}
-	case r.header.CMYK: // no row is complete, and Pillow's picture without ink is white
-		for i := range m.Pix {
-			m.Pix[i] = 255
-		}
 	}
 	return m, nil
 }
@@ -106,10 +105,15 @@ type component struct {
 	strideBlocks, heightBlocks int
 	// width and height count the samples that belong to the picture.
 	width, height int
-	plane         []byte
-	stride        int // of the plane
+	// plane has the rows of samples or, if coefficients are not collected, the last rows of them, each
+	// in place of the one that comes planeHeight before.
+	plane               []byte
+	stride, planeHeight int // of the plane
 
-	coefficients []int16 // of all blocks of a picture of several scans
+	// coefficients has those of all blocks of a picture of several scans, otherwise of one row of
+	// minimum coded units. Of the latter hasAC says which blocks may have more than the first one.
+	coefficients []int16
+	hasAC        []bool
 	progress     progress
 
 	dcIndex, acIndex byte // tables of the current scan
@@ -158,10 +162,12 @@ type decoder struct {
 	adobe          bool
 	adobeTransform byte
 
-	buffered bool // there are several scans, whose coefficients are collected
-	scans    int
-	started  bool // the start marker has been read
-	entropy  entropyDecoder
+	buffered  bool // there are several scans, whose coefficients are collected
+	scans     int
+	started   bool // the start marker has been read
+	entropy   entropyDecoder
+	assembler assembler
+	samples   *Samples // takes the samples instead of a picture, if it is not nil
 	// exhausted says that the data of the scan or of the interval have ended early.
 	exhausted    bool
 	untilRestart int // number of minimum coded units
@@ -195,13 +201,19 @@ func (d *decoder) decode() error {
 			return err
 		}
 		if !d.buffered {
+			if err = d.assemble(ceilDiv(d.height, d.scale)); err != nil {
+				return err
+			}
 			return d.finish(s)
 		}
 		if s, err = d.readToScan(); err != nil {
 			return err
 		}
 	}
-	return d.transformAll()
+	if err = d.transformAll(); err != nil {
+		return err
+	}
+	return d.assemble(ceilDiv(d.height, d.scale))
 }
 
 // pillowBlock is the number of bytes that Pillow reads at once.

@@ -20,22 +20,22 @@ DATA transformConstants<>+48(SB)/4, $+33685504
 DATA transformConstants<>+52(SB)/4, $+33685504
 DATA transformConstants<>+56(SB)/4, $+33685504
 DATA transformConstants<>+60(SB)/4, $+33685504
-DATA transformConstants<>+64(SB)/4, $-32768
-DATA transformConstants<>+68(SB)/4, $-32768
-DATA transformConstants<>+72(SB)/4, $-32768
-DATA transformConstants<>+76(SB)/4, $-32768
-DATA transformConstants<>+80(SB)/4, $-32768
-DATA transformConstants<>+84(SB)/4, $-32768
-DATA transformConstants<>+88(SB)/4, $-32768
-DATA transformConstants<>+92(SB)/4, $-32768
-DATA transformConstants<>+96(SB)/4, $+32767
-DATA transformConstants<>+100(SB)/4, $+32767
-DATA transformConstants<>+104(SB)/4, $+32767
-DATA transformConstants<>+108(SB)/4, $+32767
-DATA transformConstants<>+112(SB)/4, $+32767
-DATA transformConstants<>+116(SB)/4, $+32767
-DATA transformConstants<>+120(SB)/4, $+32767
-DATA transformConstants<>+124(SB)/4, $+32767
+DATA transformConstants<>+64(SB)/4, $+536879104
+DATA transformConstants<>+68(SB)/4, $+536879104
+DATA transformConstants<>+72(SB)/4, $+536879104
+DATA transformConstants<>+76(SB)/4, $+536879104
+DATA transformConstants<>+80(SB)/4, $+536879104
+DATA transformConstants<>+84(SB)/4, $+536879104
+DATA transformConstants<>+88(SB)/4, $+536879104
+DATA transformConstants<>+92(SB)/4, $+536879104
+DATA transformConstants<>+96(SB)/4, $-1073692672
+DATA transformConstants<>+100(SB)/4, $-1073692672
+DATA transformConstants<>+104(SB)/4, $-1073692672
+DATA transformConstants<>+108(SB)/4, $-1073692672
+DATA transformConstants<>+112(SB)/4, $-1073692672
+DATA transformConstants<>+116(SB)/4, $-1073692672
+DATA transformConstants<>+120(SB)/4, $-1073692672
+DATA transformConstants<>+124(SB)/4, $-1073692672
 DATA transformConstants<>+128(SB)/4, $-701492911
 DATA transformConstants<>+132(SB)/4, $-701492911
 DATA transformConstants<>+136(SB)/4, $-701492911
@@ -102,266 +102,216 @@ DATA transformConstants<>+376(SB)/4, $+322888499
 DATA transformConstants<>+380(SB)/4, $+322888499
 GLOBL transformConstants<>(SB), RODATA|NOPTR, $384
 
+DATA transformColumns<>+0(SB)/1, $0x00
+DATA transformColumns<>+1(SB)/1, $0x04
+DATA transformColumns<>+2(SB)/1, $0x08
+DATA transformColumns<>+3(SB)/1, $0x0c
+DATA transformColumns<>+4(SB)/1, $0x01
+DATA transformColumns<>+5(SB)/1, $0x05
+DATA transformColumns<>+6(SB)/1, $0x09
+DATA transformColumns<>+7(SB)/1, $0x0d
+DATA transformColumns<>+8(SB)/1, $0x02
+DATA transformColumns<>+9(SB)/1, $0x06
+DATA transformColumns<>+10(SB)/1, $0x0a
+DATA transformColumns<>+11(SB)/1, $0x0e
+DATA transformColumns<>+12(SB)/1, $0x03
+DATA transformColumns<>+13(SB)/1, $0x07
+DATA transformColumns<>+14(SB)/1, $0x0b
+DATA transformColumns<>+15(SB)/1, $0x0f
+DATA transformColumns<>+16(SB)/1, $0x00
+DATA transformColumns<>+17(SB)/1, $0x04
+DATA transformColumns<>+18(SB)/1, $0x08
+DATA transformColumns<>+19(SB)/1, $0x0c
+DATA transformColumns<>+20(SB)/1, $0x01
+DATA transformColumns<>+21(SB)/1, $0x05
+DATA transformColumns<>+22(SB)/1, $0x09
+DATA transformColumns<>+23(SB)/1, $0x0d
+DATA transformColumns<>+24(SB)/1, $0x02
+DATA transformColumns<>+25(SB)/1, $0x06
+DATA transformColumns<>+26(SB)/1, $0x0a
+DATA transformColumns<>+27(SB)/1, $0x0e
+DATA transformColumns<>+28(SB)/1, $0x03
+DATA transformColumns<>+29(SB)/1, $0x07
+DATA transformColumns<>+30(SB)/1, $0x0b
+DATA transformColumns<>+31(SB)/1, $0x0f
+GLOBL transformColumns<>(SB), RODATA|NOPTR, $32
+
 // func transformAVX2(block *int16, quantization *int16, out *byte, stride int)
 // Requires: AVX, AVX2
 TEXT ·transformAVX2(SB), NOSPLIT, $0-32
-	MOVQ      block+0(FP), AX
-	MOVQ      quantization+8(FP), CX
-	VMOVDQU   16(AX), X0
-	VPOR      32(AX), X0, X0
-	VPOR      48(AX), X0, X0
-	VPOR      64(AX), X0, X0
-	VPOR      80(AX), X0, X0
-	VPOR      96(AX), X0, X0
-	VPOR      112(AX), X0, X0
-	VPMOVZXWD (AX), Y1
-	VPMOVZXWD (CX), Y2
-	VPMULLW   Y2, Y1, Y1
-	VPMOVZXWD 16(AX), Y2
-	VPMOVZXWD 16(CX), Y3
-	VPMULLW   Y3, Y2, Y2
-	VPMOVZXWD 32(AX), Y3
-	VPMOVZXWD 32(CX), Y4
-	VPMULLW   Y4, Y3, Y3
-	VPMOVZXWD 48(AX), Y4
-	VPMOVZXWD 48(CX), Y5
-	VPMULLW   Y5, Y4, Y4
-	VPMOVZXWD 64(AX), Y5
-	VPMOVZXWD 64(CX), Y6
-	VPMULLW   Y6, Y5, Y5
-	VPMOVZXWD 80(AX), Y6
-	VPMOVZXWD 80(CX), Y7
-	VPMULLW   Y7, Y6, Y6
-	VPMOVZXWD 96(AX), Y7
-	VPMOVZXWD 96(CX), Y8
-	VPMULLW   Y8, Y7, Y7
-	VPMOVZXWD 112(AX), Y8
-	VPMOVZXWD 112(CX), Y9
-	VPMULLW   Y9, Y8, Y8
-	VPTEST    X0, X0
-	JNZ       columns
-	VPSLLD    $0x12, Y1, Y1
-	VPSRAD    $0x10, Y1, Y1
-	VMOVDQA   Y1, Y2
-	VMOVDQA   Y1, Y3
-	VMOVDQA   Y1, Y4
-	VMOVDQA   Y1, Y5
-	VMOVDQA   Y1, Y6
-	VMOVDQA   Y1, Y7
-	VMOVDQA   Y1, Y8
-	JMP       rows
+	MOVQ    block+0(FP), AX
+	MOVQ    quantization+8(FP), CX
+	VMOVDQU (AX), Y0
+	VPMULLW (CX), Y0, Y0
+	VMOVDQU 32(AX), Y1
+	VPMULLW 32(CX), Y1, Y1
+	VMOVDQU 64(AX), Y2
+	VPMULLW 64(CX), Y2, Y2
+	VMOVDQU 96(AX), Y3
+	VPMULLW 96(CX), Y3, Y3
+	VPADDW  transformConstants<>+64(SB), X0, X4
+	VPTEST  transformConstants<>+96(SB), X4
+	JNZ     large
 
 columns:
-	VPADDD   Y5, Y1, Y0
-	VPSUBD   Y5, Y1, Y1
-	VPSLLD   $0x10, Y0, Y0
-	VPSRAD   $0x03, Y0, Y0
-	VPSLLD   $0x10, Y1, Y1
-	VPSRAD   $0x03, Y1, Y1
-	VPSLLD   $0x10, Y7, Y5
-	VPBLENDW $0x55, Y3, Y5, Y5
-	VPMADDWD transformConstants<>+128(SB), Y5, Y3
-	VPMADDWD transformConstants<>+160(SB), Y5, Y5
-	VPADDD   Y5, Y0, Y7
-	VPADDD   Y3, Y1, Y9
-	VPSUBD   Y3, Y1, Y1
-	VPSUBD   Y5, Y0, Y3
-	VPADDD   Y4, Y8, Y0
-	VPADDD   Y2, Y6, Y5
-	VPSLLD   $0x10, Y5, Y5
-	VPBLENDW $0x55, Y0, Y5, Y5
-	VPMADDWD transformConstants<>+192(SB), Y5, Y0
-	VPMADDWD transformConstants<>+224(SB), Y5, Y5
-	VPSLLD   $0x10, Y2, Y2
-	VPBLENDW $0x55, Y8, Y2, Y2
-	VPMADDWD transformConstants<>+256(SB), Y2, Y8
-	VPADDD   Y0, Y8, Y8
-	VPMADDWD transformConstants<>+352(SB), Y2, Y2
-	VPADDD   Y5, Y2, Y2
-	VPSLLD   $0x10, Y4, Y4
-	VPBLENDW $0x55, Y6, Y4, Y4
-	VPMADDWD transformConstants<>+288(SB), Y4, Y6
-	VPADDD   Y5, Y6, Y5
-	VPMADDWD transformConstants<>+320(SB), Y4, Y4
-	VPADDD   Y0, Y4, Y4
-	VPADDD   Y2, Y7, Y6
-	VPSUBD   Y2, Y7, Y0
-	VPADDD   Y4, Y9, Y2
-	VPSUBD   Y4, Y9, Y7
-	VPADDD   Y5, Y1, Y4
-	VPSUBD   Y5, Y1, Y9
-	VPADDD   Y8, Y3, Y5
-	VPSUBD   Y8, Y3, Y8
-	VPADDD   transformConstants<>+0(SB), Y6, Y6
-	VPSRAD   $0x0b, Y6, Y6
-	VPMINSD  transformConstants<>+96(SB), Y6, Y6
-	VPMAXSD  transformConstants<>+64(SB), Y6, Y1
-	VPADDD   transformConstants<>+0(SB), Y2, Y2
-	VPSRAD   $0x0b, Y2, Y2
-	VPMINSD  transformConstants<>+96(SB), Y2, Y2
-	VPMAXSD  transformConstants<>+64(SB), Y2, Y2
-	VPADDD   transformConstants<>+0(SB), Y4, Y4
-	VPSRAD   $0x0b, Y4, Y4
-	VPMINSD  transformConstants<>+96(SB), Y4, Y4
-	VPMAXSD  transformConstants<>+64(SB), Y4, Y3
-	VPADDD   transformConstants<>+0(SB), Y5, Y5
-	VPSRAD   $0x0b, Y5, Y5
-	VPMINSD  transformConstants<>+96(SB), Y5, Y5
-	VPMAXSD  transformConstants<>+64(SB), Y5, Y4
-	VPADDD   transformConstants<>+0(SB), Y8, Y8
-	VPSRAD   $0x0b, Y8, Y8
-	VPMINSD  transformConstants<>+96(SB), Y8, Y8
-	VPMAXSD  transformConstants<>+64(SB), Y8, Y5
-	VPADDD   transformConstants<>+0(SB), Y9, Y9
-	VPSRAD   $0x0b, Y9, Y9
-	VPMINSD  transformConstants<>+96(SB), Y9, Y9
-	VPMAXSD  transformConstants<>+64(SB), Y9, Y6
-	VPADDD   transformConstants<>+0(SB), Y7, Y7
-	VPSRAD   $0x0b, Y7, Y7
-	VPMINSD  transformConstants<>+96(SB), Y7, Y7
-	VPMAXSD  transformConstants<>+64(SB), Y7, Y7
-	VPADDD   transformConstants<>+0(SB), Y0, Y0
-	VPSRAD   $0x0b, Y0, Y0
-	VPMINSD  transformConstants<>+96(SB), Y0, Y0
-	VPMAXSD  transformConstants<>+64(SB), Y0, Y8
+	VPERMQ     $0xd8, Y0, Y0
+	VPERMQ     $0xd8, Y1, Y1
+	VPERMQ     $0xd8, Y2, Y2
+	VPERMQ     $0xd8, Y3, Y3
+	VPXOR      Y4, Y4, Y4
+	VPADDW     Y2, Y0, Y5
+	VPUNPCKLWD Y5, Y4, Y6
+	VPSRAD     $0x03, Y6, Y6
+	VPADDD     transformConstants<>+0(SB), Y6, Y6
+	VPSUBW     Y2, Y0, Y7
+	VPUNPCKLWD Y7, Y4, Y4
+	VPSRAD     $0x03, Y4, Y4
+	VPADDD     transformConstants<>+0(SB), Y4, Y4
+	VPUNPCKLWD Y3, Y1, Y7
+	VPMADDWD   transformConstants<>+128(SB), Y7, Y8
+	VPMADDWD   transformConstants<>+160(SB), Y7, Y7
+	VPADDD     Y7, Y6, Y9
+	VPADDD     Y8, Y4, Y10
+	VPSUBD     Y8, Y4, Y4
+	VPSUBD     Y7, Y6, Y6
+	VPADDW     Y1, Y3, Y7
+	VPUNPCKHWD Y5, Y7, Y5
+	VPMADDWD   transformConstants<>+192(SB), Y5, Y7
+	VPMADDWD   transformConstants<>+224(SB), Y5, Y5
+	VPUNPCKHWD Y0, Y3, Y0
+	VPMADDWD   transformConstants<>+256(SB), Y0, Y3
+	VPADDD     Y7, Y3, Y3
+	VPMADDWD   transformConstants<>+352(SB), Y0, Y0
+	VPADDD     Y5, Y0, Y0
+	VPUNPCKHWD Y1, Y2, Y1
+	VPMADDWD   transformConstants<>+288(SB), Y1, Y2
+	VPADDD     Y5, Y2, Y2
+	VPMADDWD   transformConstants<>+320(SB), Y1, Y1
+	VPADDD     Y7, Y1, Y1
+	VPADDD     Y0, Y9, Y5
+	VPSUBD     Y0, Y9, Y7
+	VPADDD     Y1, Y10, Y0
+	VPSUBD     Y1, Y10, Y8
+	VPADDD     Y2, Y4, Y1
+	VPSUBD     Y2, Y4, Y2
+	VPADDD     Y3, Y6, Y4
+	VPSUBD     Y3, Y6, Y3
+	VPSRAD     $0x0b, Y5, Y5
+	VPSRAD     $0x0b, Y0, Y0
+	VPSRAD     $0x0b, Y1, Y1
+	VPSRAD     $0x0b, Y4, Y4
+	VPSRAD     $0x0b, Y3, Y3
+	VPSRAD     $0x0b, Y2, Y2
+	VPSRAD     $0x0b, Y8, Y8
+	VPSRAD     $0x0b, Y7, Y7
+	VPACKSSDW  Y0, Y5, Y0
+	VPACKSSDW  Y4, Y1, Y1
+	VPACKSSDW  Y2, Y3, Y2
+	VPACKSSDW  Y7, Y8, Y3
 
-rows:
-	VPUNPCKLDQ   Y2, Y1, Y0
-	VPUNPCKHDQ   Y2, Y1, Y1
-	VPUNPCKLDQ   Y4, Y3, Y2
-	VPUNPCKHDQ   Y4, Y3, Y3
-	VPUNPCKLDQ   Y6, Y5, Y4
-	VPUNPCKHDQ   Y6, Y5, Y5
-	VPUNPCKLDQ   Y8, Y7, Y6
-	VPUNPCKHDQ   Y8, Y7, Y7
-	VPUNPCKLQDQ  Y2, Y0, Y8
-	VPUNPCKHQDQ  Y2, Y0, Y0
-	VPUNPCKLQDQ  Y3, Y1, Y2
-	VPUNPCKHQDQ  Y3, Y1, Y1
-	VPUNPCKLQDQ  Y6, Y4, Y3
-	VPUNPCKHQDQ  Y6, Y4, Y4
-	VPUNPCKLQDQ  Y7, Y5, Y6
-	VPUNPCKHQDQ  Y7, Y5, Y5
-	VPERM2I128   $0x20, Y3, Y8, Y7
-	VPERM2I128   $0x31, Y3, Y8, Y3
-	VPERM2I128   $0x20, Y4, Y0, Y8
-	VPERM2I128   $0x31, Y4, Y0, Y0
-	VPERM2I128   $0x20, Y6, Y2, Y4
-	VPERM2I128   $0x31, Y6, Y2, Y2
-	VPERM2I128   $0x20, Y5, Y1, Y6
-	VPERM2I128   $0x31, Y5, Y1, Y1
-	VPADDD       Y3, Y7, Y5
-	VPSUBD       Y3, Y7, Y3
-	VPSLLD       $0x10, Y5, Y5
-	VPSRAD       $0x03, Y5, Y5
-	VPSLLD       $0x10, Y3, Y3
-	VPSRAD       $0x03, Y3, Y3
-	VPSLLD       $0x10, Y2, Y2
-	VPBLENDW     $0x55, Y4, Y2, Y2
-	VPMADDWD     transformConstants<>+128(SB), Y2, Y4
-	VPMADDWD     transformConstants<>+160(SB), Y2, Y2
-	VPADDD       Y2, Y5, Y7
-	VPADDD       Y4, Y3, Y9
-	VPSUBD       Y4, Y3, Y3
-	VPSUBD       Y2, Y5, Y2
-	VPADDD       Y6, Y1, Y4
-	VPADDD       Y8, Y0, Y5
-	VPSLLD       $0x10, Y5, Y5
-	VPBLENDW     $0x55, Y4, Y5, Y5
-	VPMADDWD     transformConstants<>+192(SB), Y5, Y4
-	VPMADDWD     transformConstants<>+224(SB), Y5, Y5
-	VPSLLD       $0x10, Y8, Y8
-	VPBLENDW     $0x55, Y1, Y8, Y8
-	VPMADDWD     transformConstants<>+256(SB), Y8, Y1
-	VPADDD       Y4, Y1, Y1
-	VPMADDWD     transformConstants<>+352(SB), Y8, Y8
-	VPADDD       Y5, Y8, Y8
-	VPSLLD       $0x10, Y6, Y6
-	VPBLENDW     $0x55, Y0, Y6, Y6
-	VPMADDWD     transformConstants<>+288(SB), Y6, Y0
-	VPADDD       Y5, Y0, Y0
-	VPMADDWD     transformConstants<>+320(SB), Y6, Y5
-	VPADDD       Y4, Y5, Y4
-	VPADDD       Y8, Y7, Y5
-	VPSUBD       Y8, Y7, Y6
-	VPADDD       Y4, Y9, Y7
-	VPSUBD       Y4, Y9, Y4
-	VPADDD       Y0, Y3, Y8
-	VPSUBD       Y0, Y3, Y0
-	VPADDD       Y1, Y2, Y3
-	VPSUBD       Y1, Y2, Y1
-	VPADDD       transformConstants<>+32(SB), Y5, Y5
-	VPSRAD       $0x12, Y5, Y5
-	VPADDD       transformConstants<>+32(SB), Y7, Y7
-	VPSRAD       $0x12, Y7, Y7
-	VPADDD       transformConstants<>+32(SB), Y8, Y8
-	VPSRAD       $0x12, Y8, Y8
-	VPADDD       transformConstants<>+32(SB), Y3, Y3
-	VPSRAD       $0x12, Y3, Y3
-	VPADDD       transformConstants<>+32(SB), Y1, Y1
-	VPSRAD       $0x12, Y1, Y1
-	VPADDD       transformConstants<>+32(SB), Y0, Y0
-	VPSRAD       $0x12, Y0, Y0
-	VPADDD       transformConstants<>+32(SB), Y4, Y4
-	VPSRAD       $0x12, Y4, Y4
+transpose:
+	VPUNPCKLWD   Y1, Y0, Y4
+	VPUNPCKHWD   Y1, Y0, Y0
+	VPUNPCKLWD   Y0, Y4, Y1
+	VPUNPCKHWD   Y0, Y4, Y4
+	VPUNPCKLWD   Y3, Y2, Y0
+	VPUNPCKHWD   Y3, Y2, Y3
+	VPUNPCKLWD   Y3, Y0, Y2
+	VPUNPCKHWD   Y3, Y0, Y3
+	VPERM2I128   $0x20, Y2, Y1, Y0
+	VPERM2I128   $0x31, Y2, Y1, Y2
+	VPERM2I128   $0x20, Y3, Y4, Y1
+	VPERM2I128   $0x31, Y3, Y4, Y3
+	VPXOR        Y4, Y4, Y4
+	VPADDW       Y2, Y0, Y5
+	VPUNPCKLWD   Y5, Y4, Y6
+	VPSRAD       $0x03, Y6, Y6
 	VPADDD       transformConstants<>+32(SB), Y6, Y6
-	VPSRAD       $0x12, Y6, Y6
-	VPUNPCKLDQ   Y7, Y5, Y2
-	VPUNPCKHDQ   Y7, Y5, Y5
-	VPUNPCKLDQ   Y3, Y8, Y7
-	VPUNPCKHDQ   Y3, Y8, Y3
-	VPUNPCKLDQ   Y0, Y1, Y8
-	VPUNPCKHDQ   Y0, Y1, Y0
-	VPUNPCKLDQ   Y6, Y4, Y1
-	VPUNPCKHDQ   Y6, Y4, Y4
-	VPUNPCKLQDQ  Y7, Y2, Y6
-	VPUNPCKHQDQ  Y7, Y2, Y2
-	VPUNPCKLQDQ  Y3, Y5, Y7
-	VPUNPCKHQDQ  Y3, Y5, Y3
-	VPUNPCKLQDQ  Y1, Y8, Y5
-	VPUNPCKHQDQ  Y1, Y8, Y1
-	VPUNPCKLQDQ  Y4, Y0, Y8
-	VPUNPCKHQDQ  Y4, Y0, Y0
-	VPERM2I128   $0x20, Y5, Y6, Y4
-	VPERM2I128   $0x31, Y5, Y6, Y5
-	VPERM2I128   $0x20, Y1, Y2, Y6
-	VPERM2I128   $0x31, Y1, Y2, Y1
-	VPERM2I128   $0x20, Y8, Y7, Y2
-	VPERM2I128   $0x31, Y8, Y7, Y7
-	VPERM2I128   $0x20, Y0, Y3, Y8
-	VPERM2I128   $0x31, Y0, Y3, Y0
+	VPSUBW       Y2, Y0, Y7
+	VPUNPCKLWD   Y7, Y4, Y4
+	VPSRAD       $0x03, Y4, Y4
+	VPADDD       transformConstants<>+32(SB), Y4, Y4
+	VPUNPCKLWD   Y3, Y1, Y7
+	VPMADDWD     transformConstants<>+128(SB), Y7, Y8
+	VPMADDWD     transformConstants<>+160(SB), Y7, Y7
+	VPADDD       Y7, Y6, Y9
+	VPADDD       Y8, Y4, Y10
+	VPSUBD       Y8, Y4, Y4
+	VPSUBD       Y7, Y6, Y6
+	VPADDW       Y1, Y3, Y7
+	VPUNPCKHWD   Y5, Y7, Y5
+	VPMADDWD     transformConstants<>+192(SB), Y5, Y7
+	VPMADDWD     transformConstants<>+224(SB), Y5, Y5
+	VPUNPCKHWD   Y0, Y3, Y0
+	VPMADDWD     transformConstants<>+256(SB), Y0, Y3
+	VPADDD       Y7, Y3, Y3
+	VPMADDWD     transformConstants<>+352(SB), Y0, Y0
+	VPADDD       Y5, Y0, Y0
+	VPUNPCKHWD   Y1, Y2, Y1
+	VPMADDWD     transformConstants<>+288(SB), Y1, Y2
+	VPADDD       Y5, Y2, Y2
+	VPMADDWD     transformConstants<>+320(SB), Y1, Y1
+	VPADDD       Y7, Y1, Y1
+	VPADDD       Y0, Y9, Y5
+	VPSUBD       Y0, Y9, Y7
+	VPADDD       Y1, Y10, Y0
+	VPSUBD       Y1, Y10, Y8
+	VPADDD       Y2, Y4, Y1
+	VPSUBD       Y2, Y4, Y2
+	VPADDD       Y3, Y6, Y4
+	VPSUBD       Y3, Y6, Y3
+	VPSRAD       $0x12, Y5, Y5
+	VPSRAD       $0x12, Y0, Y0
+	VPSRAD       $0x12, Y1, Y1
+	VPSRAD       $0x12, Y4, Y4
+	VPSRAD       $0x12, Y3, Y3
+	VPSRAD       $0x12, Y2, Y2
+	VPSRAD       $0x12, Y8, Y8
+	VPSRAD       $0x12, Y7, Y7
+	VPACKSSDW    Y0, Y5, Y0
+	VPACKSSDW    Y4, Y1, Y1
+	VPACKSSDW    Y2, Y3, Y2
+	VPACKSSDW    Y7, Y8, Y3
+	VPACKUSWB    Y1, Y0, Y0
+	VPSHUFB      transformColumns<>+0(SB), Y0, Y0
+	VPACKUSWB    Y3, Y2, Y2
+	VPSHUFB      transformColumns<>+0(SB), Y2, Y2
+	VPUNPCKLDQ   Y2, Y0, Y1
+	VPUNPCKHDQ   Y2, Y0, Y0
 	MOVQ         out+16(FP), AX
 	MOVQ         stride+24(FP), CX
-	VPACKSSDW    Y6, Y4, Y3
-	VPACKSSDW    Y8, Y2, Y2
-	VPACKUSWB    Y2, Y3, Y3
-	VEXTRACTI128 $0x01, Y3, X2
-	VPUNPCKLDQ   X2, X3, X4
-	VPUNPCKHDQ   X2, X3, X2
-	VMOVQ        X4, (AX)
-	ADDQ         CX, AX
-	VPEXTRQ      $0x01, X4, (AX)
-	ADDQ         CX, AX
-	VMOVQ        X2, (AX)
-	ADDQ         CX, AX
-	VPEXTRQ      $0x01, X2, (AX)
-	ADDQ         CX, AX
-	VPACKSSDW    Y1, Y5, Y1
-	VPACKSSDW    Y0, Y7, Y0
-	VPACKUSWB    Y0, Y1, Y1
-	VEXTRACTI128 $0x01, Y1, X0
-	VPUNPCKLDQ   X0, X1, X2
-	VPUNPCKHDQ   X0, X1, X0
-	VMOVQ        X2, (AX)
-	ADDQ         CX, AX
-	VPEXTRQ      $0x01, X2, (AX)
-	ADDQ         CX, AX
+	VMOVQ        X1, (AX)
+	VMOVHPS      X1, (AX)(CX*1)
+	LEAQ         (AX)(CX*2), AX
+	VEXTRACTI128 $0x01, Y1, X1
 	VMOVQ        X0, (AX)
-	ADDQ         CX, AX
-	VPEXTRQ      $0x01, X0, (AX)
-	ADDQ         CX, AX
+	VMOVHPS      X0, (AX)(CX*1)
+	LEAQ         (AX)(CX*2), AX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVQ        X1, (AX)
+	VMOVHPS      X1, (AX)(CX*1)
+	LEAQ         (AX)(CX*2), AX
+	VEXTRACTI128 $0x01, Y1, X1
+	VMOVQ        X0, (AX)
+	VMOVHPS      X0, (AX)(CX*1)
+	LEAQ         (AX)(CX*2), AX
+	VEXTRACTI128 $0x01, Y0, X0
 	VZEROUPPER
 	RET
+
+large:
+	VMOVDQU 16(AX), X4
+	VPOR    32(AX), Y4, Y4
+	VPOR    64(AX), Y4, Y4
+	VPOR    96(AX), Y4, Y4
+	VPTEST  Y4, Y4
+	JNZ     columns
+	VPSLLW  $0x02, Y0, Y0
+	VPERMQ  $0x50, Y0, Y0
+	VMOVDQA Y0, Y1
+	VMOVDQA Y0, Y2
+	VMOVDQA Y0, Y3
+	JMP     transpose
 
 // func sumsAVX2(dst *int16, near *byte, far *byte, vectors int)
 // Requires: AVX, AVX2
@@ -416,88 +366,88 @@ loop:
 	VZEROUPPER
 	RET
 
-DATA convertConstants<>+0(SB)/4, $+91881
-DATA convertConstants<>+4(SB)/4, $+91881
-DATA convertConstants<>+8(SB)/4, $+91881
-DATA convertConstants<>+12(SB)/4, $+91881
-DATA convertConstants<>+16(SB)/4, $+91881
-DATA convertConstants<>+20(SB)/4, $+91881
-DATA convertConstants<>+24(SB)/4, $+91881
-DATA convertConstants<>+28(SB)/4, $+91881
-DATA convertConstants<>+32(SB)/4, $+116130
-DATA convertConstants<>+36(SB)/4, $+116130
-DATA convertConstants<>+40(SB)/4, $+116130
-DATA convertConstants<>+44(SB)/4, $+116130
-DATA convertConstants<>+48(SB)/4, $+116130
-DATA convertConstants<>+52(SB)/4, $+116130
-DATA convertConstants<>+56(SB)/4, $+116130
-DATA convertConstants<>+60(SB)/4, $+116130
-DATA convertConstants<>+64(SB)/4, $-22554
-DATA convertConstants<>+68(SB)/4, $-22554
-DATA convertConstants<>+72(SB)/4, $-22554
-DATA convertConstants<>+76(SB)/4, $-22554
-DATA convertConstants<>+80(SB)/4, $-22554
-DATA convertConstants<>+84(SB)/4, $-22554
-DATA convertConstants<>+88(SB)/4, $-22554
-DATA convertConstants<>+92(SB)/4, $-22554
-DATA convertConstants<>+96(SB)/4, $-46802
-DATA convertConstants<>+100(SB)/4, $-46802
-DATA convertConstants<>+104(SB)/4, $-46802
-DATA convertConstants<>+108(SB)/4, $-46802
-DATA convertConstants<>+112(SB)/4, $-46802
-DATA convertConstants<>+116(SB)/4, $-46802
-DATA convertConstants<>+120(SB)/4, $-46802
-DATA convertConstants<>+124(SB)/4, $-46802
-DATA convertConstants<>+128(SB)/4, $+32768
-DATA convertConstants<>+132(SB)/4, $+32768
-DATA convertConstants<>+136(SB)/4, $+32768
-DATA convertConstants<>+140(SB)/4, $+32768
-DATA convertConstants<>+144(SB)/4, $+32768
-DATA convertConstants<>+148(SB)/4, $+32768
-DATA convertConstants<>+152(SB)/4, $+32768
-DATA convertConstants<>+156(SB)/4, $+32768
-DATA convertConstants<>+160(SB)/4, $+128
-DATA convertConstants<>+164(SB)/4, $+128
-DATA convertConstants<>+168(SB)/4, $+128
-DATA convertConstants<>+172(SB)/4, $+128
-DATA convertConstants<>+176(SB)/4, $+128
-DATA convertConstants<>+180(SB)/4, $+128
-DATA convertConstants<>+184(SB)/4, $+128
-DATA convertConstants<>+188(SB)/4, $+128
+DATA convertConstants<>+0(SB)/4, $+8388736
+DATA convertConstants<>+4(SB)/4, $+8388736
+DATA convertConstants<>+8(SB)/4, $+8388736
+DATA convertConstants<>+12(SB)/4, $+8388736
+DATA convertConstants<>+16(SB)/4, $+8388736
+DATA convertConstants<>+20(SB)/4, $+8388736
+DATA convertConstants<>+24(SB)/4, $+8388736
+DATA convertConstants<>+28(SB)/4, $+8388736
+DATA convertConstants<>+32(SB)/4, $+65537
+DATA convertConstants<>+36(SB)/4, $+65537
+DATA convertConstants<>+40(SB)/4, $+65537
+DATA convertConstants<>+44(SB)/4, $+65537
+DATA convertConstants<>+48(SB)/4, $+65537
+DATA convertConstants<>+52(SB)/4, $+65537
+DATA convertConstants<>+56(SB)/4, $+65537
+DATA convertConstants<>+60(SB)/4, $+65537
+DATA convertConstants<>+64(SB)/4, $+1726572265
+DATA convertConstants<>+68(SB)/4, $+1726572265
+DATA convertConstants<>+72(SB)/4, $+1726572265
+DATA convertConstants<>+76(SB)/4, $+1726572265
+DATA convertConstants<>+80(SB)/4, $+1726572265
+DATA convertConstants<>+84(SB)/4, $+1726572265
+DATA convertConstants<>+88(SB)/4, $+1726572265
+DATA convertConstants<>+92(SB)/4, $+1726572265
+DATA convertConstants<>+96(SB)/4, $-979188318
+DATA convertConstants<>+100(SB)/4, $-979188318
+DATA convertConstants<>+104(SB)/4, $-979188318
+DATA convertConstants<>+108(SB)/4, $-979188318
+DATA convertConstants<>+112(SB)/4, $-979188318
+DATA convertConstants<>+116(SB)/4, $-979188318
+DATA convertConstants<>+120(SB)/4, $-979188318
+DATA convertConstants<>+124(SB)/4, $-979188318
+DATA convertConstants<>+128(SB)/4, $+1227794406
+DATA convertConstants<>+132(SB)/4, $+1227794406
+DATA convertConstants<>+136(SB)/4, $+1227794406
+DATA convertConstants<>+140(SB)/4, $+1227794406
+DATA convertConstants<>+144(SB)/4, $+1227794406
+DATA convertConstants<>+148(SB)/4, $+1227794406
+DATA convertConstants<>+152(SB)/4, $+1227794406
+DATA convertConstants<>+156(SB)/4, $+1227794406
+DATA convertConstants<>+160(SB)/4, $+32768
+DATA convertConstants<>+164(SB)/4, $+32768
+DATA convertConstants<>+168(SB)/4, $+32768
+DATA convertConstants<>+172(SB)/4, $+32768
+DATA convertConstants<>+176(SB)/4, $+32768
+DATA convertConstants<>+180(SB)/4, $+32768
+DATA convertConstants<>+184(SB)/4, $+32768
+DATA convertConstants<>+188(SB)/4, $+32768
 GLOBL convertConstants<>(SB), RODATA|NOPTR, $192
 
 DATA convertShuffles<>+0(SB)/1, $0x00
-DATA convertShuffles<>+1(SB)/1, $0x80
+DATA convertShuffles<>+1(SB)/1, $0x08
 DATA convertShuffles<>+2(SB)/1, $0x80
 DATA convertShuffles<>+3(SB)/1, $0x01
-DATA convertShuffles<>+4(SB)/1, $0x80
+DATA convertShuffles<>+4(SB)/1, $0x09
 DATA convertShuffles<>+5(SB)/1, $0x80
 DATA convertShuffles<>+6(SB)/1, $0x02
-DATA convertShuffles<>+7(SB)/1, $0x80
+DATA convertShuffles<>+7(SB)/1, $0x0a
 DATA convertShuffles<>+8(SB)/1, $0x80
 DATA convertShuffles<>+9(SB)/1, $0x03
-DATA convertShuffles<>+10(SB)/1, $0x80
+DATA convertShuffles<>+10(SB)/1, $0x0b
 DATA convertShuffles<>+11(SB)/1, $0x80
 DATA convertShuffles<>+12(SB)/1, $0x04
-DATA convertShuffles<>+13(SB)/1, $0x80
+DATA convertShuffles<>+13(SB)/1, $0x0c
 DATA convertShuffles<>+14(SB)/1, $0x80
 DATA convertShuffles<>+15(SB)/1, $0x05
-DATA convertShuffles<>+16(SB)/1, $0x80
-DATA convertShuffles<>+17(SB)/1, $0x00
+DATA convertShuffles<>+16(SB)/1, $0x00
+DATA convertShuffles<>+17(SB)/1, $0x08
 DATA convertShuffles<>+18(SB)/1, $0x80
-DATA convertShuffles<>+19(SB)/1, $0x80
-DATA convertShuffles<>+20(SB)/1, $0x01
+DATA convertShuffles<>+19(SB)/1, $0x01
+DATA convertShuffles<>+20(SB)/1, $0x09
 DATA convertShuffles<>+21(SB)/1, $0x80
-DATA convertShuffles<>+22(SB)/1, $0x80
-DATA convertShuffles<>+23(SB)/1, $0x02
+DATA convertShuffles<>+22(SB)/1, $0x02
+DATA convertShuffles<>+23(SB)/1, $0x0a
 DATA convertShuffles<>+24(SB)/1, $0x80
-DATA convertShuffles<>+25(SB)/1, $0x80
-DATA convertShuffles<>+26(SB)/1, $0x03
+DATA convertShuffles<>+25(SB)/1, $0x03
+DATA convertShuffles<>+26(SB)/1, $0x0b
 DATA convertShuffles<>+27(SB)/1, $0x80
-DATA convertShuffles<>+28(SB)/1, $0x80
-DATA convertShuffles<>+29(SB)/1, $0x04
+DATA convertShuffles<>+28(SB)/1, $0x04
+DATA convertShuffles<>+29(SB)/1, $0x0c
 DATA convertShuffles<>+30(SB)/1, $0x80
-DATA convertShuffles<>+31(SB)/1, $0x80
+DATA convertShuffles<>+31(SB)/1, $0x05
 DATA convertShuffles<>+32(SB)/1, $0x80
 DATA convertShuffles<>+33(SB)/1, $0x80
 DATA convertShuffles<>+34(SB)/1, $0x00
@@ -516,101 +466,85 @@ DATA convertShuffles<>+46(SB)/1, $0x04
 DATA convertShuffles<>+47(SB)/1, $0x80
 DATA convertShuffles<>+48(SB)/1, $0x80
 DATA convertShuffles<>+49(SB)/1, $0x80
-DATA convertShuffles<>+50(SB)/1, $0x06
+DATA convertShuffles<>+50(SB)/1, $0x00
 DATA convertShuffles<>+51(SB)/1, $0x80
 DATA convertShuffles<>+52(SB)/1, $0x80
-DATA convertShuffles<>+53(SB)/1, $0x07
+DATA convertShuffles<>+53(SB)/1, $0x01
 DATA convertShuffles<>+54(SB)/1, $0x80
 DATA convertShuffles<>+55(SB)/1, $0x80
-DATA convertShuffles<>+56(SB)/1, $0x08
+DATA convertShuffles<>+56(SB)/1, $0x02
 DATA convertShuffles<>+57(SB)/1, $0x80
 DATA convertShuffles<>+58(SB)/1, $0x80
-DATA convertShuffles<>+59(SB)/1, $0x09
+DATA convertShuffles<>+59(SB)/1, $0x03
 DATA convertShuffles<>+60(SB)/1, $0x80
 DATA convertShuffles<>+61(SB)/1, $0x80
-DATA convertShuffles<>+62(SB)/1, $0x0a
+DATA convertShuffles<>+62(SB)/1, $0x04
 DATA convertShuffles<>+63(SB)/1, $0x80
-DATA convertShuffles<>+64(SB)/1, $0x05
+DATA convertShuffles<>+64(SB)/1, $0x0d
 DATA convertShuffles<>+65(SB)/1, $0x80
-DATA convertShuffles<>+66(SB)/1, $0x80
-DATA convertShuffles<>+67(SB)/1, $0x06
+DATA convertShuffles<>+66(SB)/1, $0x06
+DATA convertShuffles<>+67(SB)/1, $0x0e
 DATA convertShuffles<>+68(SB)/1, $0x80
-DATA convertShuffles<>+69(SB)/1, $0x80
-DATA convertShuffles<>+70(SB)/1, $0x07
+DATA convertShuffles<>+69(SB)/1, $0x07
+DATA convertShuffles<>+70(SB)/1, $0x0f
 DATA convertShuffles<>+71(SB)/1, $0x80
 DATA convertShuffles<>+72(SB)/1, $0x80
-DATA convertShuffles<>+73(SB)/1, $0x08
+DATA convertShuffles<>+73(SB)/1, $0x80
 DATA convertShuffles<>+74(SB)/1, $0x80
 DATA convertShuffles<>+75(SB)/1, $0x80
-DATA convertShuffles<>+76(SB)/1, $0x09
+DATA convertShuffles<>+76(SB)/1, $0x80
 DATA convertShuffles<>+77(SB)/1, $0x80
 DATA convertShuffles<>+78(SB)/1, $0x80
-DATA convertShuffles<>+79(SB)/1, $0x0a
-DATA convertShuffles<>+80(SB)/1, $0x80
-DATA convertShuffles<>+81(SB)/1, $0x05
-DATA convertShuffles<>+82(SB)/1, $0x80
-DATA convertShuffles<>+83(SB)/1, $0x80
-DATA convertShuffles<>+84(SB)/1, $0x06
-DATA convertShuffles<>+85(SB)/1, $0x80
-DATA convertShuffles<>+86(SB)/1, $0x80
-DATA convertShuffles<>+87(SB)/1, $0x07
+DATA convertShuffles<>+79(SB)/1, $0x80
+DATA convertShuffles<>+80(SB)/1, $0x0d
+DATA convertShuffles<>+81(SB)/1, $0x80
+DATA convertShuffles<>+82(SB)/1, $0x06
+DATA convertShuffles<>+83(SB)/1, $0x0e
+DATA convertShuffles<>+84(SB)/1, $0x80
+DATA convertShuffles<>+85(SB)/1, $0x07
+DATA convertShuffles<>+86(SB)/1, $0x0f
+DATA convertShuffles<>+87(SB)/1, $0x80
 DATA convertShuffles<>+88(SB)/1, $0x80
 DATA convertShuffles<>+89(SB)/1, $0x80
-DATA convertShuffles<>+90(SB)/1, $0x08
+DATA convertShuffles<>+90(SB)/1, $0x80
 DATA convertShuffles<>+91(SB)/1, $0x80
 DATA convertShuffles<>+92(SB)/1, $0x80
-DATA convertShuffles<>+93(SB)/1, $0x09
+DATA convertShuffles<>+93(SB)/1, $0x80
 DATA convertShuffles<>+94(SB)/1, $0x80
 DATA convertShuffles<>+95(SB)/1, $0x80
 DATA convertShuffles<>+96(SB)/1, $0x80
-DATA convertShuffles<>+97(SB)/1, $0x0b
+DATA convertShuffles<>+97(SB)/1, $0x05
 DATA convertShuffles<>+98(SB)/1, $0x80
 DATA convertShuffles<>+99(SB)/1, $0x80
-DATA convertShuffles<>+100(SB)/1, $0x0c
+DATA convertShuffles<>+100(SB)/1, $0x06
 DATA convertShuffles<>+101(SB)/1, $0x80
 DATA convertShuffles<>+102(SB)/1, $0x80
-DATA convertShuffles<>+103(SB)/1, $0x0d
+DATA convertShuffles<>+103(SB)/1, $0x07
 DATA convertShuffles<>+104(SB)/1, $0x80
 DATA convertShuffles<>+105(SB)/1, $0x80
-DATA convertShuffles<>+106(SB)/1, $0x0e
+DATA convertShuffles<>+106(SB)/1, $0x80
 DATA convertShuffles<>+107(SB)/1, $0x80
 DATA convertShuffles<>+108(SB)/1, $0x80
-DATA convertShuffles<>+109(SB)/1, $0x0f
+DATA convertShuffles<>+109(SB)/1, $0x80
 DATA convertShuffles<>+110(SB)/1, $0x80
 DATA convertShuffles<>+111(SB)/1, $0x80
 DATA convertShuffles<>+112(SB)/1, $0x80
-DATA convertShuffles<>+113(SB)/1, $0x80
-DATA convertShuffles<>+114(SB)/1, $0x0b
+DATA convertShuffles<>+113(SB)/1, $0x05
+DATA convertShuffles<>+114(SB)/1, $0x80
 DATA convertShuffles<>+115(SB)/1, $0x80
-DATA convertShuffles<>+116(SB)/1, $0x80
-DATA convertShuffles<>+117(SB)/1, $0x0c
+DATA convertShuffles<>+116(SB)/1, $0x06
+DATA convertShuffles<>+117(SB)/1, $0x80
 DATA convertShuffles<>+118(SB)/1, $0x80
-DATA convertShuffles<>+119(SB)/1, $0x80
-DATA convertShuffles<>+120(SB)/1, $0x0d
+DATA convertShuffles<>+119(SB)/1, $0x07
+DATA convertShuffles<>+120(SB)/1, $0x80
 DATA convertShuffles<>+121(SB)/1, $0x80
 DATA convertShuffles<>+122(SB)/1, $0x80
-DATA convertShuffles<>+123(SB)/1, $0x0e
+DATA convertShuffles<>+123(SB)/1, $0x80
 DATA convertShuffles<>+124(SB)/1, $0x80
 DATA convertShuffles<>+125(SB)/1, $0x80
-DATA convertShuffles<>+126(SB)/1, $0x0f
+DATA convertShuffles<>+126(SB)/1, $0x80
 DATA convertShuffles<>+127(SB)/1, $0x80
-DATA convertShuffles<>+128(SB)/1, $0x0a
-DATA convertShuffles<>+129(SB)/1, $0x80
-DATA convertShuffles<>+130(SB)/1, $0x80
-DATA convertShuffles<>+131(SB)/1, $0x0b
-DATA convertShuffles<>+132(SB)/1, $0x80
-DATA convertShuffles<>+133(SB)/1, $0x80
-DATA convertShuffles<>+134(SB)/1, $0x0c
-DATA convertShuffles<>+135(SB)/1, $0x80
-DATA convertShuffles<>+136(SB)/1, $0x80
-DATA convertShuffles<>+137(SB)/1, $0x0d
-DATA convertShuffles<>+138(SB)/1, $0x80
-DATA convertShuffles<>+139(SB)/1, $0x80
-DATA convertShuffles<>+140(SB)/1, $0x0e
-DATA convertShuffles<>+141(SB)/1, $0x80
-DATA convertShuffles<>+142(SB)/1, $0x80
-DATA convertShuffles<>+143(SB)/1, $0x0f
-GLOBL convertShuffles<>(SB), RODATA|NOPTR, $144
+GLOBL convertShuffles<>(SB), RODATA|NOPTR, $128
 
 // func convertAVX2(dst *byte, y *byte, cb *byte, cr *byte, vectors int)
 // Requires: AVX, AVX2
@@ -622,74 +556,47 @@ TEXT ·convertAVX2(SB), NOSPLIT, $0-40
 	MOVQ vectors+32(FP), SI
 
 loop:
-	VPMOVZXBD    (CX), Y0
-	VPMOVZXBD    (DX), Y1
-	VPMOVZXBD    (BX), Y2
-	VPSUBD       convertConstants<>+160(SB), Y1, Y1
-	VPSUBD       convertConstants<>+160(SB), Y2, Y2
-	VPMULLD      convertConstants<>+64(SB), Y1, Y3
-	VPMULLD      convertConstants<>+96(SB), Y2, Y4
-	VPADDD       Y4, Y3, Y3
-	VPMULLD      convertConstants<>+0(SB), Y2, Y2
-	VPADDD       convertConstants<>+128(SB), Y2, Y2
-	VPSRAD       $0x10, Y2, Y2
-	VPADDD       Y0, Y2, Y2
-	VPADDD       convertConstants<>+128(SB), Y3, Y3
-	VPSRAD       $0x10, Y3, Y3
-	VPADDD       Y0, Y3, Y3
-	VPMULLD      convertConstants<>+32(SB), Y1, Y1
-	VPADDD       convertConstants<>+128(SB), Y1, Y1
-	VPSRAD       $0x10, Y1, Y1
-	VPADDD       Y0, Y1, Y1
-	VPMOVZXBD    8(CX), Y0
-	VPMOVZXBD    8(DX), Y4
-	VPMOVZXBD    8(BX), Y5
-	VPSUBD       convertConstants<>+160(SB), Y4, Y4
-	VPSUBD       convertConstants<>+160(SB), Y5, Y5
-	VPMULLD      convertConstants<>+64(SB), Y4, Y6
-	VPMULLD      convertConstants<>+96(SB), Y5, Y7
-	VPADDD       Y7, Y6, Y6
-	VPMULLD      convertConstants<>+0(SB), Y5, Y5
-	VPADDD       convertConstants<>+128(SB), Y5, Y5
+	VPMOVZXBW    (CX), Y0
+	VPMOVZXBW    (DX), Y1
+	VPMOVZXBW    (BX), Y2
+	VPSUBW       convertConstants<>+0(SB), Y1, Y1
+	VPSUBW       convertConstants<>+0(SB), Y2, Y2
+	VPADDW       Y1, Y1, Y3
+	VPMULHW      convertConstants<>+96(SB), Y3, Y4
+	VPADDW       convertConstants<>+32(SB), Y4, Y4
+	VPSRAW       $0x01, Y4, Y4
+	VPADDW       Y3, Y4, Y4
+	VPADDW       Y2, Y2, Y3
+	VPMULHW      convertConstants<>+64(SB), Y3, Y3
+	VPADDW       convertConstants<>+32(SB), Y3, Y3
+	VPSRAW       $0x01, Y3, Y3
+	VPADDW       Y2, Y3, Y3
+	VPUNPCKLWD   Y2, Y1, Y5
+	VPUNPCKHWD   Y2, Y1, Y1
+	VPMADDWD     convertConstants<>+128(SB), Y5, Y5
+	VPADDD       convertConstants<>+160(SB), Y5, Y5
 	VPSRAD       $0x10, Y5, Y5
-	VPADDD       Y0, Y5, Y5
-	VPADDD       convertConstants<>+128(SB), Y6, Y6
-	VPSRAD       $0x10, Y6, Y6
-	VPADDD       Y0, Y6, Y6
-	VPMULLD      convertConstants<>+32(SB), Y4, Y4
-	VPADDD       convertConstants<>+128(SB), Y4, Y4
-	VPSRAD       $0x10, Y4, Y4
-	VPADDD       Y0, Y4, Y4
-	VPACKSSDW    Y5, Y2, Y0
-	VPERMQ       $0xd8, Y0, Y0
-	VEXTRACTI128 $0x01, Y0, X2
-	VPACKUSWB    X2, X0, X0
-	VPACKSSDW    Y6, Y3, Y2
-	VPERMQ       $0xd8, Y2, Y2
-	VEXTRACTI128 $0x01, Y2, X3
-	VPACKUSWB    X3, X2, X2
-	VPACKSSDW    Y4, Y1, Y1
-	VPERMQ       $0xd8, Y1, Y1
-	VEXTRACTI128 $0x01, Y1, X3
-	VPACKUSWB    X3, X1, X1
-	VPSHUFB      convertShuffles<>+0(SB), X0, X3
-	VPSHUFB      convertShuffles<>+16(SB), X2, X4
-	VPOR         X4, X3, X3
-	VPSHUFB      convertShuffles<>+32(SB), X1, X4
-	VPOR         X4, X3, X3
-	VMOVDQU      X3, (AX)
-	VPSHUFB      convertShuffles<>+48(SB), X0, X3
-	VPSHUFB      convertShuffles<>+64(SB), X2, X4
-	VPOR         X4, X3, X3
-	VPSHUFB      convertShuffles<>+80(SB), X1, X4
-	VPOR         X4, X3, X3
-	VMOVDQU      X3, 16(AX)
-	VPSHUFB      convertShuffles<>+96(SB), X0, X0
-	VPSHUFB      convertShuffles<>+112(SB), X2, X2
-	VPOR         X2, X0, X0
-	VPSHUFB      convertShuffles<>+128(SB), X1, X1
-	VPOR         X1, X0, X0
-	VMOVDQU      X0, 32(AX)
+	VPMADDWD     convertConstants<>+128(SB), Y1, Y1
+	VPADDD       convertConstants<>+160(SB), Y1, Y1
+	VPSRAD       $0x10, Y1, Y1
+	VPACKSSDW    Y1, Y5, Y1
+	VPSUBW       Y2, Y1, Y1
+	VPADDW       Y0, Y3, Y3
+	VPADDW       Y0, Y1, Y1
+	VPADDW       Y0, Y4, Y4
+	VPACKUSWB    Y1, Y3, Y3
+	VPACKUSWB    Y4, Y4, Y4
+	VPSHUFB      convertShuffles<>+0(SB), Y3, Y0
+	VPSHUFB      convertShuffles<>+32(SB), Y4, Y1
+	VPOR         Y1, Y0, Y0
+	VPSHUFB      convertShuffles<>+64(SB), Y3, Y1
+	VPSHUFB      convertShuffles<>+96(SB), Y4, Y2
+	VPOR         Y2, Y1, Y1
+	VMOVDQU      X0, (AX)
+	VMOVQ        X1, 16(AX)
+	VEXTRACTI128 $0x01, Y0, 24(AX)
+	VEXTRACTI128 $0x01, Y1, X1
+	VMOVQ        X1, 40(AX)
 	ADDQ         $0x10, CX
 	ADDQ         $0x10, DX
 	ADDQ         $0x10, BX

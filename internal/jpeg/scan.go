@@ -77,6 +77,11 @@ func (d *decoder) readScan(s *scan) error {
 		if err := d.readRow(s, y, wide, y/rows); err != nil {
 			return err
 		}
+		if !d.buffered {
+			if err := d.finishRow(s, y); err != nil {
+				return err
+			}
+		}
 	}
 	if d.unitsRead = wide * high; d.restartInterval > 0 {
 		d.unitsRead = d.restartInterval - d.untilRestart
@@ -84,8 +89,7 @@ func (d *decoder) readScan(s *scan) error {
 	return d.entropy.end()
 }
 
-// readRow reads a row of minimum coded units. Those for which there are no data stay as they are or,
-// if coefficients are not collected, become grey.
+// readRow reads a row of minimum coded units. Those for which there are no data stay as they are.
 func (d *decoder) readRow(s *scan, y, wide, row int) error {
 	for x := range wide {
 		if d.restartInterval > 0 {
@@ -97,9 +101,6 @@ func (d *decoder) readRow(s *scan, y, wide, row int) error {
 			d.untilRestart--
 		}
 		if d.exhausted {
-			if !d.buffered {
-				d.blankUnit(s, x, y)
-			}
 			continue
 		}
 		d.goodRow = row
@@ -137,8 +138,8 @@ func (d *decoder) prepare(s *scan) error {
 		if d.process.progressive && !c.progress.update(s, d.scans) {
 			d.repairs.AddRepair(repairProgression)
 		}
-		if d.buffered && c.coefficients == nil && !d.process.lossless {
-			c.coefficients = make([]int16, 64*c.strideBlocks*c.heightBlocks)
+		if c.coefficients == nil && !d.process.lossless {
+			c.allocateCoefficients(d.buffered)
 		}
 		if c.plane == nil {
 			c.allocatePlane()
@@ -147,9 +148,33 @@ func (d *decoder) prepare(s *scan) error {
 	return nil
 }
 
-// allocatePlane allocates the plane of samples. The assembly may read past the last row.
+// allocateCoefficients allocates space for the coefficients of the picture or of a row of minimum coded
+// units. Then two such rows of samples are kept, unless each block has only one sample.
+func (c *component) allocateCoefficients(all bool) {
+	rows := c.heightBlocks
+	if !all {
+		if c.size == 1 {
+			return
+		}
+		rows = c.v
+		c.hasAC = make([]bool, c.strideBlocks*rows)
+		c.planeHeight = min(2*c.v, c.heightBlocks) * c.size
+	}
+	c.coefficients = make([]int16, 64*c.strideBlocks*rows)
+}
+
+// allocatePlane allocates the plane of samples, and makes those grey for which there may be no data.
+// The assembly may read past the last row.
 func (c *component) allocatePlane() {
-	c.plane = make([]byte, c.stride*c.heightBlocks*c.size+vectorSamples)
+	if c.planeHeight == 0 {
+		c.planeHeight = c.heightBlocks * c.size
+	}
+	c.plane = make([]byte, c.stride*c.planeHeight+vectorSamples)
+	if c.coefficients == nil {
+		for i := range c.plane {
+			c.plane[i] = 128
+		}
+	}
 }
 
 // restart goes on behind a restart marker.
@@ -170,48 +195,85 @@ func (d *decoder) restart(s *scan) error {
 // readUnit reads the blocks of a minimum coded unit.
 func (d *decoder) readUnit(s *scan, x, y int) {
 	if len(s.components) == 1 {
-		d.readBlock(s.components[0], x, y)
+		d.readBlock(s.components[0], x, y, 0)
 		return
 	}
 	for _, c := range s.components {
 		for v := range c.v {
 			for h := range c.h {
-				d.readBlock(c, x*c.h+h, y*c.v+v)
+				d.readBlock(c, x*c.h+h, y*c.v, v)
 			}
 		}
 	}
 }
 
-// readBlock reads a block and, unless coefficients are collected, transforms it.
-func (d *decoder) readBlock(c *component, x, y int) {
-	if d.buffered {
-		d.entropy.readBlock(c, (*[64]int16)(c.coefficients[64*(y*c.strideBlocks+x):]))
-		return
-	}
-	block := &d.scratch
-	ac := d.entropy.readBlock(c, block)
-	out := c.plane[y*c.size*c.stride+x*c.size:]
-	if ac {
-		transform(block, c.quantization, out, c.stride, c.size)
-		*block = [64]int16{}
-	} else {
-		fillBlock(out, c.stride, c.size, block[0], c.quantization[0])
+// readBlock reads a block of row v of those that begin at y. One of a single sample is transformed at
+// once.
+func (d *decoder) readBlock(c *component, x, y, v int) {
+	switch i := v*c.strideBlocks + x; {
+	case d.buffered:
+		d.entropy.readBlock(c, (*[64]int16)(c.coefficients[64*(y*c.strideBlocks+i):]))
+	case c.size == 1:
+		block := &d.scratch
+		if d.entropy.readBlock(c, block) {
+			clear(block[1:])
+		}
+		c.findRow(y + v)[x] = onePixel(block[0], c.quantization[0])
+	default:
+		c.hasAC[i] = d.entropy.readBlock(c, (*[64]int16)(c.coefficients[64*i:]))
 	}
 }
 
-// blankUnit fills a minimum coded unit for which there are no data.
-func (d *decoder) blankUnit(s *scan, x, y int) {
+// findRow returns the plane from a row of blocks on.
+func (c *component) findRow(y int) []byte {
+	if y *= c.size; y >= c.planeHeight {
+		y %= c.planeHeight
+	}
+	return c.plane[y*c.stride:]
+}
+
+// rowsOf returns the number of rows of blocks of a component in a row of minimum coded units.
+func (s *scan) rowsOf(c *component) int {
+	if len(s.components) == 1 {
+		return 1
+	}
+	return c.v
+}
+
+// finishRow transforms a row of minimum coded units and writes the rows of the picture that then are
+// complete.
+func (d *decoder) finishRow(s *scan, y int) error {
 	for _, c := range s.components {
-		wide, high := c.h, c.v
-		if len(s.components) == 1 {
-			wide, high = 1, 1
-		}
-		for v := range high {
-			for h := range wide {
-				fillBlock(c.plane[(y*high+v)*c.size*c.stride+(x*wide+h)*c.size:], c.stride, c.size, 0, 0)
+		if c.size > 1 {
+			for v := range s.rowsOf(c) {
+				c.transformRow(y*s.rowsOf(c), v)
 			}
 		}
 	}
+	known := (y + 1) * s.components[0].size
+	if len(s.components) > 1 {
+		known = (y + 1) * d.maxV * d.unit / d.scale
+	}
+	return d.assemble(known)
+}
+
+// transformRow transforms row v of those that begin at y. Its coefficients become zero.
+func (c *component) transformRow(y, v int) {
+	n := v * c.strideBlocks
+	coefficients, hasAC := c.coefficients[64*n:][:64*c.strideBlocks], c.hasAC[n:][:c.strideBlocks]
+	if y += v; y < c.blocksHigh {
+		out := c.findRow(y)
+		for x, ac := range hasAC[:c.blocksWide] {
+			block := (*[64]int16)(coefficients[64*x:])
+			if ac {
+				transform(block, c.quantization, out[x*c.size:], c.stride, c.size)
+			} else {
+				fillBlock(out[x*c.size:], c.stride, c.size, block[0], c.quantization[0])
+			}
+		}
+	}
+	clear(coefficients)
+	clear(hasAC)
 }
 
 // transformAll transforms the coefficients that the scans have left.
@@ -227,9 +289,6 @@ func (d *decoder) transformAll() error {
 				return raster.Corruptf("a component of the lossless JPEG has no data")
 			}
 			c.allocatePlane()
-			for j := range c.plane {
-				c.plane[j] = 128
-			}
 			d.repairs.AddRepair(repairScans)
 		}
 		if c.coefficients == nil {

@@ -15,7 +15,7 @@ func (e *sequentialDecoder) begin(s *scan) (err error) {
 		if c.ac, err = e.d.findTable(&e.d.ac, c.acIndex); err != nil {
 			return err
 		}
-		if c.size == 1 && !c.ac.hasSkip {
+		if c.size == 1 && c.ac.skip == nil {
 			c.ac.prepareSkip()
 		}
 	}
@@ -39,7 +39,12 @@ func (e *sequentialDecoder) end() error { return e.bits.end(e.d) }
 func (e *sequentialDecoder) readBlock(c *component, block *[64]int16) (ac bool) {
 	b := &e.bits
 	b.fill()
-	c.prediction += b.takeSigned(int(b.takeSymbol(c.dc) & 15))
+	if w := c.dc.whole[b.acc>>(64-lookupBits)]; w != 0 {
+		b.skip(int(w & 63))
+		c.prediction += w >> 16
+	} else {
+		c.prediction += b.takeSigned(int(b.takeSymbol(c.dc) & 15))
+	}
 	block[0] = int16(c.prediction)
 	if c.size == 1 {
 		skipAC(b, c.ac)
@@ -51,36 +56,38 @@ func (e *sequentialDecoder) readBlock(c *component, block *[64]int16) (ac bool) 
 // readAC reads the coefficients after the first into block, and reports whether
 // there are any.
 func readAC(b *bitReader, h *huffman, block *[64]int16) (found bool) {
-	acc, n := b.acc, b.n
-	for k := 1; k < 64; k++ {
+	acc, n, k := b.acc, b.n, 0
+	for {
 		if n < 32 {
-			b.acc, b.n = acc, n
-			b.fill()
-			acc, n = b.acc, b.n
-		}
-		if w := h.whole[acc>>(64-lookupBits)]; w != 0 {
-			acc <<= w & 0xff
-			n -= int(w & 0xff)
-			k += int(w >> 8 & 0xff)
-			block[zigzag[k]] = int16(w >> 16)
-			found = true
-			continue
-		}
-		b.acc, b.n = acc, n
-		s := b.takeSymbol(h)
-		run, size := int(s>>4), int(s&15)
-		if size == 0 {
-			if run != 15 {
-				return found
+			if v := b.peek(); v != 0 {
+				acc |= v >> (n & 63)
+				b.at += (64 - n) >> 3
+				n += (64 - n) &^ 7
+			} else {
+				b.acc, b.n = acc, n
+				b.fillSlowly()
+				acc, n = b.acc, b.n
 			}
-			acc, n = b.acc, b.n
-			k += 15
-			continue
 		}
-		k += run
-		block[zigzag[k]] = int16(b.takeSigned(size))
-		found = true
-		acc, n = b.acc, b.n
+		w := h.whole[acc>>(64-lookupBits)]
+		if w == 0 {
+			w = h.readLong(acc)
+			b.badCode = b.badCode || w&badCode != 0
+		}
+		acc <<= w & 63
+		n -= int(w & 63)
+		k += int(w >> 8 & 0xff)
+		if k >= 63 {
+			if value := int16(w >> 16); value != 0 {
+				block[63] = value
+				found = true
+			}
+			break
+		}
+		if value := int16(w >> 16); value != 0 {
+			block[zigzag[k]&63] = value
+			found = true
+		}
 	}
 	b.acc, b.n = acc, n
 	return found
@@ -88,33 +95,35 @@ func readAC(b *bitReader, h *huffman, block *[64]int16) (found bool) {
 
 // skipAC skips the coefficients after the first.
 func skipAC(b *bitReader, h *huffman) {
-	acc, n := b.acc, b.n
-	for k := 1; k < 64; {
+	acc, n, k := b.acc, b.n, 1
+	for k < 64 {
 		if n < 32 {
-			b.acc, b.n = acc, n
-			b.fill()
-			acc, n = b.acc, b.n
+			if v := b.peek(); v != 0 {
+				acc |= v >> (n & 63)
+				b.at += (64 - n) >> 3
+				n += (64 - n) &^ 7
+			} else {
+				b.acc, b.n = acc, n
+				b.fillSlowly()
+				acc, n = b.acc, b.n
+			}
 		}
 		s := h.skip[acc>>(64-skipBits)]
+		bits := int(s & 0xff)
 		// Near the block's end the symbols may belong to the next block.
-		if places := int(s >> 8 & 0xff); s != 0 && k+places < 64 {
-			acc <<= s & 0xff
-			n -= int(s & 0xff)
+		if places := int(s >> 8 & 0x7f); s != 0 && k+places < 64 {
 			k += places
 			if s&blockEnd != 0 {
-				break
+				k = 64
 			}
-			continue
+		} else {
+			w := h.readLong(acc)
+			b.badCode = b.badCode || w&badCode != 0
+			bits = int(w & 63)
+			k += int(w >> 8 & 0xff)
 		}
-		b.acc, b.n = acc, n
-		symbol := b.takeSymbol(h)
-		run, size := int(symbol>>4), int(symbol&15)
-		if size == 0 && run != 15 {
-			return
-		}
-		b.skip(size)
-		k += run + 1
-		acc, n = b.acc, b.n
+		acc <<= bits & 63
+		n -= bits
 	}
 	b.acc, b.n = acc, n
 }

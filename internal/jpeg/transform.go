@@ -1,5 +1,7 @@
 package jpeg
 
+import "encoding/binary"
+
 // The inverse transforms of libjpeg: the accurate integer one (Loeffler,
 // Ligtenberg and Moschytz 1989, with 13-bit constants and two passes) and its
 // reduced forms. Their constants are round(x·2¹³).
@@ -69,6 +71,12 @@ func fillBlock(out []byte, stride, size int, dc, quantization int16) {
 	v := clampByte(descale(int32(dc*quantization<<passBits), passBits+3) + 128)
 	if size == 2 {
 		v = clampByte(descale(int32(dc*quantization)<<(constBits+passBits+2), constBits+passBits+3+2) + 128)
+	}
+	if size == 8 {
+		for y := range 8 {
+			binary.LittleEndian.PutUint64(out[y*stride:], uint64(v)*0x0101010101010101)
+		}
+		return
 	}
 	for y := range size {
 		row := out[y*stride:][:size]

@@ -24,27 +24,30 @@ func addRows(sums []int16, near, far []byte) {
 	sumsAVX2(&sums[0], &near[0], &far[0], vectors)
 }
 
-// expand computes what the method expandRow says; n sums begin at sums[1].
+// expand computes what the method expandRow says; n sums begin at sums[1]. The slices have room for
+// whole vectors.
 func expand(out []byte, sums []int16, n int, evenBias, oddBias int16, shift uint) {
-	vectors := n / vectorSamples
-	if !vector || vectors == 0 {
+	if !vector {
 		expandGeneric(out, sums, n, evenBias, oddBias, shift)
 		return
 	}
-	done := vectors * vectorSamples
-	_, _ = out[2*done-1], sums[done+1]
+	vectors := (n + vectorSamples - 1) / vectorSamples
+	_, _ = out[2*vectors*vectorSamples-1], sums[vectors*vectorSamples+1]
 	expandAVX2(&out[0], &sums[1], vectors, uint16(evenBias), uint16(oddBias), uint64(shift))
-	expandGeneric(out[2*done:], sums[done:], n-done, evenBias, oddBias, shift)
 }
 
-// convert converts whole vectors of pixels and returns their number.
+// convert converts whole vectors of pixels and returns the number of pixels. The last vector may overlap
+// the one before.
 func convert(out, y, cb, cr []byte) int {
-	vectors := len(y) / vectorSamples
+	n := len(y)
+	vectors := n / vectorSamples
 	if !vector || vectors == 0 {
 		return 0
 	}
-	done := vectors * vectorSamples
-	_, _, _ = out[3*done-1], cb[done-1], cr[done-1]
+	_, _, _ = out[3*n-1], cb[n-1], cr[n-1]
 	convertAVX2(&out[0], &y[0], &cb[0], &cr[0], vectors)
-	return done
+	if last := n - vectorSamples; n%vectorSamples > 0 {
+		convertAVX2(&out[3*last], &y[last], &cb[last], &cr[last], 1)
+	}
+	return n
 }

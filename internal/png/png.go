@@ -22,7 +22,7 @@ import (
 // Repairs.
 const (
 	repairedCRC       = "a checksum (CRC) of a chunk is wrong"
-	repairedEnd       = "the end (IEND) is missing"
+	repairedEnd       = "the end (IEND) is missing or cut off"
 	repairedAdler     = "the checksum (Adler-32) of the pixels is missing or wrong"
 	repairedSurplus   = "there are more data than the picture needs"
 	repairedRows      = "the last rows are missing, and are left empty"

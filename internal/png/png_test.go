@@ -269,3 +269,15 @@ func TestNoChunkAfterPixels(t *testing.T) {
 		t.Errorf("the colour makes no difference (%v)", err)
 	}
 }
+
+// TestCutEnd names an end that is cut off, however much of it there is.
+func TestCutEnd(t *testing.T) {
+	const iend = 12 // bytes
+	data := read(t, "type2-8.png")
+	for cut := range iend + 1 {
+		m, err := Decode(context.Background(), data[:len(data)-cut], raster.Options{MaxPixels: testPixels})
+		if err != nil || slices.Contains(m.Repairs, repairedEnd) != (cut > 0) {
+			t.Errorf("%d bytes cut: repaired %q, %v", cut, m.Repairs, err)
+		}
+	}
+}

@@ -45,7 +45,7 @@ type reader struct {
 	idat int
 
 	wrongCRC bool // a checksum is wrong, which is no error where it is
-	ended    bool // IEND was found
+	ended    bool // IEND was found, whole
 }
 
 // picture is what IHDR says.
@@ -250,7 +250,8 @@ func (r *reader) readEnd() error {
 		}
 		r.current = c
 		if c.name == "IEND" {
-			r.ended = true
+			const crc = 4
+			r.ended = len(r.data)-c.pos-c.length >= crc
 			return nil
 		}
 		if c.name == "fcTL" && r.animated {

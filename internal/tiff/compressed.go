@@ -2,13 +2,9 @@ package tiff
 
 import (
 	"bytes"
-	"context"
 	"errors"
-	"io"
+	"fmt"
 	"slices"
-
-	"golang.org/x/image/ccitt"
-	"golang.org/x/image/tiff/lzw"
 
 	"garb/internal/inflate"
 	"garb/internal/raster"
@@ -38,6 +34,9 @@ func (d *decoder) decodeCompressed() error {
 	if len(g.offsets) < cells*planes {
 		return raster.Corruptf("TIFF with %d strips or tiles instead of %d", len(g.offsets), cells*planes)
 	}
+	if err := d.checkSharing(g, cells*planes); err != nil {
+		return err
+	}
 	if err := d.checkExpansion(g, cells*planes); err != nil {
 		return err
 	}
@@ -62,12 +61,26 @@ func checkPadded(across, width, down, height, maxPixels int) error {
 	return raster.CheckPixels(across*width, down*height, maxPixels)
 }
 
+// checkSharing checks that strips or tiles do not share data so often that decoding takes very long. Writers
+// share the data of equal tiles.
+func (d *decoder) checkSharing(g grid, cells int) error {
+	limit := 64*len(d.data) + 64<<20
+	total := cells * len(d.entries[tagJPEGTables].data)
+	for _, n := range g.byteCounts {
+		if n = max(n, 0); n > limit-total {
+			return fmt.Errorf("%w: TIFF whose strips or tiles share their data too often", raster.ErrTooLarge)
+		}
+		total += n
+	}
+	return nil
+}
+
 // checkExpansion checks that the data can be as much as the picture needs, before memory is allocated.
 func (d *decoder) checkExpansion(g grid, cells int) error {
-	if d.compression == ccittT4 || d.compression == ccittT6 {
-		return nil // a row of any width can take one bit
-	}
 	need, total := d.rowSize(d.width)*d.height/maxExpansion, 0
+	if d.isFax() {
+		need = d.height / 8 // a row of any width can take one bit
+	}
 	for i := range cells {
 		strip, err := d.compressedBytes(g, i)
 		if err != nil {
@@ -111,14 +124,14 @@ func (d *decoder) decodeCell(g grid, i, cells int) error {
 		stored.height = area.height
 	}
 	if d.compression == jpegMethod {
-		return d.decodeJPEG(strip, area, g)
+		return d.decodeJPEG(strip, area, g, i/cells)
 	}
 	stride := d.rowSize(stored.width)
 	rows, err := d.decompress(strip, stored, stride*stored.height)
 	if err != nil {
 		return err
 	}
-	if d.predictor == 2 && d.compression != packBits && d.compression != ccittT4 && d.compression != ccittT6 {
+	if d.predictor != 1 && d.compression != packBits && !d.isFax() {
 		for y := range stored.height {
 			d.undoPrediction(rows[y*stride:][:stride])
 		}
@@ -128,31 +141,19 @@ func (d *decoder) decodeCell(g grid, i, cells int) error {
 
 // decompress returns size bytes of decompressed data.
 func (d *decoder) decompress(strip []byte, stored part, size int) ([]byte, error) {
-	if d.reversed && d.compression != ccittT4 && d.compression != ccittT6 {
+	if d.isFax() {
+		return d.unpackFax(strip, stored)
+	}
+	if d.reversed {
 		strip = reverseBits(strip[:min(len(strip), 2*size+1024)]) // no method expands data that much
 	}
-	var r io.Reader
 	switch d.compression {
 	case packBits:
 		return unpackPackBits(strip, size)
 	case lzwMethod:
-		if len(strip) >= 2 && strip[0] == 0 && strip[1]&1 != 0 {
-			return nil, raster.Unsupportedf("TIFF with LZW compression as before TIFF 5.0")
-		}
-		l := lzw.NewReader(bytes.NewReader(strip), lzw.MSB, 8)
-		defer l.Close()
-		r = l
-	case ccittT4, ccittT6:
-		r = d.ccittReader(strip, stored)
-	default:
-		return d.inflate(strip, size)
+		return d.unpackLZW(strip, size)
 	}
-	var rows bytes.Buffer
-	rows.Grow(min(size, 4*len(strip)) + bytes.MinRead)
-	if n, err := io.Copy(&rows, io.LimitReader(contextReader{d.ctx, r}, int64(size))); n < int64(size) {
-		return nil, corrupt(err)
-	}
-	return rows.Bytes(), nil
+	return d.inflate(strip, size)
 }
 
 // inflate returns size bytes of decompressed data. As in libtiff, the checksum counts only if the data
@@ -169,7 +170,7 @@ func (d *decoder) inflate(strip []byte, size int) ([]byte, error) {
 		done, err = d.decompressor.Decompress(rows, done)
 		switch {
 		case errors.Is(err, inflate.ErrCorrupt):
-			return nil, corrupt(err)
+			return nil, raster.Corruptf("%v", err)
 		case done == size:
 			return rows, nil
 		case err != nil:
@@ -178,44 +179,6 @@ func (d *decoder) inflate(strip []byte, size int) ([]byte, error) {
 		rows = slices.Grow(rows, part)
 		rows = rows[:min(size, cap(rows), done+part)]
 	}
-}
-
-// contextReader reads a part at a time, and fails when its context has ended.
-type contextReader struct {
-	ctx context.Context
-	r   io.Reader
-}
-
-func (c contextReader) Read(p []byte) (int, error) {
-	const part = 1 << 18
-	if err := c.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return c.r.Read(p[:min(len(p), part)])
-}
-
-// ccittReader returns a reader of CCITT data, where 1 is black as in libtiff.
-func (d *decoder) ccittReader(strip []byte, stored part) io.Reader {
-	order, format := ccitt.MSB, ccitt.Group3
-	if d.reversed {
-		order = ccitt.LSB
-	}
-	if d.compression == ccittT6 {
-		format = ccitt.Group4
-	}
-	return ccitt.NewReader(bytes.NewReader(strip), order, format, stored.width, stored.height,
-		&ccitt.Options{Invert: true})
-}
-
-// corrupt wraps the error of a library, but not that of a context; nil stands for data that end too early.
-func corrupt(err error) error {
-	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return err
-	}
-	if err == nil || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
-		return raster.ErrTruncated
-	}
-	return raster.Corruptf("%v", err)
 }
 
 // unpackPackBits decodes size bytes (TIFF 6.0, section 9).
@@ -241,21 +204,4 @@ func unpackPackBits(data []byte, size int) ([]byte, error) {
 		}
 	}
 	return out, nil
-}
-
-// undoPrediction adds to each sample of a row the one of the pixel to its left (TIFF 6.0, section 14).
-func (d *decoder) undoPrediction(row []byte) {
-	step := d.stored
-	if d.planar {
-		step = 1
-	}
-	if d.bits == 8 {
-		for i := step; i < len(row); i++ {
-			row[i] += row[i-step]
-		}
-		return
-	}
-	for i := 2 * step; i+1 < len(row); i += 2 {
-		d.order.PutUint16(row[i:], d.order.Uint16(row[i:])+d.order.Uint16(row[i-2*step:]))
-	}
 }

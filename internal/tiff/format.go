@@ -21,6 +21,11 @@ const (
 	oldDeflate   = 32946
 )
 
+// unreadMethods has the names of compression methods that Pillow reads and this package does not.
+var unreadMethods = map[int]string{
+	oldJPEG: "JPEG compression as before TIFF 6.0", 34925: "LZMA compression", 50000: "Zstandard compression",
+}
+
 // Photometric interpretations.
 const (
 	whiteIsZero = 0
@@ -29,6 +34,14 @@ const (
 	paletted    = 3
 	separated   = 5 // CMYK
 	ycbcr       = 6
+	cieLab      = 8
+)
+
+// Formats of samples.
+const (
+	unsigned = 1
+	signed   = 2
+	float    = 3
 )
 
 // Kinds of extra samples.
@@ -48,6 +61,7 @@ type picture struct {
 	photometric   int
 	predictor     int
 	bits          int // per sample
+	format        int // of samples
 	stored        int // samples per pixel in the file
 	channels      int // of those, the ones that are decoded, alpha last
 	alpha         int // kind of the extra sample that is alpha, or unspecified
@@ -56,8 +70,7 @@ type picture struct {
 }
 
 // newPicture checks that the picture is of a kind that is read, which are those that Pillow reads
-// (TiffImagePlugin.py, OPEN_INFO) but for floating point, integers of 12 and 32 bits, signed 16 bits,
-// LAB, and YCbCr other than in JPEG.
+// (TiffImagePlugin.py, OPEN_INFO) but for integers of 12 bits, CIE L*a*b*, and YCbCr other than in JPEG.
 func newPicture(d *directory) (*picture, error) {
 	p := &picture{directory: d}
 	if _, ok := d.entries[tagHDPhoto]; ok {
@@ -84,6 +97,9 @@ func newPicture(d *directory) (*picture, error) {
 	}
 	if fillOrder != 1 && fillOrder != 2 {
 		return nil, raster.Corruptf("TIFF with fill order %d", fillOrder)
+	}
+	if planarConfig != 1 && planarConfig != 2 && p.compression != uncompressed {
+		return nil, raster.Corruptf("TIFF with planar configuration %d", planarConfig)
 	}
 	p.planar = planarConfig == 2
 	p.reversed = fillOrder == 2
@@ -155,25 +171,36 @@ func (p *picture) readSamples() error {
 	return p.chooseChannels(extra)
 }
 
-// checkFormat checks that samples are unsigned integers; grey ones of 8 bits that claim to be signed are
-// taken as unsigned, as Pillow takes them.
+// checkFormat checks the format of samples, which are unsigned integers or grey; grey ones of 8 bits that
+// claim to be signed are taken as unsigned, as Pillow takes them.
 func (p *picture) checkFormat(formats []int) error {
-	const unsigned, signed, float = 1, 2, 3
-	format := formats[0]
 	if slices.Max(formats) != slices.Min(formats) {
 		return raster.Unsupportedf("TIFF with samples of different formats")
 	}
-	switch {
-	case format == unsigned:
+	p.format = formats[0]
+	if p.format == unsigned && p.bits <= 16 && p.bits != 12 {
 		return nil
-	case format == signed && p.photometric == blackIsZero && p.bits == 8 && p.stored == 1 && !p.reversed:
-		return nil
-	case format == signed:
-		return raster.Unsupportedf("TIFF with signed samples of %d bits", p.bits)
-	case format == float:
-		return raster.Unsupportedf("TIFF with samples in floating point")
 	}
-	return raster.Unsupportedf("TIFF with samples of format %d", format)
+	black, grey := p.photometric == blackIsZero, p.photometric == blackIsZero || p.photometric == whiteIsZero
+	names := map[int]string{unsigned: "unsigned", signed: "signed", float: "floating-point"}
+	known := false
+	switch {
+	case p.stored != 1 || p.reversed:
+	case p.format == signed && p.bits == 8 && black:
+		p.format = unsigned
+		return nil
+	case p.isBigEndian() && (p.compression != uncompressed || p.format == unsigned):
+		// Pillow swaps the bytes that libtiff has swapped already.
+	case p.format == float:
+		known = p.bits == 32 && grey
+	default:
+		known = black && (p.bits == 32 || p.bits == 16 && p.format == signed)
+	}
+	if !known {
+		return raster.Unsupportedf("TIFF with photometric interpretation %d and %d %s samples of %d bits, %s",
+			p.photometric, p.stored, names[p.format], p.bits, p.order)
+	}
+	return nil
 }
 
 // chooseChannels chooses which samples are decoded.
@@ -185,6 +212,8 @@ func (p *picture) chooseChannels(extra []int) error {
 		p.channels = 3
 	case separated:
 		p.channels = 4
+	case cieLab:
+		return raster.Unsupportedf("TIFF with colours in CIE L*a*b*")
 	default:
 		return raster.Unsupportedf("TIFF with photometric interpretation %d", p.photometric)
 	}
@@ -249,7 +278,12 @@ func (p *picture) isKnownLevel(kind, extra int) bool {
 	case p.bits == 16:
 		return p.photometric == blackIsZero && (!p.reversed || !p.isBigEndian())
 	}
-	return p.bits == 1 || p.bits == 2 || p.bits == 4 || p.bits == 8
+	return p.bits == 1 || p.bits == 2 || p.bits == 4 || p.bits == 8 || p.bits == 32
+}
+
+// isFax reports whether the compression method is one of fax machines.
+func (p *picture) isFax() bool {
+	return p.compression == ccittRLE || p.compression == ccittT4 || p.compression == ccittT6
 }
 
 // isBigEndian reports whether the most significant byte of a sample is the first.
@@ -260,17 +294,15 @@ func (p *picture) checkCompression() error {
 	switch p.compression {
 	case uncompressed:
 		return p.checkForPillow()
-	case ccittT4, ccittT6:
+	case ccittRLE, ccittT4, ccittT6:
 		if p.bits != 1 || p.stored != 1 {
 			return raster.Corruptf("TIFF with CCITT compression of %d samples of %d bits", p.stored, p.bits)
 		}
-		if options, err := p.int(tagT4Options, 0); err != nil || p.compression == ccittT4 && options&1 != 0 {
-			return raster.Unsupportedf("TIFF with two-dimensional T.4 compression")
-		}
 	case lzwMethod, adobeDeflate, oldDeflate:
 		switch {
+		case p.predictor == 3 && p.format == float:
 		case p.predictor == 3:
-			return raster.Unsupportedf("TIFF with the predictor for floating point")
+			return raster.Unsupportedf("TIFF with the predictor of floating point for integers")
 		case p.predictor != 1 && (p.predictor != 2 || p.bits < 8):
 			return raster.Corruptf("TIFF with predictor %d for %d bits", p.predictor, p.bits)
 		}
@@ -278,6 +310,9 @@ func (p *picture) checkCompression() error {
 	case jpegMethod:
 		return p.checkJPEG()
 	default:
+		if name, ok := unreadMethods[p.compression]; ok {
+			return raster.Unsupportedf("TIFF with %s", name)
+		}
 		return raster.Unsupportedf("TIFF with compression method %d", p.compression)
 	}
 	if p.photometric == ycbcr {

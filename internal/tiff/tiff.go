@@ -1,12 +1,13 @@
 // Package tiff decodes the first picture of TIFF files to the pixels of Pillow 13 (TiffImagePlugin.py
 // and libtiff 4.7), turned upright: 1, 2, 4, 8 and 16 bits, grey, palette, RGB, CMYK and YCbCr in JPEG,
-// with alpha; strips and tiles, interleaved and in planes; uncompressed, LZW, Deflate, PackBits, CCITT
-// T.4 and T.6, JPEG. The layout of the file is read here; the compression methods are from
-// golang.org/x/image and the packages inflate and jpeg.
+// with alpha; grey of 32 bits, signed and in floating point, limited to 0 to 255; strips and tiles,
+// interleaved and in planes; uncompressed, LZW, Deflate, PackBits, CCITT modified Huffman, T.4 and T.6,
+// JPEG.
 package tiff
 
 import (
 	"context"
+	"math"
 
 	"garb/internal/inflate"
 	"garb/internal/raster"
@@ -88,6 +89,10 @@ type decoder struct {
 	options raster.Options
 
 	decompressor inflate.Decompressor
+	lzw          *lzwDecoder // nil until it is needed
+
+	// faxWithoutLineEnds says that data in T.4 have turned out to lack the codes of the ends of lines.
+	faxWithoutLineEnds bool
 
 	samples []uint8      // channels per pixel, 8 bits each
 	repairs raster.Image // only its repairs are used
@@ -115,10 +120,12 @@ func (d *decoder) unpack(area part, rows []byte, stride, plane int) error {
 			out = out[plane:]
 		}
 		row := rows[y*stride:]
-		switch d.bits {
-		case 8:
+		switch {
+		case d.format != unsigned, d.bits == 32:
+			d.unpackNumbers(out[:area.width], row)
+		case d.bits == 8:
 			unpackBytes(out, row, area.width, d.channels, channels, stored, 1)
-		case 16:
+		case d.bits == 16:
 			if !d.isBigEndian() {
 				row = row[1:] // the most significant byte
 			}
@@ -151,4 +158,30 @@ func unpackBits(out, row []byte, n, bits int) {
 		bit := i * bits
 		out[i] = row[bit/8] >> (8 - bits - bit%8) & mask
 	}
+}
+
+// unpackNumbers writes grey numbers, limited to 0 to 255 as Pillow limits them (Convert.c, i2rgb, f2l).
+// Unsigned ones are taken as signed.
+func (d *decoder) unpackNumbers(out, row []byte) {
+	for i := range out {
+		switch {
+		case d.bits == 16:
+			out[i] = limit(int16(d.order.Uint16(row[2*i:])))
+		case d.format == float:
+			out[i] = limit(math.Float32frombits(d.order.Uint32(row[4*i:])))
+		default:
+			out[i] = limit(int32(d.order.Uint32(row[4*i:])))
+		}
+	}
+}
+
+// limit returns the integer part of v, limited to 0 to 255, and 0 for what is not a number.
+func limit[T int16 | int32 | float32](v T) uint8 {
+	switch {
+	case v >= 255:
+		return 255
+	case v > 0:
+		return uint8(v)
+	}
+	return 0
 }

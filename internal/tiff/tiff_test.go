@@ -21,8 +21,8 @@ const testPixels = 1 << 20
 
 // notRead are files that Pillow reads and this package does not.
 var notRead = []string{
-	"lab.tif", "ycbcr.tif", "planes-16-raw.tif", "modified-huffman.tif", "jpeg-cmyk.tif", "zstd.tif",
-	"strips-missing-deflate.tif",
+	"lab.tif", "ycbcr.tif", "planes-16-raw.tif", "zstd.tif",
+	"strips-missing-deflate.tif", "signed-16-mm-deflate.tif", "unsigned-12.tif",
 }
 
 // TestPillow compares with the pixels that Pillow reads (testdata/make.py).
@@ -82,18 +82,17 @@ func TestHeader(t *testing.T) {
 
 func TestErrors(t *testing.T) {
 	for name, want := range map[string]error{
-		"cut-strips.tif":       raster.ErrTruncated,
-		"cut-deflate.tif":      raster.ErrTruncated,
-		"no-offsets.tif":       raster.ErrCorrupt,
-		"no-palette.tif":       raster.ErrCorrupt,
-		"bigtiff-mm.tif":       raster.ErrUnsupported,
-		"float.tif":            raster.ErrUnsupported,
-		"lab.tif":              raster.ErrUnsupported,
-		"ycbcr.tif":            raster.ErrUnsupported,
-		"jpeg-cmyk.tif":        raster.ErrUnsupported,
-		"zstd.tif":             raster.ErrUnsupported,
-		"modified-huffman.tif": raster.ErrUnsupported,
-		"method-99.tif":        raster.ErrUnsupported,
+		"cut-strips.tif":  raster.ErrTruncated,
+		"cut-deflate.tif": raster.ErrTruncated,
+		"no-offsets.tif":  raster.ErrCorrupt,
+		"no-palette.tif":  raster.ErrCorrupt,
+		"bigtiff-mm.tif":  raster.ErrUnsupported,
+		"float.tif":       raster.ErrUnsupported,
+		"unsigned-12.tif": raster.ErrUnsupported,
+		"lab.tif":         raster.ErrUnsupported,
+		"ycbcr.tif":       raster.ErrUnsupported,
+		"zstd.tif":        raster.ErrUnsupported,
+		"method-99.tif":   raster.ErrUnsupported,
 	} {
 		_, err := Decode(context.Background(), readFile(t, name), raster.Options{MaxPixels: testPixels})
 		if !errors.Is(err, want) {
@@ -133,7 +132,8 @@ func TestMemory(t *testing.T) {
 	const side, maxPixels, allowed = 10_000, 100_000_000, 1 << 20
 	for _, name := range []string{
 		"no-rows.tif", "packbits.tif", "no-sizes-strip.tif", "lzw.tif", "predictor-16.tif", "planes-deflate.tif",
-		"bigtiff-deflate.tif", "jpeg.tif",
+		"bigtiff-deflate.tif", "jpeg.tif", "jpeg-cmyk.tif", "group4.tif", "modified-huffman.tif",
+		"float-32-predictor-3.tif",
 	} {
 		data := readFile(t, name)
 		setTag(t, data, tagImageWidth, side)
@@ -183,6 +183,33 @@ func TestLoops(t *testing.T) {
 	_, err = Decode(context.Background(), data, raster.Options{MaxPixels: 600_000})
 	if !errors.Is(err, raster.ErrTooLarge) {
 		t.Errorf("tiles that are larger than the picture: %v", err)
+	}
+}
+
+// TestSharing decodes a file whose strips are all the whole file.
+func TestSharing(t *testing.T) {
+	const strips = 1 << 20
+	data := binary.LittleEndian.AppendUint32([]byte("II*\x00"), 8)
+	entries := []uint32{
+		tagImageWidth, 1, 1, tagImageLength, 1, strips, tagBitsPerSample, 1, 8, tagCompression, 1, jpegMethod,
+		tagPhotometric, 1, 1, tagStripOffsets, strips, 8, tagRowsPerStrip, 1, 1, tagStripByteCounts, strips, 0,
+	}
+	start := uint32(8 + 2 + 12*len(entries)/3 + 4)
+	entries[3*5+2], entries[3*7+2] = start, start+4*strips
+	size := start + 8*strips
+	data = binary.LittleEndian.AppendUint16(data, uint16(len(entries)/3))
+	for e := range slices.Chunk(entries, 3) {
+		data = binary.LittleEndian.AppendUint16(data, uint16(e[0]))
+		data = binary.LittleEndian.AppendUint16(data, typeLong)
+		data = binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint32(data, e[1]), e[2])
+	}
+	data = append(data, make([]byte, 4+4*strips)...) // offsets of 0
+	for range strips {
+		data = binary.LittleEndian.AppendUint32(data, size)
+	}
+	_, err := Decode(context.Background(), data, raster.Options{MaxPixels: strips})
+	if !errors.Is(err, raster.ErrTooLarge) {
+		t.Errorf("strips that share all data: %v", err)
 	}
 }
 

@@ -7,13 +7,17 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// precisionBits is the constant of this name in resize.go.
-const precisionBits = 22
+// precisionBits and halfBits are the constants of these names in package picture.
+const (
+	precisionBits = 22
+	halfBits      = 11
+)
 
 func main() {
 	ConstraintExpr("!purego")
 	scalePixel()
 	mixRows()
+	normalize()
 	Generate()
 }
 
@@ -30,63 +34,82 @@ func half() reg.VecVirtual {
 	return v
 }
 
-// scalePixel computes the pixels of two rows, one in each half of a vector.
+// scalePixel computes the pixels of two rows, four weights at a time. A weight is split into words,
+// which are multiplied separately.
 func scalePixel() {
+	shuffle := GLOBL("scaleShuffle", RODATA|NOPTR)
+	// Four pixels become pairs of words: two pixels' red, the others' red, green, green; blue, blue.
+	for i := range 32 {
+		pixel, colour := i/2%4, i/8
+		from := uint8(3*pixel + colour)
+		if i%2 == 1 || colour == 3 {
+			from = 0x80 // nothing
+		}
+		DATA(i, U8(from))
+	}
 	TEXT("scaleRowsAVX2", NOSPLIT,
-		"func(dst0, dst1, src0, src1 *byte, first, count *int, values *int32, size, pixels int)")
+		"func(dst0, dst1, src0, src1 *byte, first, count *int, halves *int16, size, pixels int)")
 	Pragma("noescape")
-	Doc("scaleRowsAVX2 scales two rows across. It reads 4 bytes for each pixel of src and",
-		"writes 4 for each of dst.")
+	Doc("scaleRowsAVX2 scales two rows across. It reads 16 bytes for each four weights of a pixel and",
+		"writes 4 for each pixel. Each pixel has size bytes of halves.")
 	dst0, dst1, src0, src1 := parameter("dst0"), parameter("dst1"), parameter("src0"), parameter("src1")
-	first, count, values, size := parameter("first"), parameter("count"), parameter("values"), parameter("size")
+	first, count, halves, size := parameter("first"), parameter("count"), parameter("halves"), parameter("size")
 	pixels := parameter("pixels")
+	order := YMM()
+	VMOVDQU(shuffle, order)
 	start := half()
+	VPSRLQ(Imm(32), start, start) // each colour has the sum of two values
+	VPSLLDQ(Imm(4), start, start)
 	Label("pixel")
 	at, n := GP64(), GP64()
 	MOVQ(Mem{Base: first}, at)
 	LEAQ(Mem{Base: at, Index: at, Scale: 2}, at)
 	MOVQ(Mem{Base: count}, n)
-	sum, even := YMM(), YMM()
-	VMOVDQA(start, sum)
-	VPXOR(even, even, even)
-	k := GP64()
-	MOVQ(values, k)
-	tap := func(to reg.VecVirtual, bytes int, value int) {
-		both, v, weight := XMM(), YMM(), YMM()
-		VMOVD(Mem{Base: src0, Index: at, Scale: 1, Disp: bytes}, both)
-		VPINSRD(Imm(1), Mem{Base: src1, Index: at, Scale: 1, Disp: bytes}, both, both)
-		VPMOVZXBD(both, v)
-		VPBROADCASTD(Mem{Base: k, Disp: value}, weight)
-		VPMULLD(weight, v, v)
-		VPADDD(v, to, to)
+	rows := [2]reg.GPVirtual{src0, src1}
+	var low, high [2]reg.VecVirtual
+	for i := range rows {
+		low[i], high[i] = YMM(), YMM()
+		VMOVDQA(start, low[i])
+		VPXOR(high[i], high[i], high[i])
 	}
-	SUBQ(Imm(2), n)
-	JLT(LabelRef("rest"))
-	Label("two")
-	tap(sum, 0, 0)
-	tap(even, 3, 4)
-	ADDQ(Imm(6), at)
-	ADDQ(Imm(8), k)
-	SUBQ(Imm(2), n)
-	JGE(LabelRef("two"))
-	Label("rest")
-	ADDQ(Imm(2), n)
-	JZ(LabelRef("done"))
-	tap(sum, 0, 0)
-	Label("done")
-	VPADDD(even, sum, sum)
+	k := GP64()
+	MOVQ(halves, k)
+	Label("four")
+	lowWeights, highWeights := YMM(), YMM()
+	VPBROADCASTQ(Mem{Base: k}, lowWeights)
+	VPBROADCASTQ(Mem{Base: k, Disp: 8}, highWeights)
+	for i, src := range rows {
+		v, product := YMM(), YMM()
+		VBROADCASTI128(Mem{Base: src, Index: at, Scale: 1}, v)
+		VPSHUFB(order, v, v)
+		VPMADDWD(lowWeights, v, product)
+		VPADDD(product, low[i], low[i])
+		VPMADDWD(highWeights, v, v)
+		VPADDD(v, high[i], high[i])
+	}
+	ADDQ(Imm(12), at)
+	ADDQ(Imm(16), k)
+	SUBQ(Imm(4), n)
+	JG(LabelRef("four"))
+	for i := range rows {
+		VPSLLD(Imm(halfBits), high[i], high[i])
+		VPADDD(high[i], low[i], low[i])
+	}
+	sum := low[0]
+	VPHADDD(low[1], sum, sum)
 	VPSRAD(Imm(precisionBits), sum, sum)
 	VPACKSSDW(sum, sum, sum)
 	VPACKUSWB(sum, sum, sum)
-	high := XMM()
-	VEXTRACTI128(Imm(1), sum, high)
-	VMOVD(sum.AsX(), Mem{Base: dst0})
-	VMOVD(high, Mem{Base: dst1})
+	blue := XMM()
+	VEXTRACTI128(Imm(1), sum, blue)
+	VPUNPCKLWD(blue, sum.AsX(), blue)
+	VMOVD(blue, Mem{Base: dst0})
+	VPEXTRD(Imm(1), blue, Mem{Base: dst1})
 	ADDQ(Imm(3), dst0)
 	ADDQ(Imm(3), dst1)
 	ADDQ(Imm(8), first)
 	ADDQ(Imm(8), count)
-	LEAQ(Mem{Base: values, Index: size, Scale: 4}, values)
+	ADDQ(size, halves)
 	DECQ(pixels)
 	JNZ(LabelRef("pixel"))
 	VZEROUPPER()
@@ -138,6 +161,36 @@ func mixRows() {
 	ADDQ(Imm(32), dst)
 	DECQ(vectors)
 	JNZ(LabelRef("vector"))
+	VZEROUPPER()
+	RET()
+}
+
+// normalize computes 8 pixels at a time, of which each vector has 8 values.
+func normalize() {
+	TEXT("normalizeAVX2", NOSPLIT, "func(dst *float32, src *byte, mean, std *[24]float32, groups int)")
+	Pragma("noescape")
+	Doc("normalizeAVX2 sets dst[i] = (src[i] − mean[i mod 24]) / std[i mod 24] for groups of 24 values.")
+	dst, src, mean, std := parameter("dst"), parameter("src"), parameter("mean"), parameter("std")
+	groups := parameter("groups")
+	var means, stds [3]reg.VecVirtual
+	for i := range means {
+		means[i], stds[i] = YMM(), YMM()
+		VMOVUPS(Mem{Base: mean, Disp: 32 * i}, means[i])
+		VMOVUPS(Mem{Base: std, Disp: 32 * i}, stds[i])
+	}
+	Label("group")
+	for i := range means {
+		v := YMM()
+		VPMOVZXBD(Mem{Base: src, Disp: 8 * i}, v)
+		VCVTDQ2PS(v, v)
+		VSUBPS(means[i], v, v)
+		VDIVPS(stds[i], v, v)
+		VMOVUPS(v, Mem{Base: dst, Disp: 32 * i})
+	}
+	ADDQ(Imm(24), src)
+	ADDQ(Imm(96), dst)
+	DECQ(groups)
+	JNZ(LabelRef("group"))
 	VZEROUPPER()
 	RET()
 }

@@ -45,149 +45,143 @@ func (c constants) find(v int32) Mem {
 	return c.table.Offset(at)
 }
 
-// transform generates transform8 on vectors: eight columns at once, then eight rows. Each value takes
-// 32 bits, of which the lower 16 count where the code says words.
+// transform generates transform8 on vectors: eight columns at once, then eight rows.
 func transform() {
-	c := newConstants("transformConstants", 1<<10, 1<<17+128<<18, -1<<15, 1<<15-1,
+	c := newConstants("transformConstants", 1<<10, 1<<17+128<<18, words(1<<13, 1<<13), words(-1<<14, -1<<14),
 		words(4433, 4433-15137), words(4433+6270, 4433), words(9633-16069, 9633), words(9633, 9633-3196),
 		words(2446-7373, -7373), words(16819-20995, -20995), words(-20995, 25172-20995), words(-7373, 12299-7373))
+	columns := GLOBL("transformColumns", RODATA|NOPTR)
+	for i := range 32 {
+		DATA(i, U8(i%4*4+i/4%4))
+	}
 	TEXT("transformAVX2", NOSPLIT, "func(block, quantization *int16, out *byte, stride int)")
 	Pragma("noescape")
 	Doc("transformAVX2 turns a block of coefficients into 8 × 8 samples.")
 	block, quantization := parameter("block"), parameter("quantization")
-	some := XMM()
-	VMOVDQU(Mem{Base: block, Disp: 16}, some)
-	for i := 2; i < 8; i++ {
-		VPOR(Mem{Base: block, Disp: 16 * i}, some, some)
-	}
-	var x [8]reg.VecVirtual
-	load := func(i int) {
-		x[i] = YMM()
-		q := YMM()
-		VPMOVZXWD(Mem{Base: block, Disp: 16 * i}, x[i])
-		VPMOVZXWD(Mem{Base: quantization, Disp: 16 * i}, q)
-		VPMULLW(q, x[i], x[i])
-	}
+	var x [4]reg.VecVirtual // two rows each
 	for i := range x {
-		load(i)
+		x[i] = YMM()
+		VMOVDQU(Mem{Base: block, Disp: 32 * i}, x[i])
+		VPMULLW(Mem{Base: quantization, Disp: 32 * i}, x[i], x[i])
 	}
-	VPTEST(some, some)
-	JNZ(LabelRef("columns"))
-	// Coefficients in the first row alone: libjpeg-turbo shifts words.
-	VPSLLD(Imm(16+2), x[0], x[0])
-	VPSRAD(Imm(16), x[0], x[0])
-	for i := 1; i < 8; i++ {
-		VMOVDQA(x[0], x[i])
-	}
-	JMP(LabelRef("rows"))
+	// Of coefficients in the first row alone libjpeg-turbo shifts words. That differs only from 1<<13 on.
+	large := XMM()
+	VPADDW(c.find(words(1<<13, 1<<13)), x[0].AsX(), large)
+	VPTEST(c.find(words(-1<<14, -1<<14)), large)
+	JNZ(LabelRef("large"))
 	Label("columns")
-	y := butterfly(c, x)
-	for i, v := range y {
-		descale(c, v, 1<<10, 11)
-		VPMINSD(c.find(1<<15-1), v, v)
-		VPMAXSD(c.find(-1<<15), v, x[i])
+	for i := range x {
+		VPERMQ(Imm(0xd8), x[i], x[i])
 	}
-	Label("rows")
-	x = butterfly(c, transpose(x))
-	for _, v := range x {
-		descale(c, v, 1<<17+128<<18, 18)
+	y := butterfly(c, x, 1<<10, 11)
+	for i := range x {
+		VPACKSSDW(y[2*i+1], y[2*i], x[i])
 	}
-	x = transpose(x)
+	Label("transpose")
+	transpose(x)
+	y = butterfly(c, x, 1<<17+128<<18, 18)
+	for i := range x {
+		VPACKSSDW(y[2*i+1], y[2*i], x[i])
+	}
+	left, right := x[0], x[2] // halves of the rows
+	for i, half := range []reg.VecVirtual{left, right} {
+		VPACKUSWB(x[2*i+1], half, half)
+		VPSHUFB(columns, half, half)
+	}
+	first, second := YMM(), YMM()
+	VPUNPCKLDQ(right, left, first)
+	VPUNPCKHDQ(right, left, second)
 	out, stride := parameter("out"), parameter("stride")
-	// Four rows at a time become bytes: 32-bit values saturate to 16, then to 8.
-	for i := 0; i < 8; i += 4 {
-		a, b := YMM(), YMM()
-		VPACKSSDW(x[i+1], x[i], a)
-		VPACKSSDW(x[i+3], x[i+2], b)
-		VPACKUSWB(b, a, a)
-		// a is, in 32-bit words: rows 0 1 2 3 left halves, then right halves.
-		high := XMM()
-		VEXTRACTI128(Imm(1), a, high)
-		low := a.AsX()
-		first, second := XMM(), XMM()
-		VPUNPCKLDQ(high, low, first)
-		VPUNPCKHDQ(high, low, second)
+	for range 2 {
 		for _, v := range []reg.VecVirtual{first, second} {
-			VMOVQ(v, Mem{Base: out})
-			ADDQ(stride, out)
-			VPEXTRQ(Imm(1), v, Mem{Base: out})
-			ADDQ(stride, out)
+			VMOVQ(v.AsX(), Mem{Base: out})
+			VMOVHPS(v.AsX(), Mem{Base: out, Index: stride, Scale: 1})
+			LEAQ(Mem{Base: out, Index: stride, Scale: 2}, out)
+			VEXTRACTI128(Imm(1), v, v.AsX())
 		}
 	}
 	VZEROUPPER()
 	RET()
+
+	Label("large")
+	some := YMM()
+	VMOVDQU(Mem{Base: block, Disp: 16}, some.AsX())
+	for i := 1; i < 4; i++ {
+		VPOR(Mem{Base: block, Disp: 32 * i}, some, some)
+	}
+	VPTEST(some, some)
+	JNZ(LabelRef("columns"))
+	VPSLLW(Imm(2), x[0], x[0])
+	VPERMQ(Imm(0x50), x[0], x[0])
+	for i := range x {
+		if i > 0 {
+			VMOVDQA(x[0], x[i])
+		}
+	}
+	JMP(LabelRef("transpose"))
 }
 
 // words packs two factors for VPMADDWD, which multiplies pairs of words and adds the products.
 func words(low, high int32) int32 { return high<<16 | low&0xffff }
 
-// butterfly generates the one-dimensional transform of words, times 2¹³.
-func butterfly(c constants, x [8]reg.VecVirtual) [8]reg.VecVirtual {
-	add := func(a, b reg.VecVirtual) reg.VecVirtual { v := YMM(); VPADDD(b, a, v); return v }
-	sub := func(a, b reg.VecVirtual) reg.VecVirtual { v := YMM(); VPSUBD(b, a, v); return v }
-	pair := func(a, b reg.VecVirtual) reg.VecVirtual {
-		v := YMM()
-		VPSLLD(Imm(16), b, v)
-		VPBLENDW(Imm(0x55), a, v, v)
-		return v
-	}
+// butterfly generates the one-dimensional transform of words, times 2¹³, and divides the results by 2ⁿ
+// after it has added a bias. x has two inputs in each vector: 4 words of the first, of the second, of
+// the first, and of the second.
+func butterfly(c constants, x [4]reg.VecVirtual, bias int32, n uint64) [8]reg.VecVirtual {
+	operate := func(f func(ops ...Op), a, b reg.VecVirtual) reg.VecVirtual { v := YMM(); f(b, a, v); return v }
+	add := func(a, b reg.VecVirtual) reg.VecVirtual { return operate(VPADDD, a, b) }
+	sub := func(a, b reg.VecVirtual) reg.VecVirtual { return operate(VPSUBD, a, b) }
 	times := func(pair reg.VecVirtual, low, high int32) reg.VecVirtual {
 		v := YMM()
 		VPMADDWD(c.find(words(low, high)), pair, v)
 		return v
 	}
-	scale := func(v reg.VecVirtual) { // a word times 2¹³
-		VPSLLD(Imm(16), v, v)
+	zero := YMM()
+	VPXOR(zero, zero, zero)
+	scale := func(sum reg.VecVirtual) reg.VecVirtual { // the first of a sum's inputs times 2¹³, and the bias
+		v := operate(VPUNPCKLWD, zero, sum)
 		VPSRAD(Imm(16-13), v, v)
+		VPADDD(c.find(bias), v, v)
+		return v
 	}
-	// The even half first, so that its inputs are free.
-	t0, t1 := add(x[0], x[4]), sub(x[0], x[4])
-	scale(t0)
-	scale(t1)
-	p := pair(x[2], x[6])
+	sum := operate(VPADDW, x[0], x[2])
+	t0, t1 := scale(sum), scale(operate(VPSUBW, x[0], x[2]))
+	p := operate(VPUNPCKLWD, x[1], x[3])
 	t2, t3 := times(p, 4433, 4433-15137), times(p, 4433+6270, 4433)
 	even := [4]reg.VecVirtual{add(t0, t3), add(t1, t2), sub(t1, t2), sub(t0, t3)}
-	p = pair(add(x[7], x[3]), add(x[5], x[1]))
+	p = operate(VPUNPCKHWD, operate(VPADDW, x[3], x[1]), sum)
 	z3, z4 := times(p, 9633-16069, 9633), times(p, 9633, 9633-3196)
-	p = pair(x[7], x[1])
+	p = operate(VPUNPCKHWD, x[3], x[0])
 	o0, o3 := add(times(p, 2446-7373, -7373), z3), add(times(p, -7373, 12299-7373), z4)
-	p = pair(x[5], x[3])
+	p = operate(VPUNPCKHWD, x[2], x[1])
 	o1, o2 := add(times(p, 16819-20995, -20995), z4), add(times(p, -20995, 25172-20995), z3)
 	odd := [4]reg.VecVirtual{o3, o2, o1, o0}
 	var out [8]reg.VecVirtual
 	for i := range 4 {
 		out[i], out[7-i] = add(even[i], odd[i]), sub(even[i], odd[i])
 	}
+	for _, v := range out {
+		VPSRAD(Imm(n), v, v)
+	}
 	return out
 }
 
-// descale generates the division by 2ⁿ, with a bias.
-func descale(c constants, v reg.VecVirtual, bias int32, n uint64) {
-	VPADDD(c.find(bias), v, v)
-	VPSRAD(Imm(n), v, v)
-}
-
-// transpose exchanges rows and columns of 8 × 8 values of 32 bits.
-func transpose(x [8]reg.VecVirtual) [8]reg.VecVirtual {
-	var a, b, out [8]reg.VecVirtual
-	for i := 0; i < 8; i += 2 {
-		a[i], a[i+1] = YMM(), YMM()
-		VPUNPCKLDQ(x[i+1], x[i], a[i])
-		VPUNPCKHDQ(x[i+1], x[i], a[i+1])
+// transpose exchanges rows and columns. x has two rows in each vector, as butterfly wants its inputs and
+// as VPACKSSDW leaves its results.
+func transpose(x [4]reg.VecVirtual) {
+	var half [2][2]reg.VecVirtual // upper and lower rows of columns 0, 1, 4 and 5, and of 2, 3, 6 and 7
+	for i := range half {
+		low, high := YMM(), YMM()
+		VPUNPCKLWD(x[2*i+1], x[2*i], low)
+		VPUNPCKHWD(x[2*i+1], x[2*i], high)
+		half[i] = [2]reg.VecVirtual{YMM(), YMM()}
+		VPUNPCKLWD(high, low, half[i][0])
+		VPUNPCKHWD(high, low, half[i][1])
 	}
-	for i := 0; i < 8; i += 4 {
-		for j := range 2 {
-			b[i+2*j], b[i+2*j+1] = YMM(), YMM()
-			VPUNPCKLQDQ(a[i+2+j], a[i+j], b[i+2*j])
-			VPUNPCKHQDQ(a[i+2+j], a[i+j], b[i+2*j+1])
-		}
+	for i := range 2 {
+		VPERM2I128(Imm(0x20), half[1][i], half[0][i], x[i])
+		VPERM2I128(Imm(0x31), half[1][i], half[0][i], x[2+i])
 	}
-	for i := range 4 {
-		out[i], out[i+4] = YMM(), YMM()
-		VPERM2I128(Imm(0x20), b[i+4], b[i], out[i])
-		VPERM2I128(Imm(0x31), b[i+4], b[i], out[i+4])
-	}
-	return out
 }
 
 // sums generates the vertical half of the triangle filter.
@@ -253,22 +247,27 @@ func expand() {
 	RET()
 }
 
-// convert generates the colour conversion.
+// convert generates the colour conversion in words. Products of 16 bits give the same results as those
+// of 32 if the factors are less than ½, so that whole multiples are added separately:
+//
+//	1.402 = 1 + 0.402, 1.772 = 2 − 0.228, −0.714 = 0.286 − 1
 func convert() {
-	c := newConstants("convertConstants", 91881, 116130, -22554, -46802, 1<<15, 128)
+	const fix0402, fix0228, fix0344, fix0286 = 91881 - 1<<16, 1<<17 - 116130, 22554, 1<<16 - 46802
+	c := newConstants("convertConstants", words(128, 128), words(1, 1), words(fix0402, fix0402),
+		words(-fix0228, -fix0228), words(-fix0344, fix0286), 1<<15)
 	shuffles := GLOBL("convertShuffles", RODATA|NOPTR)
-	// For each 16 bytes of the result and each colour: the pixel that byte i takes.
-	for part := range 3 {
-		for colour := range 3 {
-			for i := range 16 {
-				at := 16*part + i
-				pixel := uint8(0x80) // nothing
-				if at%3 == colour {
-					pixel = uint8(at / 3)
-				}
-				DATA(16*(3*part+colour)+i, U8(pixel))
-			}
+	// For the first 16 of 24 bytes of the result and for the others, and for the vector of red and green
+	// and for that of blue: the byte of the vector that byte i takes.
+	for i := range 128 {
+		at := i/64*16 + i%16
+		from, blue := uint8(at/3), i/32%2 == 1
+		switch {
+		case at >= 24 || blue != (at%3 == 2):
+			from = 0x80 // nothing
+		case at%3 == 1:
+			from += 8
 		}
+		DATA(i, U8(from))
 	}
 	TEXT("convertAVX2", NOSPLIT, "func(dst, y, cb, cr *byte, vectors int)")
 	Pragma("noescape")
@@ -276,54 +275,52 @@ func convert() {
 	dst, y, cb, cr := parameter("dst"), parameter("y"), parameter("cb"), parameter("cr")
 	vectors := parameter("vectors")
 	Label("loop")
-	var halves [2][3]reg.VecVirtual
-	for h := range halves {
-		load := func(from reg.GPVirtual) reg.VecVirtual {
-			v := YMM()
-			VPMOVZXBD(Mem{Base: from, Disp: 8 * h}, v)
-			return v
-		}
-		l, b, r := load(y), load(cb), load(cr)
-		VPSUBD(c.find(128), b, b)
-		VPSUBD(c.find(128), r, r)
-		product := func(v reg.VecVirtual, k int32) reg.VecVirtual {
-			p := YMM()
-			VPMULLD(c.find(k), v, p)
-			return p
-		}
-		finish := func(p reg.VecVirtual) reg.VecVirtual {
-			VPADDD(c.find(1<<15), p, p)
-			VPSRAD(Imm(16), p, p)
-			VPADDD(l, p, p)
-			return p
-		}
-		green := product(b, -22554)
-		VPADDD(product(r, -46802), green, green)
-		halves[h] = [3]reg.VecVirtual{finish(product(r, 91881)), finish(green), finish(product(b, 116130))}
-	}
-	var colours [3]reg.VecVirtual
-	for i := range colours {
+	operate := func(f func(ops ...Op), b Op, a reg.VecVirtual) reg.VecVirtual { v := YMM(); f(b, a, v); return v }
+	load := func(from reg.GPVirtual) reg.VecVirtual {
 		v := YMM()
-		VPACKSSDW(halves[1][i], halves[0][i], v)
-		VPERMQ(Imm(0xd8), v, v) // the halves' lanes in order
-		high := XMM()
-		VEXTRACTI128(Imm(1), v, high)
-		colours[i] = XMM()
-		VPACKUSWB(high, v.AsX(), colours[i])
+		VPMOVZXBW(Mem{Base: from}, v)
+		return v
 	}
-	for part := range 3 {
-		sum := XMM()
-		for i, v := range colours {
-			shuffled := XMM()
-			VPSHUFB(shuffles.Offset(16*(3*part+i)), v, shuffled)
-			if i == 0 {
-				sum = shuffled
-			} else {
-				VPOR(shuffled, sum, sum)
-			}
-		}
-		VMOVDQU(sum, Mem{Base: dst, Disp: 16 * part})
+	l, b, r := load(y), load(cb), load(cr)
+	VPSUBW(c.find(words(128, 128)), b, b)
+	VPSUBW(c.find(words(128, 128)), r, r)
+	// multiply returns twice·factor / 2¹⁷, rounded.
+	multiply := func(twice reg.VecVirtual, factor int32) reg.VecVirtual {
+		v := operate(VPMULHW, c.find(words(factor, factor)), twice)
+		VPADDW(c.find(words(1, 1)), v, v)
+		VPSRAW(Imm(1), v, v)
+		return v
 	}
+	twice := operate(VPADDW, b, b)
+	blue := multiply(twice, -fix0228)
+	VPADDW(twice, blue, blue)
+	red := multiply(operate(VPADDW, r, r), fix0402)
+	VPADDW(r, red, red)
+	low, high := operate(VPUNPCKLWD, r, b), operate(VPUNPCKHWD, r, b)
+	for _, v := range []reg.VecVirtual{low, high} {
+		VPMADDWD(c.find(words(-fix0344, fix0286)), v, v)
+		VPADDD(c.find(1<<15), v, v)
+		VPSRAD(Imm(16), v, v)
+	}
+	green := operate(VPACKSSDW, high, low)
+	VPSUBW(r, green, green)
+	for _, v := range []reg.VecVirtual{red, green, blue} {
+		VPADDW(l, v, v)
+	}
+	// Each half has 8 pixels.
+	VPACKUSWB(green, red, red)
+	VPACKUSWB(blue, blue, blue)
+	join := func(part int) reg.VecVirtual {
+		v := operate(VPSHUFB, shuffles.Offset(64*part), red)
+		VPOR(operate(VPSHUFB, shuffles.Offset(64*part+32), blue), v, v)
+		return v
+	}
+	first, rest := join(0), join(1)
+	VMOVDQU(first.AsX(), Mem{Base: dst})
+	VMOVQ(rest.AsX(), Mem{Base: dst, Disp: 16})
+	VEXTRACTI128(Imm(1), first, Mem{Base: dst, Disp: 24})
+	VEXTRACTI128(Imm(1), rest, rest.AsX())
+	VMOVQ(rest.AsX(), Mem{Base: dst, Disp: 40})
 	ADDQ(Imm(16), y)
 	ADDQ(Imm(16), cb)
 	ADDQ(Imm(16), cr)

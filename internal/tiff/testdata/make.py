@@ -30,8 +30,8 @@ def samples(bits, count):
 
 
 def pack_row(values, bits, order):
-    if bits == 16:
-        return struct.pack(f"{order}{len(values)}H", *values)
+    if bits in (16, 32):
+        return struct.pack(f"{order}{len(values)}{'H' if bits == 16 else 'I'}", *values)
     number = 0
     for v in values:
         number = number << bits | v
@@ -182,6 +182,12 @@ files |= {
     "float": tiff(1, 16, more=[(339, SHORT, [3])]),
     "ycbcr": tiff(6, 8, 3),
     "lab": tiff(8, 8, 3),
+    "signed-16": tiff(1, 16, more=[(339, SHORT, [2])], compression=8, predictor=2),
+    "signed-16-mm": tiff(1, 16, more=[(339, SHORT, [2])], order=">"),
+    "signed-16-mm-deflate": tiff(1, 16, more=[(339, SHORT, [2])], order=">", compression=8),
+    "unsigned-32": tiff(1, 32, tile=(16, 16)),
+    "unsigned-12": tiff(1, 12),
+    "signed-32": tiff(1, 32, more=[(339, SHORT, [2])], order=">"),
     "method-99": tiff(1, 8, drop=(259,), more=[(259, SHORT, [99])]),
     "cut-deflate": tiff(1, 8, compression=8, drop=(279,), more=[(279, LONG, [20, 20, 20])]),
 }
@@ -192,6 +198,30 @@ files["cut-strips"] = write(
     [(256, SHORT, [WIDTH]), (257, SHORT, [HEIGHT]), (258, SHORT, [8] * 4), (262, SHORT, [2]), (273, LONG, [8]),
      (277, SHORT, [4]), (338, SHORT, [2])], pick.randbytes(500))
 
+def old_lzw(data):
+    """LZW as before TIFF 5.0: the lowest bit first, and codes wider one later than since."""
+    bits, width, table, current = "", 9, {bytes([i]): i for i in range(256)}, b""
+    for code in (256, *data, None):
+        if code == 256:
+            bits += f"{code:09b}"[::-1]
+            continue
+        longer = current + bytes([code]) if code is not None else None
+        if longer in table:
+            current = longer
+            continue
+        bits += f"{table[current]:0{width}b}"[::-1]
+        table[longer] = len(table) + 2
+        width = min(max(9, (len(table) + 1).bit_length()), 12)
+        current = longer and longer[-1:]
+    bits += f"{257:0{width}b}"[::-1]
+    return bytes(int(bits[i:i + 8][::-1], 2) for i in range(0, len(bits), 8))
+
+
+COMPRESS[5] = old_lzw
+files |= {
+    "lzw-old": tiff(2, 8, 3, compression=5, rows=13),
+    "lzw-old-reversed": tiff(1, 8, compression=5, reverse=True),
+}
 y, x = np.mgrid[0:40, 0:50]
 drawn = Image.fromarray(
     np.stack([127 + 120 * np.sin(x / 7 + y / 13), 255 * ((x // 5 + y // 4) % 2), (x * 7 + y * 11) % 256], -1)
@@ -202,20 +232,45 @@ for label, mode, options in (
     ("lzw-1", "1", {"compression": "tiff_lzw"}),
     ("group3", "1", {"compression": "group3"}),
     ("group4", "1", {"compression": "group4"}),
+    ("group3-2d", "1", {"compression": "group3", "tiffinfo": {292: 5, 278: 15}}),
     ("modified-huffman", "1", {"compression": "tiff_ccitt"}),
     ("jpeg", "RGB", {"compression": "jpeg"}),
     ("jpeg-ycbcr", "YCbCr", {"compression": "jpeg"}),
     ("jpeg-strips", "RGB", {"compression": "jpeg", "tiffinfo": {278: 16}}),
     ("jpeg-grey", "L", {"compression": "jpeg"}),
     ("jpeg-cmyk", "CMYK", {"compression": "jpeg"}),
+    ("jpeg-rgba", "RGBA", {"compression": "jpeg", "tiffinfo": {278: 16}}),
+    ("jpeg-la", "LA", {"compression": "jpeg"}),
     ("zstd", "RGB", {"compression": "zstd"}),
 ):
     out = io.BytesIO()
-    drawn.convert(mode).save(out, "TIFF", **options)
+    image = drawn.convert(mode)
+    if image.has_transparency_data:
+        image.putalpha(drawn.getchannel("B"))
+    image.save(out, "TIFF", **options)
+    files[label] = out.getvalue()
+levels = (127 + 200 * np.sin(x / 7 + y / 13)).astype("float32")
+whole = (levels * 2).astype("int32")
+levels[20, ::3] = np.nan
+for label, values, options in (
+    ("float-32", levels, {}),
+    ("float-32-predictor-2", levels, {"compression": "tiff_lzw", "tiffinfo": {317: 2}}),
+    ("float-32-predictor-3", levels, {"compression": "tiff_adobe_deflate", "tiffinfo": {317: 3}}),
+    ("signed-32-predictor", whole, {"compression": "tiff_lzw", "tiffinfo": {317: 2}}),
+):
+    out = io.BytesIO()
+    Image.fromarray(values[10:30, 10:40]).save(out, "TIFF", **options)
     files[label] = out.getvalue()
 out = io.BytesIO()
 drawn.save(out, "TIFF", save_all=True, append_images=[drawn.convert("L")], compression="tiff_lzw")
 files["pages"] = out.getvalue()
+for label in ("group3", "group3-2d", "group4", "modified-huffman"):
+    damaged = bytearray(files[label])
+    damaged[60] ^= 0x10
+    files[label + "-damaged"] = bytes(damaged)
+# Modified Huffman that claims to be T.4, so that the ends of lines are missing.
+files["group3-no-ends"] = files["modified-huffman"].replace(
+    struct.pack("<HHIHH", 259, SHORT, 1, 2, 0), struct.pack("<HHIHH", 259, SHORT, 1, 3, 0))
 
 
 def digest(data, keep):
