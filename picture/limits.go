@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"strconv"
 	"time"
 
 	"garb/internal/raster"
@@ -94,8 +95,9 @@ func (l Limits) checkDecoded(info Info, reduction int) error {
 }
 
 func errTooManyPixels(width, height, limit int) error {
-	return &Error{TooLarge, fmt.Sprintf("%d × %d pixels; the limit is %.0f megapixels; scale it down",
-		width, height, float64(limit)/1e6), ErrTooManyPixels}
+	megapixels := strconv.FormatFloat(float64(limit)/1e6, 'f', -1, 64)
+	return &Error{TooLarge, fmt.Sprintf("%d × %d pixels; the limit is %s megapixels; scale it down",
+		width, height, megapixels), ErrTooManyPixels}
 }
 
 func (l Limits) errTooManyBytes() error {

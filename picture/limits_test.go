@@ -3,6 +3,7 @@ package picture
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 )
@@ -97,6 +98,17 @@ func TestDecodedPixels(t *testing.T) {
 			if err != nil && !errors.Is(err, ErrTooLarge) {
 				t.Error(err)
 			}
+		}
+	}
+}
+
+// TestLimitInErrors checks that the error names the limit exactly, also one of few pixels.
+func TestLimitInErrors(t *testing.T) {
+	data := read(t, "testdata/plain.jpg") // 40 × 30
+	for pixels, want := range map[int]string{1000: "40 × 30 pixels; the limit is 0.001 megapixels", 1: "0.000001 "} {
+		_, err := Decode(t.Context(), data, DefaultLimits().WithMaxPixels(pixels))
+		if !errors.Is(err, ErrTooLarge) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
 		}
 	}
 }

@@ -31,8 +31,8 @@ func (p *RGB) row(y int) []uint8 { return p.Pix[3*y*p.Width:][: 3*p.Width : 3*p.
 // are blended with white; of several frames only the first is decoded. Its errors
 // are *Error or the context's.
 //
-// Beside the data, it allocates at most 16 bytes per pixel that is decoded, and 40 MiB; for HEIC and
-// AVIF 48 bytes and 64 MiB. The limits apply to what is decoded.
+// Beside the data, it allocates at most 16 bytes per pixel that is decoded, and 40 MiB; for TIFF of 16
+// bits 28 bytes; for HEIC and AVIF 48 bytes and 64 MiB. The limits apply to what is decoded.
 func Decode(ctx context.Context, data []byte, l Limits) (*RGB, error) {
 	p, _, err := Inspect(ctx, data, l)
 	return p, err

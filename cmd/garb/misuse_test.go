@@ -62,6 +62,7 @@ func TestFlagValues(t *testing.T) {
 		{[]string{"train", "--seed", "-1"}, `--seed "-1": it must be a whole number, not negative`},
 		{[]string{"train", "--dropout", "x"}, `--dropout "x": it must be a number`},
 		{[]string{"train", "--binary=maybe"}, `--binary "maybe": it must be true or false`},
+		{[]string{"classify", "--max-pixels", "0"}, `--max-pixels "0": it must be a positive number of pixels`},
 		{[]string{"serve", "--accept", "most"},
 			`--accept "most": an acceptance threshold is a number from 0 to 1, or all`},
 		{[]string{"serve", "--accept", "NaN"}, `--accept "NaN": an acceptance threshold is a number`},

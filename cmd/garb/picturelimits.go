@@ -35,6 +35,8 @@ func addLimitFlags(flags *pflag.FlagSet, maxPixels *int, keepTruncated *bool) {
 		"pictures that are cut short: `refuse|keep`; keep reads what is there, as Pillow's LOAD_TRUNCATED_IMAGES")
 }
 
+var errPixels = errors.New("it must be a positive number of pixels, such as 150000000")
+
 // pixelsValue is the value of --max-pixels, a positive number of pixels.
 type pixelsValue struct{ pixels *int }
 
@@ -46,7 +48,7 @@ func (v pixelsValue) Set(text string) error {
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 1 {
-		return errors.New("it must be a positive number of pixels, such as 150000000")
+		return errPixels
 	}
 	*v.pixels = n
 	return nil

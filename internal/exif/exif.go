@@ -68,19 +68,44 @@ func readTag(exif []byte) (value float64, found, ok bool) {
 	if at+2 > uint64(len(exif)) {
 		return 0, false, true
 	}
+	value, found = readDirectory(exif, at, order)
+	return value, found, true
+}
+
+// readDirectory reads the orientation of the directory at a position. As Pillow does, it stops at the
+// first value that lies behind the end, and skips values once all together are longer than the block.
+func readDirectory(exif []byte, at uint64, order binary.ByteOrder) (value float64, found bool) {
 	entries := exif[at+2:]
+	seen := map[uint16]bool{}
+	total := uint64(0)
 	for range order.Uint16(exif[at:]) {
 		if len(entries) < entryBytes {
 			break
 		}
-		if order.Uint16(entries) == orientationTag {
-			if value, found = readValue(exif, entries, order); found {
-				return value, true, true
-			}
-		}
+		e := entries[:entryBytes]
 		entries = entries[entryBytes:]
+		tag, kind := order.Uint16(e), order.Uint16(e[2:])
+		size := sizes[kind] * uint64(order.Uint32(e[4:]))
+		if seen[tag] || size == 0 {
+			continue
+		}
+		data := e[8:]
+		if size > uint64(len(data)) {
+			if total += size; total > uint64(len(exif)) {
+				continue
+			}
+			from := uint64(order.Uint32(data))
+			if from+size > uint64(len(exif)) {
+				break
+			}
+			data = exif[from:]
+		}
+		seen[tag] = true
+		if tag == orientationTag {
+			return readValue(kind, data, order), true
+		}
 	}
-	return 0, false, true
+	return 0, false
 }
 
 // entryBytes is the size of a directory's entry: tag, type, count and value or its offset.
@@ -110,40 +135,29 @@ var sizes = map[uint16]uint64{
 	typeSShort: 2, typeSLong: 4, typeSRational: 8, typeFloat: 4, typeDouble: 8, typeIFD: 4, typeLong8: 8,
 }
 
-// readValue reads an entry's first value. found is false for entries that Pillow skips; text and
-// bytes are found, but are no orientation.
-func readValue(exif, entry []byte, order binary.ByteOrder) (value float64, found bool) {
-	kind := order.Uint16(entry[2:])
-	size, known := sizes[kind]
-	count := uint64(order.Uint32(entry[4:]))
-	if !known || count == 0 {
-		return 0, false
-	}
-	data := entry[8:entryBytes]
-	if size*count > uint64(len(data)) {
-		at := uint64(order.Uint32(data))
-		if at+size*count > uint64(len(exif)) {
-			return 0, false
-		}
-		data = exif[at:]
-	}
+// readValue reads the first value of a kind. Text and bytes are no orientation.
+func readValue(kind uint16, data []byte, order binary.ByteOrder) float64 {
 	switch kind {
-	case typeSByte: // read as if they had no sign, negative integers are no orientation either
-		return float64(data[0]), true
-	case typeShort, typeSShort:
-		return float64(order.Uint16(data)), true
-	case typeLong, typeSLong, typeIFD:
-		return float64(order.Uint32(data)), true
+	case typeShort:
+		return float64(order.Uint16(data))
+	case typeSShort:
+		return float64(int16(order.Uint16(data)))
+	case typeLong, typeIFD:
+		return float64(order.Uint32(data))
+	case typeSLong:
+		return float64(int32(order.Uint32(data)))
+	case typeSByte:
+		return float64(int8(data[0]))
 	case typeLong8:
-		return float64(order.Uint64(data)), true
+		return float64(order.Uint64(data))
 	case typeFloat:
-		return float64(math.Float32frombits(order.Uint32(data))), true
+		return float64(math.Float32frombits(order.Uint32(data)))
 	case typeDouble:
-		return math.Float64frombits(order.Uint64(data)), true
+		return math.Float64frombits(order.Uint64(data))
 	case typeRational:
-		return float64(order.Uint32(data)) / float64(order.Uint32(data[4:])), true
+		return float64(order.Uint32(data)) / float64(order.Uint32(data[4:]))
 	case typeSRational:
-		return float64(int32(order.Uint32(data))) / float64(int32(order.Uint32(data[4:]))), true
+		return float64(int32(order.Uint32(data))) / float64(int32(order.Uint32(data[4:])))
 	}
-	return 0, true
+	return 0
 }

@@ -63,6 +63,8 @@ func TestOrientation(t *testing.T) {
 	double := entry{orientationTag, typeDouble, 1, le.AppendUint64(nil, math.Float64bits(6))}
 	ratio := entry{orientationTag, typeRational, 1, le.AppendUint32(le.AppendUint32(nil, 12), 2)}
 	negative := le.AppendUint32(le.AppendUint32(nil, 1<<32-12), 1<<32-2) // −12 / −2
+	cut := entry{0x0110, typeASCII, 20, le.AppendUint32(nil, 30)}
+	long := entry{0x0110, typeASCII, 2000, le.AppendUint32(nil, 30)}
 	for name, test := range map[string]struct {
 		exif []byte
 		want int
@@ -111,6 +113,8 @@ func TestOrientation(t *testing.T) {
 		"a directory far away":    {[]byte("II*\x00\xff\xff\xff\xff\x00\x00"), 1},
 		"an entry cut off":        {plain[:21], 1},
 		"a value far away":        {block(le, 0, double)[:26], 1},
+		"after a cut value":       {block(le, 0, cut, turned), 1},
+		"after a long value":      {block(le, 0, long, turned), 6},
 	} {
 		if have := Orientation(test.exif, nil); have != test.want {
 			t.Errorf("%s: %d, want %d", name, have, test.want)

@@ -54,6 +54,9 @@ func newDecoder(ctx context.Context, r *reader) (*decoder, error) {
 	d := &decoder{ctx: ctx, lenient: r.lenient, last: *r}
 	d.gather(&d.last)
 	all := d.last
+	if n := len(d.feeds); n > 0 && d.feedsErr != nil {
+		all.seek(d.feeds[n-1]) // the pixels may be complete before what is no chunk
+	}
 	_ = all.readEnd() // Decode reads it again, from the feed at which the pixels are complete
 	d.last.wrongCRC = d.last.wrongCRC || all.wrongCRC
 
@@ -158,12 +161,16 @@ func (d *decoder) decode() error {
 	return d.readRows(newWindow(d.data, size, most), d.putRow)
 }
 
+// seek sets the reader to the state after a feed.
+func (r *reader) seek(f feed) {
+	r.pos, r.idat, r.sequence, r.current = f.pos, f.idat, f.sequence, f.current
+}
+
 // rewind sets the reader to the state in which Pillow continues to read it after the pixels.
 func (d *decoder) rewind(r *reader) {
 	wrongCRC := d.last.wrongCRC
 	if d.stopped < len(d.feeds) {
-		f := d.feeds[d.stopped]
-		r.pos, r.idat, r.sequence, r.current = f.pos, f.idat, f.sequence, f.current
+		r.seek(d.feeds[d.stopped])
 	} else {
 		*r = d.last
 	}

@@ -1,6 +1,7 @@
 package png
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -247,6 +248,25 @@ func BenchmarkDecode(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// TestNoChunkAfterPixels checks that reading ends at what is no chunk, right behind the last pixels:
+// a transparent colour that would follow at some distance does not count.
+func TestNoChunkAfterPixels(t *testing.T) {
+	data := read(t, "transparent-late.png")
+	at := bytes.Index(data, []byte("tRNS")) - 4
+	without := data[:at:at]
+	with := slices.Concat(without, []byte("\x00\x00\x00\x00\xff\xff\xff\xff\x00\x00\x00\x00"), data[at:])
+	want, err := decodeDigest(without, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := decodeDigest(with, false); got != want {
+		t.Errorf("%s (%v), want %s", got, err, want)
+	}
+	if all, err := decodeDigest(data, false); all == want {
+		t.Errorf("the colour makes no difference (%v)", err)
 	}
 }
 
