@@ -1126,6 +1126,20 @@ var dataOptionTests = map[string]func(t *testing.T, c Config){
 			t.Errorf("the archive was unpacked elsewhere: %v", err)
 		}
 	},
+	"MaxPixels": func(t *testing.T, c Config) {
+		c.DataOptions.MaxPixels = 1
+		if _, err := prepare(t.Context(), c, Progress{}); !errors.Is(err, picture.ErrTooManyPixels) {
+			t.Errorf("pictures of more than a pixel: %v", err)
+		}
+	},
+	"KeepTruncated": func(t *testing.T, c Config) {
+		cutPictures(t, filepath.Join(c.Data, "images"))
+		if _, err := prepare(t.Context(), c, Progress{}); err == nil {
+			t.Error("pictures that are cut short are used")
+		}
+		c.DataOptions.KeepTruncated = true
+		labelled(t, c, map[string]int{"big": 6, "mid": 6, "small": 6})
+	},
 	"MaxArchiveBytes": func(t *testing.T, c Config) {
 		c.Data, c.DataOptions.Cache, c.DataOptions.MaxArchiveBytes = zipped(t, c.Data), t.TempDir(), 100
 		if _, err := prepare(t.Context(), c, Progress{}); err == nil {
