@@ -377,7 +377,7 @@ func (b browserTest) testSeveral(t *testing.T) {
 	if names := p.texts(".file"); !slices.Equal(names, want) {
 		t.Errorf("%q", names)
 	}
-	const sentence = "This file is not a supported picture. Use JPEG, PNG, WebP, GIF, BMP, AVIF or HEIC."
+	const sentence = "This file is not a supported picture. Use JPEG, PNG, WebP, GIF, BMP, TIFF, ICO, AVIF or HEIC."
 	if said := p.texts("[data-state=failed] .problem"); said[0] != sentence {
 		t.Errorf("%q", said)
 	}
