@@ -81,6 +81,9 @@ func TestHints(t *testing.T) {
 			}
 		}
 	}
+}
+
+func TestNoErrorHasNoHint(t *testing.T) {
 	if addHint(nil) != nil {
 		t.Error("no error has a hint")
 	}

@@ -177,17 +177,23 @@ func TestDataCheckKinds(t *testing.T) {
 	}
 }
 
-// TestConvertOrientation checks what converted models do with EXIF's orientation, and that garb says
-// so.
-func TestConvertOrientation(t *testing.T) {
-	folder := t.TempDir()
+// convertToKeras writes the model clothing as a Keras file in a new folder, and returns the arguments
+// that convert it back to the file native.
+func convertToKeras(t *testing.T) (folder, native string, convert []string) {
+	folder = t.TempDir()
 	file := filepath.Join(folder, "own.keras")
 	if code, out, errOut := runGarb(t, nil, "convert", "clothing", file); code != exitDone {
 		t.Fatal(out, errOut)
 	}
-	native := filepath.Join(folder, "back.safetensors")
-	convert := []string{"convert", "--force", file, native,
+	native = filepath.Join(folder, "back.safetensors")
+	return folder, native, []string{"convert", "--force", file, native,
 		"--classes", "dress,hat,longsleeve,outwear,pants,shirt,shoes,shorts,skirt,t-shirt"}
+}
+
+// TestConvertOrientation checks what converted models do with EXIF's orientation, and that garb says
+// so.
+func TestConvertOrientation(t *testing.T) {
+	folder, native, convert := convertToKeras(t)
 	for _, test := range []struct {
 		flags []string
 		want  picture.Orientation
@@ -222,7 +228,12 @@ func TestConvertOrientation(t *testing.T) {
 	if code == exitDone || !strings.Contains(errOut, "requires --labels-quality") {
 		t.Errorf("data check: %d, %s", code, errOut)
 	}
-	// Without its EXIF being applied, a turned picture is classified as it is stored.
+}
+
+// TestIgnoredOrientation checks that a picture is classified as it is stored by a model that ignores
+// EXIF's orientation.
+func TestIgnoredOrientation(t *testing.T) {
+	folder, native, convert := convertToKeras(t)
 	photo, err := os.ReadFile("../../examples/dress.jpg")
 	if err != nil {
 		t.Fatal(err)

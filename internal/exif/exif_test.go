@@ -63,8 +63,6 @@ func TestOrientation(t *testing.T) {
 	double := entry{orientationTag, typeDouble, 1, le.AppendUint64(nil, math.Float64bits(6))}
 	ratio := entry{orientationTag, typeRational, 1, le.AppendUint32(le.AppendUint32(nil, 12), 2)}
 	negative := le.AppendUint32(le.AppendUint32(nil, 1<<32-12), 1<<32-2) // −12 / −2
-	cut := entry{0x0110, typeASCII, 20, le.AppendUint32(nil, 30)}
-	long := entry{0x0110, typeASCII, 2000, le.AppendUint32(nil, 30)}
 	for name, test := range map[string]struct {
 		exif []byte
 		want int
@@ -113,11 +111,21 @@ func TestOrientation(t *testing.T) {
 		"a directory far away":    {[]byte("II*\x00\xff\xff\xff\xff\x00\x00"), 1},
 		"an entry cut off":        {plain[:21], 1},
 		"a value far away":        {block(le, 0, double)[:26], 1},
-		"after a cut value":       {block(le, 0, cut, turned), 1},
-		"after a long value":      {block(le, 0, long, turned), 6},
 	} {
 		if have := Orientation(test.exif, nil); have != test.want {
 			t.Errorf("%s: %d, want %d", name, have, test.want)
+		}
+	}
+}
+
+// TestOrientationAfterOthers checks that a value that lies beyond the block ends reading, and that one
+// that is longer than the block is skipped.
+func TestOrientationAfterOthers(t *testing.T) {
+	le := binary.LittleEndian
+	for count, want := range map[uint32]int{20: 1, 2000: 6} {
+		other := entry{0x0110, typeASCII, count, le.AppendUint32(nil, 30)}
+		if have := Orientation(block(le, 0, other, one(le, typeShort, 6)), nil); have != want {
+			t.Errorf("after %d letters: %d, want %d", count, have, want)
 		}
 	}
 }
