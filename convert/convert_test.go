@@ -275,6 +275,9 @@ func TestReadErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	checkClose(t, computeLogits(t, saveAndOpen(t, in.Model)), computeLogits(t, c), 1e-4)
+	if got := in.Model.Preprocessing.Orientation; got != picture.IgnoreOrientation {
+		t.Errorf("orientation %q, but Keras turns no picture", got)
+	}
 	var format *FormatError
 	if _, err = Write(filepath.Join(t.TempDir(), "m.pb"), c, WriteOptions{}); !errors.As(err, &format) {
 		t.Errorf("%v", err)

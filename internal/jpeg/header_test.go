@@ -20,6 +20,9 @@ func TestReadHeader(t *testing.T) {
 	if err != nil || !h.CMYK || h.Grey || h.Whole {
 		t.Errorf("CMYK: %+v, %v", h, err)
 	}
+	if h, err = ReadHeader(read(t, "testdata/processes/lossless-1.jpg")); err != nil || !h.Whole {
+		t.Errorf("lossless: %+v, %v", h, err)
+	}
 	h, err = ReadHeader(read(t, "testdata/17x9-grey.jpg"))
 	if err != nil || !h.Grey || h.CMYK {
 		t.Errorf("grey: %+v, %v", h, err)
