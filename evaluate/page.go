@@ -20,6 +20,7 @@ import (
 	"strconv"
 	"strings"
 
+	"garb/dataset"
 	"garb/model"
 	"garb/picture"
 	"garb/report"
@@ -336,18 +337,27 @@ type bar struct {
 // makeThumbnails returns answers with their pictures, for a page in folder.
 func makeThumbnails(ctx context.Context, folder string, answers []Answer) []shownAnswer {
 	all := listAnswers(folder, answers)
-	limits := picture.DefaultLimits()
-	limits.KeepTruncated = true // the page shows what there is
 	for i, a := range answers {
-		data, err := a.Sample.Read(limits)
-		if err != nil {
-			continue
-		}
-		if p, err := picture.Decode(ctx, data, limits); err == nil {
-			all[i].Picture, _ = report.Thumbnail(p, thumbnailSide)
-		}
+		all[i].Picture, _ = ReadThumbnail(ctx, a.Sample.Path, thumbnailSide)
 	}
 	return all
+}
+
+// ReadThumbnail returns a copy of the picture in a file, with sides of at most maxSide pixels, as the
+// data URL of a JPEG. It shows what there is of a picture that is cut short. Errors are those of
+// dataset.Sample.Read and picture.Decode.
+func ReadThumbnail(ctx context.Context, path string, maxSide int) (template.URL, error) {
+	limits := picture.DefaultLimits()
+	limits.KeepTruncated = true
+	data, err := dataset.Sample{Path: path}.Read(limits)
+	if err != nil {
+		return "", err
+	}
+	p, err := picture.Decode(ctx, data, limits)
+	if err != nil {
+		return "", err
+	}
+	return report.Thumbnail(p, maxSide)
 }
 
 // listAnswers returns answers without their pictures, for a page in folder.

@@ -95,7 +95,7 @@ type weights struct {
 	first, count []int
 	size         int     // weights per output pixel
 	values       []int32 // with precisionBits bits after the point
-	halves       []int16 // of values, as the assembly needs them
+	halves       []int16 // the values in the form that the assembly needs
 }
 
 // at returns the weights of output pixel i.

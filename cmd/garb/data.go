@@ -17,9 +17,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"garb/dataset"
+	"garb/evaluate"
 	"garb/internal/download"
 	"garb/internal/safefile"
-	"garb/picture"
 	"garb/report"
 )
 
@@ -403,8 +403,6 @@ func writeHealthPage(ctx context.Context, path, folder string, h *dataset.Health
 func showGroups(ctx context.Context, title string, groups []dataset.Group) groupKind {
 	const thumbnailSide = 140
 	k := groupKind{Title: title, Count: len(groups)}
-	limits := picture.DefaultLimits()
-	limits.KeepTruncated = true // the page shows what there is
 	for _, leaks := range []bool{true, false} {
 		for _, g := range groups {
 			if g.Leak != leaks || len(k.Groups) == shownGroups {
@@ -413,11 +411,7 @@ func showGroups(ctx context.Context, title string, groups []dataset.Group) group
 			s := shownGroup{Leak: g.Leak}
 			for _, p := range g.Pictures[:min(len(g.Pictures), shownInGroup)] {
 				place := shownPlace{Place: p}
-				if data, err := (dataset.Sample{Path: p.Path}).Read(limits); err == nil {
-					if rgb, err := picture.Decode(ctx, data, limits); err == nil {
-						place.Picture, _ = report.Thumbnail(rgb, thumbnailSide)
-					}
-				}
+				place.Picture, _ = evaluate.ReadThumbnail(ctx, p.Path, thumbnailSide)
 				s.Shown = append(s.Shown, place)
 			}
 			k.Groups = append(k.Groups, s)

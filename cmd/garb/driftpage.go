@@ -6,13 +6,11 @@ import (
 	"fmt"
 	"html/template"
 	"io"
-	"path"
 	"path/filepath"
 	"strings"
 
-	"garb/dataset"
 	"garb/drift"
-	"garb/picture"
+	"garb/evaluate"
 	"garb/report"
 )
 
@@ -81,22 +79,14 @@ func makeHistogram(values []float64) (x, y []float64) {
 // showUnlike returns the pictures of the answers that are most unlike the reference, if they were kept.
 func (r *driftResult) showUnlike(ctx context.Context) (shown []unlikePicture) {
 	const most, thumbnailSide = 24, 200
-	limits := picture.DefaultLimits()
-	limits.KeepTruncated = true // the page shows what there is
 	for _, file := range r.Embeddings.Unlike {
 		if file == "" || len(shown) == most {
 			continue
 		}
-		data, err := dataset.Sample{Path: filepath.Join(r.folder, filepath.FromSlash(file))}.Read(limits)
-		if err != nil {
-			continue // it has been removed to make room
-		}
-		rgb, err := picture.Decode(ctx, data, limits)
-		if err != nil {
-			continue
-		}
-		if thumbnail, err := report.Thumbnail(rgb, thumbnailSide); err == nil {
-			shown = append(shown, unlikePicture{path.Base(file), thumbnail})
+		// A picture may have been removed to make room.
+		path := filepath.Join(r.folder, filepath.FromSlash(file))
+		if thumbnail, err := evaluate.ReadThumbnail(ctx, path, thumbnailSide); err == nil {
+			shown = append(shown, unlikePicture{filepath.Base(path), thumbnail})
 		}
 	}
 	return shown

@@ -19,9 +19,9 @@ import (
 
 	"garb/backbone"
 	"garb/dataset"
+	"garb/evaluate"
 	"garb/internal/safefile"
 	"garb/mislabel"
-	"garb/picture"
 	"garb/report"
 	"garb/train"
 )
@@ -378,18 +378,10 @@ type shownLabel struct {
 // writePage writes a page with the first pictures.
 func (l *labelsQuality) writePage(ctx context.Context, path string) error {
 	const thumbnailSide = 200
-	limits := picture.DefaultLimits()
-	limits.KeepTruncated = true // the page shows what there is
 	shown := make([]shownLabel, min(len(l.List), shownLabelsPage))
 	err := dataset.Each(ctx, len(shown), func(i int) {
 		shown[i].labelFinding = l.List[i]
-		data, err := dataset.Sample{Path: l.List[i].path}.Read(limits)
-		if err != nil {
-			return
-		}
-		if rgb, err := picture.Decode(ctx, data, limits); err == nil {
-			shown[i].Thumbnail, _ = report.Thumbnail(rgb, thumbnailSide)
-		}
+		shown[i].Thumbnail, _ = evaluate.ReadThumbnail(ctx, l.List[i].path, thumbnailSide)
 	})
 	if err != nil {
 		return err

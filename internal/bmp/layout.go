@@ -20,7 +20,7 @@ var plainLayouts = map[int]layout{
 // fields identifies a layout of bit fields.
 type fields struct {
 	bits  int
-	masks [4]uint32 // of red, green, blue, alpha
+	masks [4]uint32 // for red, green, blue and alpha
 }
 
 // fieldLayouts has the bit fields that Pillow takes (BmpImagePlugin.py, MASK_MODES).

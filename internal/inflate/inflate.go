@@ -136,9 +136,9 @@ func (d *Decompressor) InputEnd() int { return d.pos - int(d.count/8) }
 // came after it: a block's header, the checksum, or an invalid code. It is valid after an error.
 func (d *Decompressor) OutputEnd() int { return d.outputEnd }
 
-// Exhausted returns the number of bytes of output that came before the code that needed the last byte
-// of data, and the number of bytes of data that were needed for these. It returns -1 and 0 if the last
-// byte was not needed.
+// Exhausted says where the data first ran out. output is the number of bytes before the code that
+// needed the last byte of the data, and input the number of bytes of the data that this output needed.
+// It returns -1 and 0 if the last byte was not needed.
 func (d *Decompressor) Exhausted() (output, input int) { return d.exhausted.output, d.exhausted.input }
 
 // noteExhausted notes when all data have been needed; output is that before the current code.

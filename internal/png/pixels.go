@@ -36,7 +36,7 @@ type decoder struct {
 	feedsErr error  // why there are no more of them, if not because the pixels end
 
 	passes  []pass
-	convert func(out, row []uint8) // to red, green, blue, over white
+	convert func(out, row []uint8) // to RGB over white
 	blank   [3]uint8               // pixel that is not in the data
 	direct  bool                   // rows are those of the picture
 	boxed   bool                   // the passes do not cover the picture

@@ -63,7 +63,7 @@ type picture struct {
 	bits          int // per sample
 	format        int // of samples
 	stored        int // samples per pixel in the file
-	channels      int // of those, the ones that are decoded, alpha last
+	channels      int // decoded samples per pixel; alpha is the last
 	alpha         int // kind of the extra sample that is alpha, or unspecified
 	planar        bool
 	reversed      bool // the bits of each byte are in reverse order
