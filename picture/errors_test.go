@@ -1,7 +1,9 @@
 package picture
 
 import (
+	"encoding/binary"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -31,6 +33,19 @@ func TestTruncated(t *testing.T) {
 		if _, err = Decode(t.Context(), whole[:16], l); err == nil || errors.Is(err, ErrTruncated) {
 			t.Errorf("%s without a header: %v", name, err)
 		}
+	}
+}
+
+// TestTruncatedWebP checks a WebP whose container is whole and whose pixels are not: KeepTruncated
+// does not help.
+func TestTruncatedWebP(t *testing.T) {
+	data := slices.Clone(read(t, "testdata/lossy.webp"))
+	data = data[:len(data)/4*2] // chunks have even sizes
+	binary.LittleEndian.PutUint32(data[4:], uint32(len(data)-8))
+	binary.LittleEndian.PutUint32(data[16:], uint32(len(data)-20))
+	_, err := Decode(t.Context(), data, DefaultLimits())
+	if !errors.Is(err, ErrCorrupt) || errors.Is(err, ErrTruncated) || !errors.Is(err, raster.ErrTruncated) {
+		t.Error(err)
 	}
 }
 
