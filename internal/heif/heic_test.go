@@ -91,6 +91,11 @@ func TestInParallel(t *testing.T) {
 			}
 		}
 	}
+	ended, end := context.WithCancel(context.Background())
+	end()
+	if err := inParallel(ended, 3, func(context.Context, int) error { return nil }); !errors.Is(err, context.Canceled) {
+		t.Errorf("after the context's end: %v", err)
+	}
 	err := inParallel(context.Background(), 9, func(ctx context.Context, i int) error {
 		if i == 0 {
 			return broken
@@ -100,6 +105,25 @@ func TestInParallel(t *testing.T) {
 	})
 	if !errors.Is(err, broken) {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestOtherStreams passes the decoder NAL units that are no picture.
+func TestOtherStreams(t *testing.T) {
+	data := read(t, "drawn.heic")
+	at := bytes.Index(data, []byte("mdat")) + 4
+	size := binary.BigEndian.Uint32(data[at:])
+	for name, damage := range map[string]func(data []byte){
+		"a unit beyond the data": func(data []byte) { binary.BigEndian.PutUint32(data[at:], size+1<<24) },
+		"a negative size":        func(data []byte) { binary.BigEndian.PutUint32(data[at:], 1<<31) },
+		"an empty unit":          func(data []byte) { binary.BigEndian.PutUint32(data[at:], 0) },
+		"no slice":               func(data []byte) { data[at+4] = 40 << 1 },
+	} {
+		bad := bytes.Clone(data)
+		damage(bad)
+		if _, err := decode(bad, 1<<20); !errors.Is(err, raster.ErrCorrupt) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

@@ -1,6 +1,6 @@
 // Package heif decodes AVIF and HEIC pictures.
 //
-// AVIF is decoded by libavif with dav1d, and the coded pictures of HEIC by libheif with libde265, both as
+// AVIF is decoded by libavif with dav1d, and the coded pictures of HEIC by libde265, both as
 // WebAssembly. Of HEIC, the package reads the boxes itself and checks them before it decodes; it decodes
 // tiles in parallel and turns, crops and converts the picture as libheif does. Each picture or tile has an
 // instance of its own, with limited memory and without files, clock and network, which stops when the
