@@ -7,8 +7,8 @@ import (
 	"garb/internal/raster"
 )
 
-// The memory that an instance is expected to take for one coded picture. A picture of 12 megapixels takes
-// 71 MiB in 4:2:0 of 8 bits: 4 bytes for each byte of samples, and the file. The limit is twice that and
+// The memory that an instance is expected to take for one coded picture: about 3 bytes for each byte of
+// samples and twice the file, of which a tile of 512 pixels takes 1.4 MiB. The limit is twice that and
 // memoryReserve.
 const (
 	codedMemoryBase    = 2 << 20

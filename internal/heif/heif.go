@@ -116,7 +116,7 @@ func errSide(width, height int) error {
 // A picture of more than o.MaxPixels pixels is refused before it is decoded, and so are tiles of more than
 // 5/4 of that in all, since tiles may reach beyond the picture. The memory of an instance is limited by the
 // pixels that it decodes and the file's size. The first call for each format compiles its decoder, which
-// takes about half a second. Errors wrap those of package raster or are those of ctx. Decode panics if
+// takes up to half a second. Errors wrap those of package raster or are those of ctx. Decode panics if
 // o.MaxPixels is not positive.
 func Decode(ctx context.Context, data []byte, o raster.Options) (raster.Image, error) {
 	if o.MaxPixels <= 0 {
