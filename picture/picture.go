@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"garb/internal/raster"
 )
@@ -40,7 +41,7 @@ func Decode(ctx context.Context, data []byte, l Limits) (*RGB, error) {
 
 // Inspect decodes a picture as Decode does, and returns what is known about it, too.
 func Inspect(ctx context.Context, data []byte, l Limits) (*RGB, Info, error) {
-	return decode(ctx, data, l, func(Info) int { return 1 }, true)
+	return decode(ctx, data, l, func(Info) int { return 1 }, true, nil)
 }
 
 // Load turns a picture's data into a network's input: it decodes the picture, at
@@ -51,24 +52,39 @@ func Inspect(ctx context.Context, data []byte, l Limits) (*RGB, Info, error) {
 // after the resize. Values then differ from those of Decode and Tensor by a few
 // levels at most edges; bench/README.md says how that affects answers.
 func (s Spec) Load(ctx context.Context, data []byte, l Limits, dst []float32) (Info, error) {
-	p, info, err := s.Decode(ctx, data, l)
+	pix, _ := decodedPix.Get().(*[]uint8)
+	if pix == nil {
+		pix = new([]uint8)
+	}
+	defer decodedPix.Put(pix)
+	p, info, err := decode(ctx, data, l, s.Reduction, s.Orientation != IgnoreOrientation, *pix)
 	if err != nil {
 		return info, err
 	}
 	s.Tensor(p, dst)
+	if len(p.Pix) <= maxKeptBytes {
+		*pix = p.Pix
+	}
 	return info, nil
 }
+
+// decodedPix keeps memory (*[]uint8) for pictures that Load decodes, which nobody sees afterwards.
+var decodedPix sync.Pool
+
+// maxKeptBytes limits the memory that is kept for the next picture. A JPEG that is decoded at reduced scale
+// takes less for inputs of up to 500 × 500.
+const maxKeptBytes = 8 << 20
 
 // Decode is the first half of Load: it decodes a picture at the scale that
 // Reduction returns and turns it upright, unless the Spec ignores EXIF's orientation. Its errors
 // are those of the function Decode.
 func (s Spec) Decode(ctx context.Context, data []byte, l Limits) (*RGB, Info, error) {
-	return decode(ctx, data, l, s.Reduction, s.Orientation != IgnoreOrientation)
+	return decode(ctx, data, l, s.Reduction, s.Orientation != IgnoreOrientation, nil)
 }
 
 // DecodeWhole decodes as Decode does, but at full scale. Tensor then gives the network's input.
 func (s Spec) DecodeWhole(ctx context.Context, data []byte, l Limits) (*RGB, Info, error) {
-	return decode(ctx, data, l, func(Info) int { return 1 }, s.Orientation != IgnoreOrientation)
+	return decode(ctx, data, l, func(Info) int { return 1 }, s.Orientation != IgnoreOrientation, nil)
 }
 
 // Reduction returns the highest of 1, 2, 4 and 8 by which a JPEG's sides can be
@@ -93,8 +109,9 @@ func (s Spec) Reduction(info Info) int {
 	return 1
 }
 
-// decode decodes a picture at the scale that reduce returns for it.
-func decode(ctx context.Context, data []byte, l Limits, reduce func(Info) int, upright bool) (*RGB, Info, error) {
+// decode decodes a picture at the scale that reduce returns for it. The picture may lie in pix.
+func decode(ctx context.Context, data []byte, l Limits, reduce func(Info) int, upright bool, pix []uint8,
+) (*RGB, Info, error) {
 	ctx, cancel := l.withDeadline(ctx)
 	defer cancel()
 	if int64(len(data)) > l.MaxBytes {
@@ -115,7 +132,7 @@ func decode(ctx context.Context, data []byte, l Limits, reduce func(Info) int, u
 		return nil, info, err
 	}
 	m, err := info.Format.decode(ctx, data, raster.Options{
-		Scale: reduction, MaxPixels: l.decodedPixels(), KeepTruncated: l.KeepTruncated,
+		Scale: reduction, MaxPixels: l.decodedPixels(), KeepTruncated: l.KeepTruncated, Pix: pix,
 	})
 	switch {
 	case ctx.Err() != nil:
