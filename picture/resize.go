@@ -37,8 +37,8 @@ type plane struct {
 // row returns the pixels from row y on.
 func (p plane) row(y int) []uint8 { return p.pix[y*p.stride:] }
 
-// rowSlack is how far scaleRows may write beyond a row: it stores the last pixel as 4 bytes.
-const rowSlack = 1
+// rowSlack is how far scaleRows may write beyond a row: it stores 8 values at once.
+const rowSlack = 8
 
 // scaleWidth scales rows.
 func (p plane) scaleWidth(across *weights, out *RGB) {
@@ -95,7 +95,7 @@ type weights struct {
 	first, count []int
 	size         int     // weights per output pixel
 	values       []int32 // with precisionBits bits after the point
-	halves       []int16 // the values in the form that the assembly needs
+	lanes        *lanes  // the values in the form that the assembly needs
 }
 
 // at returns the weights of output pixel i.
