@@ -25,6 +25,11 @@ func newRGB(width, height int) *RGB {
 	return &RGB{width, height, make([]uint8, 3*width*height)}
 }
 
+// newRGBIn returns a picture with any pixels. It lies in pix if that is large enough.
+func newRGBIn(pix []uint8, width, height int) *RGB {
+	return &RGB{width, height, raster.NewIn(pix, width, height).Pix}
+}
+
 // row returns row y.
 func (p *RGB) row(y int) []uint8 { return p.Pix[3*y*p.Width:][: 3*p.Width : 3*p.Width] }
 
@@ -52,28 +57,38 @@ func Inspect(ctx context.Context, data []byte, l Limits) (*RGB, Info, error) {
 // after the resize. Values then differ from those of Decode and Tensor by a few
 // levels at most edges; bench/README.md says how that affects answers.
 func (s Spec) Load(ctx context.Context, data []byte, l Limits, dst []float32) (Info, error) {
-	pix, _ := decodedPix.Get().(*[]uint8)
-	if pix == nil {
-		pix = new([]uint8)
-	}
-	defer decodedPix.Put(pix)
-	p, info, err := decode(ctx, data, l, s.Reduction, s.Orientation != IgnoreOrientation, *pix)
+	memory := decodedPix.take()
+	defer decodedPix.put(memory)
+	p, info, err := decode(ctx, data, l, s.Reduction, s.Orientation != IgnoreOrientation, *memory)
 	if err != nil {
 		return info, err
 	}
+	*memory = p.Pix
 	s.Tensor(p, dst)
-	if len(p.Pix) <= maxKeptBytes {
-		*pix = p.Pix
-	}
 	return info, nil
 }
 
-// decodedPix keeps memory (*[]uint8) for pictures that Load decodes, which nobody sees afterwards.
-var decodedPix sync.Pool
+// Memory for pictures that only Load and Tensor see.
+var decodedPix, resizedPix pixPool
 
-// maxKeptBytes limits the memory that is kept for the next picture. A JPEG that is decoded at reduced scale
-// takes less for inputs of up to 500 × 500.
-const maxKeptBytes = 8 << 20
+// pixPool keeps memory for pictures.
+type pixPool struct{ sync.Pool }
+
+func (p *pixPool) take() *[]uint8 {
+	if memory, ok := p.Get().(*[]uint8); ok {
+		return memory
+	}
+	return new([]uint8)
+}
+
+// put keeps memory for the next picture, unless it is larger than pictures that are decoded at reduced
+// scale usually are.
+func (p *pixPool) put(memory *[]uint8) {
+	const most = 8 << 20
+	if len(*memory) <= most {
+		p.Put(memory)
+	}
+}
 
 // Decode is the first half of Load: it decodes a picture at the scale that
 // Reduction returns and turns it upright, unless the Spec ignores EXIF's orientation. Its errors

@@ -12,12 +12,9 @@ var vector = kernel.ActiveLevel() >= kernel.AVX2
 func scaleRows(dst0, dst1, src0, src1 []uint8, w *weights) {
 	n := 0 // pixels that the assembly computes
 	if vector {
-		if w.lanes == nil {
-			w.lanes = newLanes(w)
-		}
 		// The assembly reads 16 bytes for a pair of weights. If the row ends before, Go computes the last
 		// pixels.
-		l := w.lanes
+		l := w.lanes()
 		vectors := len(l.places) / 2
 		for vectors > 0 && l.places[2*vectors-1]+6*(l.pairs-1)+16 > min(len(src0), len(src1)) {
 			vectors--
