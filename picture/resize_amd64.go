@@ -61,14 +61,10 @@ func newLanes(w *weights) *lanes {
 	for half := range l.places {
 		at := w.first[min(half*step/3, n-1)]
 		l.places[half] = 3 * at
-		for lane := range 4 {
+		for lane := range min(step, 3*n-half*step) { // other lanes have weights of zero
 			value := half*step + lane
-			order := l.order[16*half+4*lane:][:4]
-			if value >= 3*n || lane >= step {
-				order[0], order[1], order[2], order[3] = nothing, nothing, nothing, nothing
-				continue
-			}
 			from := uint8(3*(w.first[value/3]-at) + value%3)
+			order := l.order[16*half+4*lane:][:4]
 			order[0], order[1], order[2], order[3] = from, nothing, from+3, nothing
 			out := l.halves[half/2*32*l.pairs+half%2*8+2*lane:]
 			for j, k := range w.at(value / 3) {
