@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"slices"
 	"testing"
 	"time"
@@ -124,6 +125,31 @@ func TestOtherStreams(t *testing.T) {
 		if _, err := decode(bad, 1<<20); !errors.Is(err, raster.ErrCorrupt) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// TestAnotherPicture puts another picture's parameter sets and slice into a file.
+func TestAnotherPicture(t *testing.T) {
+	coded := func(data []byte) (configuration, item []byte) {
+		c, err := parse(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, configuration, err = c.readHEVC(data, c.primary)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return configuration, c.itemBytes(data, c.primary)
+	}
+	data := bytes.Clone(read(t, "test8.heic"))
+	_, item := coded(data)
+	configuration, slice := coded(read(t, "drawn-444.heic"))
+	stream := append(parameterSets(configuration), slice...)
+	stream = binary.BigEndian.AppendUint32(stream, uint32(len(item)-len(stream)-4))
+	stream = append(stream, 38<<1, 1) // a unit of filler data
+	copy(data[bytes.Index(data, item):], stream)
+	if _, err := decode(data, 1<<20); !errors.Is(err, raster.ErrCorrupt) || !strings.Contains(err.Error(), "another") {
+		t.Errorf("%v", err)
 	}
 }
 
