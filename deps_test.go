@@ -114,11 +114,14 @@ var layout = []struct{ pkg, ours, modules string }{
 		"serve/engine serve/registry serve/request serve/grpc serve/health serve/classify serve/inference " +
 		"serve/tensorflow serve/page",
 		""},
+	{"serve/function", "serve/request", "github.com/aws/aws-lambda-go"},
+	{"serve/functiontest", "", ""},
 	{"cmd/garb",
 		"accept conformal internal/safefile internal/download internal/kernel tensor picture nn diagram backbone " +
 			"keras weights model convert report dataset relabel crops augment evaluate train explain project " +
 			"mislabel answers drift serve/listen serve",
 		"github.com/spf13/cobra github.com/spf13/pflag go.yaml.in/yaml/v3 golang.org/x/sys golang.org/x/term"},
+	{"cmd/garb-lambda", "accept internal/kernel picture model serve serve/function", "github.com/aws/aws-lambda-go"},
 	{"examples/train", ". train", ""},
 	{"docs/lab", "internal/safefile model report evaluate train", ""},
 	{"bench/frozen", "dataset", ""},

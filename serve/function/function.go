@@ -78,7 +78,7 @@ func limitTime(ctx context.Context) (context.Context, context.CancelFunc) {
 	if !ok {
 		return context.WithCancel(ctx)
 	}
-	left := time.Until(deadline)
+	left := max(time.Until(deadline), 0)
 	return context.WithDeadline(ctx, deadline.Add(-min(answerTime, left/2)))
 }
 
