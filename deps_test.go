@@ -142,6 +142,7 @@ var testModules = []string{
 	"github.com/prometheus/common",
 	"go.opentelemetry.io/proto",
 	"go.uber.org/goleak",
+	"go.yaml.in/yaml/v3",
 	"google.golang.org/protobuf",
 	"golang.org/x/net",
 	"pgregory.net/rapid",
