@@ -127,7 +127,7 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"bench/frozen", "dataset", ""},
 	{"bench/soak", "", ""},
 	{"bench/reduction", "picture model dataset", "golang.org/x/image golang.org/x/sync"},
-	{"bench", "internal/kernel tensor picture nn backbone weights keras onnx model",
+	{"bench", "internal/kernel tensor picture nn backbone weights keras onnx model serve/functiontest",
 		"golang.org/x/sync golang.org/x/sys"},
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -100,7 +101,8 @@ func TestTemplateLints(t *testing.T) {
 	if python == "" {
 		t.Skip("GARB_SAM_PYTHON names no Python with cfn-lint and aws-sam-translator")
 	}
-	out, err := exec.Command(python, "-m", "cfnlint", "../../deploy/lambda/template.yaml").CombinedOutput()
+	out, err := exec.Command(filepath.Join(filepath.Dir(python), "cfn-lint"),
+		"../../deploy/lambda/template.yaml").CombinedOutput()
 	if err != nil || len(out) > 0 {
 		t.Errorf("%v\n%s", err, out)
 	}
