@@ -40,8 +40,8 @@ func run(args, environment []string, out, errOut io.Writer) int {
 		fmt.Fprintf(out, "garb-lambda %s, %s, %s/%s\n", model.Version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 		return exitDone
 	case len(args) > 0:
-		fmt.Fprintf(errOut, "garb-lambda: it takes no arguments, but environment variables; not %q\nSee garb-lambda --help.\n",
-			args[0])
+		fmt.Fprintf(errOut, "garb-lambda: it takes no arguments, but environment variables; not %q\n"+
+			"See garb-lambda --help.\n", args[0])
 		return exitMisused
 	case os.Getenv(runtimeVariable) == "":
 		fmt.Fprintf(errOut, "garb-lambda: %s is not set: AWS Lambda or its runtime interface emulator starts this program\n"+

@@ -228,7 +228,8 @@ func TestFunctionFetches(t *testing.T) {
 	photo := readPhoto(t)
 	store := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(photo) }))
 	defer store.Close()
-	p := start(t, "GARB_ALLOW_URL_PREFIX="+store.URL+"/,https://images.example.org/", "GARB_ALLOW_PRIVATE_PREFIX=127.0.0.1/32")
+	p := start(t, "GARB_ALLOW_URL_PREFIX="+store.URL+"/,https://images.example.org/",
+		"GARB_ALLOW_PRIVATE_PREFIX=127.0.0.1/32")
 	fetched, err := p.invoke(t, map[string]string{"url": store.URL + "/shirt.jpg"})
 	if err != nil {
 		t.Fatal(err)
@@ -300,7 +301,8 @@ func TestArguments(t *testing.T) {
 			t.Errorf("%q: code %d, output %s, error %s", test.args, code, &out, &errOut)
 		}
 	}
-	if err := reportInit("127.0.0.1:1", errors.New("any")); err == nil || !strings.Contains(err.Error(), "reported to Lambda") {
+	if err := reportInit("127.0.0.1:1", errors.New("any")); err == nil ||
+		!strings.Contains(err.Error(), "reported to Lambda") {
 		t.Errorf("without a runtime API: %v", err)
 	}
 }
@@ -361,7 +363,8 @@ func postEvent(t *testing.T, address string, event any) string {
 		t.Fatal(err)
 	}
 	for try := 0; ; try++ {
-		answer, err := http.Post(address+"/2015-03-31/functions/function/invocations", "application/json", bytes.NewReader(payload))
+		answer, err := http.Post(address+"/2015-03-31/functions/function/invocations",
+			"application/json", bytes.NewReader(payload))
 		if err != nil && try < 300 {
 			time.Sleep(100 * time.Millisecond)
 			continue

@@ -78,7 +78,8 @@ func TestSettingsAreRefused(t *testing.T) {
 		memoryVariable + "=a lot":              memoryVariable,
 	} {
 		var setting *settingError
-		if c, err := readSettings([]string{line}); !errors.As(err, &setting) || !strings.Contains(err.Error(), want) || c != nil {
+		if c, err := readSettings([]string{line}); !errors.As(err, &setting) ||
+			!strings.Contains(err.Error(), want) || c != nil {
 			t.Errorf("%s: %v", line, err)
 		}
 	}

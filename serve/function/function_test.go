@@ -83,7 +83,8 @@ type call struct {
 
 // newURLEvent returns the event of a function URL, or of an HTTP API with payload format 2.0.
 func (c call) newURLEvent() object {
-	return object{"version": "2.0", "routeKey": "$default", "rawPath": c.path, "rawQueryString": c.query, "headers": c.headers,
+	return object{"version": "2.0", "routeKey": "$default", "rawPath": c.path,
+		"rawQueryString": c.query, "headers": c.headers,
 		"requestContext": object{"stage": "$default", "domainName": "id.example.org",
 			"http": object{"method": c.method, "path": c.path, "protocol": "HTTP/1.1", "sourceIp": "192.0.2.1"}},
 		"body": c.body, "isBase64Encoded": c.inBase64}
@@ -185,7 +186,8 @@ func TestInvokeAnswersLikeTheService(t *testing.T) {
 		"picture": {call{"POST", "/v1/classify", "top=1", nil, text, true}, 200, `"predictions":[{"class":`},
 		"form": {call{"POST", "/v1/classify", "", map[string]string{"content-type": multiType},
 			base64.StdEncoding.EncodeToString([]byte(multi)), true}, 200, `"picture":"b.png"`},
-		"JSON":      {call{"POST", "/v1/classify", "", nil, `{"picture":"` + text + `"}`, false}, 200, `"predictions":[{"class":`},
+		"JSON": {call{"POST", "/v1/classify", "", nil, `{"picture":"` + text + `"}`, false}, 200,
+			`"predictions":[{"class":`},
 		"live":      {call{"GET", "/healthz", "", nil, "", false}, 200, `{"status":"ok"}`},
 		"ready":     {call{"GET", "/readyz", "", nil, "", false}, 200, `"ready"`},
 		"the page":  {call{"GET", "/", "", nil, "", false}, 200, "<html"},
@@ -194,22 +196,23 @@ func TestInvokeAnswersLikeTheService(t *testing.T) {
 		"no method": {call{"DELETE", "/v1/classify", "", nil, "", false}, 405, `"method"`},
 		"no parameter": {call{"POST", "/v1/classify", "size=1", nil, text, true}, 400,
 			`"bad_request"`},
-		"bad base64":  {call{"POST", "/v1/classify", "", nil, "iVBO*Rw0", true}, 400, "could not be read"},
-		"cut base64":  {call{"POST", "/v1/classify", "", nil, text[:len(text)-3], true}, 400, `"bad_request"`},
-		"no picture":  {call{"POST", "/v1/classify", "", nil, "hats", false}, 400, `"not_a_picture"`},
-		"empty":       {call{"POST", "/v1/classify", "", nil, "", false}, 400, `"not_a_picture"`},
-		"cut picture": {call{"POST", "/v1/classify", "", nil, base64.StdEncoding.EncodeToString(whitePicture[:50]), true}, 422, `"corrupt"`},
-		"too large":   {call{"POST", "/v1/classify", "", nil, strings.Repeat("x", 4097), false}, 413, "4096 bytes"},
+		"bad base64": {call{"POST", "/v1/classify", "", nil, "iVBO*Rw0", true}, 400, "could not be read"},
+		"cut base64": {call{"POST", "/v1/classify", "", nil, text[:len(text)-3], true}, 400, `"bad_request"`},
+		"no picture": {call{"POST", "/v1/classify", "", nil, "hats", false}, 400, `"not_a_picture"`},
+		"empty":      {call{"POST", "/v1/classify", "", nil, "", false}, 400, `"not_a_picture"`},
+		"cut picture": {call{"POST", "/v1/classify", "", nil,
+			base64.StdEncoding.EncodeToString(whitePicture[:50]), true}, 422, `"corrupt"`},
+		"too large": {call{"POST", "/v1/classify", "", nil, strings.Repeat("x", 4097), false}, 413, "4096 bytes"},
 		"loopback": {call{"POST", "/v1/classify", "", nil, `{"url":"http://127.0.0.1/a.jpg"}`, false}, 502,
 			`"unavailable"`},
-		"metadata": {call{"POST", "/v1/classify", "", nil, `{"url":"http://169.254.169.254/latest/meta-data"}`, false}, 502,
-			`"unavailable"`},
+		"metadata": {call{"POST", "/v1/classify", "", nil, `{"url":"http://169.254.169.254/latest/meta-data"}`, false},
+			502, `"unavailable"`},
 		"no prefix": {call{"POST", "/v1/classify", "", nil, `{"url":"http://example.org/a.jpg"}`, false}, 403,
 			`"forbidden"`},
 		"another site": {call{"POST", "/v1/classify", "", map[string]string{"origin": "https://evil.example.org",
 			"host": "id.example.org"}, text, true}, 403, `"cross_origin"`},
-		"gRPC": {call{"POST", "/grpc.health.v1.Health/Check", "", map[string]string{"content-type": "application/grpc+proto"},
-			"", false}, 415, "cannot answer gRPC"},
+		"gRPC": {call{"POST", "/grpc.health.v1.Health/Check", "", map[string]string{
+			"content-type": "application/grpc+proto"}, "", false}, 415, "cannot answer gRPC"},
 	} {
 		for form, newEvent := range forms {
 			t.Run(name+"/"+form, func(t *testing.T) {
@@ -240,11 +243,12 @@ func TestInvokeRequestsWhatTheEventSays(t *testing.T) {
 		_, _ = w.Write([]byte("\xff<"))
 	}))
 	for form, newEvent := range forms {
-		event := newEvent(call{"PUT", "/a%20b/c", "x=1&x=2", map[string]string{"Host": "garb.example.org", "X-A": "b"}, "AAECAw==",
-			true})
+		event := newEvent(call{"PUT", "/a%20b/c", "x=1&x=2", map[string]string{"Host": "garb.example.org", "X-A": "b"},
+			"AAECAw==", true})
 		event["cookies"] = []string{"c=3", "d=4"}
 		a := invoke(t, f, event)
-		if got.Method != "PUT" || got.URL.Path != "/a b/c" || got.URL.RawQuery != "x=1&x=2" || got.Host != "garb.example.org" ||
+		if got.Method != "PUT" || got.URL.Path != "/a b/c" || got.URL.RawQuery != "x=1&x=2" ||
+			got.Host != "garb.example.org" ||
 			got.Header.Get("X-A") != "b" || got.Header.Get("Cookie") != "c=3; d=4" || got.RemoteAddr != "192.0.2.1" ||
 			got.ContentLength != 4 || string(body) != "\x00\x01\x02\x03" || got.Header.Get("Host") != "" {
 			t.Errorf("%s: %+v, body %q", form, got, body)
@@ -278,7 +282,8 @@ func TestInvokeRequestsWhatTheEventSays(t *testing.T) {
 	if invoke(t, f, rest); got.URL.Path != "/v1/models" {
 		t.Errorf("the path of a REST API is %s", got.URL.Path)
 	}
-	single := object{"httpMethod": "GET", "path": "100%", "queryStringParameters": object{"top": "1"}, "headers": object{"X-A": "c"}}
+	single := object{"httpMethod": "GET", "path": "100%", "queryStringParameters": object{"top": "1"},
+		"headers": object{"X-A": "c"}}
 	if invoke(t, f, single); got.URL.RawQuery != "top=1" || got.Header.Get("X-A") != "c" || got.URL.Path != "/100%" {
 		t.Errorf("%+v", got)
 	}
@@ -315,7 +320,8 @@ func TestInvokeAnswersTheCourse(t *testing.T) {
 	if err != nil || json.Unmarshal(payload, &scores) != nil || len(scores) != 2 {
 		t.Errorf("%s, %v", payload, err)
 	}
-	a := invoke(t, f, call{"POST", "/v1/classify", "", nil, string(encode(t, object{"picture": whitePicture})), false}.newURLEvent())
+	body := string(encode(t, object{"picture": whitePicture}))
+	a := invoke(t, f, call{"POST", "/v1/classify", "", nil, body, false}.newURLEvent())
 	for class, score := range scores {
 		if prediction := fmt.Sprintf(`"class":"%s","probability":`, class); !strings.Contains(a.Body, prediction) ||
 			!strings.Contains(a.Body, fmt.Sprintf(`"logit":%s`, encode(t, score))) {
@@ -393,7 +399,8 @@ func TestInvokeEndsBeforeTheDeadline(t *testing.T) {
 	defer cancel()
 	event := call{"POST", "/v1/classify", "", nil, base64.StdEncoding.EncodeToString(whitePicture), true}.newURLEvent()
 	payload, err := f.Invoke(ctx, encode(t, event))
-	if err != nil || !strings.Contains(string(payload), `"statusCode":504`) || !strings.Contains(string(payload), `late`) {
+	if err != nil || !strings.Contains(string(payload), `"statusCode":504`) ||
+		!strings.Contains(string(payload), `late`) {
 		t.Errorf("%s, %v", payload, err)
 	}
 	if _, err := f.Invoke(ctx, encode(t, object{"picture": whitePicture})); failureOf(t, err).Type != "late" {

@@ -62,8 +62,8 @@ func (e *event) encode(w *response) ([]byte, error) {
 	for k, values := range w.header {
 		headers[k] = strings.Join(values, ", ")
 	}
-	return encodeJSON(events.LambdaFunctionURLResponse{StatusCode: w.status, Headers: headers, Cookies: cookies, Body: body,
-		IsBase64Encoded: inBase64})
+	return encodeJSON(events.LambdaFunctionURLResponse{StatusCode: w.status, Headers: headers, Cookies: cookies,
+		Body: body, IsBase64Encoded: inBase64})
 }
 
 // method returns the method of an HTTP event.
