@@ -347,7 +347,8 @@ func TestEmulator(t *testing.T) {
 	photo := readPhoto(t)
 	for want, event := range map[string]any{
 		`"statusCode":200`: newURLEvent(photo), `"statusCode":200,`: newRESTEvent(photo, ""),
-		`"shirt":`: map[string]any{"picture": photo}, `"errorType":"forbidden"`: map[string]string{"url": "http://127.0.0.1/"},
+		`"shirt":`:                map[string]any{"picture": photo},
+		`"errorType":"forbidden"`: map[string]string{"url": "http://127.0.0.1/"},
 	} {
 		if answer := postEvent(t, "http://"+addresses[0], event); !strings.Contains(answer, want) {
 			t.Errorf("%s is missing: %s", want, answer)
