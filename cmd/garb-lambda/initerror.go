@@ -22,7 +22,8 @@ func reportInit(address string, cause error) error {
 	if err != nil {
 		return err
 	}
-	r, err := http.NewRequest(http.MethodPost, "http://"+address+"/2018-06-01/runtime/init/error", bytes.NewReader(body))
+	url := "http://" + address + "/2018-06-01/runtime/init/error"
+	r, err := http.NewRequest(http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
 		return err
 	}

@@ -44,15 +44,15 @@ func run(args, environment []string, out, errOut io.Writer) int {
 			"See garb-lambda --help.\n", args[0])
 		return exitMisused
 	case os.Getenv(runtimeVariable) == "":
-		fmt.Fprintf(errOut, "garb-lambda: %s is not set: AWS Lambda or its runtime interface emulator starts this program\n"+
-			"See garb-lambda --help.\n", runtimeVariable)
+		fmt.Fprintf(errOut, "garb-lambda: %s is not set: AWS Lambda or its runtime interface emulator starts this "+
+			"program\nSee garb-lambda --help.\n", runtimeVariable)
 		return exitMisused
 	}
 	server, err := open(environment, errOut)
 	if err != nil {
 		fmt.Fprintln(errOut, "garb-lambda:", err)
-		if err := reportInit(os.Getenv(runtimeVariable), err); err != nil {
-			fmt.Fprintln(errOut, "garb-lambda:", err)
+		if failed := reportInit(os.Getenv(runtimeVariable), err); failed != nil {
+			fmt.Fprintln(errOut, "garb-lambda:", failed)
 		}
 		if errors.As(err, new(*settingError)) {
 			return exitMisused

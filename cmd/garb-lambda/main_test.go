@@ -71,7 +71,8 @@ func start(t *testing.T, environment ...string) *process {
 		t.Fatal(err)
 	}
 	p := &process{Runtime: lambda, command: exec.Command(program), ended: make(chan error, 1)}
-	p.command.Env = append([]string{functiontest.Variable + "=" + lambda.Addr(), memoryVariable + "=128"}, environment...)
+	p.command.Env = append([]string{functiontest.Variable + "=" + lambda.Addr(), memoryVariable + "=128"},
+		environment...)
 	p.command.Stderr = &p.stderr
 	if err := p.command.Start(); err != nil {
 		t.Fatal(err)
@@ -226,7 +227,9 @@ func (p *process) checkMemory(t *testing.T) {
 // TestFunctionFetches: the course's event has a picture of an allowed server.
 func TestFunctionFetches(t *testing.T) {
 	photo := readPhoto(t)
-	store := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(photo) }))
+	store := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write(photo)
+	}))
 	defer store.Close()
 	p := start(t, "GARB_ALLOW_URL_PREFIX="+store.URL+"/,https://images.example.org/",
 		"GARB_ALLOW_PRIVATE_PREFIX=127.0.0.1/32")
@@ -296,7 +299,8 @@ func TestArguments(t *testing.T) {
 	} {
 		var out, errOut bytes.Buffer
 		code := run(test.args, nil, &out, &errOut)
-		if code != test.code || !strings.Contains(out.String(), test.out) || !strings.Contains(errOut.String(), test.text) ||
+		if code != test.code || !strings.Contains(out.String(), test.out) ||
+			!strings.Contains(errOut.String(), test.text) ||
 			(test.text == "") != (errOut.Len() == 0) {
 			t.Errorf("%q: code %d, output %s, error %s", test.args, code, &out, &errOut)
 		}

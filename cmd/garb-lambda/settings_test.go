@@ -19,21 +19,24 @@ func TestSettings(t *testing.T) {
 	half := 0.5
 	for line, set := range map[string]func(*configuration){
 		"GARB_MODEL=a=b.model,garments": func(c *configuration) {
-			c.config.Models.Models = []serve.NamedModel{{Name: "a", Path: "b.model"}, {Name: "garments", Path: "garments"}}
+			c.config.Models.Models = []serve.NamedModel{{Name: "a", Path: "b.model"},
+				{Name: "garments", Path: "garments"}}
 		},
-		"GARB_ACCEPT=0.5":              func(c *configuration) { c.accept = &half },
-		"GARB_WARM_UP=pictures":        func(c *configuration) { c.config.Models.WarmUp = "pictures" },
-		"GARB_API_KEY_FILE=keys":       func(c *configuration) { c.config.APIKeyFile = "keys" },
-		"GARB_CORS_ORIGIN=https://a.b": func(c *configuration) { c.config.Origin.CORSOrigins = []string{"https://a.b"} },
-		"GARB_MAX_BODY=7":              func(c *configuration) { c.config.Bodies.MaxBytes = 7 },
-		"GARB_MAX_PICTURES=7":          func(c *configuration) { c.config.Bodies.MaxPictures = 7 },
-		"GARB_TRUNCATED=keep":          func(c *configuration) { c.config.Engine.Limits.KeepTruncated = true },
-		"GARB_TRUNCATED=refuse":        func(*configuration) {},
-		"GARB_TIMEOUT=7s":              func(c *configuration) { c.config.RequestTimeout = 7 * time.Second },
-		"GARB_ALLOW_URL_PREFIX=":       func(*configuration) {},
-		"GARB_CPU=avx2":                func(*configuration) {},
-		"GARB_HOME=/tmp":               func(*configuration) {},
-		"OTHER=1":                      func(*configuration) {},
+		"GARB_ACCEPT=0.5":        func(c *configuration) { c.accept = &half },
+		"GARB_WARM_UP=pictures":  func(c *configuration) { c.config.Models.WarmUp = "pictures" },
+		"GARB_API_KEY_FILE=keys": func(c *configuration) { c.config.APIKeyFile = "keys" },
+		"GARB_CORS_ORIGIN=https://a.b": func(c *configuration) {
+			c.config.Origin.CORSOrigins = []string{"https://a.b"}
+		},
+		"GARB_MAX_BODY=7":        func(c *configuration) { c.config.Bodies.MaxBytes = 7 },
+		"GARB_MAX_PICTURES=7":    func(c *configuration) { c.config.Bodies.MaxPictures = 7 },
+		"GARB_TRUNCATED=keep":    func(c *configuration) { c.config.Engine.Limits.KeepTruncated = true },
+		"GARB_TRUNCATED=refuse":  func(*configuration) {},
+		"GARB_TIMEOUT=7s":        func(c *configuration) { c.config.RequestTimeout = 7 * time.Second },
+		"GARB_ALLOW_URL_PREFIX=": func(*configuration) {},
+		"GARB_CPU=avx2":          func(*configuration) {},
+		"GARB_HOME=/tmp":         func(*configuration) {},
+		"OTHER=1":                func(*configuration) {},
 		"GARB_MAX_PIXELS=7": func(c *configuration) {
 			c.config.Engine.Limits.MaxPixels, c.config.Engine.Limits.MaxDecodedPixels = 7, 7
 		},
@@ -138,7 +141,8 @@ func TestMemory(t *testing.T) {
 			t.Fatal(err)
 		}
 		l := m.limitPictures()
-		if m.limitHeap() != test.heap || m.countThreads(test.cores) != test.threads || l.MaxDecodedPixels != test.pixels ||
+		if m.limitHeap() != test.heap || m.countThreads(test.cores) != test.threads ||
+			l.MaxDecodedPixels != test.pixels ||
 			l.MaxBytes != test.bytes || l.MaxPixels != picture.DefaultLimits().MaxPixels {
 			t.Errorf("%s MB: heap %d, %d threads, %+v", test.text, m.limitHeap(), m.countThreads(test.cores), l)
 		}

@@ -46,8 +46,8 @@ func (f *Function) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	answer, err := e.encode(w)
 	if err == nil && len(answer) > maxAnswerBytes {
 		w = newResponse()
-		request.WriteError(w, r, fmt.Errorf("%w: the answer has %d bytes, and Lambda allows %d; send fewer pictures at "+
-			"a time, or leave explain out", request.ErrTooLarge, len(answer), maxAnswerBytes))
+		request.WriteError(w, r, fmt.Errorf("%w: the answer has %d bytes, and Lambda allows %d; send fewer pictures "+
+			"at a time, or leave explain out", request.ErrTooLarge, len(answer), maxAnswerBytes))
 		answer, err = e.encode(w)
 	}
 	return answer, err
