@@ -114,17 +114,20 @@ var layout = []struct{ pkg, ours, modules string }{
 		"serve/engine serve/registry serve/request serve/grpc serve/health serve/classify serve/inference " +
 		"serve/tensorflow serve/page",
 		""},
+	{"serve/function", "serve/request", "github.com/aws/aws-lambda-go"},
+	{"serve/functiontest", "", ""},
 	{"cmd/garb",
 		"accept conformal internal/safefile internal/download internal/kernel tensor picture nn diagram backbone " +
 			"keras weights model convert report dataset relabel crops augment evaluate train explain project " +
 			"mislabel answers drift serve/listen serve",
 		"github.com/spf13/cobra github.com/spf13/pflag go.yaml.in/yaml/v3 golang.org/x/sys golang.org/x/term"},
+	{"cmd/garb-lambda", "accept internal/kernel picture model serve serve/function", "github.com/aws/aws-lambda-go"},
 	{"examples/train", ". train", ""},
 	{"docs/lab", "internal/safefile model report evaluate train", ""},
 	{"bench/frozen", "dataset", ""},
 	{"bench/soak", "", ""},
 	{"bench/reduction", "picture model dataset", "golang.org/x/image golang.org/x/sync"},
-	{"bench", "internal/kernel tensor picture nn backbone weights keras onnx model",
+	{"bench", "internal/kernel tensor picture nn backbone weights keras onnx model serve/functiontest",
 		"golang.org/x/sync golang.org/x/sys"},
 }
 
@@ -139,6 +142,7 @@ var testModules = []string{
 	"github.com/prometheus/common",
 	"go.opentelemetry.io/proto",
 	"go.uber.org/goleak",
+	"go.yaml.in/yaml/v3",
 	"google.golang.org/protobuf",
 	"golang.org/x/net",
 	"pgregory.net/rapid",
