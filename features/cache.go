@@ -16,12 +16,17 @@ import (
 )
 
 // Cache keeps feature vectors between runs, in one file for each key. It is safe for concurrent use.
-// Memory holds only the vectors that were not saved yet.
+// Vectors that were not saved yet are in memory, at most 64 MiB, and in a temporary folder beside the
+// file. Get does not find the latter.
 type Cache struct {
-	path string
-	meta Meta
-	mu   sync.Mutex
-	rows map[Digest][]float32 // not saved yet
+	path   string
+	meta   Meta
+	spill  int // vectors in memory before they go to the folder
+	mu     sync.Mutex
+	rows   map[Digest][]float32 // in memory
+	folder string               // "" until it is needed
+	runs   []string             // files in the folder
+	failed error                // to write them
 }
 
 // OpenCache opens the cache of vectors of this key and length. It ignores a file that cannot be
@@ -38,7 +43,7 @@ func OpenCache(k Key, columns int) (*Cache, error) {
 	sum := sha256.Sum256(text)
 	return &Cache{
 		path: filepath.Join(home, "features", fmt.Sprintf("%x.safetensors", sum[:8])),
-		meta: Meta{Key: k, Columns: columns}, rows: map[Digest][]float32{},
+		meta: Meta{Key: k, Columns: columns}, spill: max(1, spillBytes/(4*columns)), rows: map[Digest][]float32{},
 	}, nil
 }
 
@@ -85,6 +90,40 @@ func (c *Cache) Put(d Digest, vector []float32) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.rows[d] = vector
+	if len(c.rows) >= c.spill && c.failed == nil {
+		c.failed = c.spillRows()
+	}
+}
+
+// listRows returns the vectors in memory.
+func (c *Cache) listRows() []row {
+	var rows []row
+	for d, v := range c.rows {
+		rows = append(rows, row{d, v})
+	}
+	return rows
+}
+
+// spillRows writes the vectors in memory to a file of their own.
+func (c *Cache) spillRows() (err error) {
+	if err := os.MkdirAll(filepath.Dir(c.path), 0o755); err != nil {
+		return err
+	}
+	if c.folder == "" {
+		if c.folder, err = os.MkdirTemp(filepath.Dir(c.path), ".garb-features-"); err != nil {
+			return err
+		}
+	}
+	m, err := newMemory(c.path, c.listRows())
+	if err != nil {
+		return err
+	}
+	name := filepath.Join(c.folder, fmt.Sprintf("%d.safetensors", len(c.runs)))
+	if _, err := write(context.Background(), name, c.meta, []source{m}, nil); err != nil {
+		return err
+	}
+	c.rows, c.runs = map[Digest][]float32{}, append(c.runs, name)
+	return nil
 }
 
 // Save writes the vectors that were put since the last Save, together with those that other
@@ -92,7 +131,11 @@ func (c *Cache) Put(d Digest, vector []float32) {
 func (c *Cache) Save() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.rows) == 0 {
+	defer c.removeFolder()
+	if c.failed != nil {
+		return fmt.Errorf("writing the cache of features: %w", c.failed)
+	}
+	if len(c.rows) == 0 && len(c.runs) == 0 {
 		return nil
 	}
 	if err := os.MkdirAll(filepath.Dir(c.path), 0o755); err != nil {
@@ -110,6 +153,14 @@ func (c *Cache) Save() error {
 	return nil
 }
 
+// removeFolder removes the temporary folder.
+func (c *Cache) removeFolder() {
+	if c.folder != "" {
+		os.RemoveAll(c.folder)
+	}
+	c.folder, c.runs, c.failed = "", nil, nil
+}
+
 // write writes the saved vectors and those in memory. Saved vectors that are damaged are lost.
 func (c *Cache) write() error {
 	stored, err := Open(c.path)
@@ -123,23 +174,23 @@ func (c *Cache) write() error {
 	return err
 }
 
-// writeWith writes the vectors in memory and those of a file, unless it is nil, and closes it.
+// writeWith writes the vectors of a file, unless it is nil, which it closes, and those that were not
+// saved yet.
 func (c *Cache) writeWith(stored *File) error {
 	var sources []source
 	if stored != nil {
 		defer stored.Close()
 		sources = append(sources, stored)
 	}
-	var rows []row
-	for d, v := range c.rows {
-		if stored != nil {
-			if _, saved, err := stored.Lookup(d); saved && err == nil {
-				continue
-			}
+	for _, name := range c.runs {
+		f, err := openUnsorted(name)
+		if err != nil {
+			return err
 		}
-		rows = append(rows, row{d, v})
+		defer f.Close()
+		sources = append(sources, f)
 	}
-	m, err := newMemory(c.path, rows)
+	m, err := newMemory(c.path, c.listRows())
 	if err != nil {
 		return err
 	}

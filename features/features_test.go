@@ -364,14 +364,21 @@ func TestCacheOfTwo(t *testing.T) {
 		t.Fatal(err)
 	}
 	second.Put(a, []float32{5, 6}) // what is saved stays
+	second.spill = 1
+	second.Put(Sum([]byte("c")), []float32{7, 8}) // by way of the folder
+	second.Put(Sum([]byte("d")), []float32{9, 10})
 	if err := second.Save(); err != nil {
 		t.Fatal(err)
 	}
 	both := openCache(t, testKey())
 	x, _ := both.Get(a)
 	y, _ := both.Get(b)
-	if !slices.Equal(x, []float32{1, 2}) || !slices.Equal(y, []float32{3, 4}) {
-		t.Errorf("the cache has %v and %v", x, y)
+	z, _ := both.Get(Sum([]byte("c")))
+	if !slices.Equal(x, []float32{1, 2}) || !slices.Equal(y, []float32{3, 4}) || !slices.Equal(z, []float32{7, 8}) {
+		t.Errorf("the cache has %v, %v and %v", x, y, z)
+	}
+	if left, err := filepath.Glob(filepath.Join(filepath.Dir(both.Path()), ".*")); err != nil || len(left) > 0 {
+		t.Errorf("left: %v, %v", left, err)
 	}
 	if v, ok := both.Get(Digest{}); ok {
 		t.Errorf("the cache has %v", v)

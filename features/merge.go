@@ -158,16 +158,24 @@ func walk(ctx context.Context, sources []source, use func(c *cursor, again bool)
 	return nil
 }
 
-// countRows counts the different digests of sources. The error is a *ConflictError if a picture has
-// two different vectors.
-func countRows(ctx context.Context, columns int, sources []source) (int64, error) {
-	rows := int64(0)
+// countRows counts the different digests of sources.
+func countRows(ctx context.Context, sources []source) (rows int64, err error) {
+	err = walk(ctx, sources, func(_ *cursor, again bool) error {
+		if !again {
+			rows++
+		}
+		return nil
+	})
+	return rows, err
+}
+
+// checkConflicts returns a *ConflictError if a picture has two different vectors.
+func checkConflicts(ctx context.Context, columns int, sources []source) error {
 	first, other := make([]float32, columns), make([]float32, columns)
 	var from *cursor
 	var at int64
-	err := walk(ctx, sources, func(c *cursor, again bool) error {
+	return walk(ctx, sources, func(c *cursor, again bool) error {
 		if !again {
-			rows++
 			from, at = c, c.row
 			return nil
 		}
@@ -179,13 +187,12 @@ func countRows(ctx context.Context, columns int, sources []source) (int64, error
 		}
 		return nil
 	})
-	return rows, err
 }
 
-// write writes the rows of sources to a file, each digest once. done, if not nil, is called after
-// each row.
+// write writes the rows of sources to a file, each digest once, with the vector of the first source
+// that has it. done, if not nil, is called after each row.
 func write(ctx context.Context, path string, m Meta, sources []source, done func()) (int64, error) {
-	rows, err := countRows(ctx, m.Columns, sources)
+	rows, err := countRows(ctx, sources)
 	if err != nil {
 		return 0, err
 	}
@@ -282,6 +289,9 @@ func mergeOpen(ctx context.Context, path, part string, parts []string, done func
 			return 0, fmt.Errorf("%w than %s", err, first.path)
 		}
 		sources = append(sources, f)
+	}
+	if err := checkConflicts(ctx, first.Columns, sources); err != nil {
+		return 0, err
 	}
 	return write(ctx, path, Meta{first.Key, first.Columns, part}, sources, done)
 }

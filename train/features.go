@@ -166,3 +166,17 @@ func computeFeatures(ctx context.Context, f *FeatureExtractor, set *dataset.Set,
 	}
 	return v, kept, s, nil
 }
+
+// Pictures lists the pictures of all splits and sources that a run of c reads, in order, and the
+// files that it skips.
+func Pictures(ctx context.Context, c Config, p Progress) ([]dataset.Sample, *dataset.Tally, error) {
+	all, err := openPools(ctx, c, p)
+	if err != nil {
+		return nil, nil, err
+	}
+	var samples []dataset.Sample
+	for _, part := range []pool{all.train, all.validation, all.test, all.otherValidation, all.otherTest} {
+		samples = append(samples, part.set.Samples...)
+	}
+	return samples, all.tally, nil
+}
