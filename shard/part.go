@@ -168,7 +168,7 @@ func Open(path string) (*Part, error) {
 	}
 	at := bytes.LastIndex(tail, endMark)
 	var last storedEnd
-	if at < 0 || tail[len(tail)-1] != '\n' || decodeStrictly(tail[at+1:], &last) != nil {
+	if at < 0 || bytes.IndexByte(tail[at+1:], '\n') != len(tail)-at-2 || decodeStrictly(tail[at+1:], &last) != nil {
 		return malformed("it was cut off; copy it or compute it again")
 	}
 	p.End, p.bytes, p.sha256 = last.End, last.Bytes, last.SHA256

@@ -233,4 +233,3 @@ func (h Header) validate() error {
 	}
 	return nil
 }
-

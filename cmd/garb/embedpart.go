@@ -21,7 +21,7 @@ import (
 const vectorsKind = "embed vectors of %d values"
 
 const (
-	maxPictureName   = 1 << 16
+	maxPictureName = 1 << 16
 	maxVectorBytes = 1 << 22
 )
 

@@ -112,7 +112,9 @@ func (f mergeFlags) run(c *cobra.Command, args []string) error {
 		if f.out == "" {
 			return errors.New("merge needs --out: the .npy file to write")
 		}
-		err = mergeVectors(c, parts, f.out)
+		if err = mergeVectors(c, parts, f.out); err == nil {
+			say(c, "wrote %s and %s", escape(f.out), escape(namePicturesFile(f.out)))
+		}
 	default:
 		err = f.write(c, func(w io.Writer) error { return joinParts(c, w, parts) })
 	}
