@@ -75,8 +75,10 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"internal/perturb", "picture", ""},
 	{"internal/card", "picture model dataset evaluate internal/perturb internal/drawn", ""},
 	{"mislabel", "", ""},
+	{"features", "internal/safefile picture weights model", "github.com/gofrs/flock"},
+	{"shard", "internal/safefile", ""},
 	{"train", "accept conformal internal/safefile internal/tfevents tensor picture nn backbone weights model report " +
-		"dataset augment evaluate",
+		"dataset augment evaluate features shard",
 		"github.com/gofrs/flock"},
 	{"explain", "internal/safefile picture nn model report", "golang.org/x/image"},
 	{"project", "", "golang.org/x/sync gonum.org/v1/gonum"},
@@ -118,7 +120,7 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"cmd/garb",
 		"accept conformal internal/safefile internal/download internal/kernel tensor picture nn diagram backbone " +
 			"keras weights model convert report dataset relabel results crops augment evaluate train explain project " +
-			"mislabel answers drift serve/listen serve",
+			"mislabel answers drift features shard serve/listen serve",
 		"github.com/spf13/cobra github.com/spf13/pflag go.yaml.in/yaml/v3 golang.org/x/sys golang.org/x/term"},
 	{"examples/train", ". train", ""},
 	{"docs/lab", "internal/safefile model report evaluate train", ""},

@@ -331,14 +331,14 @@ func TestCacheNeedsAFolder(t *testing.T) {
 	folder := t.TempDir()
 	t.Setenv("GARB_HOME", folder)
 	cache, err := OpenCache(testKey(), 2)
-	if err != nil || filepath.Dir(cache.Path()) != filepath.Join(folder, "features") {
+	if err != nil || filepath.Dir(cache.path) != filepath.Join(folder, "features") {
 		t.Errorf("%v", err)
 	}
 	for _, name := range []string{"GARB_HOME", "XDG_CACHE_HOME", "HOME", "LocalAppData"} {
 		t.Setenv(name, "")
 	}
 	if cache, err := OpenCache(testKey(), 2); err == nil {
-		t.Errorf("the cache is in %s", cache.Path())
+		t.Errorf("the cache is in %s", cache.path)
 	}
 }
 
@@ -377,7 +377,7 @@ func TestCacheOfTwo(t *testing.T) {
 	if !slices.Equal(x, []float32{1, 2}) || !slices.Equal(y, []float32{3, 4}) || !slices.Equal(z, []float32{7, 8}) {
 		t.Errorf("the cache has %v, %v and %v", x, y, z)
 	}
-	if left, err := filepath.Glob(filepath.Join(filepath.Dir(both.Path()), ".*")); err != nil || len(left) > 0 {
+	if left, err := filepath.Glob(filepath.Join(filepath.Dir(both.path), ".*")); err != nil || len(left) > 0 {
 		t.Errorf("left: %v, %v", left, err)
 	}
 	if v, ok := both.Get(Digest{}); ok {
@@ -386,12 +386,12 @@ func TestCacheOfTwo(t *testing.T) {
 	// Other weights, or another preprocessing, have features of their own.
 	other := testKey()
 	other.Weights = "sha256:other"
-	if openCache(t, other).Path() == both.Path() {
+	if openCache(t, other).path == both.path {
 		t.Error("the cache does not know its weights")
 	}
 	other = testKey()
 	other.Preprocessing.Width++
-	if openCache(t, other).Path() == both.Path() {
+	if openCache(t, other).path == both.path {
 		t.Error("the cache does not know its preprocessing")
 	}
 }
@@ -408,10 +408,10 @@ func TestDamagedCache(t *testing.T) {
 		"another key": read(t, writeNumbers(t, Meta{Key: Key{}, Columns: 2}, 1)),
 	} {
 		c := openCache(t, testKey())
-		if err := os.MkdirAll(filepath.Dir(c.Path()), 0o755); err != nil {
+		if err := os.MkdirAll(filepath.Dir(c.path), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(c.Path(), data, 0o644); err != nil {
+		if err := os.WriteFile(c.path, data, 0o644); err != nil {
 			t.Fatal(err)
 		}
 		if v, ok := c.Get(Sum([]byte{1})); ok {
