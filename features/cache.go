@@ -103,7 +103,7 @@ func (c *Cache) listRows() []row {
 
 // spillRows writes the vectors in memory to a file of their own.
 func (c *Cache) spillRows() (err error) {
-	if err := os.MkdirAll(filepath.Dir(c.path), 0o755); err != nil {
+	if err = os.MkdirAll(filepath.Dir(c.path), 0o755); err != nil {
 		return err
 	}
 	if c.folder == "" {

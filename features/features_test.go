@@ -85,7 +85,8 @@ func TestMergeOfParts(t *testing.T) {
 			d := Sum([]byte{byte(n)})
 			want[d] = true
 			v := vectorOf(d, m.Columns)
-			if err := errors.Join(whole.Add(d, v), writers[rapid.IntRange(0, parts-1).Draw(rt, "to")].Add(d, v)); err != nil {
+			part := writers[rapid.IntRange(0, parts-1).Draw(rt, "to")]
+			if err := errors.Join(whole.Add(d, v), part.Add(d, v)); err != nil {
 				rt.Fatal(err)
 			}
 		}
@@ -176,22 +177,23 @@ func TestMergeRefuses(t *testing.T) {
 	// Another vector of the same picture.
 	path := filepath.Join(t.TempDir(), "conflict")
 	w := Create(path, m)
-	if err := w.Add(Sum([]byte{2}), []float32{9, 9}); err != nil {
+	if err = w.Add(Sum([]byte{2}), []float32{9, 9}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.Close(t.Context()); err != nil {
+	if _, err = w.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	var conflict *ConflictError
 	_, err = Merge(t.Context(), merged, []string{first, path}, nil)
-	if !errors.As(err, &conflict) || conflict.Digest != Sum([]byte{2}) || conflict.First != first || conflict.Second != path {
+	if !errors.As(err, &conflict) || conflict.Digest != Sum([]byte{2}) || conflict.First != first ||
+		conflict.Second != path {
 		t.Error(err)
 	}
 	w = Create(path, m)
-	if err := errors.Join(w.Add(Digest{}, []float32{1, 1}), w.Add(Digest{}, []float32{1, 2})); err != nil {
+	if err = errors.Join(w.Add(Digest{}, []float32{1, 1}), w.Add(Digest{}, []float32{1, 2})); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.Close(t.Context()); !errors.As(err, &conflict) {
+	if _, err = w.Close(t.Context()); !errors.As(err, &conflict) {
 		t.Error(err)
 	}
 	stopped, stop := context.WithCancel(t.Context())
@@ -235,7 +237,8 @@ func TestDamagedFiles(t *testing.T) {
 		return bytes.Replace(sound, []byte(from), []byte(to), 1)
 	}
 	for from, to := range map[string]string{
-		`"U8"`: `"I8"`, `"F32"`: `"F16"`, "[3,32]": "[3,31]", "[3,2]": "[4,2]", "[0,96]": "[1,96]", "[96,120]": "[95,120]",
+		`"U8"`: `"I8"`, `"F32"`: `"F16"`, "[3,32]": "[3,31]", "[3,2]": "[4,2]", "[0,96]": "[1,96]",
+		"[96,120]":        "[95,120]",
 		"garb features 1": "garb features 9", `"part"`: `"pork"`, `\"weights\"`: `\"waights\"`, `"shape"`: `"shave"`,
 	} {
 		refused(to, change(from, to))
@@ -476,10 +479,10 @@ func ExampleMerge() {
 	for i, text := range []string{"one picture", "another picture"} {
 		path := filepath.Join(folder, fmt.Sprint(i))
 		w := Create(path, Meta{Key: Key{Weights: "sha256:…"}, Columns: 2})
-		if err := w.Add(Sum([]byte(text)), []float32{float32(i), 0.5}); err != nil {
+		if err = w.Add(Sum([]byte(text)), []float32{float32(i), 0.5}); err != nil {
 			panic(err)
 		}
-		if _, err := w.Close(context.Background()); err != nil {
+		if _, err = w.Close(context.Background()); err != nil {
 			panic(err)
 		}
 		parts = append(parts, path)

@@ -78,7 +78,7 @@ func write(w io.Writer, h Header, body func(w io.Writer) (End, error)) error {
 	if len(first) >= maxHeaderBytes {
 		return fmt.Errorf("the settings of a part have %d bytes; the limit is %d", len(first), maxHeaderBytes)
 	}
-	if _, err := w.Write(append(first, '\n')); err != nil {
+	if _, err = w.Write(append(first, '\n')); err != nil {
 		return err
 	}
 	hashed := &hashWriter{Writer: w, hash: sha256.New()}

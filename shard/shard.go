@@ -167,7 +167,8 @@ type ForeignError struct {
 }
 
 func (e *ForeignError) Error() string {
-	return fmt.Sprintf("%s does not belong to %s: they differ in %s", e.Path, e.First, strings.Join(e.Differences, "; "))
+	return fmt.Sprintf("%s does not belong to %s: they differ in %s", e.Path, e.First,
+		strings.Join(e.Differences, "; "))
 }
 
 // Order returns the indices of headers in the order of their shards. paths are their files. The error

@@ -222,7 +222,7 @@ func TestFlagsAreRemembered(t *testing.T) {
 			before := f.Value.String()
 			given := rememberFlags(command)
 			other := map[string]string{"bool": "false", "stringSlice": "c", "names": "c=d",
-				"refuse|keep": "refuse", "apply|ignore": "apply"}[f.Value.Type()]
+				"refuse|keep": "refuse", "apply|ignore": "apply", "shard": "0/3"}[f.Value.Type()]
 			if other == "" {
 				other = "7"
 			}

@@ -114,34 +114,38 @@ func findArguments(value any) (all [][]string) {
 	return all
 }
 
+// readDeployCommands returns the arguments of all containers in a file of deploy/, and those in its
+// comments.
+func readDeployCommands(text []byte) (all [][]string, err error) {
+	documents := yaml.NewDecoder(bytes.NewReader(text))
+	for {
+		var document any
+		if err = documents.Decode(&document); err != nil {
+			break
+		}
+		all = append(all, findArguments(document)...)
+	}
+	for _, m := range regexp.MustCompile(`(?m)^# +(\[.*\])$`).FindAllSubmatch(text, -1) {
+		var args []string
+		if failed := yaml.Unmarshal(m[1], &args); failed != nil {
+			return nil, failed
+		}
+		all = append(all, args)
+	}
+	if !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	return all, nil
+}
+
 // TestDeployCommands: garb accepts the arguments of every container, and of the commands in the
 // comments of jobs.
 func TestDeployCommands(t *testing.T) {
 	t.Setenv(jobIndex, "3")
 	for file, want := range map[string]int{"kubernetes.yaml": 1, "kserve.yaml": 1, "shards.yaml": 4, "sweep.yaml": 2} {
-		text := readFile(t, filepath.Join("../../deploy", file))
-		var all [][]string
-		documents := yaml.NewDecoder(bytes.NewReader(text))
-		for {
-			var document any
-			err := documents.Decode(&document)
-			if errors.Is(err, io.EOF) {
-				break
-			}
-			if err != nil {
-				t.Fatalf("%s: %v", file, err)
-			}
-			all = append(all, findArguments(document)...)
-		}
-		for _, m := range regexp.MustCompile(`(?m)^# +(\[.*\])$`).FindAllSubmatch(text, -1) {
-			var args []string
-			if err := yaml.Unmarshal(m[1], &args); err != nil {
-				t.Fatalf("%s: %v", file, err)
-			}
-			all = append(all, args)
-		}
-		if len(all) != want {
-			t.Errorf("%s has %d commands", file, len(all))
+		all, err := readDeployCommands(readFile(t, filepath.Join("../../deploy", file)))
+		if err != nil || len(all) != want {
+			t.Errorf("%s has %d commands, %v", file, len(all), err)
 		}
 		for _, args := range all {
 			c, rest, err := newRootCommand().Find(args)

@@ -162,12 +162,10 @@ func (o *outputFlags) print(c *cobra.Command, h shard.Header, begin func(w io.Wr
 		})
 	} else {
 		err = safefile.Write(o.out, func(w io.Writer) error {
-			if _, err := w.Write(prefix.Bytes()); err != nil {
-				return err
-			}
+			_, writeErr := prefix.WriteTo(w)
 			to.Writer = w
-			_, err := body()
-			return err
+			_, bodyErr := body()
+			return errors.Join(writeErr, bodyErr)
 		})
 	}
 	if err != nil {
