@@ -194,7 +194,7 @@ func decodeStrictly(line []byte, into any) error {
 }
 
 // Read calls use with the part's body, and checks it. The error is a *FormatError if the body was
-// changed, or that of use, which must read all of it.
+// changed, or what use returns.
 func (p *Part) Read(use func(r io.Reader) error) error {
 	f, err := openRegular(p.Path)
 	if err != nil {

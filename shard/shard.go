@@ -33,7 +33,7 @@ var form = regexp.MustCompile(`^(?:(\d{1,9})/)?(\d{1,9})$`)
 
 // ErrNoIndex says that neither the text of a shard nor the job has an index.
 var ErrNoIndex = errors.New("it has no index: write I/N, with I from 0 to N-1, or set JOB_COMPLETION_INDEX, as " +
-	"Kubernetes does for a Job with completionMode Indexed")
+	"Kubernetes does in the pods of an Indexed Job")
 
 // Parse parses I/N, or N alone: I is then jobIndex, the value of JOB_COMPLETION_INDEX.
 func Parse(text, jobIndex string) (Shard, error) {
