@@ -68,14 +68,17 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"report", "picture", ""},
 	{"dataset", "internal/download picture", "github.com/gofrs/flock golang.org/x/sync gonum.org/v1/gonum"},
 	{"relabel", "internal/safefile dataset", ""},
+	{"results", "model", ""},
 	{"crops", "picture dataset", ""},
 	{"augment", "picture dataset", ""},
 	{"evaluate", "nn picture accept conformal model report dataset", "gonum.org/v1/gonum"},
 	{"internal/perturb", "picture", ""},
 	{"internal/card", "picture model dataset evaluate internal/perturb internal/drawn", ""},
 	{"mislabel", "", ""},
+	{"features", "internal/safefile picture weights model", "github.com/gofrs/flock"},
+	{"shard", "internal/safefile", ""},
 	{"train", "accept conformal internal/safefile internal/tfevents tensor picture nn backbone weights model report " +
-		"dataset augment evaluate",
+		"dataset augment evaluate features shard",
 		"github.com/gofrs/flock"},
 	{"explain", "internal/safefile picture nn model report", "golang.org/x/image"},
 	{"project", "", "golang.org/x/sync gonum.org/v1/gonum"},
@@ -118,8 +121,8 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"serve/functiontest", "", ""},
 	{"cmd/garb",
 		"accept conformal internal/safefile internal/download internal/kernel tensor picture nn diagram backbone " +
-			"keras weights model convert report dataset relabel crops augment evaluate train explain project " +
-			"mislabel answers drift serve/listen serve",
+			"keras weights model convert report dataset relabel results crops augment evaluate train explain project " +
+			"mislabel answers drift features shard serve/listen serve",
 		"github.com/spf13/cobra github.com/spf13/pflag go.yaml.in/yaml/v3 golang.org/x/sys golang.org/x/term"},
 	{"cmd/garb-lambda", "accept internal/kernel picture model serve serve/function", "github.com/aws/aws-lambda-go"},
 	{"examples/train", ". train", ""},
