@@ -20,6 +20,8 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
+
+	"garb/internal/safefile"
 )
 
 // CacheFolder is the folder in garb's cache for unpacked archives (see Options.Cache).
@@ -180,7 +182,7 @@ func unpackTo(ctx context.Context, folder string, f *os.File, kind string, size 
 	if err = os.RemoveAll(folder); err != nil { // an incomplete one
 		return nil, err
 	}
-	return done, os.Rename(part, folder)
+	return done, safefile.Rename(part, folder)
 }
 
 // partPrefix begins the names of folders to which an archive is being unpacked.

@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"garb/internal/download"
+	"garb/internal/safefile"
 )
 
 // Source is a public data set that can be downloaded.
@@ -118,7 +119,7 @@ func Unpack(ctx context.Context, archive []byte, s Source, to string) (err error
 	if err = os.Chmod(part, 0o755); err != nil {
 		return err
 	}
-	return os.Rename(part, to)
+	return safefile.Rename(part, to)
 }
 
 // maxFiles is the largest number of files in an archive.

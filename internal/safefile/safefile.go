@@ -51,7 +51,7 @@ func Read(path string, maxBytes int64) ([]byte, error) {
 	if info.Size() > maxBytes {
 		return nil, &TooLargeError{path, info.Size(), maxBytes}
 	}
-	f, err := os.Open(path)
+	f, err := Open(path)
 	if err != nil {
 		return nil, err
 	}
@@ -106,7 +106,7 @@ func Write(path string, write func(io.Writer) error) (err error) {
 	if err = f.Close(); err != nil {
 		return err
 	}
-	if err = os.Rename(f.Name(), path); err != nil {
+	if err = Rename(f.Name(), path); err != nil {
 		return err
 	}
 	return syncFolder(folder)

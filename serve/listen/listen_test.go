@@ -119,7 +119,7 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 	}
 	long := "unix:" + filepath.Join(folder, strings.Repeat("x", 200))
 	for address, want := range map[string]string{
-		taken:                             "in use; stop the program that listens there, or choose another port",
+		taken:                             "stop the program that listens there, or choose another port",
 		"192.0.2.1:0":                     "no network interface of this machine has that address",
 		"garb.invalid:0":                  "check the host name",
 		"8080":                            "write HOST:PORT, unix:PATH",
@@ -128,7 +128,7 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 		"unix:":                           "write unix:PATH or unix:@NAME",
 		"unix://run/s":                    "write unix:/run/s",
 		"unix:a\x00b":                     "zero byte",
-		"unix:" + folder + "/no/s":        "create the folder " + folder + "/no",
+		"unix:" + folder + "/no/s":        "create the folder " + filepath.Join(folder, "no"),
 		"unix:" + file:                    "the file exists and is no socket",
 		"unix:" + folder + "/s?mode=888":  `"888" is no mode; write an octal number from 0 to 0777`,
 		"unix:" + folder + "/s?mode=7777": `"7777" is no mode`,
