@@ -26,7 +26,8 @@ const module = "garb"
 // Test files may also import any package above theirs, and the modules of
 // testModules.
 var layout = []struct{ pkg, ours, modules string }{
-	{"internal/safefile", "", ""},
+	{"internal/filename", "", ""},
+	{"internal/safefile", "", "golang.org/x/sys"},
 	{"internal/tfevents", "internal/safefile", "google.golang.org/protobuf"},
 	{"internal/download", "internal/safefile", "github.com/hashicorp/go-retryablehttp"},
 	{"internal/kernel", "", "golang.org/x/sys"},
@@ -66,8 +67,9 @@ var layout = []struct{ pkg, ours, modules string }{
 	{".", "picture model", "golang.org/x/sync"},
 	{"convert", "internal/safefile accept tensor picture nn backbone keras weights onnx tflite model", ""},
 	{"report", "picture", ""},
-	{"dataset", "internal/safefile internal/download picture", "github.com/gofrs/flock golang.org/x/sync gonum.org/v1/gonum"},
-	{"relabel", "internal/safefile dataset", ""},
+	{"dataset", "internal/filename internal/safefile internal/download picture",
+		"github.com/gofrs/flock golang.org/x/sync gonum.org/v1/gonum"},
+	{"relabel", "internal/filename internal/safefile dataset", ""},
 	{"crops", "picture dataset", ""},
 	{"augment", "picture dataset", ""},
 	{"evaluate", "nn picture accept conformal model report dataset", "gonum.org/v1/gonum"},
@@ -115,8 +117,8 @@ var layout = []struct{ pkg, ours, modules string }{
 		"serve/tensorflow serve/page",
 		""},
 	{"cmd/garb",
-		"accept conformal internal/safefile internal/download internal/kernel tensor picture nn diagram backbone " +
-			"keras weights model convert report dataset relabel crops augment evaluate train explain project " +
+		"accept conformal internal/filename internal/safefile internal/download internal/kernel tensor picture nn diagram " +
+			"backbone keras weights model convert report dataset relabel crops augment evaluate train explain project " +
 			"mislabel answers drift serve/listen serve",
 		"github.com/spf13/cobra github.com/spf13/pflag go.yaml.in/yaml/v3 golang.org/x/sys golang.org/x/term"},
 	{"examples/train", ". train", ""},

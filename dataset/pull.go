@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -135,7 +136,8 @@ func unzip(ctx context.Context, archive []byte, to string, maxBytes int64) error
 	}
 	top := findOnlyFolder(r.File)
 	u := &unpacker{
-		to: to, maxFiles: maxFiles, maxBytes: maxBytes,
+		portable: runtime.GOOS == "windows",
+		to:       to, maxFiles: maxFiles, maxBytes: maxBytes,
 		link:   func(name, _ string) error { return newArchiveError("%q is not a file", name) },
 		rename: func(name string) string { return strings.TrimPrefix(name, top) },
 	}

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 )
 
@@ -838,5 +839,21 @@ func TestCopyFileKeepsTimes(t *testing.T) {
 	if _, err := copyFile(folder, filepath.Join(folder, "x"), false); err == nil ||
 		exists(filepath.Join(folder, "x")) {
 		t.Errorf("a folder was copied: %v", err)
+	}
+}
+
+// TestNoLinksOnWindows tests that the error of Windows for users who may not create symbolic links says
+// what to do.
+func TestNoLinksOnWindows(t *testing.T) {
+	denied := &os.LinkError{Op: "symlink", Old: "a", New: "b", Err: syscall.Errno(1314)}
+	if err := explainLink(denied); !errors.Is(err, errNoLinks) || !errors.Is(err, denied) {
+		t.Error(err)
+	}
+	taken := &os.LinkError{Op: "symlink", Old: "a", New: "b", Err: fs.ErrExist}
+	if err := explainLink(taken); errors.Is(err, errNoLinks) || !errors.Is(err, fs.ErrExist) {
+		t.Error(err)
+	}
+	if err := explainLink(nil); err != nil {
+		t.Error(err)
 	}
 }
