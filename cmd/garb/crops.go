@@ -588,7 +588,7 @@ func (f *cropsFlags) checkTarget(flag, folder string) (string, error) {
 		return "", err
 	}
 	path = filepath.Join(parent, filepath.Base(path))
-	entries, err := os.ReadDir(path)
+	entries, err := safefile.ReadDir(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return path, nil
