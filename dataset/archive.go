@@ -370,7 +370,7 @@ func (u *unpacker) unpackTar(ctx context.Context, r *tar.Reader) error {
 // path returns the path to write a file to, by its name in the archive, or "" to skip it.
 func (u *unpacker) path(name string) (string, error) {
 	local := strings.TrimPrefix(strings.ReplaceAll(name, `\`, "/"), "./")
-	if element := filename.FirstUnportable(local); u.portable && element != "" {
+	if element := filename.FirstUnportable(local); u.portable && element != "" && !strings.ContainsRune(name, 0) {
 		return "", u.link(name, fmt.Sprintf("Windows does not allow the name %q", element))
 	}
 	if !filepath.IsLocal(local) || strings.ContainsRune(local, 0) {
