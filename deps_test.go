@@ -26,7 +26,8 @@ const module = "garb"
 // Test files may also import any package above theirs, and the modules of
 // testModules.
 var layout = []struct{ pkg, ours, modules string }{
-	{"internal/safefile", "", ""},
+	{"internal/filename", "", ""},
+	{"internal/safefile", "", "golang.org/x/sys"},
 	{"internal/tfevents", "internal/safefile", "google.golang.org/protobuf"},
 	{"internal/download", "internal/safefile", "github.com/hashicorp/go-retryablehttp"},
 	{"internal/kernel", "", "golang.org/x/sys"},
@@ -66,8 +67,9 @@ var layout = []struct{ pkg, ours, modules string }{
 	{".", "picture model", "golang.org/x/sync"},
 	{"convert", "internal/safefile accept tensor picture nn backbone keras weights onnx tflite model", ""},
 	{"report", "picture", ""},
-	{"dataset", "internal/download picture", "github.com/gofrs/flock golang.org/x/sync gonum.org/v1/gonum"},
-	{"relabel", "internal/safefile dataset", ""},
+	{"dataset", "internal/filename internal/safefile internal/download picture",
+		"github.com/gofrs/flock golang.org/x/sync gonum.org/v1/gonum"},
+	{"relabel", "internal/filename internal/safefile dataset", ""},
 	{"results", "model", ""},
 	{"crops", "picture dataset", ""},
 	{"augment", "picture dataset", ""},
@@ -82,13 +84,13 @@ var layout = []struct{ pkg, ours, modules string }{
 		"github.com/gofrs/flock"},
 	{"explain", "internal/safefile picture nn model report", "golang.org/x/image"},
 	{"project", "", "golang.org/x/sync gonum.org/v1/gonum"},
-	{"answers", "picture model", "github.com/gofrs/flock"},
+	{"answers", "internal/safefile picture model", "github.com/gofrs/flock"},
 	{"drift", "evaluate", "golang.org/x/sync gonum.org/v1/gonum"},
 	{"serve/inferencepb", "", "google.golang.org/protobuf"},
 	{"serve/tensorflowpb", "", "google.golang.org/protobuf"},
 	{"serve/listen", "", "golang.org/x/sys"},
 	{"serve/observe", "", "github.com/prometheus/client_golang go.opentelemetry.io/contrib go.opentelemetry.io/otel"},
-	{"serve/reload", "", ""},
+	{"serve/reload", "internal/safefile", ""},
 	{"serve/access", "serve/reload", "github.com/pelletier/go-toml/v2 golang.org/x/time"},
 	{"serve/connection", "", ""},
 	{"serve/fetch", "", ""},
@@ -120,8 +122,8 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"serve/function", "serve/request", "github.com/aws/aws-lambda-go"},
 	{"serve/functiontest", "", ""},
 	{"cmd/garb",
-		"accept conformal internal/safefile internal/download internal/kernel tensor picture nn diagram backbone " +
-			"keras weights model convert report dataset relabel results crops augment evaluate train explain project " +
+		"accept conformal internal/filename internal/safefile internal/download internal/kernel tensor picture nn diagram " +
+			"backbone keras weights model convert report dataset relabel results crops augment evaluate train explain project " +
 			"mislabel answers drift features shard serve/listen serve",
 		"github.com/spf13/cobra github.com/spf13/pflag go.yaml.in/yaml/v3 golang.org/x/sys golang.org/x/term"},
 	{"cmd/garb-lambda", "accept internal/kernel picture model serve serve/function", "github.com/aws/aws-lambda-go"},

@@ -115,7 +115,7 @@ func TestExplainRefuses(t *testing.T) {
 		{[]string{example, "--out", folder, "--class", "sock"}, exitFailed, "t-shirt"},
 		{[]string{example, "--out", folder, "--layer", "sock"}, exitFailed, "stem/conv"},
 		{[]string{example, "--out", folder, "--model", "missing"}, exitFailed, "missing"},
-		{[]string{example, "--out", folder, "--neighbours", "missing"}, exitFailed, "no such file"},
+		{[]string{example, "--out", folder, "--neighbours", "missing"}, exitFailed, missingText},
 		{[]string{example, "--out", folder, "--neighbours", t.TempDir()}, exitFailed, "no pictures"},
 	} {
 		code, _, errOut := runGarb(t, nil, append([]string{"explain"}, c.args...)...)

@@ -74,7 +74,7 @@ func TestMapRefuses(t *testing.T) {
 		{[]string{"--data", "x", "--method", "umap"}, exitMisused, "tsne or pca"},
 		{[]string{"--data", "x", "--limit", "-1"}, exitMisused, "--limit -1"},
 		{[]string{"--data", "x", "--perplexity", "0"}, exitMisused, "perplexity is 0"},
-		{[]string{"--data", "missing"}, exitFailed, "no such file"},
+		{[]string{"--data", "missing"}, exitFailed, missingText},
 		{[]string{"--data", example}, exitFailed, "neither a folder"},
 		{[]string{"--data", t.TempDir()}, exitFailed, "no pictures"},
 	} {
