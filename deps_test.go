@@ -28,6 +28,7 @@ const module = "garb"
 var layout = []struct{ pkg, ours, modules string }{
 	{"internal/filename", "", ""},
 	{"internal/safefile", "", "golang.org/x/sys"},
+	{"internal/edition", "", ""},
 	{"internal/tfevents", "internal/safefile", "google.golang.org/protobuf"},
 	{"internal/download", "internal/safefile", "github.com/hashicorp/go-retryablehttp"},
 	{"internal/kernel", "", "golang.org/x/sys"},
@@ -47,7 +48,7 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"internal/tiff", "internal/raster internal/exif internal/inflate internal/jpeg", ""},
 	{"internal/hdf5", "internal/kernel", ""},
 	{"tensor", "internal/safefile internal/kernel", ""},
-	{"picture", "internal/kernel internal/raster internal/exif internal/icc internal/jpeg internal/heif internal/bmp " +
+	{"picture", "internal/edition internal/kernel internal/raster internal/exif internal/icc internal/jpeg internal/heif internal/bmp " +
 		"internal/gif internal/png internal/ico internal/tiff internal/webp", ""},
 	{"internal/drawn", "picture", ""},
 	{"internal/drawn/make", "picture internal/drawn", ""},
@@ -58,14 +59,14 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"backbone", "picture nn", ""},
 	{"keras", "internal/safefile internal/hdf5 tensor nn backbone", ""},
 	{"torch", "internal/kernel tensor backbone", ""},
-	{"weights", "internal/safefile internal/download tensor nn backbone keras torch", ""},
+	{"weights", "internal/safefile internal/edition internal/download tensor nn backbone keras torch", ""},
 	{"onnx", "internal/safefile internal/kernel tensor nn", "google.golang.org/protobuf"},
 	{"tflite", "tensor nn", "github.com/google/flatbuffers"},
 	{"accept", "nn", ""},
 	{"conformal", "", ""},
 	{"model", "accept tensor picture nn backbone weights conformal", ""},
 	{".", "picture model", "golang.org/x/sync"},
-	{"convert", "internal/safefile accept tensor picture nn backbone keras weights onnx tflite model", ""},
+	{"convert", "internal/safefile internal/edition accept tensor picture nn backbone keras weights onnx tflite model", ""},
 	{"report", "picture", ""},
 	{"dataset", "internal/filename internal/safefile internal/download picture",
 		"github.com/gofrs/flock golang.org/x/sync gonum.org/v1/gonum"},
@@ -122,9 +123,9 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"serve/function", "serve/request", "github.com/aws/aws-lambda-go"},
 	{"serve/functiontest", "", ""},
 	{"cmd/garb",
-		"accept conformal internal/filename internal/safefile internal/download internal/kernel tensor picture nn diagram " +
-			"backbone keras weights model convert report dataset relabel results crops augment evaluate train explain project " +
-			"mislabel answers drift features shard serve/listen serve",
+		"accept conformal internal/filename internal/safefile internal/edition internal/download internal/kernel tensor " +
+			"picture nn diagram backbone keras weights model convert report dataset relabel results crops augment " +
+			"evaluate train explain project mislabel answers drift features shard serve/listen serve",
 		"github.com/spf13/cobra github.com/spf13/pflag go.yaml.in/yaml/v3 golang.org/x/sys golang.org/x/term"},
 	{"cmd/garb-lambda", "accept internal/kernel picture model serve serve/function", "github.com/aws/aws-lambda-go"},
 	{"examples/train", ". train", ""},

@@ -1,3 +1,5 @@
+//go:build !small
+
 package main
 
 import (
@@ -8,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -159,6 +162,24 @@ func TestDeployCommands(t *testing.T) {
 				t.Errorf("%s: garb %v: %v", file, args, err)
 			}
 		}
+	}
+}
+
+// TestDeployReleaseImage: the image of a release is the one that is built from the sources.
+func TestDeployReleaseImage(t *testing.T) {
+	var images [2][]string
+	for i, file := range []string{"Dockerfile", "release.Dockerfile"} {
+		_, image, _ := strings.Cut(string(readFile(t, "../../deploy/"+file)), "FROM scratch\n")
+		for line := range strings.Lines(image) {
+			for _, instruction := range []string{"USER ", "ENV ", "EXPOSE ", "HEALTHCHECK ", "ENTRYPOINT ", "CMD "} {
+				if strings.HasPrefix(line, instruction) {
+					images[i] = append(images[i], line)
+				}
+			}
+		}
+	}
+	if len(images[0]) != 6 || !slices.Equal(images[0], images[1]) {
+		t.Errorf("the images differ: %q and %q", images[0], images[1])
 	}
 }
 

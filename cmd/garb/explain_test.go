@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"image"
 	"image/png"
 	"os"
 	"path/filepath"
@@ -12,6 +13,9 @@ import (
 
 	"garb/explain"
 )
+
+// makeEmptyPicture returns a picture of one pixel.
+func makeEmptyPicture() image.Image { return image.NewNRGBA(image.Rect(0, 0, 1, 1)) }
 
 func readFindings(t *testing.T, folder string) explain.Findings {
 	t.Helper()

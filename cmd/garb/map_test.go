@@ -1,16 +1,14 @@
+//go:build !small
+
 package main
 
 import (
 	"bytes"
-	"image"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 )
-
-// makeEmptyPicture returns a picture of one pixel.
-func makeEmptyPicture() image.Image { return image.NewNRGBA(image.Rect(0, 0, 1, 1)) }
 
 func TestMap(t *testing.T) {
 	data, folder := makeSplitPictures(t), t.TempDir()
