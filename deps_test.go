@@ -81,6 +81,8 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"explain", "internal/safefile picture nn model report", "golang.org/x/image"},
 	{"project", "", "golang.org/x/sync gonum.org/v1/gonum"},
 	{"answers", "picture model", "github.com/gofrs/flock"},
+	{"queue", "internal/safefile picture results",
+		"github.com/gofrs/flock github.com/nats-io/nats-server/v2 github.com/nats-io/nats.go github.com/nats-io/nuid"},
 	{"drift", "evaluate", "golang.org/x/sync gonum.org/v1/gonum"},
 	{"serve/inferencepb", "", "google.golang.org/protobuf"},
 	{"serve/tensorflowpb", "", "google.golang.org/protobuf"},
