@@ -170,5 +170,6 @@ func isTransient(err error) bool {
 		}
 	}
 	var e *jetstream.APIError
-	return errors.As(err, &e) && (e.Code == 503 && !isFull(err) || e.ErrorCode == codeStreamOffline)
+	return errors.As(err, &e) && (e.Code == 503 && e.ErrorCode != codeStoreFailed && !isFull(err) ||
+		e.ErrorCode == codeStreamOffline)
 }
