@@ -69,6 +69,7 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"dataset", "internal/download picture", "github.com/gofrs/flock golang.org/x/sync gonum.org/v1/gonum"},
 	{"relabel", "internal/safefile dataset", ""},
 	{"results", "model", ""},
+	{"results/parquet", "results", "github.com/parquet-go/parquet-go"},
 	{"store", "internal/safefile dataset", "github.com/aws/aws-sdk-go-v2 github.com/aws/smithy-go gocloud.dev"},
 	{"crops", "picture dataset", ""},
 	{"augment", "picture dataset", ""},
