@@ -69,6 +69,8 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"dataset", "internal/download picture", "github.com/gofrs/flock golang.org/x/sync gonum.org/v1/gonum"},
 	{"relabel", "internal/safefile dataset", ""},
 	{"results", "model", ""},
+	{"results/parquet", "results", "github.com/parquet-go/parquet-go"},
+	{"store", "internal/safefile dataset", "github.com/aws/aws-sdk-go-v2 github.com/aws/smithy-go gocloud.dev"},
 	{"crops", "picture dataset", ""},
 	{"augment", "picture dataset", ""},
 	{"evaluate", "nn picture accept conformal model report dataset", "gonum.org/v1/gonum"},
@@ -138,6 +140,7 @@ var testModules = []string{
 	"github.com/chromedp/cdproto",
 	"github.com/chromedp/chromedp",
 	"github.com/google/go-cmp",
+	"github.com/johannesboyne/gofakes3",
 	"github.com/prometheus/client_model",
 	"github.com/prometheus/common",
 	"go.opentelemetry.io/proto",
@@ -276,6 +279,8 @@ func moduleOf(path string) string {
 	elements := strings.Split(path, "/")
 	n := 3 // host, owner, repository
 	switch elements[0] {
+	case "gocloud.dev":
+		n = 1
 	case "connectrpc.com", "go.opentelemetry.io", "go.uber.org", "go.yaml.in", "google.golang.org", "pgregory.net":
 		n = 2
 	}
