@@ -92,6 +92,7 @@ var flagValues = map[string]valueRule{
 	"backbone":             {words: listBackbones, files: true},
 	"channels":             suggestWords("1", "3"),
 	"class":                noRule,
+	"features":             suggestFiles("safetensors"),
 	"features-at":          noRule,
 	"classes":              noRule,
 	"classes-from":         folders,
@@ -138,6 +139,7 @@ var flagValues = map[string]valueRule{
 	"resize":               filters,
 	"resume":               folders,
 	"schedule":             allowOnly(train.Choices("schedule")...),
+	"shard":                noRule, // I/N
 	"since":                noRule,
 	"size":                 {words: listSizes},
 	"sort-into":            folders,
@@ -155,7 +157,11 @@ var flagValues = map[string]valueRule{
 	"average out":          suggestFiles("safetensors"),
 	"data preview out":     suggestFiles("png", "jpg", "jpeg"),
 	"drift out":            suggestFiles("html"),
+	"classify out":         suggestFiles("json", "jsonl", "csv", "txt"),
 	"embed out":            suggestFiles("npy"),
+	"evaluate out":         suggestFiles("json", "txt"),
+	"features out":         suggestFiles("safetensors"),
+	"merge out":            anyFiles,
 	"map out":              suggestFiles("html"),
 	"serve model":          noRule, // NAME=PATH
 	"serve label":          noRule, // NAME:LABEL=VERSION
@@ -178,6 +184,7 @@ var argumentValues = map[string]valueRule{
 	"data relabel": dataSet,
 	"embed":        pictureFiles,
 	"explain":      pictureFiles,
+	"merge":        anyFiles,
 	"models pull":  {words: listPullable},
 	"models show":  modelsAndWeights,
 }

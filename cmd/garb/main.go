@@ -109,8 +109,8 @@ func newRootCommand() *cobra.Command {
 	}
 	root.AddCommand(
 		newClassifyCommand(), newEmbedCommand(), newExplainCommand(), newMapCommand(),
-		newEvaluateCommand(), newCompareCommand(), newAverageCommand(),
-		newTrainCommand(), newSweepCommand(), newLRFindCommand(),
+		newEvaluateCommand(), newCompareCommand(), newAverageCommand(), newMergeCommand(),
+		newTrainCommand(), newFeaturesCommand(), newSweepCommand(), newLRFindCommand(),
 		newServeCommand(), newHealthCommand(), newDriftCommand(),
 		newDataCommand(), newConvertCommand(), newModelsCommand(), newVersionCommand(),
 	)
