@@ -122,7 +122,7 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"cmd/garb",
 		"accept conformal internal/safefile internal/download internal/kernel tensor picture nn diagram backbone " +
 			"keras weights model convert report dataset relabel results crops augment evaluate train explain project " +
-			"mislabel answers drift serve/listen serve",
+			"mislabel answers store queue drift serve/listen serve",
 		"github.com/spf13/cobra github.com/spf13/pflag go.yaml.in/yaml/v3 golang.org/x/sys golang.org/x/term"},
 	{"examples/train", ". train", ""},
 	{"docs/lab", "internal/safefile model report evaluate train", ""},

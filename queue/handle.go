@@ -291,16 +291,17 @@ func (r *run) publishResult(ctx context.Context, c *claim, rows []Row) (bool, er
 }
 
 // encodeResult returns the messages of a result. The last one makes it valid: the parts before
-// it count only if it names them.
+// it count only if it names them. A row that fits in no message becomes a dead letter.
 func (r *run) encodeResult(c *claim, rows []Row) ([]*nats.Msg, error) {
 	limit := r.q.messageLimit()
 	var groups []result
 	size := limit
-	for _, row := range rows {
+	for i, row := range rows {
 		data, err := json.Marshal(row)
 		if err == nil && len(data) > limit-messageReserve {
 			row = Row{Picture: row.Picture, Index: row.Index, Failure: &results.Failure{Kind: "too_large", Message: fmt.Sprintf(
 				"the result takes %d bytes; the server accepts messages of %d", len(data), limit)}}
+			rows[i] = row
 			data, err = json.Marshal(row)
 		}
 		if err != nil {

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"garb/picture"
 )
 
 // Task says what is computed of each picture.
@@ -33,6 +35,12 @@ type Job struct {
 	Task   Task   `json:"task"`
 	Model  string `json:"model"`  // the reference that put was given
 	Digest string `json:"digest"` // of the model; a worker with another one is refused
+
+	// The next four are for Features. Model is then a backbone.
+	Weights       string          `json:"weights,omitempty"`
+	FeaturesAt    string          `json:"features_at,omitempty"` // layer
+	Preprocessing *picture.Spec   `json:"preprocessing,omitempty"`
+	Key           json.RawMessage `json:"key,omitempty"` // of the file of features
 
 	MaxPixels     int      `json:"max_pixels,omitempty"` // 0 for the default limits
 	KeepTruncated bool     `json:"keep_truncated,omitempty"`
@@ -183,11 +191,14 @@ func compareJobs(have, want Job) error {
 
 // format returns the value of a setting, also of one that can be left out.
 func format(value any) any {
-	if p, ok := value.(*float64); ok {
-		if p == nil {
-			return "none"
-		}
-		return *p
+	switch v := reflect.ValueOf(value); {
+	case v.Kind() == reflect.Pointer && v.IsNil():
+		return "none"
+	case v.Kind() == reflect.Pointer:
+		return v.Elem().Interface()
+	}
+	if key, ok := value.(json.RawMessage); ok {
+		return string(key)
 	}
 	return value
 }

@@ -193,14 +193,19 @@ func (r *run) connect(ctx context.Context) error {
 	})
 }
 
-// pullWait is how long the server keeps a request for a batch open.
-const pullWait = time.Second
+// How long the server keeps a request for a batch open: short while a batch of this worker may
+// be the last of the job, so that the worker ends soon after it, and longer when others have it.
+const (
+	shortWait = 50 * time.Millisecond
+	longWait  = 2 * time.Second
+)
 
 // takeAll takes batches until none are left.
 func (r *run) takeAll(ctx context.Context) error {
 	// Enough batches to keep all readers busy, and one more.
 	slots := make(chan struct{}, 1+(r.worker.Readers+r.job.Batch-1)/r.job.Batch)
-	lost := time.Now() // when the server last answered
+	answered := time.Now() // when the server last answered
+	wait := shortWait
 	for {
 		select {
 		case slots <- struct{}{}:
@@ -209,10 +214,10 @@ func (r *run) takeAll(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		m, err := r.consumer.Next(jetstream.FetchMaxWait(pullWait))
+		m, err := r.consumer.Next(jetstream.FetchMaxWait(wait))
 		switch {
 		case err == nil:
-			lost = time.Now()
+			answered, wait = time.Now(), shortWait
 			r.busy.Add(1)
 			r.batches.Go(func() {
 				defer func() { <-slots }()
@@ -226,6 +231,9 @@ func (r *run) takeAll(ctx context.Context) error {
 			})
 			continue
 		case errors.Is(err, nats.ErrTimeout):
+			if wait = min(2*wait, longWait); r.busy.Load() > 0 {
+				wait = shortWait
+			}
 			var finished bool
 			if finished, err = r.isFinished(ctx); finished {
 				return nil
@@ -236,9 +244,9 @@ func (r *run) takeAll(ctx context.Context) error {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case err == nil:
-			lost = time.Now()
+			answered = time.Now()
 		case isTransient(err):
-			if time.Since(lost) > r.q.options.Patience {
+			if time.Since(answered) > r.q.options.Patience {
 				return &NoAnswerError{r.q.place(), err}
 			}
 			sleep(ctx, hostCheck)
