@@ -147,9 +147,7 @@ func (r *run) handBack(c *claim, delay time.Duration) error {
 	c.mark.Returned++
 	c.mark.Current = none
 	r.returned.Add(1)
-	if err := r.writeMark(ctx, c); err != nil {
-		return nil //nolint:nilerr // the batch goes to another worker after its deadline
-	}
+	r.writeMark(ctx, c) // without it, on a full disk, the next worker may only be more careful than it has to be
 	if delay > 0 {
 		c.m.NakWithDelay(delay)
 	} else {
