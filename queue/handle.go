@@ -297,8 +297,8 @@ func (r *run) encodeResult(c *claim, rows []Row) ([]*nats.Msg, error) {
 	for i, row := range rows {
 		data, err := json.Marshal(row)
 		if err == nil && len(data) > limit-messageReserve {
-			row = Row{Picture: row.Picture, Index: row.Index, Failure: &results.Failure{Kind: "too_large", Message: fmt.Sprintf(
-				"the result takes %d bytes; the server accepts messages of %d", len(data), limit)}}
+			message := fmt.Sprintf("the result takes %d bytes; the server accepts messages of %d", len(data), limit)
+			row = Row{Picture: row.Picture, Index: row.Index, Failure: &results.Failure{Kind: "too_large", Message: message}}
 			rows[i] = row
 			data, err = json.Marshal(row)
 		}

@@ -83,7 +83,6 @@ type putter struct {
 
 	waiting []Picture // not yet in the log
 	bytes   int       // of the batch that is being filled
-	batches int       // in waiting
 	filled  int       // pictures in the batch that is being filled
 	starts  []int     // where batches start in waiting
 }
