@@ -52,7 +52,7 @@ func (r *run) handle(ctx context.Context, m jetstream.Msg) error {
 		return err
 	}
 	stored, err := r.publishResult(ctx, c, rows)
-	if ctx.Err() != nil {
+	if err != nil && ctx.Err() != nil {
 		return r.handBack(c, 0)
 	}
 	if err != nil {

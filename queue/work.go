@@ -195,8 +195,9 @@ func (r *run) connect(ctx context.Context) error {
 
 // How long the server keeps a request for a batch open: short while a batch of this worker may
 // be the last of the job, so that the worker ends soon after it, and longer when others have it.
+// A batch that arrives just after such a wait comes again after the deadline.
 const (
-	shortWait = 50 * time.Millisecond
+	shortWait = 200 * time.Millisecond
 	longWait  = 2 * time.Second
 )
 
