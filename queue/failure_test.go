@@ -176,7 +176,8 @@ func TestStopped(t *testing.T) {
 		t.Error(report, err)
 	}
 	second := work(t, q, newWorker(readName))
-	if report.Done+second.Done != 40 || second.Dead != 0 {
+	// A result whose confirmation came too late is stored, and counted by neither.
+	if report.Done+second.Done > 40 || second.Dead != 0 {
 		t.Errorf("%+v and %+v", report, second)
 	}
 	if got, _ := collect(t, q); len(got) != 40 {
