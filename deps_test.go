@@ -72,6 +72,8 @@ var layout = []struct{ pkg, ours, modules string }{
 		"github.com/gofrs/flock golang.org/x/sync gonum.org/v1/gonum"},
 	{"relabel", "internal/filename internal/safefile dataset", ""},
 	{"results", "model", ""},
+	{"results/parquet", "results", "github.com/parquet-go/parquet-go"},
+	{"store", "internal/safefile dataset", "github.com/aws/aws-sdk-go-v2 github.com/aws/smithy-go gocloud.dev"},
 	{"crops", "picture dataset", ""},
 	{"augment", "picture dataset", ""},
 	{"evaluate", "nn picture accept conformal model report dataset", "gonum.org/v1/gonum"},
@@ -86,6 +88,8 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"explain", "internal/safefile picture nn model report", "golang.org/x/image"},
 	{"project", "", "golang.org/x/sync gonum.org/v1/gonum"},
 	{"answers", "internal/safefile picture model", "github.com/gofrs/flock"},
+	{"queue", "internal/safefile picture results",
+		"github.com/gofrs/flock github.com/nats-io/nats-server/v2 github.com/nats-io/nats.go github.com/nats-io/nuid"},
 	{"drift", "evaluate", "golang.org/x/sync gonum.org/v1/gonum"},
 	{"serve/inferencepb", "", "google.golang.org/protobuf"},
 	{"serve/tensorflowpb", "", "google.golang.org/protobuf"},
@@ -125,7 +129,7 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"cmd/garb",
 		"accept conformal internal/filename internal/safefile internal/edition internal/download internal/kernel tensor " +
 			"picture nn diagram backbone keras weights model convert report dataset relabel results crops augment " +
-			"evaluate train explain project mislabel answers drift features shard serve/listen serve",
+			"evaluate train explain project mislabel answers store queue drift features shard serve/listen serve",
 		"github.com/spf13/cobra github.com/spf13/pflag go.yaml.in/yaml/v3 golang.org/x/sys golang.org/x/term"},
 	{"cmd/garb-lambda", "accept internal/kernel picture model serve serve/function", "github.com/aws/aws-lambda-go"},
 	{"examples/train", ". train", ""},
@@ -144,6 +148,7 @@ var testModules = []string{
 	"github.com/chromedp/cdproto",
 	"github.com/chromedp/chromedp",
 	"github.com/google/go-cmp",
+	"github.com/johannesboyne/gofakes3",
 	"github.com/prometheus/client_model",
 	"github.com/prometheus/common",
 	"go.opentelemetry.io/proto",
@@ -283,6 +288,8 @@ func moduleOf(path string) string {
 	elements := strings.Split(path, "/")
 	n := 3 // host, owner, repository
 	switch elements[0] {
+	case "gocloud.dev":
+		n = 1
 	case "connectrpc.com", "go.opentelemetry.io", "go.uber.org", "go.yaml.in", "google.golang.org", "pgregory.net":
 		n = 2
 	}

@@ -108,6 +108,12 @@ var flagValues = map[string]valueRule{
 	"train-data":           dataSet,
 	"other":                folders,
 	"refusal":              noRule,
+	"job":                  noRule,
+	"listen":               noRule,
+	"nats":                 noRule,
+	"nats-creds":           suggestFiles("creds"),
+	"queue":                folders,
+	"task":                 allowOnly("classify", "embed", "features"),
 	"dtype":                allowOnly(slices.Sorted(maps.Values(dtypeNames))...),
 	"exclude":              noRule,
 	"fine-tune":            suggestWords("none", "all"),
@@ -169,6 +175,7 @@ var flagValues = map[string]valueRule{
 	"features out":         suggestFiles("safetensors"),
 	"merge out":            anyFiles,
 	"map out":              suggestFiles("html"),
+	"queue get out":        suggestFiles("jsonl", "parquet", "safetensors"),
 	"serve model":          noRule, // NAME=PATH
 	"serve label":          noRule, // NAME:LABEL=VERSION
 	"serve canary":         noRule, // NAME=SHARE
@@ -193,6 +200,7 @@ var argumentValues = map[string]valueRule{
 	"merge":        anyFiles,
 	"models pull":  {words: listPullable},
 	"models show":  modelsAndWeights,
+	"queue put":    pictureFiles,
 }
 
 func listLabelOrders() []string {

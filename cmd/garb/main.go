@@ -115,7 +115,7 @@ func newRootCommand() *cobra.Command {
 		newEvaluateCommand(), newCompareCommand(), newAverageCommand(), newMergeCommand(),
 		newTrainCommand(), newFeaturesCommand(), newSweepCommand(), newLRFindCommand(),
 		newServeCommand(), newHealthCommand(), newDriftCommand(),
-		newDataCommand(), newConvertCommand(), newModelsCommand(), newVersionCommand(),
+		newQueueCommand(), newDataCommand(), newConvertCommand(), newModelsCommand(), newVersionCommand(),
 	)
 	for _, newCommand := range extraCommands {
 		root.AddCommand(newCommand())
