@@ -126,7 +126,7 @@ func (r *run) keepClaim(m jetstream.Msg) (stop func()) {
 	ended := make(chan struct{})
 	var beats sync.WaitGroup
 	beats.Go(func() {
-		tick := time.NewTicker(r.job.Deadline / 3)
+		tick := time.NewTicker(r.job.deadline() / 3)
 		defer tick.Stop()
 		for {
 			select {

@@ -177,12 +177,12 @@ func (q *Queue) Work(ctx context.Context, job string, w Worker) (WorkReport, err
 	return WorkReport{int(r.done.Load()), int(r.dead.Load()), int(r.returned.Load())}, err
 }
 
-// connect finds the consumer and the marks of the job, and creates them the first time.
+// connect finds the marks of the job and its consumer, which it creates the first time.
 func (r *run) connect(ctx context.Context) error {
 	return r.q.retry(ctx, func(ctx context.Context) error {
 		var err error
-		r.consumer, err = r.q.js.CreateOrUpdateConsumer(ctx, pictureStream(r.job.Name), jetstream.ConsumerConfig{
-			Durable: consumerName, AckPolicy: jetstream.AckExplicitPolicy, AckWait: r.job.Deadline,
+		r.consumer, err = r.q.js.CreateConsumer(ctx, pictureStream(r.job.Name), jetstream.ConsumerConfig{
+			Durable: consumerName, AckPolicy: jetstream.AckExplicitPolicy, AckWait: r.job.deadline(),
 			MaxDeliver: -1, MaxAckPending: -1,
 		})
 		if err != nil {
