@@ -57,8 +57,8 @@ func (s *Store) readObject(ctx context.Context, l location, maxBytes int64) ([]b
 }
 
 const (
-	pageSize     = 1000     // objects in a request; S3 allows no more
-	maxListBytes = 16 << 20 // of an answer; a page of the longest keys has less than half of it
+	pageSize     = 1000           // objects in a request; S3 allows no more
+	maxListBytes = 16 << 20       // of an answer; a page of the longest keys has less than half of it
 	maxRequests  = pageSize + 100 // for a page
 )
 
