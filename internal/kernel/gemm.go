@@ -242,7 +242,7 @@ func gemmRowGeneric(g *Gemm, i, column, width int, panel []float32) {
 		for _, v := range g.A[i*g.AStride+s*g.SegmentStride:][:g.SegmentLen] {
 			row := panel[k*width:][:len(acc)]
 			for j := range acc {
-				acc[j] += v * row[j]
+				acc[j] += float32(v * row[j]) // the conversion forbids Go to fuse, as it may on arm64
 			}
 			k++
 		}

@@ -136,7 +136,8 @@ func mustPanic(t *testing.T, about string, f func()) {
 }
 
 func TestChoose(t *testing.T) {
-	portable, old, wide, arm := []Level{Generic}, []Level{Generic, AVX2}, []Level{Generic, AVX2, AVX512}, []Level{Generic, NEON}
+	portable, old := []Level{Generic}, []Level{Generic, AVX2}
+	wide, arm := []Level{Generic, AVX2, AVX512}, []Level{Generic, NEON}
 	for _, c := range []struct {
 		name    string
 		offered []Level

@@ -84,8 +84,8 @@ func stubs(name string, names map[string]bool) string {
 	}
 	for rows := 1; rows <= gemmRows; rows++ {
 		if name := gemmName(rows); names[name] {
-			fmt.Fprintf(&b, "\n// %s computes a gemmTile of %d rows and up to 8 columns.\n//\n//go:noescape\nfunc %s(arguments *byte)\n",
-				name, rows, name)
+			fmt.Fprintf(&b, "\n// %s computes a gemmTile of %d rows and up to 8 columns.\n//\n", name, rows)
+			fmt.Fprintf(&b, "//go:noescape\nfunc %s(arguments *byte)\n", name)
 		}
 	}
 	return b.String()
