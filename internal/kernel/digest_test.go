@@ -172,11 +172,13 @@ func digestElementwise(all map[string]string, l Level) {
 	wide := make([]float32, 1<<16)
 	FromHalf(wide, halves)
 	all["half"] = digest(wide)
-	if l == Generic { // Go's mathematical functions do not have the same bits on all machines
-		return
-	}
 	src := sweep()
 	for _, f := range nonlinearities {
+		// Near its root this sum cancels, and shows the last bits of Go's functions of float64, which
+		// differ between amd64 and arm64.
+		if l == Generic && f.name == "GELUGradient" {
+			continue
+		}
 		dst := make([]float32, len(src))
 		for i := range dst {
 			dst[i] = 1.5
