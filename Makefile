@@ -4,6 +4,9 @@ SHELL = bash
 .SHELLFLAGS = -o pipefail -c
 
 GOLANGCI = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+GORELEASER = github.com/goreleaser/goreleaser/v2@v2.15.1
+CYCLONEDX = github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
+ACTIONLINT = github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 VALE = github.com/vale-cli/vale/v3/cmd/vale@v3.21.0
 # Packages where goroutines share memory.
 RACE = . ./model ./nn ./picture ./dataset ./augment ./train ./answers ./serve/... ./cmd/garb
@@ -14,7 +17,7 @@ data = $(or $(DATA),$(GARB_DATA),$(error name the data set: make $@ DATA=folder)
 ROWS ?=
 ROUNDS ?= 7
 
-.PHONY: check check-rest help build bench soak fuzz mutate model scenes-settings head seed card course lab generate format vet lint prose prose-help prose-code screens modules generated layout deploy test test-purego test-avx2 test-race
+.PHONY: check check-rest help build snapshot release release-tools workflows bench soak fuzz mutate model scenes-settings head seed card course lab generate format vet lint prose prose-help prose-code screens modules generated layout deploy test test-purego test-avx2 test-race
 
 check: test check-rest ## everything that a change must pass
 
@@ -28,6 +31,22 @@ help: ## print this list
 build: ## bin/garb, one static binary
 	CGO_ENABLED=0 go build -buildvcs=auto -trimpath -ldflags '-s -w' -o bin/garb ./cmd/garb
 	@ls -l bin/garb | awk '{ printf "bin/garb: %.1f MB\n", $$5 / 1e6 }'
+
+# The tools are not tools of go.mod: their modules would be in it.
+release-tools:
+	@mkdir -p bin/tools
+	GOBIN=$(CURDIR)/bin/tools GOFLAGS= go install $(GORELEASER)
+	GOBIN=$(CURDIR)/bin/tools GOFLAGS= go install $(CYCLONEDX)
+
+snapshot: release-tools ## a release of the last commit in dist/, tried: make snapshot BUILDS=default
+	PATH=$(CURDIR)/bin/tools:$$PATH .ci/snapshot $(CURDIR)/bin/tools/goreleaser $(BUILDS)
+
+# .goreleaser.yaml lists the variables that it needs.
+release: release-tools
+	PATH=$(CURDIR)/bin/tools:$$PATH goreleaser release --clean
+
+workflows: ## check the workflows in .github
+	go run $(ACTIONLINT)
 
 # garb beside its peers; needs a Python with numpy, onnx, onnxruntime and pillow
 # (GARB_PYTHON names it). bench/README.md tells what is measured.

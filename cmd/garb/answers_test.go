@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"garb/model"
+	"garb/results"
 )
 
 // strangeNames are file names that can confuse terminals or tables.
@@ -82,7 +83,7 @@ func TestClassifyCSV(t *testing.T) {
 	_, lines, _ := runGarb(t, nil, "classify", "--json", "--top", "99", example, plain)
 	for i, line := range strings.Split(strings.TrimSpace(lines), "\n") {
 		row := rows[2*i]
-		var a pictureAnswer
+		var a results.Answer
 		if err := json.Unmarshal([]byte(line), &a); err != nil {
 			t.Fatal(err)
 		}
@@ -225,7 +226,8 @@ func TestAnswerTimed(t *testing.T) {
 			t.Fatal(err)
 		}
 		got, err := newTimedAnswerer(c)(t.Context(), readFile(t, example))
-		if err != nil || !reflect.DeepEqual(got.Answer, want) || got.decoding <= 0 || got.inference <= 0 {
+		if err != nil || !reflect.DeepEqual(got.Answer, want) || got.inference <= 0 ||
+			got.decoding <= 0 && runtime.GOOS != "windows" { // whose clock may stand still for half a millisecond
 			t.Errorf("%s: %v, %v and %v", reference, err, got.decoding, got.inference)
 		}
 	}
@@ -250,6 +252,9 @@ func TestClassifyWrongUse(t *testing.T) {
 }
 
 func TestEmbedNames(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows does not allow such names of files")
+	}
 	folder := t.TempDir()
 	bad, other := write(t, folder, "bad.jpg", nil), write(t, folder, "a,\n\"b.jpg", readFile(t, example))
 	for _, c := range []struct{ out, names string }{{"f.npy", "f.csv"}, {"F.NPY", "F.csv"}, {"f.dat", "f.dat.csv"},

@@ -21,6 +21,12 @@ import (
 	"garb/weights"
 )
 
+// The methods of garb map.
+const (
+	methodTSNE = "tsne"
+	methodPCA  = "pca"
+)
+
 // valueRule says what shells suggest for a flag or an argument, and whether other values are
 // refused.
 type valueRule struct {
@@ -92,6 +98,7 @@ var flagValues = map[string]valueRule{
 	"backbone":             {words: listBackbones, files: true},
 	"channels":             suggestWords("1", "3"),
 	"class":                noRule,
+	"features":             suggestFiles("safetensors"),
 	"features-at":          noRule,
 	"classes":              noRule,
 	"classes-from":         folders,
@@ -101,6 +108,12 @@ var flagValues = map[string]valueRule{
 	"train-data":           dataSet,
 	"other":                folders,
 	"refusal":              noRule,
+	"job":                  noRule,
+	"listen":               noRule,
+	"nats":                 noRule,
+	"nats-creds":           suggestFiles("creds"),
+	"queue":                folders,
+	"task":                 allowOnly("classify", "embed", "features"),
 	"dtype":                allowOnly(slices.Sorted(maps.Values(dtypeNames))...),
 	"exclude":              noRule,
 	"fine-tune":            suggestWords("none", "all"),
@@ -138,6 +151,7 @@ var flagValues = map[string]valueRule{
 	"resize":               filters,
 	"resume":               folders,
 	"schedule":             allowOnly(train.Choices("schedule")...),
+	"shard":                noRule, // I/N
 	"since":                noRule,
 	"size":                 {words: listSizes},
 	"sort-into":            folders,
@@ -155,8 +169,13 @@ var flagValues = map[string]valueRule{
 	"average out":          suggestFiles("safetensors"),
 	"data preview out":     suggestFiles("png", "jpg", "jpeg"),
 	"drift out":            suggestFiles("html"),
+	"classify out":         suggestFiles("json", "jsonl", "csv", "txt"),
 	"embed out":            suggestFiles("npy"),
+	"evaluate out":         suggestFiles("json", "txt"),
+	"features out":         suggestFiles("safetensors"),
+	"merge out":            anyFiles,
 	"map out":              suggestFiles("html"),
+	"queue get out":        suggestFiles("jsonl", "parquet", "safetensors"),
 	"serve model":          noRule, // NAME=PATH
 	"serve label":          noRule, // NAME:LABEL=VERSION
 	"serve canary":         noRule, // NAME=SHARE
@@ -178,8 +197,10 @@ var argumentValues = map[string]valueRule{
 	"data relabel": dataSet,
 	"embed":        pictureFiles,
 	"explain":      pictureFiles,
+	"merge":        anyFiles,
 	"models pull":  {words: listPullable},
 	"models show":  modelsAndWeights,
+	"queue put":    pictureFiles,
 }
 
 func listLabelOrders() []string {

@@ -82,6 +82,9 @@ const rootHelp = `garb classifies pictures of garments. The classifier is built 
 downloaded. You can also train on your own folders of pictures, evaluate and explain
 models, serve them over HTTP, and convert them from and to Keras and ONNX.`
 
+// extraCommands make the commands that builds with certain tags have.
+var extraCommands []func() *cobra.Command
+
 func newRootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "garb",
@@ -109,11 +112,14 @@ func newRootCommand() *cobra.Command {
 	}
 	root.AddCommand(
 		newClassifyCommand(), newEmbedCommand(), newExplainCommand(), newMapCommand(),
-		newEvaluateCommand(), newCompareCommand(), newAverageCommand(),
-		newTrainCommand(), newSweepCommand(), newLRFindCommand(),
+		newEvaluateCommand(), newCompareCommand(), newAverageCommand(), newMergeCommand(),
+		newTrainCommand(), newFeaturesCommand(), newSweepCommand(), newLRFindCommand(),
 		newServeCommand(), newHealthCommand(), newDriftCommand(),
-		newDataCommand(), newConvertCommand(), newModelsCommand(), newVersionCommand(),
+		newQueueCommand(), newDataCommand(), newConvertCommand(), newModelsCommand(), newVersionCommand(),
 	)
+	for _, newCommand := range extraCommands {
+		root.AddCommand(newCommand())
+	}
 	checkHelpTopics(root)
 	addValues(root)
 	markFailures(root)
