@@ -56,8 +56,8 @@ func chooseLevel(name string, offered []Level) (Level, error) {
 	}
 	for l := range levelCount {
 		if l.String() == name {
-			return best, fmt.Errorf("GARB_CPU=%s: this machine and build offer only %s; unset it or choose one of these",
-				name, strings.Join(names, ", "))
+			return best, fmt.Errorf("GARB_CPU=%s: this machine and build offer only %s; "+
+				"unset it or choose one of these", name, strings.Join(names, ", "))
 		}
 	}
 	return best, fmt.Errorf("GARB_CPU=%s: the levels are generic, avx2, avx512 and neon", name)

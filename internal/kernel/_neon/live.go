@@ -56,7 +56,8 @@ func (f function) touched(i int) (reads, writes uint16) {
 		reads = 0
 	} else {
 		for j, o := range l.operands[:max(0, len(l.operands)-1)] {
-			if p, ok := vector(o); ok && !(l.opcode == "VMASKMOVPS" && j == 1) {
+			isMask := l.opcode == "VMASKMOVPS" && j == 1
+			if p, ok := vector(o); ok && !isMask {
 				reads |= 1 << (p[0] / 2)
 			}
 		}

@@ -181,37 +181,7 @@ func (a *assembly) outer(rows, vectors int) string {
 	a.emit("MOVD %d(R0), R4", outerDstStride)
 	a.emit("MOVD %d(R0), R5", outerAStride)
 	a.emit("MOVD %d(R0), %s", outerPart, part)
-	// eachRow moves the values of dst, a whole vector by whole, and the last vector by whole or in part.
-	eachRow := func(whole string, inPart func(low, high int)) {
-		for _, full := range []bool{true, false} {
-			a.emit("MOVD %d(R0), R6", outerDst)
-			if full {
-				a.emit("CBNZ %s, %sPart", part, whole)
-			} else {
-				a.label(whole + "Part")
-			}
-			for i := range rows {
-				for v := range vectors {
-					low := 2 * (i*vectors + v)
-					switch {
-					case !full && v == vectors-1:
-						a.emit("ADD $%d, R6, %s", 32*v, address)
-						inPart(low, low+1)
-					case whole == "FLDPQ":
-						a.emit("FLDPQ %d(R6), (F%d, F%d)", 32*v, low, low+1)
-					default:
-						a.emit("FSTPQ (F%d, F%d), %d(R6)", low, low+1, 32*v)
-					}
-				}
-				a.emit("ADD R4, R6, R6")
-			}
-			if full {
-				a.emit("B %sDone", whole)
-			}
-		}
-		a.label(whole + "Done")
-	}
-	eachRow("FLDPQ", a.readPart)
+	a.moveTile("FLDPQ", rows, vectors, a.readPart)
 	a.label("next")
 	for v := range vectors {
 		a.emit("FLDPQ.P 32(R2), (F%d, F%d)", 24+2*v, 25+2*v)
@@ -225,7 +195,39 @@ func (a *assembly) outer(rows, vectors int) string {
 	a.emit("ADD R5, R1, R1")
 	a.emit("SUBS $1, R3, R3")
 	a.emit("BNE next")
-	eachRow("FSTPQ", a.writePart)
+	a.moveTile("FSTPQ", rows, vectors, a.writePart)
 	a.emit("RET")
 	return name
+}
+
+// moveTile loads or stores the values of dst: whole vectors by an instruction for pairs, and the last
+// of each row by whole or in part.
+func (a *assembly) moveTile(whole string, rows, vectors int, inPart func(low, high int)) {
+	done, partly := whole+"Done", whole+"Part"
+	a.emit("CBNZ %s, %s", part, partly)
+	a.moveRows(whole, rows, vectors, nil)
+	a.emit("B %s", done)
+	a.label(partly)
+	a.moveRows(whole, rows, vectors, inPart)
+	a.label(done)
+}
+
+// moveRows is moveTile for tiles whose last vectors are in part, or whole if inPart is nil.
+func (a *assembly) moveRows(whole string, rows, vectors int, inPart func(low, high int)) {
+	a.emit("MOVD %d(R0), R6", outerDst)
+	for i := range rows {
+		for v := range vectors {
+			low := 2 * (i*vectors + v)
+			switch {
+			case inPart != nil && v == vectors-1:
+				a.emit("ADD $%d, R6, %s", 32*v, address)
+				inPart(low, low+1)
+			case whole == "FLDPQ":
+				a.emit("FLDPQ %d(R6), (F%d, F%d)", 32*v, low, low+1)
+			default:
+				a.emit("FSTPQ (F%d, F%d), %d(R6)", low, low+1, 32*v)
+			}
+		}
+		a.emit("ADD R4, R6, R6")
+	}
 }
