@@ -16,8 +16,8 @@ type Rates struct {
 	PictureCPU      float64 `json:"picture_cpu"`      // of one core: reading, decoding and classifying one picture
 	PutPicture      float64 `json:"put_picture"`      // of one process that lists a picture and puts it in the queue
 	GetPicture      float64 `json:"get_picture"`      // of one process that reads one picture's result
-	QueueBatch      float64 `json:"queue_batch"`      // of the server: delivering a batch, storing its results, acknowledging
-	StorePicture    float64 `json:"store_picture"`    // of the whole store: the inverse of its limit of requests a second
+	QueueBatch      float64 `json:"queue_batch"`      // of the server: delivery, results, acknowledgement
+	StorePicture    float64 `json:"store_picture"`    // of the whole store: the inverse of its requests a second
 	StoreLatency    float64 `json:"store_latency"`    // from a request to the whole picture
 	WorkerStart     float64 `json:"worker_start"`     // from the start of a machine to its first batch
 	RedeliveryDelay float64 `json:"redelivery_delay"` // from the loss of a worker to the next delivery of its batches
@@ -111,9 +111,9 @@ func Simulate(p Plan, r Rates, seed uint64) (Result, error) {
 	s := newSimulation(p, r, seed)
 	for s.acknowledged < s.batches {
 		if s.deliveries+s.lost > maxAttempts*(s.batches+p.Workers) {
-			return Result{}, fmt.Errorf("after %d deliveries of %d batches and the loss of %d workers only %d are done: "+
+			return Result{}, fmt.Errorf("after %d deliveries and the loss of %d workers only %d of %d batches are done: "+
 				"workers are lost before they finish a batch; make batches smaller",
-				s.deliveries, s.batches, s.lost, s.acknowledged)
+				s.deliveries, s.lost, s.acknowledged, s.batches)
 		}
 		e := heap.Pop(&s.events).(event)
 		s.now = e.at

@@ -30,7 +30,8 @@ func TestBottleneck(t *testing.T) {
 		change  func(*Rates)
 		seconds float64
 	}{
-		{Cores, Plan{Pictures: 64_000, Workers: 10, Cores: 4, Batch: 32, Ahead: 2, Readers: 16}, func(*Rates) {}, 16 + 30},
+		{Cores, Plan{Pictures: 64_000, Workers: 10, Cores: 4, Batch: 32, Ahead: 2, Readers: 16},
+			func(*Rates) {}, 16 + 30},
 		{Store, Plan{Pictures: 640_000, Workers: 100, Cores: 4, Batch: 32, Ahead: 4, Readers: 32},
 			func(r *Rates) { r.WorkerStart = 0 }, 640_000 / 5500.0},
 		{Queue, Plan{Pictures: 64_000, Workers: 100, Cores: 16, Batch: 1, Ahead: 8, Readers: 8},
@@ -147,7 +148,8 @@ func TestBounds(t *testing.T) {
 		n, batches := float64(p.Pictures), float64(found.Batches)
 		cores := n * r.PictureCPU / float64(p.Cores*p.Workers)
 		least := max(cores, n*r.StorePicture, batches*r.QueueBatch, n*r.PutPicture)
-		most := n*(r.PictureCPU/float64(p.Cores)+r.StorePicture+r.StoreLatency+r.PutPicture) + batches*r.QueueBatch + 1e-9
+		each := r.PictureCPU/float64(p.Cores) + r.StorePicture + r.StoreLatency + r.PutPicture
+		most := n*each + batches*r.QueueBatch + 1e-9
 		if found.Seconds < least-1e-9 || found.Seconds > most {
 			t.Errorf("%+v took %v s, not between %v and %v", p, found.Seconds, least, most)
 		}
