@@ -34,8 +34,9 @@ func TestTables(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, want := range map[string][]string{
-		"runs":   {"| 1 | 210 s | 95 | 90 MB, 91 MB |", "one thread | 200 s | 100 |"},
-		"time":   {"| pictures | 1 | 10 | 100 | 1,000 | 10,000 |\n", "| 10,000 | 55 s, cores |", "| 1,000,000 | 42 min, cores |"},
+		"runs": {"| 1 | 210 s | 95 | 90 MB, 91 MB |", "one thread | 200 s | 100 |"},
+		"time": {"| pictures | 1 | 10 | 100 | 1,000 | 10,000 |\n", "| 10,000 | 55 s, cores |",
+			"| 1,000,000 | 42 min, cores |"},
 		"cost":   {"| 10,000 | below $0.01 |", "| 1,000,000 | $0.51 |"},
 		"limits": {"| one prefix of the store | 5,500 | 14 |", "| the queue's server | 320,000 | 800 |"},
 	} {
@@ -56,7 +57,8 @@ func TestTables(t *testing.T) {
 
 func TestFormats(t *testing.T) {
 	for got, want := range map[string]string{
-		formatSeconds(9.44): "9.4 s", formatSeconds(9.96): "10 s", formatSeconds(119): "120 s", formatSeconds(121): "2.0 min",
+		formatSeconds(9.44): "9.4 s", formatSeconds(9.96): "10 s", formatSeconds(119): "120 s",
+		formatSeconds(121):  "2.0 min",
 		formatSeconds(7199): "120 min", formatSeconds(7200): "2.0 h", formatSeconds(1728000): "20 days",
 		formatDollars(0.001): "below $0.01", formatDollars(0.126): "$0.13", formatDollars(1234): "$1,200",
 		formatCount(1234567): "1,234,567", formatCount(12): "12", formatCount(123456): "123,456",

@@ -111,8 +111,8 @@ func Simulate(p Plan, r Rates, seed uint64) (Result, error) {
 	s := newSimulation(p, r, seed)
 	for s.acknowledged < s.batches {
 		if s.deliveries+s.lost > maxAttempts*(s.batches+p.Workers) {
-			return Result{}, fmt.Errorf("after %d deliveries and the loss of %d workers only %d of %d batches are done: "+
-				"workers are lost before they finish a batch; make batches smaller",
+			return Result{}, fmt.Errorf("after %d deliveries and the loss of %d workers only %d of %d batches are "+
+				"done: workers are lost before they finish a batch; make batches smaller",
 				s.deliveries, s.lost, s.acknowledged, s.batches)
 		}
 		e := heap.Pop(&s.events).(event)
