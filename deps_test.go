@@ -68,6 +68,7 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"report", "picture", ""},
 	{"dataset", "internal/download picture", "github.com/gofrs/flock golang.org/x/sync gonum.org/v1/gonum"},
 	{"relabel", "internal/safefile dataset", ""},
+	{"results", "model", ""},
 	{"crops", "picture dataset", ""},
 	{"augment", "picture dataset", ""},
 	{"evaluate", "nn picture accept conformal model report dataset", "gonum.org/v1/gonum"},
@@ -117,7 +118,7 @@ var layout = []struct{ pkg, ours, modules string }{
 		""},
 	{"cmd/garb",
 		"accept conformal internal/safefile internal/download internal/kernel tensor picture nn diagram backbone " +
-			"keras weights model convert report dataset relabel crops augment evaluate train explain project " +
+			"keras weights model convert report dataset relabel results crops augment evaluate train explain project " +
 			"mislabel answers drift serve/listen serve",
 		"github.com/spf13/cobra github.com/spf13/pflag go.yaml.in/yaml/v3 golang.org/x/sys golang.org/x/term"},
 	{"examples/train", ". train", ""},

@@ -521,7 +521,10 @@ func (d *Data) checkSplitNames(names []string) bool {
 func (d *Data) findInFolders(ctx context.Context, folder string, classes []string) ([]foundPicture, error) {
 	var all []foundPicture
 	for _, class := range classes {
-		w, err := newWalker(ctx, filepath.Join(folder, class), &d.Tally)
+		w, err := newWalker(ctx, filepath.Join(folder, class), &d.Tally, func(path string, _ fs.FileInfo) error {
+			all = append(all, foundPicture{path: path, label: strings.TrimSpace(class)})
+			return nil
+		})
 		if err != nil {
 			return nil, err
 		}
@@ -530,9 +533,6 @@ func (d *Data) findInFolders(ctx context.Context, folder string, classes []strin
 		}
 		for _, err := range w.unreadable { // otherwise its pictures would be missing without notice
 			d.addProblem(ProblemLayout, err, "a folder cannot be read: %v", err)
-		}
-		for _, path := range w.found {
-			all = append(all, foundPicture{path: path, label: strings.TrimSpace(class)})
 		}
 	}
 	return all, d.skipLooseFiles(folder)

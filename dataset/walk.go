@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -22,13 +23,24 @@ var ErrLinkLoop = errors.New("symbolic links form a loop")
 // files that are not pictures, and adds them to tally. If links form a loop, the error wraps
 // ErrLinkLoop.
 func Pictures(ctx context.Context, folder string, tally *Tally) ([]string, error) {
-	w, err := newWalker(ctx, folder, tally)
+	var found []string
+	err := EachPicture(ctx, folder, tally, func(path string, _ fs.FileInfo) error {
+		found = append(found, path)
+		return nil
+	})
+	return found, err
+}
+
+// EachPicture calls use for each picture that Pictures lists, in the same order, without keeping
+// the paths. It ends with the first error of use, and returns it.
+func EachPicture(ctx context.Context, folder string, tally *Tally,
+	use func(path string, info fs.FileInfo) error) error {
+	w, err := newWalker(ctx, folder, tally, use)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	w.other = ReasonOther // nothing says that all files here are pictures
-	err = w.walk(folder, w.root)
-	return w.found, err
+	return w.walk(folder, w.root)
 }
 
 // PicturesIn returns the paths of the pictures at a path, whatever their labels: those below a
@@ -74,17 +86,18 @@ type walker struct {
 	root  string          // the folder, with links resolved
 	seen  map[string]bool // folders walked, with links resolved
 	other Reason          // for files that are not pictures
-	found []string
+	use   func(path string, info fs.FileInfo) error
+	found int
 
 	unreadable []error // about folders
 }
 
-func newWalker(ctx context.Context, folder string, tally *Tally) (*walker, error) {
+func newWalker(ctx context.Context, folder string, tally *Tally, use func(string, fs.FileInfo) error) (*walker, error) {
 	real, err := filepath.EvalSymlinks(folder)
 	if err != nil {
 		return nil, fmt.Errorf("data set: %w", err)
 	}
-	return &walker{ctx: ctx, tally: tally, root: real, seen: map[string]bool{}, other: ReasonNotPicture}, nil
+	return &walker{ctx: ctx, tally: tally, root: real, seen: map[string]bool{}, other: ReasonNotPicture, use: use}, nil
 }
 
 // walk adds the pictures below a folder. real is its path with links resolved.
@@ -99,7 +112,7 @@ func (w *walker) walk(folder, real string) error {
 		w.unreadable = append(w.unreadable, err)
 		return nil
 	}
-	before := len(w.found)
+	before := w.found
 	folders := 0
 	for _, e := range entries {
 		path := filepath.Join(folder, e.Name())
@@ -123,12 +136,15 @@ func (w *walker) walk(folder, real string) error {
 		case !info.Mode().IsRegular():
 			w.tally.Add(ReasonNotPicture, path, "neither a file nor a folder")
 		case looksLikePicture(path):
-			w.found = append(w.found, path)
+			w.found++
+			if err := w.use(path, info); err != nil {
+				return err
+			}
 		default:
 			w.tally.Add(w.other, path, "neither its name nor its content is that of a picture")
 		}
 	}
-	if len(w.found) == before && folders == 0 {
+	if w.found == before && folders == 0 {
 		w.tally.Add(ReasonEmpty, folder, "no pictures")
 	}
 	return nil
@@ -181,6 +197,25 @@ var systemNames = []string{"__macosx", "thumbs.db", "desktop.ini", "@eadir", "$r
 // is one of systemNames.
 func isHidden(name string) bool {
 	return strings.HasPrefix(name, ".") || slices.Contains(systemNames, strings.ToLower(name))
+}
+
+// JudgeKey returns why an object of an object store is skipped, by the part of its key below the
+// folder that is listed, or "" if it may be a picture. The rules are those of Pictures, but the
+// content is not read: a name without an extension may be a picture's, and one with an extension
+// that no picture has is not.
+func JudgeKey(key string) Reason {
+	if strings.HasSuffix(key, "/") {
+		return ReasonEmpty // some programs store folders as empty objects
+	}
+	for name := range strings.SplitSeq(key, "/") {
+		if isHidden(name) {
+			return ReasonHidden
+		}
+	}
+	if extension := strings.ToLower(path.Ext(key)); extension != "" && !slices.Contains(pictureExtensions, extension) {
+		return ReasonOther
+	}
+	return ""
 }
 
 // pictureExtensions are the extensions of pictures, including formats that garb cannot read, so

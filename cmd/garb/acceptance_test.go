@@ -17,6 +17,7 @@ import (
 	"garb/model"
 	"garb/nn"
 	"garb/picture"
+	"garb/results"
 	"garb/tensor"
 )
 
@@ -93,9 +94,9 @@ func TestClassifyRefuses(t *testing.T) {
 	}
 
 	out, _ = run("--json", bright, dark)
-	var lines []pictureAnswer
+	var lines []results.Answer
 	for d := json.NewDecoder(strings.NewReader(out)); d.More(); {
-		var line pictureAnswer
+		var line results.Answer
 		if err := d.Decode(&line); err != nil {
 			t.Fatal(err)
 		}

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"garb/model"
+	"garb/results"
 )
 
 // strangeNames are file names that can confuse terminals or tables.
@@ -82,7 +83,7 @@ func TestClassifyCSV(t *testing.T) {
 	_, lines, _ := runGarb(t, nil, "classify", "--json", "--top", "99", example, plain)
 	for i, line := range strings.Split(strings.TrimSpace(lines), "\n") {
 		row := rows[2*i]
-		var a pictureAnswer
+		var a results.Answer
 		if err := json.Unmarshal([]byte(line), &a); err != nil {
 			t.Fatal(err)
 		}

@@ -19,6 +19,7 @@ import (
 
 	"garb/dataset"
 	"garb/model"
+	"garb/results"
 )
 
 // classifyFlags holds the flags of classify.
@@ -174,36 +175,6 @@ func (f classifyFlags) action() sortAction {
 		return sortMove
 	}
 	return sortCopy
-}
-
-// modelName identifies the model of an answer.
-type modelName struct {
-	Name   string `json:"name"`
-	Digest string `json:"digest"`
-}
-
-// pictureAnswer is a line of classify --json.
-type pictureAnswer struct {
-	Picture     string                   `json:"picture"`
-	Class       string                   `json:"class"`
-	Probability float64                  `json:"probability"`
-	Predictions []model.ListedPrediction `json:"predictions"`
-	Set         []string                 `json:"set,omitempty"`    // the prediction set, with --coverage
-	Labels      *[]string                `json:"labels,omitempty"` // with probability above 0.5, for multi-label models
-	// The next three are set for models with an acceptance.
-	Accepted   *bool     `json:"accepted,omitempty"`
-	Acceptance *float64  `json:"acceptance,omitempty"`
-	Refusal    string    `json:"refusal,omitempty"` // for a picture that is not accepted
-	Model      modelName `json:"model"`
-	// With --sort-into: where the picture is now, or why it was not sorted.
-	Sorted    string `json:"sorted,omitempty"`
-	SortError string `json:"sort_error,omitempty"`
-}
-
-// pictureError is a line of --json about a picture without an answer.
-type pictureError struct {
-	Picture string         `json:"picture"`
-	Error   pictureFailure `json:"error"`
 }
 
 // answer is a model's answer for a picture, and the time it took.
@@ -425,8 +396,7 @@ func newAnswerPrinter(c *cobra.Command, out io.Writer, classifier *model.Classif
 		table, err := newPredictionTable(out, classifier, own...)
 		return csvAnswers{table, c.ErrOrStderr()}, err
 	case f.asJSON:
-		return jsonAnswers{json.NewEncoder(out), f.top, modelName{classifier.Name(), classifier.Digest()},
-			classifier.List, f.coverage}, nil
+		return jsonAnswers{json.NewEncoder(out), results.NewAnswers(classifier, f.top, f.coverage)}, nil
 	}
 	return textAnswers{out, c.ErrOrStderr(), f.top, supportsColour(c.OutOrStdout()), f.coverage}, nil
 }
@@ -458,39 +428,21 @@ func (p csvAnswers) printFailure(name string, err error) error {
 
 // jsonAnswers prints a line for each picture, with an answer or an error.
 type jsonAnswers struct {
-	lines *json.Encoder
-	top   int
-	model modelName
-	list  func([]model.Prediction) []model.ListedPrediction
-	sets  bool // show prediction sets
+	lines   *json.Encoder
+	answers results.Answers
 }
 
 func (p jsonAnswers) printAnswer(name string, a model.Answer, s placement) error {
-	best := a.Predictions[0]
-	line := pictureAnswer{
-		Picture: name, Class: best.Class, Probability: best.Probability,
-		Predictions: p.list(a.Predictions[:min(p.top, len(a.Predictions))]), Model: p.model, Sorted: s.path,
-	}
-	if p.sets {
-		line.Set = a.Set
-	}
-	if a.Labels != nil {
-		line.Labels = &a.Labels
-	}
-	if a.Judged {
-		line.Accepted, line.Acceptance = &a.Accepted, &a.Acceptance
-	}
-	if !a.Accepted {
-		line.Refusal = a.Refusal
-	}
+	row := p.answers.Row(name, a)
+	row.Sorted = s.path
 	if s.err != nil {
-		line.SortError = s.err.Error()
+		row.SortError = s.err.Error()
 	}
-	return p.lines.Encode(line)
+	return p.lines.Encode(row)
 }
 
 func (p jsonAnswers) printFailure(name string, err error) error {
-	return p.lines.Encode(pictureError{name, describeFailure(err)})
+	return p.lines.Encode(results.PictureError{Picture: name, Error: describeFailure(err)})
 }
 
 func (jsonAnswers) flush() error { return nil }

@@ -24,6 +24,7 @@ import (
 	"garb/internal/safefile"
 	"garb/model"
 	"garb/picture"
+	"garb/results"
 )
 
 // backboneFlags chooses a backbone and its preprocessing.
@@ -243,12 +244,6 @@ func openExtractor(reference string, network backboneFlags, o model.Options) (*m
 	return e, nil
 }
 
-// pictureEmbedding is a line of embed --json.
-type pictureEmbedding struct {
-	Picture   string    `json:"picture"`
-	Embedding []float32 `json:"embedding"`
-}
-
 // shownValues is the number of values of a vector that are printed.
 const shownValues = 6
 
@@ -264,13 +259,13 @@ func embed(c *cobra.Command, e *model.Extractor, all []source, tally *dataset.Ta
 		switch {
 		case a.err != nil && asJSON:
 			failures++
-			return lines.Encode(pictureError{a.source.name, describeFailure(a.err)})
+			return lines.Encode(results.PictureError{Picture: a.source.name, Error: describeFailure(a.err)})
 		case a.err != nil:
 			failures++
 			reportError(c.ErrOrStderr(), a.source.name, a.err)
 			return nil
 		case asJSON:
-			return lines.Encode(pictureEmbedding{a.source.name, a.value})
+			return lines.Encode(results.Embedding{Picture: a.source.name, Embedding: a.value})
 		}
 		_, err = fmt.Fprintf(out, "%s: %d values, %.4f …\n", escape(a.source.name), len(a.value),
 			a.value[:min(shownValues, len(a.value))])

@@ -18,6 +18,7 @@ import (
 
 	"garb/dataset"
 	"garb/picture"
+	"garb/results"
 )
 
 // standardInput is the argument for standard input.
@@ -245,15 +246,9 @@ func send[T any](ctx context.Context, to chan<- T, value T) bool {
 	}
 }
 
-// pictureFailure is the JSON of an error about a picture.
-type pictureFailure struct {
-	Kind    string `json:"kind"`
-	Message string `json:"message"`
-}
-
 // describeFailure returns an error with its kind: one of package picture, or not_found,
 // unreadable or timeout.
-func describeFailure(err error) pictureFailure {
+func describeFailure(err error) results.Failure {
 	kind := picture.KindOf(err)
 	switch {
 	case kind != "":
@@ -264,7 +259,7 @@ func describeFailure(err error) pictureFailure {
 	default:
 		kind = "unreadable"
 	}
-	return pictureFailure{kind, explainError(err)}
+	return results.Failure{Kind: kind, Message: explainError(err)}
 }
 
 // explainError returns an error's text without the path, which the sentence around it names.

@@ -15,6 +15,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"garb/results"
 )
 
 // listTree returns the entries of a folder: the content of each file, the text of each link,
@@ -72,11 +74,11 @@ func requireLinks(t *testing.T) {
 }
 
 // readSorted reads the answers of classify --json, except that of the bad picture.
-func readSorted(t *testing.T, out string) []pictureAnswer {
+func readSorted(t *testing.T, out string) []results.Answer {
 	t.Helper()
-	var all []pictureAnswer
+	var all []results.Answer
 	for line := range strings.Lines(out) {
-		var a pictureAnswer
+		var a results.Answer
 		if err := json.Unmarshal([]byte(line), &a); err != nil {
 			t.Fatal(err)
 		}
@@ -88,7 +90,7 @@ func readSorted(t *testing.T, out string) []pictureAnswer {
 }
 
 // checkSorted checks the file of a picture that was sorted.
-func checkSorted(t *testing.T, a pictureAnswer, content, action string) {
+func checkSorted(t *testing.T, a results.Answer, content, action string) {
 	t.Helper()
 	if string(readFile(t, a.Sorted)) != content {
 		t.Errorf("%s has another content than %s", a.Sorted, a.Picture)

@@ -65,14 +65,35 @@ func Read(path string, maxBytes int64) ([]byte, error) {
 }
 
 // Write replaces the content of the file at path by what write writes. If write or the
-// replacement fails, the old file stays: Write fills a temporary file in the same folder,
-// syncs it and renames it to path. It follows symbolic links, and buffers what write writes.
-func Write(path string, write func(io.Writer) error) (err error) {
-	if target, evalErr := filepath.EvalSymlinks(path); evalErr == nil {
+// replacement fails, the old file stays. It is Create, write and Close.
+func Write(path string, write func(io.Writer) error) error {
+	f, err := Create(path)
+	if err != nil {
+		return err
+	}
+	if err = write(f); err != nil {
+		f.Abort()
+		return err
+	}
+	return f.Close()
+}
+
+// File is new content for a file. It is written to a temporary file in the same folder, and
+// replaces the file when Close returns nil.
+type File struct {
+	temporary *os.File
+	buffer    *bufio.Writer
+	path      string // of the file to replace
+}
+
+// Create starts to replace the file at path, which need not exist. It follows symbolic links. One
+// of Close and Abort must end it.
+func Create(path string) (*File, error) {
+	if target, err := filepath.EvalSymlinks(path); err == nil {
 		path = target
 	}
-	if info, statErr := os.Stat(path); statErr == nil && !info.Mode().IsRegular() {
-		return &NotRegularError{path, info.Mode()}
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return nil, &NotRegularError{path, info.Mode()}
 	}
 	folder, name := filepath.Split(path)
 	if folder == "" {
@@ -80,36 +101,49 @@ func Write(path string, write func(io.Writer) error) (err error) {
 	}
 	f, err := os.CreateTemp(folder, "."+name+".*.tmp")
 	if err != nil {
+		return nil, err
+	}
+	return &File{f, bufio.NewWriterSize(f, 1<<20), path}, nil
+}
+
+// Write appends to the new content, and buffers it.
+func (f *File) Write(p []byte) (int, error) { return f.buffer.Write(p) }
+
+// Close syncs the new content and replaces the file. If it fails, the old file stays.
+func (f *File) Close() error {
+	if err := f.replace(); err != nil {
+		f.Abort()
 		return err
 	}
-	defer func() {
-		if err != nil {
-			f.Close() // a second Close does no harm
-			os.Remove(f.Name())
-		}
-	}()
-	w := bufio.NewWriterSize(f, 1<<20)
-	if err = write(w); err != nil {
+	return syncFolder(filepath.Dir(f.path))
+}
+
+// Abort drops the new content. After Close it does nothing.
+func (f *File) Abort() error {
+	f.temporary.Close() // a second Close does no harm
+	if err := os.Remove(f.temporary.Name()); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if err = w.Flush(); err != nil {
+	return nil
+}
+
+// replace renames the temporary file to the path.
+func (f *File) replace() error {
+	if err := f.buffer.Flush(); err != nil {
 		return err
 	}
 	// CreateTemp lets only the owner read the file. Everyone may read it after os.Create,
 	// under the usual umask, and so they may here.
-	if err = f.Chmod(0o644); err != nil && runtime.GOOS != "windows" {
+	if err := f.temporary.Chmod(0o644); err != nil && runtime.GOOS != "windows" {
 		return err
 	}
-	if err = f.Sync(); err != nil {
+	if err := f.temporary.Sync(); err != nil {
 		return err
 	}
-	if err = f.Close(); err != nil {
+	if err := f.temporary.Close(); err != nil {
 		return err
 	}
-	if err = os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	return syncFolder(folder)
+	return os.Rename(f.temporary.Name(), f.path)
 }
 
 // syncFolder syncs a folder, so that a rename in it survives a loss of power. Windows cannot
