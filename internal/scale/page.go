@@ -1,9 +1,12 @@
 package scale
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -31,16 +34,55 @@ type Run struct {
 	HalfwayBytes int64   `json:"halfway_bytes"` // the same after half of the pictures
 }
 
+// MeasuredFile has the figures of docs/scale.md, and Page is that page; both are relative to the
+// project's root.
+const (
+	MeasuredFile = "docs/_make/scale/measured.json"
+	Page         = "docs/scale.md"
+)
+
+// Read returns the figures of the project in a folder.
+func Read(root string) (Measured, error) {
+	var m Measured
+	text, err := os.ReadFile(filepath.Join(root, MeasuredFile))
+	if err == nil {
+		err = json.Unmarshal(text, &m)
+	}
+	return m, err
+}
+
+// FillInPage fills in the page of the project in a folder. It takes a minute or two.
+func FillInPage(root string) error {
+	m, err := Read(root)
+	if err != nil {
+		return err
+	}
+	tables, err := m.Tables(math.MaxInt)
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(root, Page)
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	filled, err := FillIn(string(text), tables)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return os.WriteFile(path, []byte(filled), 0o644)
+}
+
 // Assumptions of docs/scale.md that were not measured here.
 const (
 	workerCores   = 4
-	batchPictures = 64
+	BatchPictures = 32
 	batchesAhead  = 2
 	readers       = 32
 	coreHourPrice = 0.04 // US dollars for an hour of one core on demand, the usual order of cloud prices
 	getPrice      = 4e-7 // US dollars a GET, Amazon S3 Standard's list price in us-east-1
-	// storeRequests is the rate that Amazon S3 documents for reading below one prefix.
-	storeRequests = 5500
+	// StoreRequests is the rate that Amazon S3 documents for reading below one prefix.
+	StoreRequests = 5500
 	lossesPerHour = 0.05 // of a spot machine: one in twenty an hour
 )
 
@@ -77,14 +119,17 @@ func FillIn(page string, tables map[string]string) (string, error) {
 	return b.String(), nil
 }
 
-// Tables returns the tables of docs/scale.md by name: runs, time, cost and limits. Numbers of
+// Tables returns the tables of docs/scale.md by name: runs, queue, time, cost
+// and limits. Numbers of
 // pictures above most are left out of the tables of simulations, which take long for them.
 func (m Measured) Tables(most int) (map[string]string, error) {
 	times, costs, err := m.simulated(most)
 	if err != nil {
 		return nil, err
 	}
-	return map[string]string{"runs": m.runs(), "time": times, "cost": costs, "limits": m.limits()}, nil
+	return map[string]string{
+		"runs": m.runs(), "queue": m.queue(), "time": times, "cost": costs, "limits": m.limits(),
+	}, nil
 }
 
 // runs returns the table of what was measured.
@@ -99,9 +144,23 @@ func (m Measured) runs() string {
 	return b.String()
 }
 
+// queue returns the table of what the queue was measured to need for one picture.
+func (m Measured) queue() string {
+	r := m.Rates
+	var b strings.Builder
+	b.WriteString("| for one picture | |\n|---|---|\n")
+	fmt.Fprintf(&b, "| CPU to read, decode and classify it | %.1f ms |\n", 1e3*r.PictureCPU)
+	fmt.Fprintf(&b, "| put | %.0f µs |\n", 1e6*r.PutPicture)
+	fmt.Fprintf(&b, "| deliver it, store its result, acknowledge it | %.0f µs |\n", 1e6*r.QueueBatch/BatchPictures)
+	fmt.Fprintf(&b, "| get | %.0f µs |\n", 1e6*r.GetPicture)
+	fmt.Fprintf(&b, "| disk of the server | %.0f bytes |\n", m.QueueBytes)
+	fmt.Fprintf(&b, "| memory of the server and of put | %.0f bytes |\n", m.QueueMemory)
+	return b.String()
+}
+
 // plan returns the plan of a cell of the tables.
 func plan(pictures, workers int) Plan {
-	return Plan{Pictures: pictures, Workers: workers, Cores: workerCores, Batch: batchPictures,
+	return Plan{Pictures: pictures, Workers: workers, Cores: workerCores, Batch: BatchPictures,
 		Ahead: batchesAhead, Readers: readers, LossesPerHour: lossesPerHour}
 }
 
@@ -157,7 +216,7 @@ func (m Measured) limits() string {
 		{"one `garb queue put`", "several at a time, each with its own prefix", r.PutPicture},
 		{"one `garb queue get`", "one for each job", r.GetPicture},
 		{"the queue's server", "larger batches, or a cluster and a job for each of its streams",
-			r.QueueBatch / batchPictures},
+			r.QueueBatch / BatchPictures},
 		{"one prefix of the store", "pictures below several prefixes", r.StorePicture},
 	}
 	slices.SortFunc(all, func(a, b limit) int { return int(math.Copysign(1, b.seconds-a.seconds)) })

@@ -38,7 +38,7 @@ func TestTables(t *testing.T) {
 		"time": {"| pictures | 1 | 10 | 100 | 1,000 | 10,000 |\n", "| 10,000 | 55 s, cores |",
 			"| 1,000,000 | 42 min, cores |"},
 		"cost":   {"| 10,000 | below $0.01 |", "| 1,000,000 | $0.51 |"},
-		"limits": {"| one prefix of the store | 5,500 | 14 |", "| the queue's server | 320,000 | 800 |"},
+		"limits": {"| one prefix of the store | 5,500 | 14 |", "| the queue's server | 160,000 | 400 |"},
 	} {
 		for _, line := range want {
 			if !strings.Contains(tables[name], line) {
