@@ -211,7 +211,7 @@ func MeasureOthers(ctx context.Context, c Classifier, r *Report, folders, paths 
 		case repeated:
 			o.Repeated = append(o.Repeated, Repeated{a.Sample.Path, path})
 		case a.err != nil:
-			o.Skipped = append(o.Skipped, Skipped{a.Sample.Path, dataset.FindReason(a.err), a.err.Error()})
+			o.Skipped = append(o.Skipped, a.skip())
 		default:
 			o.Answers = append(o.Answers, a)
 		}

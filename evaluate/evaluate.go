@@ -161,7 +161,7 @@ func Run(ctx context.Context, c Classifier, set *dataset.Set, l picture.Limits,
 	}
 	r := summarize(known, set, answers)
 	r.Seconds = time.Since(began).Seconds()
-	if _, ok := c.(*Flipped); ok {
+	if isFlipped(c) {
 		r.TTA = FlipTTA
 	}
 	if j := asJudge(c); j != nil {
@@ -182,6 +182,9 @@ func Summarize(known []string, set *dataset.Set, digests []string, predictions [
 
 // classify returns the answer for a picture of a class, or of none ("").
 func classify(ctx context.Context, c Classifier, s dataset.Sample, class string, l picture.Limits) Answer {
+	if r, ok := c.(*Recorded); ok {
+		return r.recall(s, class)
+	}
 	a := Answer{Sample: s, Class: class}
 	data, err := s.Read(l)
 	if err != nil {
@@ -215,7 +218,7 @@ func summarize(known []string, set *dataset.Set, answers []Answer) *Report {
 	digest := sha256.New()
 	for _, a := range answers {
 		if a.err != nil {
-			r.Skipped = append(r.Skipped, Skipped{a.Sample.Path, dataset.FindReason(a.err), a.err.Error()})
+			r.Skipped = append(r.Skipped, a.skip())
 			continue
 		}
 		r.Answers = append(r.Answers, a)

@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"garb/internal/raster"
 )
@@ -22,6 +23,11 @@ type RGB struct {
 
 func newRGB(width, height int) *RGB {
 	return &RGB{width, height, make([]uint8, 3*width*height)}
+}
+
+// newRGBIn returns a picture with any pixels. It lies in pix if that is large enough.
+func newRGBIn(pix []uint8, width, height int) *RGB {
+	return &RGB{width, height, raster.NewIn(pix, width, height).Pix}
 }
 
 // row returns row y.
@@ -40,35 +46,61 @@ func Decode(ctx context.Context, data []byte, l Limits) (*RGB, error) {
 
 // Inspect decodes a picture as Decode does, and returns what is known about it, too.
 func Inspect(ctx context.Context, data []byte, l Limits) (*RGB, Info, error) {
-	return decode(ctx, data, l, func(Info) int { return 1 }, true)
+	return decode(ctx, data, l, func(Info) int { return 1 }, true, nil)
 }
 
 // Load turns a picture's data into a network's input: it decodes the picture, at
 // reduced scale if it is a JPEG much larger than needed, and writes Tensor's values
-// to dst, Height × Width × Channels of them. It panics if dst has another length.
+// to dst, Height × Width × Channels of them. It panics if dst has another length. Load keeps the memory
+// for up to 8 MiB of a picture's pixels and uses it for the next picture.
 //
 // A reduced scale (see Reduction) loses detail that is finer than what remains
 // after the resize. Values then differ from those of Decode and Tensor by a few
 // levels at most edges; bench/README.md says how that affects answers.
 func (s Spec) Load(ctx context.Context, data []byte, l Limits, dst []float32) (Info, error) {
-	p, info, err := s.Decode(ctx, data, l)
+	memory := decodedPix.take()
+	defer decodedPix.put(memory)
+	p, info, err := decode(ctx, data, l, s.Reduction, s.Orientation != IgnoreOrientation, *memory)
 	if err != nil {
 		return info, err
 	}
+	*memory = p.Pix
 	s.Tensor(p, dst)
 	return info, nil
+}
+
+// Memory for pictures that only Load and Tensor see.
+var decodedPix, resizedPix pixPool
+
+// pixPool keeps memory for pictures.
+type pixPool struct{ sync.Pool }
+
+func (p *pixPool) take() *[]uint8 {
+	if memory, ok := p.Get().(*[]uint8); ok {
+		return memory
+	}
+	return new([]uint8)
+}
+
+// put keeps memory for the next picture, unless it is larger than pictures that are decoded at reduced
+// scale usually are.
+func (p *pixPool) put(memory *[]uint8) {
+	const most = 8 << 20
+	if len(*memory) <= most {
+		p.Put(memory)
+	}
 }
 
 // Decode is the first half of Load: it decodes a picture at the scale that
 // Reduction returns and turns it upright, unless the Spec ignores EXIF's orientation. Its errors
 // are those of the function Decode.
 func (s Spec) Decode(ctx context.Context, data []byte, l Limits) (*RGB, Info, error) {
-	return decode(ctx, data, l, s.Reduction, s.Orientation != IgnoreOrientation)
+	return decode(ctx, data, l, s.Reduction, s.Orientation != IgnoreOrientation, nil)
 }
 
 // DecodeWhole decodes as Decode does, but at full scale. Tensor then gives the network's input.
 func (s Spec) DecodeWhole(ctx context.Context, data []byte, l Limits) (*RGB, Info, error) {
-	return decode(ctx, data, l, func(Info) int { return 1 }, s.Orientation != IgnoreOrientation)
+	return decode(ctx, data, l, func(Info) int { return 1 }, s.Orientation != IgnoreOrientation, nil)
 }
 
 // Reduction returns the highest of 1, 2, 4 and 8 by which a JPEG's sides can be
@@ -93,8 +125,9 @@ func (s Spec) Reduction(info Info) int {
 	return 1
 }
 
-// decode decodes a picture at the scale that reduce returns for it.
-func decode(ctx context.Context, data []byte, l Limits, reduce func(Info) int, upright bool) (*RGB, Info, error) {
+// decode decodes a picture at the scale that reduce returns for it. The picture may lie in pix.
+func decode(ctx context.Context, data []byte, l Limits, reduce func(Info) int, upright bool, pix []uint8,
+) (*RGB, Info, error) {
 	ctx, cancel := l.withDeadline(ctx)
 	defer cancel()
 	if int64(len(data)) > l.MaxBytes {
@@ -115,7 +148,7 @@ func decode(ctx context.Context, data []byte, l Limits, reduce func(Info) int, u
 		return nil, info, err
 	}
 	m, err := info.Format.decode(ctx, data, raster.Options{
-		Scale: reduction, MaxPixels: l.decodedPixels(), KeepTruncated: l.KeepTruncated,
+		Scale: reduction, MaxPixels: l.decodedPixels(), KeepTruncated: l.KeepTruncated, Pix: pix,
 	})
 	switch {
 	case ctx.Err() != nil:

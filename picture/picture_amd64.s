@@ -4,107 +4,73 @@
 
 #include "textflag.h"
 
-DATA scaleShuffle<>+0(SB)/1, $0x00
-DATA scaleShuffle<>+1(SB)/1, $0x80
-DATA scaleShuffle<>+2(SB)/1, $0x03
-DATA scaleShuffle<>+3(SB)/1, $0x80
-DATA scaleShuffle<>+4(SB)/1, $0x06
-DATA scaleShuffle<>+5(SB)/1, $0x80
-DATA scaleShuffle<>+6(SB)/1, $0x09
-DATA scaleShuffle<>+7(SB)/1, $0x80
-DATA scaleShuffle<>+8(SB)/1, $0x01
-DATA scaleShuffle<>+9(SB)/1, $0x80
-DATA scaleShuffle<>+10(SB)/1, $0x04
-DATA scaleShuffle<>+11(SB)/1, $0x80
-DATA scaleShuffle<>+12(SB)/1, $0x07
-DATA scaleShuffle<>+13(SB)/1, $0x80
-DATA scaleShuffle<>+14(SB)/1, $0x0a
-DATA scaleShuffle<>+15(SB)/1, $0x80
-DATA scaleShuffle<>+16(SB)/1, $0x02
-DATA scaleShuffle<>+17(SB)/1, $0x80
-DATA scaleShuffle<>+18(SB)/1, $0x05
-DATA scaleShuffle<>+19(SB)/1, $0x80
-DATA scaleShuffle<>+20(SB)/1, $0x08
-DATA scaleShuffle<>+21(SB)/1, $0x80
-DATA scaleShuffle<>+22(SB)/1, $0x0b
-DATA scaleShuffle<>+23(SB)/1, $0x80
-DATA scaleShuffle<>+24(SB)/1, $0x80
-DATA scaleShuffle<>+25(SB)/1, $0x80
-DATA scaleShuffle<>+26(SB)/1, $0x80
-DATA scaleShuffle<>+27(SB)/1, $0x80
-DATA scaleShuffle<>+28(SB)/1, $0x80
-DATA scaleShuffle<>+29(SB)/1, $0x80
-DATA scaleShuffle<>+30(SB)/1, $0x80
-DATA scaleShuffle<>+31(SB)/1, $0x80
-GLOBL scaleShuffle<>(SB), RODATA|NOPTR, $32
-
-// func scaleRowsAVX2(dst0 *byte, dst1 *byte, src0 *byte, src1 *byte, first *int, count *int, halves *int16, size int, pixels int)
+// func scaleRowsAVX2(dst0 *byte, dst1 *byte, src0 *byte, src1 *byte, places *int, order *byte, halves *int16, pairs int, step int, vectors int)
 // Requires: AVX, AVX2
-TEXT ·scaleRowsAVX2(SB), NOSPLIT, $0-72
+TEXT ·scaleRowsAVX2(SB), NOSPLIT, $0-80
 	MOVQ         dst0+0(FP), AX
 	MOVQ         dst1+8(FP), CX
 	MOVQ         src0+16(FP), DX
 	MOVQ         src1+24(FP), BX
-	MOVQ         first+32(FP), SI
-	MOVQ         count+40(FP), DI
+	MOVQ         places+32(FP), SI
+	MOVQ         order+40(FP), DI
 	MOVQ         halves+48(FP), R8
-	MOVQ         size+56(FP), R9
-	MOVQ         pixels+64(FP), R10
-	VMOVDQU      scaleShuffle<>+0(SB), Y0
+	MOVQ         step+64(FP), R9
+	MOVQ         vectors+72(FP), R10
 	MOVL         $0x00200000, R11
-	VMOVD        R11, X1
-	VPBROADCASTD X1, Y1
-	VPSRLQ       $0x20, Y1, Y1
-	VPSLLDQ      $0x04, Y1, Y1
+	VMOVD        R11, X0
+	VPBROADCASTD X0, Y0
 
-pixel:
+vector:
 	MOVQ    (SI), R11
-	LEAQ    (R11)(R11*2), R11
-	MOVQ    (DI), R12
-	VMOVDQA Y1, Y2
+	MOVQ    8(SI), R12
+	MOVQ    pairs+56(FP), R13
+	VMOVDQU (DI), Y1
+	VMOVDQA Y0, Y2
 	VPXOR   Y3, Y3, Y3
-	VMOVDQA Y1, Y4
+	VMOVDQA Y0, Y4
 	VPXOR   Y5, Y5, Y5
-	MOVQ    R8, R13
 
-four:
-	VPBROADCASTQ   (R13), Y6
-	VPBROADCASTQ   8(R13), Y7
-	VBROADCASTI128 (DX)(R11*1), Y8
-	VPSHUFB        Y0, Y8, Y8
-	VPMADDWD       Y6, Y8, Y9
-	VPADDD         Y9, Y2, Y2
-	VPMADDWD       Y7, Y8, Y8
-	VPADDD         Y8, Y3, Y3
-	VBROADCASTI128 (BX)(R11*1), Y8
-	VPSHUFB        Y0, Y8, Y8
-	VPMADDWD       Y6, Y8, Y6
-	VPADDD         Y6, Y4, Y4
-	VPMADDWD       Y7, Y8, Y8
-	VPADDD         Y8, Y5, Y5
-	ADDQ           $0x0c, R11
-	ADDQ           $0x10, R13
-	SUBQ           $0x04, R12
-	JG             four
-	VPSLLD         $0x0b, Y3, Y3
-	VPADDD         Y3, Y2, Y2
-	VPSLLD         $0x0b, Y5, Y5
-	VPADDD         Y5, Y4, Y4
-	VPHADDD        Y4, Y2, Y2
-	VPSRAD         $0x16, Y2, Y2
-	VPACKSSDW      Y2, Y2, Y2
-	VPACKUSWB      Y2, Y2, Y2
-	VEXTRACTI128   $0x01, Y2, X3
-	VPUNPCKLWD     X3, X2, X3
-	VMOVD          X3, (AX)
-	VPEXTRD        $0x01, X3, (CX)
-	ADDQ           $0x03, AX
-	ADDQ           $0x03, CX
-	ADDQ           $0x08, SI
-	ADDQ           $0x08, DI
-	ADDQ           R9, R8
-	DECQ           R10
-	JNZ            pixel
+pair:
+	VMOVDQU      (R8), Y6
+	VMOVDQU      32(R8), Y7
+	VMOVDQU      (DX)(R11*1), X8
+	VINSERTI128  $0x01, (DX)(R12*1), Y8, Y8
+	VPSHUFB      Y1, Y8, Y8
+	VPMADDWD     Y6, Y8, Y9
+	VPADDD       Y9, Y2, Y2
+	VPMADDWD     Y7, Y8, Y8
+	VPADDD       Y8, Y3, Y3
+	VMOVDQU      (BX)(R11*1), X10
+	VINSERTI128  $0x01, (BX)(R12*1), Y10, Y10
+	VPSHUFB      Y1, Y10, Y10
+	VPMADDWD     Y6, Y10, Y6
+	VPADDD       Y6, Y4, Y4
+	VPMADDWD     Y7, Y10, Y10
+	VPADDD       Y10, Y5, Y5
+	ADDQ         $0x06, R11
+	ADDQ         $0x06, R12
+	ADDQ         $0x40, R8
+	DECQ         R13
+	JNZ          pair
+	VPSLLD       $0x0b, Y3, Y3
+	VPADDD       Y3, Y2, Y2
+	VPSRAD       $0x16, Y2, Y2
+	VPSLLD       $0x0b, Y5, Y5
+	VPADDD       Y5, Y4, Y4
+	VPSRAD       $0x16, Y4, Y4
+	VPACKSSDW    Y4, Y2, Y2
+	VPACKUSWB    Y2, Y2, Y2
+	VEXTRACTI128 $0x01, Y2, X1
+	VMOVD        X2, (AX)
+	VPEXTRD      $0x01, X2, (CX)
+	VMOVD        X1, (AX)(R9*1)
+	VPEXTRD      $0x01, X1, (CX)(R9*1)
+	LEAQ         (AX)(R9*2), AX
+	LEAQ         (CX)(R9*2), CX
+	ADDQ         $0x10, SI
+	ADDQ         $0x20, DI
+	DECQ         R10
+	JNZ          vector
 	VZEROUPPER
 	RET
 

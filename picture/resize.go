@@ -1,23 +1,26 @@
 package picture
 
-import "math"
+import (
+	"math"
+	"sync"
+)
 
 //go:generate sh -c "cd _generate && go run . -out ../picture_amd64.s -stubs ../stubs_amd64.go -pkg picture"
 
 // resize scales a part of p as Pillow's Image.resize does, to the bit: with weights in fixed point,
 // rounding to 8 bits after each direction (Pillow 13.0.0, src/libImaging/Resample.c and, for
-// nearest, Geometry.c).
-func resize(p *RGB, b box, width, height int, filter Filter) *RGB {
+// nearest, Geometry.c). The result may lie in pix, or be p itself.
+func resize(p *RGB, b box, width, height int, filter Filter, pix []uint8) *RGB {
 	if b == (box{0, 0, width, height}) && p.Width == width && p.Height == height {
 		return p
 	}
 	if filter == Nearest {
-		return resizeNearest(p, b, width, height)
+		return resizeNearest(p, b, width, height, pix)
 	}
 	from := plane{p.Pix[3*(b.top*p.Width+b.left):], 3 * p.Width, b.width, b.height}
-	across := newWeights(b.width, width, filter)
-	down := newWeights(b.height, height, filter)
-	out := newRGB(width, height)
+	across := recentWeights.find(b.width, width, filter)
+	down := recentWeights.find(b.height, height, filter)
+	out := newRGBIn(pix, width, height)
 	// Like Pillow since 13.0, scale the width first, unless the height shrinks by more than twice
 	// as many pixels.
 	if shrunk := b.height - height; shrunk > 0 && shrunk > 2*(b.width-width) {
@@ -37,8 +40,8 @@ type plane struct {
 // row returns the pixels from row y on.
 func (p plane) row(y int) []uint8 { return p.pix[y*p.stride:] }
 
-// rowSlack is how far scaleRows may write beyond a row: it stores the last pixel as 4 bytes.
-const rowSlack = 1
+// rowSlack is how far scaleRows may write beyond a row: it stores 8 values at once.
+const rowSlack = 8
 
 // scaleWidth scales rows.
 func (p plane) scaleWidth(across *weights, out *RGB) {
@@ -95,7 +98,46 @@ type weights struct {
 	first, count []int
 	size         int     // weights per output pixel
 	values       []int32 // with precisionBits bits after the point
-	halves       []int16 // the values in the form that the assembly needs
+	// lanes returns the values in the form that the assembly needs.
+	lanes func() *lanes
+}
+
+// weightsCache keeps the weights of the last resizes: pictures from one source mostly have one size.
+type weightsCache struct {
+	sync.Mutex
+	kept [8]keptWeights
+	next int // the place that is used next
+}
+
+type keptWeights struct {
+	in, out int
+	filter  Filter
+	*weights
+}
+
+var recentWeights weightsCache
+
+// maxKeptSide limits the memory for weights that are kept, to about 50 bytes per pixel of a side.
+const maxKeptSide = 1 << 13
+
+// find returns the weights that newWeights returns.
+func (c *weightsCache) find(in, out int, filter Filter) *weights {
+	c.Lock()
+	kept := c.kept
+	c.Unlock()
+	for _, k := range kept {
+		if k.in == in && k.out == out && k.filter == filter {
+			return k.weights
+		}
+	}
+	w := newWeights(in, out, filter)
+	if in <= maxKeptSide && out <= maxKeptSide {
+		c.Lock()
+		c.kept[c.next] = keptWeights{in, out, filter, w}
+		c.next = (c.next + 1) % len(c.kept)
+		c.Unlock()
+	}
+	return w
 }
 
 // at returns the weights of output pixel i.
@@ -115,6 +157,7 @@ func newWeights(in, out int, filter Filter) *weights {
 	support *= stretch
 	w := &weights{first: make([]int, out), count: make([]int, out), size: int(math.Ceil(support))*2 + 1}
 	w.values = make([]int32, out*w.size)
+	w.lanes = sync.OnceValue(func() *lanes { return newLanes(w) })
 	exact := make([]float64, w.size)
 	for i := range out {
 		centre := (float64(i) + 0.5) * scale
@@ -182,7 +225,7 @@ func mixRowsGeneric(dst, rows []uint8, stride int, k []int32) {
 
 // resizeNearest takes for each output pixel the input pixel under its centre. Positions are summed
 // up as in Pillow: if a centre falls between two pixels, rounding decides.
-func resizeNearest(p *RGB, b box, width, height int) *RGB {
+func resizeNearest(p *RGB, b box, width, height int, pix []uint8) *RGB {
 	positions := func(in, out int) []int {
 		step := float64(in) / float64(out)
 		at := step * 0.5
@@ -194,7 +237,7 @@ func resizeNearest(p *RGB, b box, width, height int) *RGB {
 		return list
 	}
 	columns := positions(b.width, width)
-	out := newRGB(width, height)
+	out := newRGBIn(pix, width, height)
 	for y, v := range positions(b.height, height) {
 		in := p.row(b.top + v)[3*b.left:]
 		row := out.row(y)

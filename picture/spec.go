@@ -113,7 +113,13 @@ func (s Spec) Tensor(p *RGB, dst []float32) {
 	if len(dst) != s.ValueCount() {
 		panic(fmt.Sprintf("picture: %d values for an input of %d", len(dst), s.ValueCount()))
 	}
-	pix := s.Resize(p).Pix
+	memory := resizedPix.take()
+	defer resizedPix.put(memory)
+	resized := s.resize(p, *memory)
+	if resized != p {
+		*memory = resized.Pix
+	}
+	pix := resized.Pix
 	if !s.Grey {
 		done := normalize(dst, pix, s.Mean, s.Std)
 		if dst, pix = dst[done:], pix[done:]; len(dst) == 0 {
@@ -140,17 +146,20 @@ func (s Spec) Tensor(p *RGB, dst []float32) {
 
 // Resize returns p at the input's size, as Tensor uses it. It does not change p, and returns p
 // itself if it needs no change. If the input is grey, all three channels have the level of grey.
-func (s Spec) Resize(p *RGB) *RGB {
+func (s Spec) Resize(p *RGB) *RGB { return s.resize(p, nil) }
+
+// resize is Resize. The result may lie in pix.
+func (s Spec) resize(p *RGB, pix []uint8) *RGB {
 	if s.Grey {
 		p = toGrey(p)
 	}
 	switch s.Fit {
 	case Crop:
-		return resize(p, s.computeCrop(p.Width, p.Height), s.Width, s.Height, s.Filter)
+		return resize(p, s.computeCrop(p.Width, p.Height), s.Width, s.Height, s.Filter, pix)
 	case Letterbox:
-		return s.resizeLetterbox(p)
+		return s.resizeLetterbox(p, pix)
 	}
-	return resize(p, box{0, 0, p.Width, p.Height}, s.Width, s.Height, s.Filter)
+	return resize(p, box{0, 0, p.Width, p.Height}, s.Width, s.Height, s.Filter, pix)
 }
 
 // ResizePart returns a part of p stretched to the input's size, whatever Fit says. Pixels outside
@@ -163,7 +172,7 @@ func (s Spec) ResizePart(p *RGB, left, top, width, height int) *RGB {
 	if s.Grey {
 		p = toGrey(p)
 	}
-	return resize(p, box{left, top, width, height}, s.Width, s.Height, s.Filter)
+	return resize(p, box{left, top, width, height}, s.Width, s.Height, s.Filter, nil)
 }
 
 // toGrey returns p with the level of grey in all three channels: ITU-R BT.601's luma in 16 bits,
@@ -226,10 +235,10 @@ func (s Spec) innerSize(width, height int) (int, int) {
 	return side(width, s.Width), side(height, s.Height)
 }
 
-func (s Spec) resizeLetterbox(p *RGB) *RGB {
+func (s Spec) resizeLetterbox(p *RGB, pix []uint8) *RGB {
 	width, height := s.innerSize(p.Width, p.Height)
-	in := resize(p, box{0, 0, p.Width, p.Height}, width, height, s.Filter)
-	out := newRGB(s.Width, s.Height)
+	in := resize(p, box{0, 0, p.Width, p.Height}, width, height, s.Filter, nil)
+	out := newRGBIn(pix, s.Width, s.Height)
 	for i := range out.Pix {
 		out.Pix[i] = uint8(math.Round(min(max(float64(s.Mean[i%3]), 0), 255)))
 	}

@@ -4,11 +4,11 @@
 
 package picture
 
-// scaleRowsAVX2 scales two rows across. It reads 16 bytes for each four weights of a pixel and
-// writes 4 for each pixel. Each pixel has size bytes of halves.
+// scaleRowsAVX2 scales two rows across, as the fields of lanes say. It reads 16 bytes for each pair of
+// weights and writes 4 for each half of a vector.
 //
 //go:noescape
-func scaleRowsAVX2(dst0 *byte, dst1 *byte, src0 *byte, src1 *byte, first *int, count *int, halves *int16, size int, pixels int)
+func scaleRowsAVX2(dst0 *byte, dst1 *byte, src0 *byte, src1 *byte, places *int, order *byte, halves *int16, pairs int, step int, vectors int)
 
 // mixRowsAVX2 sets dst to the weighted sum of count rows, for vectors of 32 bytes.
 //

@@ -57,7 +57,11 @@ type Config struct {
 	Weights string `json:"weights,omitempty"`
 	// FeaturesAt names the layer whose output is used as features, for a network in Weights
 	// with Backbone backbone.OwnName; "" means the input of the network's classifier.
-	FeaturesAt    string       `json:"features_at,omitempty"`
+	FeaturesAt string `json:"features_at,omitempty"`
+	// Features are files of package features, which garb features, garb merge or a queue wrote
+	// with this frozen backbone. They do not change the model: features that they lack are
+	// computed.
+	Features      []string     `json:"features,omitempty"`
 	Preprocessing picture.Spec `json:"preprocessing"`
 	// TrainSize is the side of training views in pixels; 0 means the size of Preprocessing.
 	// Random crops show objects larger than whole pictures do, so a network works best on
@@ -314,14 +318,14 @@ func (c Config) architecture() (backbone.Architecture, error) {
 
 // Differences lists the settings, by their keys in config.json, in which two configs differ.
 // It ignores what may change when a run is resumed: the number of epochs, the folders of the
-// run and its data, and whether it writes for TensorBoard.
+// run and its data, files of features, and whether it writes for TensorBoard.
 func Differences(a, b Config) []string {
 	a, b = a.withoutFolders(), b.withoutFolders()
 	var names []string
 	x, y := reflect.ValueOf(a), reflect.ValueOf(b)
 	for i := range x.NumField() {
 		name, _, _ := strings.Cut(x.Type().Field(i).Tag.Get("json"), ",")
-		if slices.Contains([]string{"epochs", "out", "data", "strict", "tensorboard", "-"}, name) {
+		if slices.Contains([]string{"epochs", "out", "data", "features", "strict", "tensorboard", "-"}, name) {
 			continue
 		}
 		// The JSON is compared, since a list without elements may be nil or empty.
@@ -366,7 +370,7 @@ func encodeJSON(v reflect.Value) string {
 // that do not affect the model, and with the digests of the teachers in place of their names.
 func (r *run) settings() json.RawMessage {
 	c := r.Config.withoutFolders()
-	c.Data, c.Out, c.Teachers, c.TensorBoard, c.Strict = "", "", r.Teachers, false, false
+	c.Data, c.Out, c.Features, c.Teachers, c.TensorBoard, c.Strict = "", "", nil, r.Teachers, false, false
 	if c.Weights != "" {
 		c.Weights = "a file"
 	}

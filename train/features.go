@@ -2,147 +2,181 @@ package train
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
-	"strings"
 	"sync"
-
-	"github.com/gofrs/flock"
+	"sync/atomic"
 
 	"garb/dataset"
+	"garb/features"
 	"garb/model"
 	"garb/tensor"
-	"garb/weights"
 )
 
-// cache keeps feature vectors between runs, in one file for each backbone and preprocessing, by
-// the digest of the picture's bytes.
-type cache struct {
-	path    string
-	count   int // of values in a vector
-	mu      sync.Mutex
-	vectors map[string][]float32
-	changed bool
+// FeatureExtractor returns the features that a run with a frozen backbone uses: from
+// Config.Features and the cache if they have them, else computed and kept for the cache. It is safe
+// for concurrent use.
+type FeatureExtractor struct {
+	*model.Extractor
+	key    features.Key
+	cache  *features.Cache
+	files  []*features.File
+	counts struct{ stored, cached, computed atomic.Int64 }
 }
 
-// openCache opens the cache of a backbone and preprocessing. It ignores a file that cannot be read:
-// the features are computed again.
-//
-// Its version rises when the same picture gives other features than before, as after a change of
-// the decoders. Pictures that other limits accept have caches of their own: they must not be found
-// where they are refused.
-func openCache(e *model.Extractor, weightsDigest string) (*cache, error) {
-	home, err := weights.Home()
-	if err != nil {
-		return nil, err
-	}
-	spec, err := json.Marshal(e.Spec())
-	if err != nil {
-		return nil, err
-	}
-	l := e.Limits()
-	key := sha256.Sum256(fmt.Appendf(nil, "features 2\n%s\n%s\n%t %d %d\n", weightsDigest, spec, l.KeepTruncated,
-		l.MaxPixels, l.MaxDecodedPixels))
-	c := &cache{
-		path:  filepath.Join(home, "features", fmt.Sprintf("%x.safetensors", key[:8])),
-		count: e.FeatureCount(), vectors: map[string][]float32{},
-	}
-	c.addStored()
-	return c, nil
+// FeatureCounts says where the features of pictures come from.
+type FeatureCounts struct {
+	Stored   int // in Config.Features
+	Cached   int
+	Computed int
 }
 
-// addStored adds the vectors of the file to those in memory.
-func (c *cache) addStored() {
-	f, err := tensor.ReadFile(c.path)
+// OpenFeatures opens what extracts features by the backbone of c, with its weights, preprocessing
+// and limits; c's other settings do not matter, except Features. Each call of Extract uses one
+// thread. Errors include *features.KeyError for files of other features.
+func OpenFeatures(c Config) (*FeatureExtractor, error) {
+	r := &run{runState: runState{Config: c}, frozen: true}
+	var err error
+	if r.architecture, err = c.architecture(); err != nil {
+		return nil, err
+	}
+	if c.startsFromScratch() {
+		return nil, fmt.Errorf("%s has no pretrained weights: its features are random", c.Backbone)
+	}
+	if err = r.openWeights(); err != nil {
+		return nil, err
+	}
+	return r.openFeatures(1)
+}
+
+// openFeatures opens the extractor of a run's features.
+func (r *run) openFeatures(threads int) (*FeatureExtractor, error) {
+	c := r.Config
+	e, err := model.NewExtractor(r.architecture, r.weights, c.Preprocessing,
+		model.Options{Threads: threads, Limits: c.DataOptions.Limits()})
 	if err != nil {
-		return
+		return nil, fmt.Errorf("%s: %w", c.Backbone, err)
 	}
-	all, err := f.Tensor("features")
-	digests := strings.Fields(f.Metadata["digests"])
-	if err != nil || len(all.Data) != len(digests)*c.count {
-		return
-	}
-	for i, d := range digests {
-		if _, ok := c.vectors[d]; !ok {
-			c.vectors[d] = all.Data[i*c.count:][:c.count]
+	return newFeatureExtractor(e, r.backboneDigest(), c.Features)
+}
+
+// newFeatureExtractor opens the cache and the files with features of an extractor.
+func newFeatureExtractor(e *model.Extractor, weightsDigest string, files []string) (*FeatureExtractor, error) {
+	f := &FeatureExtractor{Extractor: e, key: features.NewKey(e, weightsDigest)}
+	for _, path := range files {
+		file, err := features.Open(path)
+		if err == nil {
+			f.files = append(f.files, file)
+			err = file.CheckKey(f.key, e.FeatureCount())
+		}
+		if err != nil {
+			f.closeFiles()
+			return nil, err
 		}
 	}
+	var err error
+	if f.cache, err = features.OpenCache(f.key, e.FeatureCount()); err != nil {
+		f.closeFiles()
+		return nil, err
+	}
+	return f, nil
 }
 
-func (c *cache) get(digest string) ([]float32, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	v, ok := c.vectors[digest]
-	return v, ok
+// backboneDigest returns a digest that identifies the features of a backbone.
+func (r *run) backboneDigest() string {
+	digest := r.weights.(*tensor.File).Digest()
+	if r.Config.FeaturesAt != "" {
+		digest += " at " + r.Config.FeaturesAt
+	}
+	return digest
 }
 
-func (c *cache) put(digest string, v []float32) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.vectors[digest], c.changed = v, true
-}
+// Key returns the key of the features, for files of them.
+func (f *FeatureExtractor) Key() features.Key { return f.key }
 
-// save writes the cache if it has new vectors, together with those that other processes have
-// written since it was opened.
-func (c *cache) save() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.changed {
-		return nil
+// Extract returns the features of an encoded picture, whose digest is features.Sum(data). Errors are
+// *picture.Error, those of reading Config.Features, or ctx's.
+func (f *FeatureExtractor) Extract(ctx context.Context, data []byte, d features.Digest) ([]float32, error) {
+	for _, file := range f.files {
+		v, ok, err := file.Lookup(d)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			f.counts.stored.Add(1)
+			return v, nil
+		}
 	}
-	if err := os.MkdirAll(filepath.Dir(c.path), 0o755); err != nil {
-		return err
+	if v, ok := f.cache.Get(d); ok {
+		f.counts.cached.Add(1)
+		return v, nil
 	}
-	lock := flock.New(c.path + lockFile)
-	if err := lock.Lock(); err != nil {
-		return fmt.Errorf("locking the cache of features: %w", err)
-	}
-	defer lock.Unlock()
-	c.addStored()
-	all := tensor.New(len(c.vectors), c.count)
-	digests := make([]string, 0, len(c.vectors))
-	for d, v := range c.vectors {
-		copy(all.Data[len(digests)*c.count:], v)
-		digests = append(digests, d)
-	}
-	c.changed = false
-	metadata := map[string]string{"digests": strings.Join(digests, " ")}
-	return tensor.WriteFile(c.path, metadata, tensor.Map{"features": all}, tensor.Float32)
-}
-
-// embed returns the feature vector of an encoded picture, from the cache if it has it.
-func (c *cache) embed(ctx context.Context, e *model.Extractor, data []byte, digest string) ([]float32, error) {
-	if vector, ok := c.get(digest); ok {
-		return vector, nil
-	}
-	vector, err := e.Embed(ctx, data)
+	v, err := f.Embed(ctx, data)
 	if err == nil {
-		c.put(digest, vector)
+		f.cache.Put(d, v)
+		f.counts.computed.Add(1)
 	}
-	return vector, err
+	return v, err
+}
+
+// Counts returns the numbers of the pictures so far.
+func (f *FeatureExtractor) Counts() FeatureCounts {
+	return FeatureCounts{int(f.counts.stored.Load()), int(f.counts.cached.Load()), int(f.counts.computed.Load())}
+}
+
+// Save saves what was computed to the cache.
+func (f *FeatureExtractor) Save() error { return f.cache.Save() }
+
+// Close saves what was computed to the cache, and closes the files.
+func (f *FeatureExtractor) Close() error { return errors.Join(f.Save(), f.closeFiles()) }
+
+func (f *FeatureExtractor) closeFiles() error {
+	var errs []error
+	for _, file := range f.files {
+		errs = append(errs, file.Close())
+	}
+	f.files = nil
+	return errors.Join(errs...)
 }
 
 // computeFeatures returns the feature vectors of the pictures of a set that can be read, and the set
 // of these pictures. done is called for each picture.
-func computeFeatures(
-	ctx context.Context, e *model.Extractor, c *cache, set *dataset.Set, tally *dataset.Tally, done func(),
-) (vectors, *dataset.Set, scanResult, error) {
-	kept, s, err := scanPictures(ctx, set, e.Limits(), tally, done, func(data []byte, digest string) error {
-		_, err := c.embed(ctx, e, data, digest)
+func computeFeatures(ctx context.Context, f *FeatureExtractor, set *dataset.Set, tally *dataset.Tally, done func()) (
+	vectors, *dataset.Set, scanResult, error) {
+	var mu sync.Mutex
+	found := map[string][]float32{}
+	var failed error // to read features, which is no fault of the picture
+	kept, s, err := scanPictures(ctx, set, f.Limits(), tally, done, func(data []byte, digest string) error {
+		v, err := f.Extract(ctx, data, features.Sum(data))
+		mu.Lock()
+		defer mu.Unlock()
+		if format := new(features.FormatError); errors.As(err, &format) {
+			failed = err
+		}
+		found[digest] = v
 		return err
 	})
 	// The vectors computed before an interruption are saved for the next run.
-	if err = errors.Join(err, c.save()); err != nil {
+	if err = errors.Join(failed, err, f.Save()); err != nil {
 		return nil, nil, s, err
 	}
 	var v vectors
 	for _, digest := range s.digests {
-		vector, _ := c.get(digest)
-		v = append(v, vector)
+		v = append(v, found[digest])
 	}
 	return v, kept, s, nil
+}
+
+// Pictures lists the pictures of all splits and sources that a run of c reads, in order, and the
+// files that it skips.
+func Pictures(ctx context.Context, c Config, p Progress) ([]dataset.Sample, *dataset.Tally, error) {
+	all, err := openPools(ctx, c, p)
+	if err != nil {
+		return nil, nil, err
+	}
+	var samples []dataset.Sample
+	for _, part := range []pool{all.train, all.validation, all.test, all.otherValidation, all.otherTest} {
+		samples = append(samples, part.set.Samples...)
+	}
+	return samples, all.tally, nil
 }

@@ -2,11 +2,9 @@ package train
 
 import (
 	"context"
-	"fmt"
 	"strconv"
 
 	"garb/dataset"
-	"garb/model"
 )
 
 // FeatureSet holds the pictures of a set that can be read, and their features.
@@ -24,31 +22,15 @@ type FeatureSet struct {
 func Features(
 	ctx context.Context, c Config, set *dataset.Set, tally *dataset.Tally, done func(),
 ) (*FeatureSet, error) {
-	r := &run{runState: runState{Config: c}, frozen: true}
-	var err error
-	if r.architecture, err = c.architecture(); err != nil {
-		return nil, err
-	}
-	if c.startsFromScratch() {
-		return nil, fmt.Errorf("%s has no pretrained weights: its features are random", c.Backbone)
-	}
-	if err = r.openWeights(); err != nil {
-		return nil, err
-	}
-	// One thread each: there are many pictures.
-	e, err := model.NewExtractor(r.architecture, r.weights, c.Preprocessing, model.Options{Threads: 1,
-		Limits: c.DataOptions.Limits()})
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", c.Backbone, err)
-	}
-	cached, err := openCache(e, r.backboneDigest())
+	f, err := OpenFeatures(c)
 	if err != nil {
 		return nil, err
 	}
+	defer f.closeFiles()
 	if done == nil {
 		done = func() {}
 	}
-	v, kept, found, err := computeFeatures(ctx, e, cached, set, tally, done)
+	v, kept, found, err := computeFeatures(ctx, f, set, tally, done)
 	if err != nil {
 		return nil, err
 	}

@@ -105,28 +105,6 @@ func listFolder(t *testing.T, folder string) []string {
 	return names
 }
 
-// TestCacheOfTwo: two processes that open the cache of features, and each save a vector, lose none.
-func TestCacheOfTwo(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "features.safetensors")
-	open := func() *cache {
-		c := &cache{path: path, count: 2, vectors: map[string][]float32{}}
-		c.addStored()
-		return c
-	}
-	first, second := open(), open()
-	first.put("a", []float32{1, 2})
-	second.put("b", []float32{3, 4})
-	if err := errors.Join(first.save(), second.save()); err != nil {
-		t.Fatal(err)
-	}
-	both := open()
-	a, _ := both.get("a")
-	b, _ := both.get("b")
-	if len(both.vectors) != 2 || a[0] != 1 || b[1] != 4 {
-		t.Errorf("the cache has %v", both.vectors)
-	}
-}
-
 // TestLockedBeforePreparation refuses a folder that another process writes before the data set is
 // read, and without the advice to remove the run.
 func TestLockedBeforePreparation(t *testing.T) {

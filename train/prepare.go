@@ -107,15 +107,6 @@ func (r *run) openWeights() error {
 	return nil
 }
 
-// backboneDigest returns a digest that identifies the features of a backbone.
-func (r *run) backboneDigest() string {
-	digest := r.weights.(*tensor.File).Digest()
-	if r.Config.FeaturesAt != "" {
-		digest += " at " + r.Config.FeaturesAt
-	}
-	return digest
-}
-
 // openData reads the pictures of all splits. With a frozen backbone it computes their features,
 // unless training pictures are augmented; otherwise it only checks which pictures can be read.
 func (r *run) openData(ctx context.Context, o *pools, p Progress) error {
@@ -139,6 +130,9 @@ func (r *run) openData(ctx context.Context, o *pools, p Progress) error {
 	if err != nil {
 		return err
 	}
+	if f != nil {
+		defer f.closeFiles()
+	}
 	digest := sha256.New()
 	for _, part := range parts {
 		if !part.required && len(part.from.set.Samples) == 0 {
@@ -153,6 +147,9 @@ func (r *run) openData(ctx context.Context, o *pools, p Progress) error {
 		}
 		fmt.Fprintln(digest)
 		r.used += len(part.to.digests)
+	}
+	if f != nil && p.Features != nil {
+		p.Features(f.Counts())
 	}
 	if p.Scanned != nil {
 		p.Scanned(r.used, r.tally)
@@ -170,14 +167,8 @@ func (r *run) openData(ctx context.Context, o *pools, p Progress) error {
 	return r.openViews(ctx, f)
 }
 
-// features extracts the features of pictures and caches them.
-type features struct {
-	*model.Extractor
-	*cache
-}
-
 // openExtractor returns what extracts the features of pictures; nil unless the backbone is frozen.
-func (r *run) openExtractor() (*features, error) {
+func (r *run) openExtractor() (*FeatureExtractor, error) {
 	if !r.frozen {
 		return nil, nil
 	}
@@ -185,25 +176,19 @@ func (r *run) openExtractor() (*features, error) {
 	if r.Config.Augment.Enabled() {
 		threads = 0 // batches are processed one at a time
 	}
-	e, err := model.NewExtractor(r.architecture, r.weights, r.Config.Preprocessing,
-		model.Options{Threads: threads, Limits: r.Config.DataOptions.Limits()})
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", r.Config.Backbone, err)
-	}
-	c, err := openCache(e, r.backboneDigest())
-	return &features{e, c}, err
+	return r.openFeatures(threads)
 }
 
 // openSplit reads the pictures of a split: to features if there is an extractor and the split is
 // not augmented. done is called for each picture.
 func (r *run) openSplit(
-	ctx context.Context, from pool, to *split, f *features, augmented bool, done func(),
+	ctx context.Context, from pool, to *split, f *FeatureExtractor, augmented bool, done func(),
 ) error {
 	var found scanResult
 	var err error
 	if f != nil && !augmented {
 		var v vectors
-		v, to.set, found, err = computeFeatures(ctx, f.Extractor, f.cache, from.set, r.tally, done)
+		v, to.set, found, err = computeFeatures(ctx, f, from.set, r.tally, done)
 		to.loader = v
 	} else {
 		spec, limits := r.Config.Preprocessing, r.Config.DataOptions.Limits()
@@ -221,7 +206,7 @@ func (r *run) openSplit(
 }
 
 // openViews makes the training split load augmented views, unless it has features already.
-func (r *run) openViews(ctx context.Context, f *features) error {
+func (r *run) openViews(ctx context.Context, f *FeatureExtractor) error {
 	if _, known := r.train.loader.(vectors); known {
 		return nil
 	}

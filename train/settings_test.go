@@ -66,6 +66,14 @@ var settingTests = map[string]func(t *testing.T, data string){
 			t.Errorf("%d pictures; skipped %v", len(r.train.set.Samples), r.tally.Skips())
 		}
 	},
+	"Features": func(t *testing.T, data string) {
+		c := tiny(t, data)
+		c.FineTune, c.Weights = FineTune{}, smallWeights(t)
+		c.Features = []string{filepath.Join(t.TempDir(), "missing")} // TestTrainOnStoredFeatures has one that exists
+		if _, err := prepare(t.Context(), c, Progress{}); !errors.Is(err, os.ErrNotExist) {
+			t.Error(err)
+		}
+	},
 	"TensorBoard": func(t *testing.T, data string) {
 		for _, on := range []bool{false, true} {
 			c := tiny(t, data)

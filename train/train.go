@@ -79,6 +79,9 @@ type Progress struct {
 	// Pictures is called once with the number of pictures of all splits. It returns a
 	// function that is called as each is read, from several goroutines.
 	Pictures func(total int) (done func())
+	// Features is called once after the pictures were read, if the backbone is frozen. Pictures
+	// that are augmented count in no number.
+	Features func(FeatureCounts)
 	Step     func(Step)
 	Epoch    func(Epoch)
 }

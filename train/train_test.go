@@ -201,53 +201,6 @@ func file(t testing.TB, path string) []byte {
 	return data
 }
 
-func TestKeptFeaturesAreUsed(t *testing.T) {
-	c := config(t, drawn(t))
-	e, digest := extractor(t, c)
-	kept, err := openCache(e, digest)
-	if err != nil {
-		t.Fatal(err)
-	}
-	kept.put("abc", slices.Repeat([]float32{1, 2}, kept.count/2))
-	if err = kept.save(); err != nil {
-		t.Fatal(err)
-	}
-	again, err := openCache(e, digest)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if v, ok := again.get("abc"); !ok || v[1] != 2 {
-		t.Errorf("%v, %v", v, ok)
-	}
-	// Other weights, or another preprocessing, have features of their own.
-	if other, _ := openCache(e, "sha256:other"); other.path == kept.path {
-		t.Error("the cache does not know its weights")
-	}
-	c.Preprocessing.Width = 96
-	e, _ = extractor(t, c)
-	if other, _ := openCache(e, digest); other.path == kept.path {
-		t.Error("the cache does not know its preprocessing")
-	}
-}
-
-// extractor opens a config's backbone, and returns the digest of its weights too.
-func extractor(t testing.TB, c Config) (*model.Extractor, string) {
-	t.Helper()
-	a, err := backbone.Lookup(c.Backbone)
-	if err != nil {
-		t.Fatal(err)
-	}
-	f, err := weights.Open(c.Backbone)
-	if err != nil {
-		t.Fatal(err)
-	}
-	e, err := model.NewExtractor(a, f, c.Preprocessing, model.Options{Threads: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return e, f.Digest()
-}
-
 // trained trains a head for an epoch, and returns the run's folder.
 func trained(t testing.TB, data string, seed uint64) string {
 	t.Helper()

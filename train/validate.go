@@ -164,6 +164,8 @@ func (c Config) validateRules() error {
 		{c.StartWeight > 0 && frozen, "a start weight needs fine-tuning"},
 		{c.StartWeight > 0 && scratch, "a start weight needs a pretrained backbone"},
 		{c.LayerDecay != 0 && frozen, "layer decay needs fine-tuning: a frozen backbone is not trained"},
+		{len(c.Features) > 0 && !frozen,
+			"files of features need a frozen backbone: fine-tuning changes the features in every step"},
 		{len(c.Teachers) > 0 && frozen,
 			"teachers need fine-tuning: they see pictures, not the features of a frozen backbone"},
 		{len(c.Teachers) > 0 && c.TeacherWeight == 0, "teachers need a teacher weight above 0"},

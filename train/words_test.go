@@ -2,14 +2,12 @@ package train
 
 import (
 	"math"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"garb/dataset"
-	"garb/model"
 	"garb/nn"
 )
 
@@ -126,26 +124,6 @@ func TestHeadLossByHand(t *testing.T) {
 				t.Errorf("targets %v: derivative %d is %v, want %v", targets, c, have[c], g)
 			}
 		}
-	}
-}
-
-// TestCacheNeedsAFolder: without a folder for what garb keeps, nothing is written elsewhere.
-func TestCacheNeedsAFolder(t *testing.T) {
-	c, err := model.Open(model.Clothing, model.Options{Threads: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	folder := t.TempDir()
-	t.Setenv("GARB_HOME", folder)
-	cache, err := openCache(c.Extractor, "sha256:0")
-	if err != nil || filepath.Dir(cache.path) != filepath.Join(folder, "features") {
-		t.Errorf("%v", err)
-	}
-	for _, name := range []string{"GARB_HOME", "XDG_CACHE_HOME", "HOME", "LocalAppData"} {
-		t.Setenv(name, "")
-	}
-	if cache, err := openCache(c.Extractor, "sha256:0"); err == nil {
-		t.Errorf("the cache is in %s", cache.path)
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 	"garb/dataset"
 	"garb/model"
 	"garb/results"
+	"garb/shard"
 )
 
 // classifyFlags holds the flags of classify.
@@ -33,6 +34,7 @@ type classifyFlags struct {
 	undo             string // folder that was sorted into, or its log
 	accept           acceptFlag
 	accepted         limitFlags
+	output           outputFlags
 }
 
 const classifyHelp = `Classify pictures: files, all pictures below folders, or - for standard input. A quoted
@@ -51,6 +53,9 @@ for a refused picture; "class" is then the closest class.
 model can refuse), probability, one column with the probability of each class, and error,
 which says why a picture has no answer.
 
+--out FILE writes to a file instead of standard output, once it is complete.
+` + shardHelp + `
+
 --sort-into DIR copies each picture to DIR/CLASS, or to DIR/not clothing (the model's
 refusal) if it is refused. --link makes symbolic links instead of copies, --move moves the
 pictures. No file is ever overwritten: if a name is taken, -2, -3 and so on is added
@@ -67,6 +72,9 @@ const classifyExamples = `  garb classify photo.jpg
   garb classify --model imagenet --json photo.jpg | jq .class
   garb classify --model runs/mine --coverage photo.jpg   # a model of garb train --coverage
   garb classify --csv wardrobe/ > answers.csv
+  garb classify --json --shard 0/2 --out answers.jsonl wardrobe/   # on one machine
+  garb classify --json --shard 1/2 --out answers.jsonl wardrobe/   # on another
+  garb merge 'answers.jsonl-*-of-00002' --out answers.jsonl
   garb classify --json inbox/ | jq -r 'select(.accepted == false).picture'
   garb classify --accept all photo.jpg
   garb classify --sort-into sorted/ --move inbox/
@@ -106,6 +114,7 @@ func newClassifyCommand() *cobra.Command {
 	addAcceptFlag(flags, &f.accept)
 	f.accepted.add(flags)
 	addStrictFlag(command)
+	f.output.add(flags, "write the answers to this `FILE` instead of standard output")
 	flags.StringVar(&f.undo, "undo-sort", "", "undo what --sort-into did in this folder")
 	return command
 }
@@ -118,7 +127,7 @@ func addModelFlag(flags *pflag.FlagSet, name *string) {
 // exclusiveWithUndo lists the flags that --undo-sort excludes.
 var exclusiveWithUndo = []string{
 	"model", "top", "json", "csv", "coverage", "sort-into", "link", "copy", "move", "accept",
-	"max-pixels", "truncated",
+	"max-pixels", "truncated", outFlag, shardFlag,
 }
 
 // validate reports flags and arguments that do not go together.
@@ -149,8 +158,12 @@ func (f classifyFlags) validate(c *cobra.Command, args []string) error {
 		return errors.New("--copy, --link and --move exclude each other")
 	case f.into != "" && slices.Contains(args, standardInput):
 		return errors.New("--sort-into cannot sort standard input: save the picture as a file first")
+	case f.into != "" && f.output.shard.isSet():
+		return errors.New("--sort-into and --shard exclude each other: one process at a time can sort into a folder")
+	case f.output.shard.isSet() && slices.Contains(args, standardInput):
+		return errors.New("--shard cannot divide standard input: save the picture as a file first")
 	}
-	return nil
+	return f.output.validate()
 }
 
 // validateUndo reports flags and arguments that do not go with --undo-sort.
@@ -252,8 +265,10 @@ func classify(c *cobra.Command, all []source, skips *dataset.Tally, f classifyFl
 			return err
 		}
 	}
+	var h shard.Header
+	all, h = f.output.take(c, all, "classify "+f.formatName(), classifier.Digest())
 	t := tally{began: time.Now(), skips: skips}
-	err = classifyAll(c, classifier, sorting, all, f, &t)
+	err = classifyAll(c, classifier, sorting, all, f, h, &t)
 	if sorting != nil {
 		if sorting.sorted > 0 {
 			saySorted(c, sorting)
@@ -264,7 +279,18 @@ func classify(c *cobra.Command, all []source, skips *dataset.Tally, f classifyFl
 		return err
 	}
 	sayTotals(c, &t)
-	return closeSources(c, all, t.failed, skips)
+	return f.output.close(c, all, t.failed, skips)
+}
+
+// formatName names the output format.
+func (f classifyFlags) formatName() string {
+	switch {
+	case f.asCSV:
+		return "as CSV"
+	case f.asJSON:
+		return "as JSON"
+	}
+	return "as text"
 }
 
 // startSorting opens the sorter of --sort-into, and returns the sources that it has to sort.
@@ -321,12 +347,9 @@ func saySorted(c *cobra.Command, s *sorter) {
 // answers. Each picture is sorted and logged before the next one, so that it is safe to stop
 // at any time.
 func classifyAll(c *cobra.Command, classifier *model.Classifier, sorting *sorter, all []source,
-	f classifyFlags, t *tally) error {
-	out := bufio.NewWriter(c.OutOrStdout())
-	p, err := newAnswerPrinter(c, out, classifier, f)
-	if err != nil {
-		return err
-	}
+	f classifyFlags, h shard.Header, t *tally) error {
+	var out *bufio.Writer
+	var p answerPrinter
 	use := func(a outcome[answer]) error {
 		if a.err != nil {
 			t.failed++
@@ -343,8 +366,18 @@ func classifyAll(c *cobra.Command, classifier *model.Classifier, sorting *sorter
 		}
 		return p.printAnswer(a.source.name, a.value.Answer, s)
 	}
-	return each(c.Context(), all, c.InOrStdin(), classifier.Limits(), newTimedAnswerer(classifier),
-		func(a outcome[answer]) error { return errors.Join(use(a), p.flush(), out.Flush()) })
+	begin := func(w io.Writer) (err error) {
+		out = bufio.NewWriter(w)
+		if p, err = newAnswerPrinter(c, out, classifier, f); err != nil {
+			return err
+		}
+		return errors.Join(p.flush(), out.Flush())
+	}
+	return f.output.print(c, h, begin, func() (shard.End, error) {
+		err := each(c.Context(), all, c.InOrStdin(), classifier.Limits(), newTimedAnswerer(classifier),
+			func(a outcome[answer]) error { return errors.Join(use(a), p.flush(), out.Flush()) })
+		return shard.End{Rows: t.answered, Failed: t.failed}, err
+	})
 }
 
 // sort puts a picture into its class's folder. It counts and reports a picture that could not
@@ -398,7 +431,8 @@ func newAnswerPrinter(c *cobra.Command, out io.Writer, classifier *model.Classif
 	case f.asJSON:
 		return jsonAnswers{json.NewEncoder(out), results.NewAnswers(classifier, f.top, f.coverage)}, nil
 	}
-	return textAnswers{out, c.ErrOrStderr(), f.top, supportsColour(c.OutOrStdout()), f.coverage}, nil
+	colour := f.output.out == "" && supportsColour(c.OutOrStdout())
+	return textAnswers{out, c.ErrOrStderr(), f.top, colour, f.coverage}, nil
 }
 
 // csvAnswers prints a table. Pictures without an answer are also reported on errOut.

@@ -92,6 +92,7 @@ var flagValues = map[string]valueRule{
 	"backbone":             {words: listBackbones, files: true},
 	"channels":             suggestWords("1", "3"),
 	"class":                noRule,
+	"features":             suggestFiles("safetensors"),
 	"features-at":          noRule,
 	"classes":              noRule,
 	"classes-from":         folders,
@@ -101,6 +102,12 @@ var flagValues = map[string]valueRule{
 	"train-data":           dataSet,
 	"other":                folders,
 	"refusal":              noRule,
+	"job":                  noRule,
+	"listen":               noRule,
+	"nats":                 noRule,
+	"nats-creds":           suggestFiles("creds"),
+	"queue":                folders,
+	"task":                 allowOnly("classify", "embed", "features"),
 	"dtype":                allowOnly(slices.Sorted(maps.Values(dtypeNames))...),
 	"exclude":              noRule,
 	"fine-tune":            suggestWords("none", "all"),
@@ -138,6 +145,7 @@ var flagValues = map[string]valueRule{
 	"resize":               filters,
 	"resume":               folders,
 	"schedule":             allowOnly(train.Choices("schedule")...),
+	"shard":                noRule, // I/N
 	"since":                noRule,
 	"size":                 {words: listSizes},
 	"sort-into":            folders,
@@ -155,8 +163,13 @@ var flagValues = map[string]valueRule{
 	"average out":          suggestFiles("safetensors"),
 	"data preview out":     suggestFiles("png", "jpg", "jpeg"),
 	"drift out":            suggestFiles("html"),
+	"classify out":         suggestFiles("json", "jsonl", "csv", "txt"),
 	"embed out":            suggestFiles("npy"),
+	"evaluate out":         suggestFiles("json", "txt"),
+	"features out":         suggestFiles("safetensors"),
+	"merge out":            anyFiles,
 	"map out":              suggestFiles("html"),
+	"queue get out":        suggestFiles("jsonl", "parquet", "safetensors"),
 	"serve model":          noRule, // NAME=PATH
 	"serve label":          noRule, // NAME:LABEL=VERSION
 	"serve canary":         noRule, // NAME=SHARE
@@ -178,8 +191,10 @@ var argumentValues = map[string]valueRule{
 	"data relabel": dataSet,
 	"embed":        pictureFiles,
 	"explain":      pictureFiles,
+	"merge":        anyFiles,
 	"models pull":  {words: listPullable},
 	"models show":  modelsAndWeights,
+	"queue put":    pictureFiles,
 }
 
 func listLabelOrders() []string {

@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -25,6 +26,7 @@ import (
 	"garb/model"
 	"garb/picture"
 	"garb/results"
+	"garb/shard"
 )
 
 // backboneFlags chooses a backbone and its preprocessing.
@@ -148,14 +150,16 @@ head. It has 1280 values for EfficientNet-Lite and 2048 for Xception.
 By default garb prints the first values of each vector. --json prints whole vectors, one
 JSON object per line. --out F.npy writes a float32 array for numpy.load with one row per
 picture, and F.csv with the picture of each row. Pictures that cannot be read are reported
-on standard error and have no row.`
+on standard error and have no row. With --json, --out writes JSON lines to a file.
+
+` + shardHelp
 
 // embedFlags holds the flags of embed.
 type embedFlags struct {
 	model   string
 	network backboneFlags
 	asJSON  bool
-	out     string
+	output  outputFlags
 
 	accepted limitFlags
 }
@@ -168,11 +172,12 @@ func newEmbedCommand() *cobra.Command {
 		Long:  embedHelp,
 		Example: `  garb embed --json photo.jpg
   garb embed --out features.npy wardrobe/
+  garb embed --out features.npy --shard 3/10 wardrobe/   # writes features.npy-00003-of-00010
   garb embed --backbone xception --weights xception.safetensors --size 150 --resize nearest photo.jpg`,
 		Args: func(c *cobra.Command, args []string) error { return f.validate(c, args) },
 		RunE: func(c *cobra.Command, args []string) error {
-			if f.out != "" {
-				if err := checkNamesFile(namePicturesFile(f.out)); err != nil {
+			if f.writesArray() && !f.output.shard.isSet() {
+				if err := checkNamesFile(namePicturesFile(f.output.out)); err != nil {
 					return err
 				}
 			}
@@ -180,22 +185,26 @@ func newEmbedCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			e, err := openExtractor(f.model, f.network, model.Options{Threads: chooseThreads(all),
+			e, digest, err := openExtractor(f.model, f.network, model.Options{Threads: chooseThreads(all),
 				Limits: f.accepted.limits()})
 			if err != nil {
 				return err
 			}
-			if f.out != "" {
-				return embedToFile(c, e, all, tally, f.out)
+			switch {
+			case f.writesArray() && f.output.shard.isSet():
+				return f.embedToPart(c, e, digest, all, tally)
+			case f.writesArray():
+				return embedToFile(c, e, all, tally, f.output.out)
 			}
-			return embed(c, e, all, tally, f.asJSON)
+			return f.embed(c, e, digest, all, tally)
 		},
 	}
 	addModelFlag(command.Flags(), &f.model)
 	f.accepted.add(command.Flags())
 	command.Flags().BoolVar(&f.asJSON, "json", false, "print one JSON object per line, with the whole vector")
-	command.Flags().StringVar(&f.out, "out", "",
-		"write the vectors to this .npy file, and the names of the pictures to a .csv file beside it")
+	f.output.add(command.Flags(),
+		"write the vectors to this .npy `FILE`, and the names of the pictures to a .csv file beside it; "+
+			"with --json, write the lines to FILE")
 	addStrictFlag(command)
 	f.network.add(command, "")
 	return command
@@ -211,70 +220,92 @@ func (f *embedFlags) validate(c *cobra.Command, args []string) error {
 		return errors.New("--model and --backbone exclude each other: a model includes its backbone")
 	case n.backbone == "" && (n.weights != "" || n.size != 0 || n.channels != 0 || n.resize != ""):
 		return errors.New("--weights, --size, --channels and --resize require --backbone: a model has its own")
-	case f.out != "" && f.asJSON:
-		return errors.New("--out and --json exclude each other")
+	case f.output.shard.isSet() && slices.Contains(args, standardInput):
+		return errors.New("--shard cannot divide standard input: save the picture as a file first")
 	case n.backbone != "":
-		_, _, err := n.resolve()
-		return err
+		if _, _, err := n.resolve(); err != nil {
+			return err
+		}
 	}
-	return nil
+	return f.output.validate()
 }
 
-func openExtractor(reference string, network backboneFlags, o model.Options) (*model.Extractor, error) {
+// writesArray reports whether the vectors are written as an array.
+func (f *embedFlags) writesArray() bool { return f.output.out != "" && !f.asJSON }
+
+// openExtractor opens an extractor, and returns the digest of its weights.
+func openExtractor(reference string, network backboneFlags, o model.Options) (*model.Extractor, string, error) {
 	if network.backbone == "" {
 		c, err := model.Open(reference, o)
 		if err != nil {
-			return nil, err
+			return nil, "", err
 		}
-		return c.Extractor, nil
+		return c.Extractor, c.Digest(), nil
 	}
 	a, spec, err := network.resolve()
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	weights := cmp.Or(network.weights, a.Name)
 	f, err := model.OpenBackbone(weights)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	e, err := model.NewExtractor(a, f, spec, o)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", weights, err)
+		return nil, "", fmt.Errorf("%s: %w", weights, err)
 	}
-	return e, nil
+	return e, f.Digest(), nil
 }
 
 // shownValues is the number of values of a vector that are printed.
 const shownValues = 6
 
-func embed(c *cobra.Command, e *model.Extractor, all []source, tally *dataset.Tally, asJSON bool) error {
-	out := bufio.NewWriter(c.OutOrStdout())
-	lines := json.NewEncoder(out)
+// embed prints the vectors, or their first values.
+func (f *embedFlags) embed(c *cobra.Command, e *model.Extractor, digest string, all []source,
+	tally *dataset.Tally) error {
+	kind := "embed as text"
+	if f.asJSON {
+		kind = "embed as JSON"
+	}
+	all, h := f.output.take(c, all, kind, digest, networkFlags...)
+	var out *bufio.Writer
 	failures := 0
-	err := eachEmbedding(c, e, all, func(a outcome[[]float32]) (err error) {
-		defer func() { err = errors.Join(err, out.Flush()) }()
-		if a.err != nil {
-			tally.Add(dataset.FindReason(a.err), a.source.name, explainError(a.err))
-		}
-		switch {
-		case a.err != nil && asJSON:
-			failures++
-			return lines.Encode(results.PictureError{Picture: a.source.name, Error: describeFailure(a.err)})
-		case a.err != nil:
-			failures++
-			reportError(c.ErrOrStderr(), a.source.name, a.err)
-			return nil
-		case asJSON:
-			return lines.Encode(results.Embedding{Picture: a.source.name, Embedding: a.value})
-		}
-		_, err = fmt.Fprintf(out, "%s: %d values, %.4f …\n", escape(a.source.name), len(a.value),
-			a.value[:min(shownValues, len(a.value))])
-		return err
+	begin := func(w io.Writer) error {
+		out = bufio.NewWriter(w)
+		return nil
+	}
+	err := f.output.print(c, h, begin, func() (shard.End, error) {
+		err := eachEmbedding(c, e, all, func(a outcome[[]float32]) error {
+			if a.err != nil {
+				failures++
+				tally.Add(dataset.FindReason(a.err), a.source.name, explainError(a.err))
+			}
+			return errors.Join(f.printEmbedding(c, out, a), out.Flush())
+		})
+		return shard.End{Rows: len(all) - failures, Failed: failures}, err
 	})
 	if err != nil {
 		return err
 	}
-	return closeSources(c, all, failures, tally)
+	return f.output.close(c, all, failures, tally)
+}
+
+// printEmbedding prints the vector of a picture, or why it has none.
+func (f *embedFlags) printEmbedding(c *cobra.Command, out io.Writer, a outcome[[]float32]) error {
+	lines := json.NewEncoder(out)
+	switch {
+	case a.err != nil && f.asJSON:
+		return lines.Encode(results.PictureError{Picture: a.source.name, Error: describeFailure(a.err)})
+	case a.err != nil:
+		reportError(c.ErrOrStderr(), a.source.name, a.err)
+		return nil
+	case f.asJSON:
+		return lines.Encode(results.Embedding{Picture: a.source.name, Embedding: a.value})
+	}
+	_, err := fmt.Fprintf(out, "%s: %d values, %.4f …\n", escape(a.source.name), len(a.value),
+		a.value[:min(shownValues, len(a.value))])
+	return err
 }
 
 func eachEmbedding(c *cobra.Command, e *model.Extractor, all []source, use func(outcome[[]float32]) error) error {
@@ -349,29 +380,44 @@ func checkNamesFile(path string) error {
 	return nil
 }
 
-// writeNames writes a table with the number of each row, from 0 as in NumPy, and its picture.
-func writeNames(w io.Writer, names []string) error {
-	if _, err := io.WriteString(w, namesHeader); err != nil {
-		return err
-	}
-	var rows [][]string
-	for i, name := range names {
-		rows = append(rows, []string{strconv.Itoa(i), name})
-	}
-	return csv.NewWriter(w).WriteAll(rows)
+// namesWriter writes a table with the number of each row, from 0 as in NumPy, and its picture.
+type namesWriter struct {
+	rows *csv.Writer
+	next int
 }
 
-// writeNPY writes rows in NumPy's file format, version 1.0: a header whose size is a multiple
-// of 64 bytes, then little-endian float32 values.
-func writeNPY(w io.Writer, rows [][]float32, columns int) error {
-	const magic = "\x93NUMPY\x01\x00"
-	text := fmt.Sprintf("{'descr': '<f4', 'fortran_order': False, 'shape': (%d, %d), }", len(rows), columns)
-	for (len(magic)+2+len(text)+1)%64 != 0 {
-		text += " "
+func newNamesWriter(w io.Writer) (*namesWriter, error) {
+	_, err := io.WriteString(w, namesHeader)
+	return &namesWriter{rows: csv.NewWriter(w)}, err
+}
+
+func (n *namesWriter) write(name string) error {
+	n.next++
+	return n.rows.Write([]string{strconv.Itoa(n.next - 1), name})
+}
+
+func (n *namesWriter) flush() error {
+	n.rows.Flush()
+	return n.rows.Error()
+}
+
+// writeNames writes the names of the pictures of an array.
+func writeNames(w io.Writer, names []string) error {
+	n, err := newNamesWriter(w)
+	if err != nil {
+		return err
 	}
-	text += "\n"
-	header := append([]byte(magic), byte(len(text)), byte(len(text)>>8))
-	if _, err := w.Write(append(header, text...)); err != nil {
+	for _, name := range names {
+		if err := n.write(name); err != nil {
+			return err
+		}
+	}
+	return n.flush()
+}
+
+// writeNPY writes rows in NumPy's file format.
+func writeNPY(w io.Writer, rows [][]float32, columns int) error {
+	if err := writeNPYHeader(w, len(rows), columns); err != nil {
 		return err
 	}
 	for _, row := range rows {
@@ -380,4 +426,18 @@ func writeNPY(w io.Writer, rows [][]float32, columns int) error {
 		}
 	}
 	return nil
+}
+
+// writeNPYHeader writes the header of NumPy's file format, version 1.0, whose size is a multiple of
+// 64 bytes. The values follow it as little-endian float32.
+func writeNPYHeader(w io.Writer, rows, columns int) error {
+	const magic = "\x93NUMPY\x01\x00"
+	text := fmt.Sprintf("{'descr': '<f4', 'fortran_order': False, 'shape': (%d, %d), }", rows, columns)
+	for (len(magic)+2+len(text)+1)%64 != 0 {
+		text += " "
+	}
+	text += "\n"
+	header := append([]byte(magic), byte(len(text)), byte(len(text)>>8))
+	_, err := w.Write(append(header, text...))
+	return err
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -17,6 +18,7 @@ import (
 	"garb/internal/safefile"
 	"garb/model"
 	"garb/picture"
+	"garb/shard"
 )
 
 const evaluateHelp = `Evaluate a model on labelled pictures: accuracy with its 95 % confidence interval, log loss,
@@ -45,7 +47,10 @@ validation split and evaluates them on the test split. garb never evaluates pred
 sets on the pictures they were fitted on.
 
 --tta flip (test-time augmentation) averages the probabilities for each picture and its
-mirror image. It takes twice the time.`
+mirror image. It takes twice the time.
+
+` + shardHelp + ` With --html and --predictions, garb merge also
+writes the report and the table.`
 
 const evaluateExamples = `  garb evaluate --data pictures/test
   garb evaluate --model runs/mine --data pictures --split validation
@@ -55,7 +60,8 @@ const evaluateExamples = `  garb evaluate --data pictures/test
   garb evaluate --data wardrobe --ignore-unknown-classes
   garb evaluate --data pictures/test --tta flip
   garb evaluate --data pictures --other street-scenes --other pets --html report.html
-  garb evaluate --data pictures --split test --coverage 0.9`
+  garb evaluate --data pictures --split test --coverage 0.9
+  garb evaluate --data pictures/test --json --shard 3/10 --out report.json   # report.json-00003-of-00010`
 
 // evaluation holds the flags of evaluate.
 type evaluation struct {
@@ -66,10 +72,16 @@ type evaluation struct {
 	size                    int
 	others                  []string
 	coverage                float64
+	output                  outputFlags
+	recorded                *recording // nil unless garb merge evaluates
 }
 
 func newEvaluateCommand() *cobra.Command {
-	e := &evaluation{pictures: newEvaluationData()}
+	return newEvaluateCommandFor(&evaluation{pictures: newEvaluationData()})
+}
+
+// newEvaluateCommandFor returns the command whose flags set e.
+func newEvaluateCommandFor(e *evaluation) *cobra.Command {
 	command := &cobra.Command{
 		Use:     "evaluate --data DATA [flags]",
 		Short:   "Evaluate a model on labelled pictures",
@@ -92,6 +104,7 @@ func newEvaluateCommand() *cobra.Command {
 	flags.Float64Var(&e.coverage, "coverage", 0,
 		"fit prediction sets with this `PROBABILITY` on the validation split, and evaluate them (default the model's)")
 	e.unknown.addFlags(command)
+	e.output.add(flags, "write what is printed to this `FILE` instead of standard output")
 	return command
 }
 
@@ -107,6 +120,12 @@ func (e *evaluation) validate(c *cobra.Command, args []string) error {
 		if err := conformal.CheckCoverage(e.coverage); err != nil {
 			return fmt.Errorf("--coverage: %w", err)
 		}
+	}
+	if e.output.shard.isSet() && (e.page != "" || e.table != "") {
+		return errors.New("--shard excludes --html and --predictions: give them to garb merge, which has all answers")
+	}
+	if err := e.output.validate(); err != nil {
+		return err
 	}
 	return e.pictures.validate("evaluate")
 }
@@ -136,7 +155,17 @@ func (e *evaluation) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	all := listEvaluated(sets[0], fit, other)
+	if e.output.shard.isSet() {
+		return e.writePart(c, classifier, all, tally)
+	}
 	shown := addTTA(classifier, e.tta)
+	if e.recorded != nil {
+		if err := e.recorded.check(all); err != nil {
+			return err
+		}
+		shown = evaluate.NewRecorded(shown, e.recorded.records)
+	}
 	report, err := evaluateWithProgress(c, "pictures", shown, sets[0], classifier.Limits())
 	if err != nil {
 		return err
@@ -148,6 +177,9 @@ func (e *evaluation) run(c *cobra.Command) error {
 		return err
 	}
 	report.Mapping = mappings[0]
+	if e.recorded != nil {
+		report.Seconds = e.recorded.seconds
+	}
 	if err := e.write(c, classifier, report, sets[0], name); err != nil {
 		return err
 	}
@@ -163,12 +195,13 @@ func (e *evaluation) run(c *cobra.Command) error {
 // write prints the report, and writes the page and the table that flags name.
 func (e *evaluation) write(c *cobra.Command, classifier *model.Classifier, r *evaluate.Report, set *dataset.Set,
 	name string) error {
-	var err error
-	if e.asJSON {
-		err = json.NewEncoder(c.OutOrStdout()).Encode(r)
-	} else {
-		err = printReport(c.OutOrStdout(), r)
+	begin := func(w io.Writer) error {
+		if e.asJSON {
+			return json.NewEncoder(w).Encode(r)
+		}
+		return printReport(w, r)
 	}
+	err := e.output.print(c, shard.Header{}, begin, func() (shard.End, error) { return shard.End{}, nil })
 	if err == nil && e.page != "" {
 		err = writePage(c, e.page, e.model, name, classifier, r)
 	}

@@ -109,10 +109,10 @@ func newRootCommand() *cobra.Command {
 	}
 	root.AddCommand(
 		newClassifyCommand(), newEmbedCommand(), newExplainCommand(), newMapCommand(),
-		newEvaluateCommand(), newCompareCommand(), newAverageCommand(),
-		newTrainCommand(), newSweepCommand(), newLRFindCommand(),
+		newEvaluateCommand(), newCompareCommand(), newAverageCommand(), newMergeCommand(),
+		newTrainCommand(), newFeaturesCommand(), newSweepCommand(), newLRFindCommand(),
 		newServeCommand(), newHealthCommand(), newDriftCommand(),
-		newDataCommand(), newConvertCommand(), newModelsCommand(), newVersionCommand(),
+		newQueueCommand(), newDataCommand(), newConvertCommand(), newModelsCommand(), newVersionCommand(),
 	)
 	checkHelpTopics(root)
 	addValues(root)

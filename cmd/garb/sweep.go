@@ -61,6 +61,10 @@ All other flags are those of garb train.
 Each run has a folder below --out. To continue a sweep that was stopped, repeat the
 command; you may add values and seeds. sweep.json and report.html contain the ranking.
 
+--shard I/N divides the runs between N machines that share --out, and takes range I of them,
+from 0 to N-1; --shard N alone takes I from JOB_COMPLETION_INDEX. When all have finished,
+the same command without --shard trains nothing and writes the ranking.
+
 A point is called worse than the best one only if the difference is significant at the 5 %%
 level for the whole sweep. If all points of a sweep were equally good, the chance of calling
 any of them worse would be at most 5 %%. All other differences are called noise.
@@ -81,16 +85,18 @@ const sweepExamples = `  garb sweep --data pictures --learning-rate 1e-4,1e-3,1e
   garb sweep --data pictures --inner 10,100,1000 --dropout 0,.2,.5,.8 --random 6 --seeds 3
   garb sweep --data pictures --learning-rate 1e-3,1e-2 --folds 5
   garb sweep --data pictures --backbone efficientnet-lite0,xception --size 150,224 --out runs/sizes
+  garb sweep --data pictures --learning-rate 1e-3,1e-2 --seeds 3 --out runs/rates --shard 0/2
   garb sweep --data pictures --backbone efficientnet-lite0,my-network.keras,keras-mobilenetv2`
 
 // sweepFlags holds the flags of sweep.
 type sweepFlags struct {
 	*trainFlags
 	sweep train.Sweep
+	shard shardValue
 }
 
 func newSweepCommand() *cobra.Command {
-	s := &sweepFlags{newTrainFlags(), train.Sweep{Seeds: 1}}
+	s := &sweepFlags{trainFlags: newTrainFlags(), sweep: train.Sweep{Seeds: 1}}
 	command := &cobra.Command{
 		Use:     "sweep --data DATA [flags]",
 		Short:   "Compare settings by training with each combination",
@@ -114,6 +120,8 @@ func newSweepCommand() *cobra.Command {
 	flags.Lookup("folds").Usage = "cross-validation: split into `K` folds and train on each"
 	flags.Lookup("fold").Usage = "train on only one of the folds, `I` from 1 to K"
 	flags.Lookup("out").Usage = "folder for the sweep (default runs/sweep-TIME)"
+	flags.Var(&s.shard, shardFlag, "train only shard `I/N` of the runs, or shard N alone with I from "+jobIndex+
+		"; requires --out, a folder that all machines share")
 	flags.IntVar(&s.sweep.Random, "random", 0, "try only N combinations, chosen at random (0 for all)")
 	flags.IntVar(&s.sweep.Seeds, "seeds", s.sweep.Seeds, "number of seeds per combination, starting at --seed")
 	return command
@@ -128,6 +136,8 @@ func (s *sweepFlags) finish(c *cobra.Command) error {
 	several := c.Flags().Lookup("backbone").Value.(*listValue).several
 	network := s.network
 	switch {
+	case s.shard.isSet() && !named:
+		return errors.New("--shard requires --out: a folder that all machines share")
 	case several != nil && network.weights != "":
 		return errors.New("--weights requires a single --backbone: with several, each uses its own weights")
 	case several != nil && network.featuresAt != "":
@@ -164,7 +174,7 @@ func (s *sweepFlags) run(c *cobra.Command) error {
 	s.describe(c)
 	out := c.OutOrStdout()
 	var display *trainDisplay
-	points, err := s.sweep.Run(c.Context(), func(p *train.Point, n, runs int) train.Progress {
+	begin := func(p *train.Point, n, runs int) train.Progress {
 		if display != nil {
 			display.stop()
 		}
@@ -173,7 +183,15 @@ func (s *sweepFlags) run(c *cobra.Command) error {
 		display = newTrainDisplay(c, io.Discard)
 		display.dataPrinted = before != nil
 		return display.progress()
-	})
+	}
+	var points []*train.Point
+	var trained int
+	var err error
+	if s.shard.isSet() {
+		trained, err = s.sweep.RunShard(c.Context(), s.shard.Shard, begin)
+	} else {
+		points, err = s.sweep.Run(c.Context(), begin)
+	}
 	if display != nil {
 		display.stop()
 	}
@@ -182,6 +200,11 @@ func (s *sweepFlags) run(c *cobra.Command) error {
 			say(c, "garb: finished runs are kept; to continue, repeat the command with --out %s", s.sweep.Base.Out)
 		}
 		return err
+	}
+	if s.shard.isSet() {
+		fmt.Fprintf(openTextOut(c), "finished %s of shard %v; once all shards have finished, the same command without "+
+			"--shard ranks them\n", count(trained, "run"), s.shard.Shard)
+		return nil
 	}
 	printRanking(out, points, s.sweep.Seeds == 1 && s.sweep.Folds == 0)
 	fmt.Fprintf(out, "\nreport    %s\n", filepath.Join(s.sweep.Base.Out, "report.html"))

@@ -24,8 +24,9 @@ the acceptance threshold is chosen on them. Without --other, the model derives t
 acceptance from its own features or logits, and reports that this was not measured.
 
 By default the backbone is frozen: its features are computed once for each picture and
-cached, so that the next run takes seconds, and only a head is trained. --fine-tune all
-trains the backbone too. Augmentation applies to training pictures only.
+cached, so that the next run takes seconds, and only a head is trained. --features takes
+them from files that garb features wrote, perhaps on many machines. --fine-tune all trains
+the backbone too. Augmentation applies to training pictures only.
 
 --backbone takes the name of a built-in network, the name of a network from
 keras.applications (see garb models list), a Keras or ONNX file, a model or a run. For the
@@ -49,6 +50,7 @@ const trainExamples = `  garb train --data pictures
   garb train --resume runs/fine --epochs 20
   garb train --config runs/fine/config.json --seed 2   # the same settings in a new run
   garb train --data pictures --tensorboard --out runs/mine   # tensorboard --logdir runs
+  garb train --data pictures --features features.safetensors   # of garb features
   garb train --data pictures --coverage 0.95   # then: garb classify --coverage --model runs/mine photo.jpg
   garb train --data shoes-or-hats --binary --backbone small-cnn --optimizer sgd \
       --learning-rate 0.002 --momentum 0.8 --batch 20`
@@ -90,6 +92,6 @@ func newTrainCommand() *cobra.Command {
 	}
 	t.add(command)
 	command.Flags().StringVar(&resume, "resume", "",
-		"continue the run in this folder with its own settings; only --epochs and --tensorboard may change")
+		"continue the run in this folder with its own settings; only --epochs, --features and --tensorboard may change")
 	return command
 }

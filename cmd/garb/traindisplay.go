@@ -46,6 +46,14 @@ func (d *trainDisplay) progress() train.Progress {
 			d.bar = newCounter(d.command, "pictures", total)
 			return func() { d.bar.add(1) }
 		},
+		Features: func(n train.FeatureCounts) {
+			d.endPictures()
+			note := detail
+			if n.Stored > 0 {
+				note = say
+			}
+			note(d.command, "features: %d from files, %d from the cache, %d computed", n.Stored, n.Cached, n.Computed)
+		},
 		Step: func(s train.Step) {
 			d.endPictures()
 			if d.epochBar == nil {

@@ -92,6 +92,8 @@ func (t *trainFlags) addAcceptance(command *cobra.Command) {
 func (t *trainFlags) addNetwork(command *cobra.Command) {
 	c, flags := &t.config, command.Flags()
 	t.network.add(command, c.Backbone)
+	flags.StringSliceVar(&c.Features, "features", nil,
+		"files `FILE,...` of garb features, garb merge or a queue, to take features from; what they lack is computed")
 	flags.IntVar(&c.TrainSize, "train-size", 0,
 		"input size during training, in pixels (default --size); requires --fine-tune")
 	flags.Var(fineTuneFlag{&c.FineTune}, "fine-tune",
@@ -210,6 +212,9 @@ func (t *trainFlags) describe(command *cobra.Command) {
 		network = c.Weights
 	}
 	detail(command, "network    %s, trains %s", network, describeTrainedLayers(c))
+	for _, path := range c.Features {
+		detail(command, "features   %s", path)
+	}
 	detail(command, "pictures   %d × %d, %s", c.Preprocessing.Width, c.Preprocessing.Height, c.Preprocessing.Filter)
 	detail(command, "optimizer  %s, learning rate %g, schedule %s", c.Optimizer, c.LearningRate, c.Schedule)
 	detail(command, "training   %s, batches of %d, seed %d, best by %s", count(c.Epochs, "epoch"), c.Batch, c.Seed,
@@ -257,6 +262,9 @@ func (t *trainFlags) finish(command *cobra.Command) error {
 	if err := t.applyBackbone(command); err != nil {
 		return err
 	}
+	if err := expandFeatures(c); err != nil {
+		return err
+	}
 	if len(c.Teachers) == 0 {
 		c.TeacherWeight = 0
 	}
@@ -271,6 +279,19 @@ func (t *trainFlags) finish(command *cobra.Command) error {
 			c.Split.Folds)
 	}
 	return c.Validate()
+}
+
+// expandFeatures replaces patterns in the names of files of features.
+func expandFeatures(c *train.Config) error {
+	var paths []string
+	for _, s := range expand(c.Features) {
+		if s.err != nil {
+			return fmt.Errorf("--features %s: %w", s.name, s.err)
+		}
+		paths = append(paths, s.name)
+	}
+	c.Features = paths
+	return nil
 }
 
 // applyBackbone sets the backbone, and the defaults that depend on it.
@@ -318,6 +339,9 @@ func (t *trainFlags) readRun(command *cobra.Command, folder string) (train.Confi
 	}
 	c := &t.config
 	c.Backbone, c.Weights, c.FeaturesAt = t.network.backbone, t.network.weights, t.network.featuresAt
+	if err := expandFeatures(c); err != nil {
+		return config, err
+	}
 	if command.Flags().Changed("inner") {
 		c.Inner = []int{t.inner}
 	}

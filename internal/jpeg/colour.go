@@ -17,7 +17,7 @@ func newAssembler(d *decoder) assembler {
 		d.samples.allocate(d.width, d.height, len(d.components))
 		a.m.Height = d.height
 	} else {
-		a.m = raster.New(ceilDiv(d.width, d.scale), ceilDiv(d.height, d.scale))
+		a.m = raster.NewIn(d.pix, ceilDiv(d.width, d.scale), ceilDiv(d.height, d.scale))
 	}
 	for i := range d.components {
 		a.rows = append(a.rows, newUpsampler(d, &d.components[i]))

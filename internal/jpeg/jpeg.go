@@ -62,7 +62,8 @@ func Decode(ctx context.Context, data []byte, o raster.Options) (raster.Image, e
 	if err = raster.CheckPixels(width, height, o.MaxPixels); err != nil {
 		return raster.Image{}, err
 	}
-	d := decoder{ctx: ctx, data: data, scale: scale, maxPixels: o.MaxPixels, keepTruncated: o.KeepTruncated}
+	d := decoder{ctx: ctx, data: data, scale: scale, maxPixels: o.MaxPixels, keepTruncated: o.KeepTruncated,
+		pix: o.Pix}
 	if o.KeepTruncated {
 		// Pillow closes the file, once, where the data end.
 		d.data = append(slices.Clip(data), 0xff, markerEOI)
@@ -146,6 +147,7 @@ type decoder struct {
 	// keepTruncated says that errors behind the picture do not matter.
 	keepTruncated bool
 	repairs       raster.Image // only its repairs
+	pix           []uint8      // memory for the result
 
 	width, height   int
 	process         process

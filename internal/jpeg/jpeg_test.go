@@ -371,8 +371,8 @@ func TestVectorsAreTheGenericCode(t *testing.T) {
 	}
 }
 
-// FuzzDecode checks the size of the picture, and that keeping what is there of cut files changes
-// nothing for others.
+// FuzzDecode checks the size of the picture, and that neither memory that was used before nor keeping
+// what is there of cut files changes it.
 func FuzzDecode(f *testing.F) {
 	for _, path := range files(f) {
 		if strings.Contains(path, "17x9") || strings.Contains(path, "2x3") {
@@ -400,6 +400,11 @@ func FuzzDecode(f *testing.F) {
 		if len(m.Pix) != 3*m.Width*m.Height || m.Width != ceilDiv(h.Width, denominator) ||
 			m.Height != ceilDiv(h.Height, denominator) {
 			t.Errorf("%d bytes for %d × %d of %+v at 1/%d", len(m.Pix), m.Width, m.Height, h, denominator)
+		}
+		o.Pix = bytes.Repeat([]byte{0xa5}, len(m.Pix)+1)
+		if again, err := Decode(context.Background(), data, o); err != nil || !bytes.Equal(again.Pix, m.Pix) ||
+			&again.Pix[0] != &o.Pix[0] {
+			t.Errorf("other pixels or memory if there is memory, or %v", err)
 		}
 		o.KeepTruncated = true
 		if kept, err := Decode(context.Background(), data, o); err != nil || !bytes.Equal(kept.Pix, m.Pix) {

@@ -44,6 +44,9 @@ type Options struct {
 	// KeepTruncated decodes what is there of a picture that is cut short, as Pillow does with
 	// ImageFile.LOAD_TRUNCATED_IMAGES.
 	KeepTruncated bool
+	// Pix is memory that the JPEG decoder uses for the result's Pix if it is large enough. What it contains
+	// does not matter.
+	Pix []uint8
 }
 
 // Image is a decoded picture, over white, of 8 bits per channel: 3 bytes per pixel (red, green,
@@ -59,6 +62,14 @@ type Image struct {
 // New returns a black picture.
 func New(width, height int) Image {
 	return Image{Width: width, Height: height, Pix: make([]uint8, 3*width*height)}
+}
+
+// NewIn returns a picture with any pixels. It lies in pix if that is large enough.
+func NewIn(pix []uint8, width, height int) Image {
+	if n := 3 * width * height; cap(pix) >= n {
+		return Image{Width: width, Height: height, Pix: pix[:n]}
+	}
+	return New(width, height)
 }
 
 // Row returns row y.

@@ -74,3 +74,13 @@ func TestErrors(t *testing.T) {
 		t.Error("errors are not told apart")
 	}
 }
+
+func TestNewIn(t *testing.T) {
+	memory := make([]uint8, 18)
+	if m := NewIn(memory[:0], 3, 2); len(m.Pix) != 18 || &m.Pix[0] != &memory[0] || m.Width != 3 || m.Height != 2 {
+		t.Errorf("%+v does not lie in the memory", m)
+	}
+	if m := NewIn(memory, 7, 1); len(m.Pix) != 21 || m.Width != 7 || m.Height != 1 {
+		t.Errorf("%+v if the memory is too small", m)
+	}
+}

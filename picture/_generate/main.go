@@ -15,7 +15,7 @@ const (
 
 func main() {
 	ConstraintExpr("!purego")
-	scalePixel()
+	scaleRows()
 	mixRows()
 	normalize()
 	Generate()
@@ -34,37 +34,25 @@ func half() reg.VecVirtual {
 	return v
 }
 
-// scalePixel computes the pixels of two rows, four weights at a time. A weight is split into words,
-// which are multiplied separately.
-func scalePixel() {
-	shuffle := GLOBL("scaleShuffle", RODATA|NOPTR)
-	// Four pixels become pairs of words: two pixels' red, the others' red, green, green; blue, blue.
-	for i := range 32 {
-		pixel, colour := i/2%4, i/8
-		from := uint8(3*pixel + colour)
-		if i%2 == 1 || colour == 3 {
-			from = 0x80 // nothing
-		}
-		DATA(i, U8(from))
-	}
+// scaleRows computes eight values of two rows at once, a pair of weights at a time. Each half of a vector
+// has bytes from one place of a row. A weight is split into words, which are multiplied separately.
+func scaleRows() {
 	TEXT("scaleRowsAVX2", NOSPLIT,
-		"func(dst0, dst1, src0, src1 *byte, first, count *int, halves *int16, size, pixels int)")
+		"func(dst0, dst1, src0, src1 *byte, places *int, order *byte, halves *int16, pairs, step, vectors int)")
 	Pragma("noescape")
-	Doc("scaleRowsAVX2 scales two rows across. It reads 16 bytes for each four weights of a pixel and",
-		"writes 4 for each pixel. Each pixel has size bytes of halves.")
+	Doc("scaleRowsAVX2 scales two rows across, as the fields of lanes say. It reads 16 bytes for each pair of",
+		"weights and writes 4 for each half of a vector.")
 	dst0, dst1, src0, src1 := parameter("dst0"), parameter("dst1"), parameter("src0"), parameter("src1")
-	first, count, halves, size := parameter("first"), parameter("count"), parameter("halves"), parameter("size")
-	pixels := parameter("pixels")
-	order := YMM()
-	VMOVDQU(shuffle, order)
+	places, orders, halves := parameter("places"), parameter("order"), parameter("halves")
+	step, vectors := parameter("step"), parameter("vectors")
 	start := half()
-	VPSRLQ(Imm(32), start, start) // each colour has the sum of two values
-	VPSLLDQ(Imm(4), start, start)
-	Label("pixel")
-	at, n := GP64(), GP64()
-	MOVQ(Mem{Base: first}, at)
-	LEAQ(Mem{Base: at, Index: at, Scale: 2}, at)
-	MOVQ(Mem{Base: count}, n)
+	Label("vector")
+	first, second, n := GP64(), GP64(), GP64()
+	MOVQ(Mem{Base: places}, first)
+	MOVQ(Mem{Base: places, Disp: 8}, second)
+	Load(Param("pairs"), n)
+	order := YMM()
+	VMOVDQU(Mem{Base: orders}, order)
 	rows := [2]reg.GPVirtual{src0, src1}
 	var low, high [2]reg.VecVirtual
 	for i := range rows {
@@ -72,46 +60,44 @@ func scalePixel() {
 		VMOVDQA(start, low[i])
 		VPXOR(high[i], high[i], high[i])
 	}
-	k := GP64()
-	MOVQ(halves, k)
-	Label("four")
+	Label("pair")
 	lowWeights, highWeights := YMM(), YMM()
-	VPBROADCASTQ(Mem{Base: k}, lowWeights)
-	VPBROADCASTQ(Mem{Base: k, Disp: 8}, highWeights)
+	VMOVDQU(Mem{Base: halves}, lowWeights)
+	VMOVDQU(Mem{Base: halves, Disp: 32}, highWeights)
 	for i, src := range rows {
 		v, product := YMM(), YMM()
-		VBROADCASTI128(Mem{Base: src, Index: at, Scale: 1}, v)
+		VMOVDQU(Mem{Base: src, Index: first, Scale: 1}, v.AsX())
+		VINSERTI128(Imm(1), Mem{Base: src, Index: second, Scale: 1}, v, v)
 		VPSHUFB(order, v, v)
 		VPMADDWD(lowWeights, v, product)
 		VPADDD(product, low[i], low[i])
 		VPMADDWD(highWeights, v, v)
 		VPADDD(v, high[i], high[i])
 	}
-	ADDQ(Imm(12), at)
-	ADDQ(Imm(16), k)
-	SUBQ(Imm(4), n)
-	JG(LabelRef("four"))
+	ADDQ(Imm(6), first)
+	ADDQ(Imm(6), second)
+	ADDQ(Imm(64), halves)
+	DECQ(n)
+	JNZ(LabelRef("pair"))
 	for i := range rows {
 		VPSLLD(Imm(halfBits), high[i], high[i])
 		VPADDD(high[i], low[i], low[i])
+		VPSRAD(Imm(precisionBits), low[i], low[i])
 	}
-	sum := low[0]
-	VPHADDD(low[1], sum, sum)
-	VPSRAD(Imm(precisionBits), sum, sum)
-	VPACKSSDW(sum, sum, sum)
-	VPACKUSWB(sum, sum, sum)
-	blue := XMM()
-	VEXTRACTI128(Imm(1), sum, blue)
-	VPUNPCKLWD(blue, sum.AsX(), blue)
-	VMOVD(blue, Mem{Base: dst0})
-	VPEXTRD(Imm(1), blue, Mem{Base: dst1})
-	ADDQ(Imm(3), dst0)
-	ADDQ(Imm(3), dst1)
-	ADDQ(Imm(8), first)
-	ADDQ(Imm(8), count)
-	ADDQ(size, halves)
-	DECQ(pixels)
-	JNZ(LabelRef("pixel"))
+	v, rest := low[0], XMM()
+	VPACKSSDW(low[1], v, v)
+	VPACKUSWB(v, v, v)
+	VEXTRACTI128(Imm(1), v, rest)
+	VMOVD(v.AsX(), Mem{Base: dst0})
+	VPEXTRD(Imm(1), v.AsX(), Mem{Base: dst1})
+	VMOVD(rest, Mem{Base: dst0, Index: step, Scale: 1})
+	VPEXTRD(Imm(1), rest, Mem{Base: dst1, Index: step, Scale: 1})
+	LEAQ(Mem{Base: dst0, Index: step, Scale: 2}, dst0)
+	LEAQ(Mem{Base: dst1, Index: step, Scale: 2}, dst1)
+	ADDQ(Imm(16), places)
+	ADDQ(Imm(32), orders)
+	DECQ(vectors)
+	JNZ(LabelRef("vector"))
 	VZEROUPPER()
 	RET()
 }

@@ -1,0 +1,259 @@
+package features
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+
+	"garb/internal/safefile"
+)
+
+const (
+	formatName     = "garb features 1"
+	maxHeaderBytes = 1 << 20
+	// maxColumns bounds the length of a vector. The largest backbone has 2048 values.
+	maxColumns = 1 << 20
+	// maxRows keeps the size of a file, at most maxRows·(32+4·maxColumns), within an int64.
+	maxRows = 1 << 40
+)
+
+// Meta describes a file of features.
+type Meta struct {
+	Key     Key
+	Columns int // length of a vector
+	// Part says which part of a larger job the file is, in words of who wrote it; "" for a whole.
+	Part string
+}
+
+// storedTensor is the description of a tensor in the header.
+type storedTensor struct {
+	DType   string   `json:"dtype"`
+	Shape   []int64  `json:"shape"`
+	Offsets [2]int64 `json:"data_offsets"`
+}
+
+// storedMeta is the metadata in the header.
+type storedMeta struct {
+	Format string `json:"format"`
+	Key    string `json:"key"` // a Key as JSON: metadata are texts
+	Part   string `json:"part,omitempty"`
+}
+
+// storedHeader is the header of a file.
+type storedHeader struct {
+	Meta     storedMeta   `json:"__metadata__"`
+	Digests  storedTensor `json:"digests"`
+	Features storedTensor `json:"features"`
+}
+
+// encodeHeader returns a file's bytes up to the digests.
+func encodeHeader(m Meta, rows int64) ([]byte, error) {
+	key, err := json.Marshal(m.Key)
+	if err != nil {
+		panic("features: " + err.Error()) // plain values only
+	}
+	middle, columns := rows*int64(len(Digest{})), int64(m.Columns)
+	text, err := json.Marshal(storedHeader{
+		storedMeta{formatName, string(key), m.Part},
+		storedTensor{"U8", []int64{rows, int64(len(Digest{}))}, [2]int64{0, middle}},
+		storedTensor{"F32", []int64{rows, columns}, [2]int64{middle, middle + 4*rows*columns}},
+	})
+	if err != nil {
+		panic("features: " + err.Error())
+	}
+	if len(text) > maxHeaderBytes-8 {
+		return nil, fmt.Errorf("the header of a file of features has %d bytes; the limit is %d", len(text),
+			maxHeaderBytes-8)
+	}
+	text = append(text, bytes.Repeat([]byte{' '}, (8-len(text)%8)%8)...) // the values are aligned
+	return append(binary.LittleEndian.AppendUint64(nil, uint64(len(text))), text...), nil
+}
+
+// File is an open file of features. It is safe for concurrent use.
+type File struct {
+	Meta
+	path      string
+	file      *os.File
+	rows      int64
+	digestsAt int64 // offset of the first digest
+	vectorsAt int64 // offset of the first vector
+}
+
+// Open opens a file of features and checks its form: its size, and the order of its digests. Errors
+// are *FormatError, *safefile.NotRegularError and those of package os.
+func Open(path string) (*File, error) {
+	f, err := openUnsorted(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.checkOrder(); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// openUnsorted opens a file, but does not check the order of its digests.
+func openUnsorted(path string) (*File, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() { // opening a pipe can wait forever
+		return nil, &safefile.NotRegularError{Path: path, Mode: info.Mode()}
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	f := &File{path: path, file: file}
+	if err := f.readHeader(); err != nil {
+		file.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// Close closes the file.
+func (f *File) Close() error { return f.file.Close() }
+
+// Path returns the path that the file was opened by.
+func (f *File) Path() string { return f.path }
+
+// Rows returns the number of vectors.
+func (f *File) Rows() int64 { return f.rows }
+
+func (f *File) malformed(format string, args ...any) error {
+	return &FormatError{f.path, fmt.Sprintf(format, args...)}
+}
+
+// readHeader reads and checks the header.
+func (f *File) readHeader() error {
+	info, err := f.file.Stat()
+	if err != nil {
+		return err
+	}
+	var length [8]byte
+	if _, err := f.file.ReadAt(length[:], 0); errors.Is(err, io.EOF) {
+		return f.malformed("it has only %d bytes, too few for a header; copy it again", info.Size())
+	} else if err != nil {
+		return err
+	}
+	size := binary.LittleEndian.Uint64(length[:])
+	if size > maxHeaderBytes || int64(size) > info.Size()-8 {
+		return f.malformed("its header of %d bytes is longer than the file or the limit of %d", size, maxHeaderBytes)
+	}
+	text := make([]byte, size)
+	if _, err := f.file.ReadAt(text, 8); err != nil {
+		return err
+	}
+	var h storedHeader
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&h); err != nil {
+		return f.malformed("its header cannot be read (%v)", err)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return f.malformed("there is text after its header")
+	}
+	f.digestsAt = int64(8 + size)
+	return f.setHeader(h, info.Size()-f.digestsAt)
+}
+
+// setHeader checks a header and takes over its values. size is the number of bytes behind it.
+func (f *File) setHeader(h storedHeader, size int64) error {
+	if h.Meta.Format != formatName {
+		return f.malformed("its format is %q, and this version of garb reads %q", h.Meta.Format, formatName)
+	}
+	d := json.NewDecoder(bytes.NewReader([]byte(h.Meta.Key)))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&f.Key); err != nil {
+		return f.malformed("its key cannot be read (%v)", err)
+	}
+	x, y := h.Digests, h.Features
+	if x.DType != "U8" || y.DType != "F32" || len(x.Shape) != 2 || len(y.Shape) != 2 ||
+		x.Shape[1] != int64(len(Digest{})) || x.Shape[0] != y.Shape[0] {
+		return f.malformed("its tensors are %s %v and %s %v, not U8 [N 32] and F32 [N C]", x.DType, x.Shape, y.DType,
+			y.Shape)
+	}
+	rows, columns := y.Shape[0], y.Shape[1]
+	if rows < 0 || rows > maxRows || columns < 1 || columns > maxColumns {
+		return f.malformed("it has %d vectors of %d values", rows, columns)
+	}
+	middle := rows * int64(len(Digest{}))
+	end := middle + 4*rows*columns
+	if x.Offsets != [2]int64{0, middle} || y.Offsets != [2]int64{middle, end} {
+		return f.malformed("the offsets of its tensors do not match their shapes")
+	}
+	if size != end {
+		return f.malformed("its tensors have %d bytes instead of %d: it was cut off or extended; copy it again", size,
+			end)
+	}
+	f.rows, f.Columns, f.Part, f.vectorsAt = rows, int(columns), h.Meta.Part, f.digestsAt+middle
+	return nil
+}
+
+// readDigests returns a reader of all digests.
+func (f *File) readDigests() io.Reader {
+	return bufio.NewReaderSize(io.NewSectionReader(f.file, f.digestsAt, f.vectorsAt-f.digestsAt), 1<<16)
+}
+
+// checkOrder checks that the digests ascend.
+func (f *File) checkOrder() error {
+	var before, d Digest
+	r := f.readDigests()
+	for i := range f.rows {
+		if _, err := io.ReadFull(r, d[:]); err != nil {
+			return fmt.Errorf("reading %s: %w", f.path, err)
+		}
+		if i > 0 && bytes.Compare(before[:], d[:]) >= 0 {
+			return f.malformed("its digests %v and %v are not in ascending order", before, d)
+		}
+		before = d
+	}
+	return nil
+}
+
+// Lookup returns the vector of a picture, and false if the file has none. The error is a
+// *FormatError if the vector is not finite, or comes from reading the file.
+func (f *File) Lookup(d Digest) ([]float32, bool, error) {
+	low, high := int64(0), f.rows
+	for low < high {
+		middle := low + (high-low)/2
+		var found Digest
+		if _, err := f.file.ReadAt(found[:], f.digestsAt+middle*int64(len(found))); err != nil {
+			return nil, false, fmt.Errorf("reading %s: %w", f.path, err)
+		}
+		switch c := bytes.Compare(found[:], d[:]); {
+		case c == 0:
+			v := make([]float32, f.Columns)
+			return v, true, f.readVector(middle, v)
+		case c < 0:
+			low = middle + 1
+		default:
+			high = middle
+		}
+	}
+	return nil, false, nil
+}
+
+// readVector reads the vector of a row.
+func (f *File) readVector(row int64, into []float32) error {
+	data := make([]byte, 4*f.Columns)
+	if _, err := f.file.ReadAt(data, f.vectorsAt+row*int64(len(data))); err != nil {
+		return fmt.Errorf("reading %s: %w", f.path, err)
+	}
+	for i := range into {
+		into[i] = math.Float32frombits(binary.LittleEndian.Uint32(data[4*i:]))
+	}
+	if !isFinite(into) {
+		return f.malformed("vector %d has values that are not finite numbers", row)
+	}
+	return nil
+}

@@ -1,0 +1,271 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nuid"
+
+	"garb/picture"
+	"garb/results"
+)
+
+// Source reads pictures from where they are.
+type Source interface {
+	// Read returns the bytes of a picture. An error is tried again later, unless it is
+	// fs.ErrNotExist, fs.ErrPermission, a *picture.Error or a *PermanentError.
+	Read(ctx context.Context, p Picture) ([]byte, error)
+}
+
+// Worker says how to work on a job.
+type Worker struct {
+	// Digest is the digest of the model that Compute uses. It must be the job's.
+	Digest string
+	Source Source
+	// Compute returns the row of a picture. Several goroutines call it at a time. It need not
+	// set the fields Picture, Index and Failure. An error is the picture's: it becomes a dead
+	// letter, and the others go on.
+	Compute func(ctx context.Context, p Picture, data []byte) (Row, error)
+	// Describe returns an error as it is stored with a picture; nil means DescribeError.
+	Describe func(error) results.Failure
+
+	Threads int // pictures that are computed at a time; 0 means one for each core
+	Readers int // pictures that are read or wait for a thread; 0 means 8 and two for each thread
+	// Wait keeps the worker waiting for more pictures when none are left.
+	Wait bool
+	// Attempts is how often the batch of a picture that cannot be read for now is handed out
+	// before the picture becomes a dead letter; 0 means 10, in about twenty minutes.
+	Attempts int
+	// ReadTimeout bounds the time to read one picture; 0 means a minute.
+	ReadTimeout time.Duration
+	// Delays are the waits before another attempt; nil means 1 s, 5 s, 15 s, … up to 5 minutes.
+	Delays []time.Duration
+
+	// Done, unless nil, is called after each batch with the numbers of its results and of its
+	// dead letters. Calls can be concurrent.
+	Done func(done, dead int)
+}
+
+const defaultAttempts = 10
+
+var defaultDelays = []time.Duration{
+	time.Second, 5 * time.Second, 15 * time.Second, 30 * time.Second, time.Minute, 2 * time.Minute, 5 * time.Minute,
+}
+
+func (w Worker) withDefaults() Worker {
+	if w.Threads == 0 {
+		w.Threads = runtime.GOMAXPROCS(0)
+	}
+	if w.Readers == 0 {
+		w.Readers = 8 + 2*w.Threads
+	}
+	if w.Describe == nil {
+		w.Describe = DescribeError
+	}
+	if w.Attempts == 0 {
+		w.Attempts = defaultAttempts
+	}
+	if w.ReadTimeout == 0 {
+		w.ReadTimeout = time.Minute
+	}
+	if w.Delays == nil {
+		w.Delays = defaultDelays
+	}
+	if w.Done == nil {
+		w.Done = func(int, int) {}
+	}
+	return w
+}
+
+// DescribeError returns an error with the kinds of package picture, or not_found, denied,
+// timeout or unreadable.
+func DescribeError(err error) results.Failure {
+	kind := picture.KindOf(err)
+	switch {
+	case kind != "":
+	case errors.Is(err, fs.ErrNotExist):
+		kind = "not_found"
+	case errors.Is(err, fs.ErrPermission):
+		kind = "denied"
+	case errors.Is(err, context.DeadlineExceeded):
+		kind = "timeout"
+	default:
+		kind = "unreadable"
+	}
+	return results.Failure{Kind: kind, Message: err.Error()}
+}
+
+// isPermanent reports whether another attempt to read a picture is useless.
+func isPermanent(err error) bool {
+	var permanent *PermanentError
+	var bad *picture.Error
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || errors.As(err, &permanent) ||
+		errors.As(err, &bad)
+}
+
+// WorkReport counts what a worker did.
+type WorkReport struct {
+	Done, Dead int // pictures
+	Returned   int // batches that were handed back: unreadable for now, or not finished when the worker was stopped
+}
+
+// run is a call of Work.
+type run struct {
+	q        *Queue
+	job      Job
+	worker   Worker
+	id       string
+	consumer jetstream.Consumer
+	marks    jetstream.KeyValue
+
+	readers chan struct{} // a place for each picture in memory
+	threads chan struct{} // a place for each picture that is computed
+	// alone is locked for a batch whose worker has died before, so that it is the only one that
+	// can kill this worker. All other batches share it.
+	alone sync.RWMutex
+
+	batches sync.WaitGroup
+	busy    atomic.Int64
+	failed  chan error // the first error that ends the worker
+
+	done, dead, returned atomic.Int64
+}
+
+// Work takes batches of a job and publishes their results, until all pictures of the job have
+// one or ctx ends. Then it hands back the batches that it has not finished. It returns a
+// *DigestError if its model is not the job's.
+func (q *Queue) Work(ctx context.Context, job string, w Worker) (WorkReport, error) {
+	j, err := q.Job(ctx, job)
+	if err != nil {
+		return WorkReport{}, err
+	}
+	if w.Digest != j.Digest {
+		return WorkReport{}, &DigestError{job, w.Digest, j.Digest}
+	}
+	w = w.withDefaults()
+	r := &run{
+		q: q, job: j, worker: w, id: nuid.Next(),
+		readers: make(chan struct{}, w.Readers), threads: make(chan struct{}, w.Threads),
+		failed: make(chan error, 1),
+	}
+	if err := r.connect(ctx); err != nil {
+		return WorkReport{}, err
+	}
+	working, cancel := context.WithCancel(ctx)
+	err = r.takeAll(working)
+	if err != nil {
+		cancel() // hands the other batches back
+	}
+	r.batches.Wait()
+	cancel()
+	select {
+	case failure := <-r.failed:
+		err = failure
+	default:
+	}
+	if ctx.Err() != nil {
+		err = ctx.Err()
+	}
+	return WorkReport{int(r.done.Load()), int(r.dead.Load()), int(r.returned.Load())}, err
+}
+
+// connect finds the consumer and the marks of the job, and creates them the first time.
+func (r *run) connect(ctx context.Context) error {
+	return r.q.retry(ctx, func(ctx context.Context) error {
+		var err error
+		r.consumer, err = r.q.js.CreateOrUpdateConsumer(ctx, pictureStream(r.job.Name), jetstream.ConsumerConfig{
+			Durable: consumerName, AckPolicy: jetstream.AckExplicitPolicy, AckWait: r.job.Deadline,
+			MaxDeliver: -1, MaxAckPending: -1,
+		})
+		if err != nil {
+			return err
+		}
+		r.marks, err = r.q.js.KeyValue(ctx, markBucket(r.job.Name))
+		return err
+	})
+}
+
+// How long the server keeps a request for a batch open: short while a batch of this worker may
+// be the last of the job, so that the worker ends soon after it, and longer when others have it.
+const (
+	shortWait = 50 * time.Millisecond
+	longWait  = 2 * time.Second
+)
+
+// takeAll takes batches until none are left.
+func (r *run) takeAll(ctx context.Context) error {
+	// Enough batches to keep all readers busy, and one more.
+	slots := make(chan struct{}, 1+(r.worker.Readers+r.job.Batch-1)/r.job.Batch)
+	answered := time.Now() // when the server last answered
+	wait := shortWait
+	for {
+		select {
+		case slots <- struct{}{}:
+		case err := <-r.failed:
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		m, err := r.consumer.Next(jetstream.FetchMaxWait(wait))
+		switch {
+		case err == nil:
+			answered, wait = time.Now(), shortWait
+			r.busy.Add(1)
+			r.batches.Go(func() {
+				defer func() { <-slots }()
+				defer r.busy.Add(-1)
+				if err := r.handle(ctx, m); err != nil && ctx.Err() == nil {
+					select {
+					case r.failed <- err:
+					default:
+					}
+				}
+			})
+			continue
+		case errors.Is(err, nats.ErrTimeout):
+			if wait = min(2*wait, longWait); r.busy.Load() > 0 {
+				wait = shortWait
+			}
+			var finished bool
+			if finished, err = r.isFinished(ctx); finished {
+				return nil
+			}
+		}
+		<-slots
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err == nil:
+			answered = time.Now()
+		case isTransient(err):
+			if time.Since(answered) > r.q.options.Patience {
+				return &NoAnswerError{r.q.place(), err}
+			}
+			sleep(ctx, hostCheck)
+		default:
+			return fmt.Errorf("cannot take a batch of job %q: %w", r.job.Name, err)
+		}
+	}
+}
+
+// isFinished reports whether no batch is left, neither here nor with other workers.
+func (r *run) isFinished(ctx context.Context) (bool, error) {
+	if r.worker.Wait || r.busy.Load() > 0 {
+		return false, nil
+	}
+	attempt, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	info, err := r.consumer.Info(attempt)
+	if err != nil {
+		return false, err
+	}
+	return info.NumPending == 0 && info.NumAckPending == 0, nil
+}
