@@ -4,17 +4,22 @@ SHELL = bash
 .SHELLFLAGS = -o pipefail -c
 
 GOLANGCI = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+GORELEASER = github.com/goreleaser/goreleaser/v2@v2.15.1
+CYCLONEDX = github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
+ACTIONLINT = github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 VALE = github.com/vale-cli/vale/v3/cmd/vale@v3.21.0
 # Packages where goroutines share memory.
-RACE = . ./model ./nn ./picture ./dataset ./augment ./train ./answers ./serve/... ./cmd/garb
+RACE = . ./model ./nn ./picture ./dataset ./augment ./train ./answers ./queue ./store ./serve/... ./cmd/garb
 FUZZTIME ?= 30s
+# The systems that garb is built for, beside Linux on amd64.
+SYSTEMS_TO_CHECK = windows/amd64 darwin/arm64
 # For course, lab and screens: the small clothing data set. For model: the folder of all data sets.
 data = $(or $(DATA),$(GARB_DATA),$(error name the data set: make $@ DATA=folder))
 # Of bench: a regular expression over the names of rows, and turns of each side.
 ROWS ?=
 ROUNDS ?= 7
 
-.PHONY: check check-rest help build bench soak fuzz mutate model scenes-settings head seed card course lab generate format vet lint prose prose-help prose-code screens modules generated layout deploy test test-purego test-avx2 test-race
+.PHONY: check check-rest help build snapshot release release-tools workflows bench soak fuzz mutate model scenes-settings head seed card course lab generate format vet lint prose prose-help prose-code screens modules generated layout deploy cross test test-purego test-avx2 test-race
 
 check: test check-rest ## everything that a change must pass
 
@@ -28,6 +33,22 @@ help: ## print this list
 build: ## bin/garb, one static binary
 	CGO_ENABLED=0 go build -buildvcs=auto -trimpath -ldflags '-s -w' -o bin/garb ./cmd/garb
 	@ls -l bin/garb | awk '{ printf "bin/garb: %.1f MB\n", $$5 / 1e6 }'
+
+# The tools are not tools of go.mod: their modules would be in it.
+release-tools:
+	@mkdir -p bin/tools
+	GOBIN=$(CURDIR)/bin/tools GOFLAGS= go install $(GORELEASER)
+	GOBIN=$(CURDIR)/bin/tools GOFLAGS= go install $(CYCLONEDX)
+
+snapshot: release-tools ## a release of the last commit in dist/, tried: make snapshot BUILDS=default
+	PATH=$(CURDIR)/bin/tools:$$PATH .ci/snapshot $(CURDIR)/bin/tools/goreleaser $(BUILDS)
+
+# .goreleaser.yaml lists the variables that it needs.
+release: release-tools
+	PATH=$(CURDIR)/bin/tools:$$PATH goreleaser release --clean
+
+workflows: ## check the workflows in .github
+	go run $(ACTIONLINT)
 
 # garb beside its peers; needs a Python with numpy, onnx, onnxruntime and pillow
 # (GARB_PYTHON names it). bench/README.md tells what is measured.
@@ -183,6 +204,12 @@ generated: ## check that generated files are current
 	before=$$(sums); $(MAKE) --no-print-directory generate && after=$$(sums) && \
 	if [ "$$before" != "$$after" ]; then echo "generated files were stale; commit what make generate wrote"; exit 1; fi
 
+# The tests are compiled, too, but not linked or run.
+cross: ## build and vet garb and its tests for other systems
+	@for s in $(SYSTEMS_TO_CHECK); do echo "$$s"; \
+	GOOS=$${s%/*} GOARCH=$${s#*/} CGO_ENABLED=0 go vet ./... && \
+	GOOS=$${s%/*} GOARCH=$${s#*/} CGO_ENABLED=0 go build -o /dev/null ./cmd/garb || exit 1; done
+
 # The layout, the sources' hygiene and the binary's form; the binary is built
 # anew, which the test cache cannot see.
 layout: ## check the packages' imports, the sources and the binary
@@ -196,9 +223,11 @@ test: ## all tests
 	go test ./...
 	go test ./docs/_make/modeldata
 
-# The portable kernels take twenty times as long.
-test-purego: ## all tests without assembly (slow)
-	go test -timeout 40m -tags purego ./...
+# The portable kernels take twenty times as long: these are the packages whose results depend on them.
+PORTABLE = . ./accept ./augment ./backbone ./cmd/garb ./convert ./evaluate ./explain ./features ./internal/... ./keras \
+	./model ./nn ./onnx ./picture ./tensor ./tflite ./torch ./train ./weights
+test-purego: ## tests without assembly (slow)
+	go test -timeout 40m -tags purego $(PORTABLE)
 
 # The kernels' own tests run every level; these are answers at one that is not the
 # best here.

@@ -26,7 +26,9 @@ const module = "garb"
 // Test files may also import any package above theirs, and the modules of
 // testModules.
 var layout = []struct{ pkg, ours, modules string }{
-	{"internal/safefile", "", ""},
+	{"internal/filename", "", ""},
+	{"internal/safefile", "", "golang.org/x/sys"},
+	{"internal/edition", "", ""},
 	{"internal/tfevents", "internal/safefile", "google.golang.org/protobuf"},
 	{"internal/download", "internal/safefile", "github.com/hashicorp/go-retryablehttp"},
 	{"internal/kernel", "", "golang.org/x/sys"},
@@ -46,7 +48,7 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"internal/tiff", "internal/raster internal/exif internal/inflate internal/jpeg", ""},
 	{"internal/hdf5", "internal/kernel", ""},
 	{"tensor", "internal/safefile internal/kernel", ""},
-	{"picture", "internal/kernel internal/raster internal/exif internal/icc internal/jpeg internal/heif internal/bmp " +
+	{"picture", "internal/edition internal/kernel internal/raster internal/exif internal/icc internal/jpeg internal/heif internal/bmp " +
 		"internal/gif internal/png internal/ico internal/tiff internal/webp", ""},
 	{"internal/drawn", "picture", ""},
 	{"internal/drawn/make", "picture internal/drawn", ""},
@@ -57,20 +59,23 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"backbone", "picture nn", ""},
 	{"keras", "internal/safefile internal/hdf5 tensor nn backbone", ""},
 	{"torch", "internal/kernel tensor backbone", ""},
-	{"weights", "internal/safefile internal/download tensor nn backbone keras torch", ""},
+	{"weights", "internal/safefile internal/edition internal/download tensor nn backbone keras torch", ""},
 	{"onnx", "internal/safefile internal/kernel tensor nn", "google.golang.org/protobuf"},
 	{"tflite", "tensor nn", "github.com/google/flatbuffers"},
 	{"accept", "nn", ""},
 	{"conformal", "", ""},
 	{"model", "accept tensor picture nn backbone weights conformal", ""},
 	{".", "picture model", "golang.org/x/sync"},
-	{"convert", "internal/safefile accept tensor picture nn backbone keras weights onnx tflite model", ""},
+	{"convert", "internal/safefile internal/edition accept tensor picture nn backbone keras weights onnx tflite model", ""},
 	{"report", "picture", ""},
-	{"dataset", "internal/download picture", "github.com/gofrs/flock golang.org/x/sync gonum.org/v1/gonum"},
-	{"relabel", "internal/safefile dataset", ""},
+	{"dataset", "internal/filename internal/safefile internal/download picture",
+		"github.com/gofrs/flock golang.org/x/sync gonum.org/v1/gonum"},
+	{"relabel", "internal/filename internal/safefile dataset", ""},
 	{"results", "model", ""},
 	{"results/parquet", "results", "github.com/parquet-go/parquet-go"},
 	{"store", "internal/safefile dataset", "github.com/aws/aws-sdk-go-v2 github.com/aws/smithy-go gocloud.dev"},
+	{"store/gcs", "store", "cloud.google.com/go/storage gocloud.dev google.golang.org/api"},
+	{"store/azure", "store", "github.com/Azure/azure-sdk-for-go gocloud.dev"},
 	{"crops", "picture dataset", ""},
 	{"augment", "picture dataset", ""},
 	{"evaluate", "nn picture accept conformal model report dataset", "gonum.org/v1/gonum"},
@@ -78,12 +83,14 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"internal/perturb", "picture", ""},
 	{"internal/card", "picture model dataset evaluate internal/perturb internal/drawn", ""},
 	{"mislabel", "", ""},
+	{"features", "internal/safefile picture weights model", "github.com/gofrs/flock"},
+	{"shard", "internal/safefile", ""},
 	{"train", "accept conformal internal/safefile internal/tfevents tensor picture nn backbone weights model report " +
-		"dataset augment evaluate",
+		"dataset augment evaluate features shard",
 		"github.com/gofrs/flock"},
 	{"explain", "internal/safefile picture nn model report", "golang.org/x/image"},
 	{"project", "", "golang.org/x/sync gonum.org/v1/gonum"},
-	{"answers", "picture model", "github.com/gofrs/flock"},
+	{"answers", "internal/safefile picture model", "github.com/gofrs/flock"},
 	{"queue", "internal/safefile picture results",
 		"github.com/gofrs/flock github.com/nats-io/nats-server/v2 github.com/nats-io/nats.go github.com/nats-io/nuid"},
 	{"drift", "evaluate", "golang.org/x/sync gonum.org/v1/gonum"},
@@ -91,7 +98,7 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"serve/tensorflowpb", "", "google.golang.org/protobuf"},
 	{"serve/listen", "", "golang.org/x/sys"},
 	{"serve/observe", "", "github.com/prometheus/client_golang go.opentelemetry.io/contrib go.opentelemetry.io/otel"},
-	{"serve/reload", "", ""},
+	{"serve/reload", "internal/safefile", ""},
 	{"serve/access", "serve/reload", "github.com/pelletier/go-toml/v2 golang.org/x/time"},
 	{"serve/connection", "", ""},
 	{"serve/fetch", "", ""},
@@ -120,17 +127,21 @@ var layout = []struct{ pkg, ours, modules string }{
 		"serve/engine serve/registry serve/request serve/grpc serve/health serve/classify serve/inference " +
 		"serve/tensorflow serve/page",
 		""},
+	{"serve/function", "serve/request", "github.com/aws/aws-lambda-go"},
+	{"serve/functiontest", "", ""},
 	{"cmd/garb",
-		"accept conformal internal/safefile internal/download internal/kernel tensor picture nn diagram backbone " +
-			"keras weights model convert report dataset relabel results crops augment evaluate train explain project " +
-			"mislabel answers store queue drift serve/listen serve",
+		"accept conformal internal/filename internal/safefile internal/edition internal/download internal/kernel " +
+			"tensor picture nn diagram backbone keras weights model convert report dataset relabel results " +
+			"results/parquet store/gcs store/azure crops augment " +
+			"evaluate train explain project mislabel answers store queue drift features shard serve/listen serve",
 		"github.com/spf13/cobra github.com/spf13/pflag go.yaml.in/yaml/v3 golang.org/x/sys golang.org/x/term"},
+	{"cmd/garb-lambda", "accept internal/kernel picture model serve serve/function", "github.com/aws/aws-lambda-go"},
 	{"examples/train", ". train", ""},
 	{"docs/lab", "internal/safefile model report evaluate train", ""},
 	{"bench/frozen", "dataset", ""},
 	{"bench/soak", "", ""},
 	{"bench/reduction", "picture model dataset", "golang.org/x/image golang.org/x/sync"},
-	{"bench", "internal/kernel tensor picture nn backbone weights keras onnx model",
+	{"bench", "internal/kernel tensor picture nn backbone weights keras onnx model serve/functiontest",
 		"golang.org/x/sync golang.org/x/sys"},
 }
 
@@ -146,6 +157,7 @@ var testModules = []string{
 	"github.com/prometheus/common",
 	"go.opentelemetry.io/proto",
 	"go.uber.org/goleak",
+	"go.yaml.in/yaml/v3",
 	"google.golang.org/protobuf",
 	"golang.org/x/net",
 	"pgregory.net/rapid",

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
+
+	"garb/internal/safefile"
 )
 
 // The names in a folder of answers.
@@ -319,7 +321,7 @@ func openRegular(path string) (*os.File, error) {
 	if !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("%s is not a regular file", path)
 	}
-	return os.Open(path)
+	return safefile.Open(path)
 }
 
 // keepPicture stores the bytes of a picture, unless they are there already, and returns their path
@@ -368,7 +370,7 @@ func writePicture(path string, data []byte) error {
 	_, err = temporary.Write(data)
 	err = errors.Join(err, temporary.Close())
 	if err == nil {
-		err = os.Rename(temporary.Name(), path)
+		err = safefile.Rename(temporary.Name(), path)
 	}
 	if err != nil {
 		os.Remove(temporary.Name())

@@ -6,9 +6,10 @@ import (
 	"encoding/json"
 	"hash/maphash"
 	"io"
-	"os"
 	"path/filepath"
 	"slices"
+
+	"garb/internal/safefile"
 )
 
 // location is where the line of an answer begins.
@@ -98,7 +99,7 @@ func (x *index) find(folder string, f Feedback, key string) (*Record, error) {
 
 // readAt reads the answer at a location.
 func readAt(folder string, at location) (*Record, error) {
-	f, err := os.Open(filepath.Join(folder, at.file))
+	f, err := safefile.Open(filepath.Join(folder, at.file))
 	if err != nil {
 		return nil, err
 	}
@@ -132,7 +133,7 @@ func (x *index) load(folder string, files []storedFile) {
 // eachLine calls use for each complete line of a file, with its offset. The line is valid until use
 // returns.
 func eachLine(path string, use func(line []byte, offset int64)) error {
-	f, err := os.Open(path)
+	f, err := safefile.Open(path)
 	if err != nil {
 		return err
 	}

@@ -277,6 +277,9 @@ func TestRotation(t *testing.T) {
 func TestRemovedFilesAreReplaced(t *testing.T) {
 	c := Default(t.TempDir())
 	w := newTestWriter(t, c, Events{})
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows does not rename or remove files that the writer has open")
+	}
 	send := func(id string) {
 		t.Helper()
 		w.Store(makeRecord(id, 0), nil)

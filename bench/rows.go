@@ -25,8 +25,10 @@ var table = newTable()
 
 func newTable() []row {
 	all := []row{
-		{"cold/time", 120, measureColdTime},     // ms
-		{"cold/memory", 150, measureColdMemory}, // MB
+		{"cold/time", 120, measureColdTime},         // ms
+		{"cold/memory", 150, measureColdMemory},     // MB
+		{"lambda/cold", 250, measureLambdaTime},     // ms
+		{"lambda/memory", 134, measureLambdaMemory}, // MB: 128 MiB
 	}
 	all = append(all, newPictureRows()...)
 	for _, network := range []struct {

@@ -15,11 +15,15 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/gofrs/flock"
+
+	"garb/internal/filename"
+	"garb/internal/safefile"
 )
 
 // CacheFolder is the folder in garb's cache for unpacked archives (see Options.Cache).
@@ -154,7 +158,8 @@ func unpackTo(ctx context.Context, folder string, f *os.File, kind string, size 
 	}
 	var skipped Tally
 	u := &unpacker{
-		to: filepath.Join(part, "data"), maxFiles: maxArchiveFiles, maxBytes: min(limit, expansionBase+expansion*size),
+		portable: runtime.GOOS == "windows",
+		to:       filepath.Join(part, "data"), maxFiles: maxArchiveFiles, maxBytes: min(limit, expansionBase+expansion*size),
 		link: func(name, message string) error {
 			skipped.Add(ReasonMissing, name, message)
 			return nil
@@ -180,7 +185,7 @@ func unpackTo(ctx context.Context, folder string, f *os.File, kind string, size 
 	if err = os.RemoveAll(folder); err != nil { // an incomplete one
 		return nil, err
 	}
-	return done, os.Rename(part, folder)
+	return done, safefile.Rename(part, folder)
 }
 
 // partPrefix begins the names of folders to which an archive is being unpacked.
@@ -240,9 +245,12 @@ type unpacker struct {
 	to       string
 	maxFiles int
 	maxBytes int64 // for all files together
-	// link is called for each entry that is a symbolic link or a special file; its error ends
-	// the work.
+	// link is called for each entry that is a symbolic link or a special file, or whose name is
+	// not allowed; its error ends the work.
 	link func(name, message string) error
+	// portable skips names that Windows does not allow, such as NUL and a:b, and those that it
+	// would change.
+	portable bool
 	// rename returns the name to write a file to, or "" to skip it; nil keeps the names.
 	rename func(name string) string
 
@@ -362,6 +370,9 @@ func (u *unpacker) unpackTar(ctx context.Context, r *tar.Reader) error {
 // path returns the path to write a file to, by its name in the archive, or "" to skip it.
 func (u *unpacker) path(name string) (string, error) {
 	local := strings.TrimPrefix(strings.ReplaceAll(name, `\`, "/"), "./")
+	if element := filename.FirstUnportable(local); u.portable && element != "" && !strings.ContainsRune(name, 0) {
+		return "", u.link(name, fmt.Sprintf("Windows does not allow the name %q", element))
+	}
 	if !filepath.IsLocal(local) || strings.ContainsRune(local, 0) {
 		return "", newArchiveError("%q would be written outside the folder", name)
 	}
@@ -391,7 +402,7 @@ func (u *unpacker) write(ctx context.Context, path string, from io.Reader) (err 
 	}
 	out, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if errors.Is(err, fs.ErrExist) {
-		return newArchiveError("the archive has %q twice", filepath.Base(path))
+		return newArchiveError("the archive has %q twice, or in upper and lower case", filepath.Base(path))
 	}
 	if err != nil {
 		return newArchiveError("%w", err)

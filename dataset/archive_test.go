@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -406,6 +407,46 @@ func TestTally(t *testing.T) {
 		one.Add(reason, "", "")
 		if got := one.Summary(0); !strings.Contains(got, "(1 ") {
 			t.Errorf("%s: %s", reason, got)
+		}
+	}
+}
+
+// TestNamesOfWindows tests that on Windows, files with names that it does not allow are skipped
+// and counted: some open devices, and some are changed, so that they would replace other files.
+func TestNamesOfWindows(t *testing.T) {
+	refused := []string{
+		"NUL", "a/aux.jpg", "com1/1.jpg", "C:/evil.jpg", `C:\e.jpg`, "a/1.jpg:stream", "a/1.jpg.", "a/1.jpg ",
+		"a /2.jpg", ".. /evil.jpg", "a/b\n.jpg", "a/?.jpg", "CONOUT$",
+	}
+	all := []archived{{name: "a/1.jpg"}, {name: "./a/deep/2.jpg"}, {name: `b\3.jpg`}, {name: ".hidden/4.jpg"}}
+	for _, name := range refused {
+		all = append(all, archived{name: name})
+	}
+	for kind, archive := range map[string][]byte{"zip": zipOf(t, all...), "tar": tarOf(t, all...)} {
+		for _, portable := range []bool{true, false} {
+			var skipped []string
+			u := &unpacker{
+				to: t.TempDir(), maxFiles: 100, maxBytes: 1 << 20, portable: portable,
+				link: func(name, message string) error {
+					if !strings.Contains(message, "Windows does not allow the name") {
+						t.Errorf("%q: %s", name, message)
+					}
+					skipped = append(skipped, name)
+					return nil
+				},
+			}
+			if !portable && runtime.GOOS == "windows" {
+				continue
+			}
+			err := u.unpack(t.Context(), bytes.NewReader(archive), kind, int64(len(archive)))
+			switch {
+			case err != nil:
+				t.Errorf("%s, portable %v: %v", kind, portable, err)
+			case portable && (!slices.Equal(skipped, refused) || u.files != len(all)-len(refused)):
+				t.Errorf("%s: skipped %q, %d files", kind, skipped, u.files)
+			case !portable && (len(skipped) > 0 || u.files != len(all)):
+				t.Errorf("%s on other systems: skipped %q, %d files", kind, skipped, u.files)
+			}
 		}
 	}
 }

@@ -126,8 +126,8 @@ func TestCheckGoesOn(t *testing.T) {
 		"unknown column": {contents{"images.csv": "image,label\n1,a\n", "1.png": p(1)}, Options{GroupBy: "nix"},
 			`no column "nix"`, 1, true},
 		"nothing": {contents{"a/": ""}, Options{}, "no labelled pictures", 0, true},
-		"only a warning": {contents{"train/a/1.png": p(1), "train/A/1.png": p(2), "val/a/1.png": p(3),
-			"val/A/1.png": p(4)},
+		"only a warning": {contents{"train/a b/1.png": p(1), "train/a  b/1.png": p(2), "val/a b/1.png": p(3),
+			"val/a  b/1.png": p(4)},
 			Options{}, "differ only in case", 4, false},
 		"a missing file": {contents{
 			"images.csv": "image,label,split\n1,a,train\n2,b,train\n1x,a,val\n2x,b,val\n3,a,val\n", "1.png": p(1),

@@ -186,7 +186,8 @@ func ExampleOptionsError() {
 
 // Problems are all that is wrong with a data set: here one class has two names.
 func ExampleProblem() {
-	folder := folderOf(map[string]string{"T-Shirt/1.jpg": "", "t-shirt/2.jpg": "", "hat/3.jpg": ""})
+	folder := folderOf(map[string]string{"1.jpg": "", "2.jpg": "", "3.jpg": "",
+		"images.csv": "image,label\n1.jpg,T-Shirt\n2.jpg,t-shirt\n3.jpg,hat\n"})
 	defer os.RemoveAll(folder)
 	d, err := dataset.Read(context.Background(), folder, dataset.Options{})
 	if err != nil {

@@ -10,10 +10,12 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 
 	"garb/internal/download"
+	"garb/internal/safefile"
 )
 
 // Source is a public data set that can be downloaded.
@@ -118,7 +120,7 @@ func Unpack(ctx context.Context, archive []byte, s Source, to string) (err error
 	if err = os.Chmod(part, 0o755); err != nil {
 		return err
 	}
-	return os.Rename(part, to)
+	return safefile.Rename(part, to)
 }
 
 // maxFiles is the largest number of files in an archive.
@@ -134,7 +136,8 @@ func unzip(ctx context.Context, archive []byte, to string, maxBytes int64) error
 	}
 	top := findOnlyFolder(r.File)
 	u := &unpacker{
-		to: to, maxFiles: maxFiles, maxBytes: maxBytes,
+		portable: runtime.GOOS == "windows",
+		to:       to, maxFiles: maxFiles, maxBytes: maxBytes,
 		link:   func(name, _ string) error { return newArchiveError("%q is not a file", name) },
 		rename: func(name string) string { return strings.TrimPrefix(name, top) },
 	}

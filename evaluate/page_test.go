@@ -13,9 +13,11 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"garb/dataset"
 	"garb/model"
@@ -264,6 +266,9 @@ func TestLinkTo(t *testing.T) {
 		{string(filepath.Separator) + "page", string(filepath.Separator) + filepath.Join("data", "x.jpg"), ""},
 		{"", at("a/page/x.jpg"), ""},
 	} {
+		if runtime.GOOS == "windows" && !utf8.ValidString(c.path) {
+			continue // its names are Unicode
+		}
 		if got := makeLink(c.folder, c.path); got != c.want {
 			t.Errorf("from %s to %q: %q, want %q", c.folder, c.path, got, c.want)
 		}
@@ -273,7 +278,7 @@ func TestLinkTo(t *testing.T) {
 // A page beside its pictures links all that it shows, lists the wrong answers that it does
 // not show, and says what was mapped, left out and averaged.
 func TestPageBesideItsPictures(t *testing.T) {
-	files := map[string]string{"shirt/a:b?": pictureOf(t, 10)}
+	files := map[string]string{"shirt/a#b%": pictureOf(t, 10)}
 	for i := range shownPictures + 3 {
 		files[fmt.Sprintf("hat/wrong%02d", i)] = pictureOf(t, uint8(255-i))
 	}
@@ -297,7 +302,7 @@ func TestPageBesideItsPictures(t *testing.T) {
 		t.Errorf("%d links to hats", got)
 	}
 	for _, want := range []string{
-		`<a href="./shirt/a:b%3F`, "<summary>4 more</summary>", "mirror image",
+		`<a href="./shirt/a%23b%25`, "<summary>4 more</summary>", "mirror image",
 		"1 picture of a class that the model does not know is left out", "&lt;b&gt;",
 		"the data set&#39;s &#34;Hat&#34; is the model&#39;s &#34;hat&#34;",
 	} {

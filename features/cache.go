@@ -47,9 +47,6 @@ func OpenCache(k Key, columns int) (*Cache, error) {
 	}, nil
 }
 
-// Path returns the path of the cache's file.
-func (c *Cache) Path() string { return c.path }
-
 // openStored opens the file with the saved vectors. It is closed after each use: Windows does not
 // replace files that are open.
 func (c *Cache) openStored() (*File, bool) {
@@ -106,7 +103,7 @@ func (c *Cache) listRows() []row {
 
 // spillRows writes the vectors in memory to a file of their own.
 func (c *Cache) spillRows() (err error) {
-	if err := os.MkdirAll(filepath.Dir(c.path), 0o755); err != nil {
+	if err = os.MkdirAll(filepath.Dir(c.path), 0o755); err != nil {
 		return err
 	}
 	if c.folder == "" {

@@ -85,7 +85,8 @@ func TestMergeOfParts(t *testing.T) {
 			d := Sum([]byte{byte(n)})
 			want[d] = true
 			v := vectorOf(d, m.Columns)
-			if err := errors.Join(whole.Add(d, v), writers[rapid.IntRange(0, parts-1).Draw(rt, "to")].Add(d, v)); err != nil {
+			part := writers[rapid.IntRange(0, parts-1).Draw(rt, "to")]
+			if err := errors.Join(whole.Add(d, v), part.Add(d, v)); err != nil {
 				rt.Fatal(err)
 			}
 		}
@@ -176,22 +177,23 @@ func TestMergeRefuses(t *testing.T) {
 	// Another vector of the same picture.
 	path := filepath.Join(t.TempDir(), "conflict")
 	w := Create(path, m)
-	if err := w.Add(Sum([]byte{2}), []float32{9, 9}); err != nil {
+	if err = w.Add(Sum([]byte{2}), []float32{9, 9}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.Close(t.Context()); err != nil {
+	if _, err = w.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	var conflict *ConflictError
 	_, err = Merge(t.Context(), merged, []string{first, path}, nil)
-	if !errors.As(err, &conflict) || conflict.Digest != Sum([]byte{2}) || conflict.First != first || conflict.Second != path {
+	if !errors.As(err, &conflict) || conflict.Digest != Sum([]byte{2}) || conflict.First != first ||
+		conflict.Second != path {
 		t.Error(err)
 	}
 	w = Create(path, m)
-	if err := errors.Join(w.Add(Digest{}, []float32{1, 1}), w.Add(Digest{}, []float32{1, 2})); err != nil {
+	if err = errors.Join(w.Add(Digest{}, []float32{1, 1}), w.Add(Digest{}, []float32{1, 2})); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.Close(t.Context()); !errors.As(err, &conflict) {
+	if _, err = w.Close(t.Context()); !errors.As(err, &conflict) {
 		t.Error(err)
 	}
 	stopped, stop := context.WithCancel(t.Context())
@@ -235,7 +237,8 @@ func TestDamagedFiles(t *testing.T) {
 		return bytes.Replace(sound, []byte(from), []byte(to), 1)
 	}
 	for from, to := range map[string]string{
-		`"U8"`: `"I8"`, `"F32"`: `"F16"`, "[3,32]": "[3,31]", "[3,2]": "[4,2]", "[0,96]": "[1,96]", "[96,120]": "[95,120]",
+		`"U8"`: `"I8"`, `"F32"`: `"F16"`, "[3,32]": "[3,31]", "[3,2]": "[4,2]", "[0,96]": "[1,96]",
+		"[96,120]":        "[95,120]",
 		"garb features 1": "garb features 9", `"part"`: `"pork"`, `\"weights\"`: `\"waights\"`, `"shape"`: `"shave"`,
 	} {
 		refused(to, change(from, to))
@@ -331,14 +334,14 @@ func TestCacheNeedsAFolder(t *testing.T) {
 	folder := t.TempDir()
 	t.Setenv("GARB_HOME", folder)
 	cache, err := OpenCache(testKey(), 2)
-	if err != nil || filepath.Dir(cache.Path()) != filepath.Join(folder, "features") {
+	if err != nil || filepath.Dir(cache.path) != filepath.Join(folder, "features") {
 		t.Errorf("%v", err)
 	}
 	for _, name := range []string{"GARB_HOME", "XDG_CACHE_HOME", "HOME", "LocalAppData"} {
 		t.Setenv(name, "")
 	}
 	if cache, err := OpenCache(testKey(), 2); err == nil {
-		t.Errorf("the cache is in %s", cache.Path())
+		t.Errorf("the cache is in %s", cache.path)
 	}
 }
 
@@ -377,7 +380,7 @@ func TestCacheOfTwo(t *testing.T) {
 	if !slices.Equal(x, []float32{1, 2}) || !slices.Equal(y, []float32{3, 4}) || !slices.Equal(z, []float32{7, 8}) {
 		t.Errorf("the cache has %v, %v and %v", x, y, z)
 	}
-	if left, err := filepath.Glob(filepath.Join(filepath.Dir(both.Path()), ".*")); err != nil || len(left) > 0 {
+	if left, err := filepath.Glob(filepath.Join(filepath.Dir(both.path), ".*")); err != nil || len(left) > 0 {
 		t.Errorf("left: %v, %v", left, err)
 	}
 	if v, ok := both.Get(Digest{}); ok {
@@ -386,12 +389,12 @@ func TestCacheOfTwo(t *testing.T) {
 	// Other weights, or another preprocessing, have features of their own.
 	other := testKey()
 	other.Weights = "sha256:other"
-	if openCache(t, other).Path() == both.Path() {
+	if openCache(t, other).path == both.path {
 		t.Error("the cache does not know its weights")
 	}
 	other = testKey()
 	other.Preprocessing.Width++
-	if openCache(t, other).Path() == both.Path() {
+	if openCache(t, other).path == both.path {
 		t.Error("the cache does not know its preprocessing")
 	}
 }
@@ -408,10 +411,10 @@ func TestDamagedCache(t *testing.T) {
 		"another key": read(t, writeNumbers(t, Meta{Key: Key{}, Columns: 2}, 1)),
 	} {
 		c := openCache(t, testKey())
-		if err := os.MkdirAll(filepath.Dir(c.Path()), 0o755); err != nil {
+		if err := os.MkdirAll(filepath.Dir(c.path), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(c.Path(), data, 0o644); err != nil {
+		if err := os.WriteFile(c.path, data, 0o644); err != nil {
 			t.Fatal(err)
 		}
 		if v, ok := c.Get(Sum([]byte{1})); ok {
@@ -476,10 +479,10 @@ func ExampleMerge() {
 	for i, text := range []string{"one picture", "another picture"} {
 		path := filepath.Join(folder, fmt.Sprint(i))
 		w := Create(path, Meta{Key: Key{Weights: "sha256:…"}, Columns: 2})
-		if err := w.Add(Sum([]byte(text)), []float32{float32(i), 0.5}); err != nil {
+		if err = w.Add(Sum([]byte(text)), []float32{float32(i), 0.5}); err != nil {
 			panic(err)
 		}
-		if _, err := w.Close(context.Background()); err != nil {
+		if _, err = w.Close(context.Background()); err != nil {
 			panic(err)
 		}
 		parts = append(parts, path)

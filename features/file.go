@@ -123,9 +123,6 @@ func openUnsorted(path string) (*File, error) {
 // Close closes the file.
 func (f *File) Close() error { return f.file.Close() }
 
-// Path returns the path that the file was opened by.
-func (f *File) Path() string { return f.path }
-
 // Rows returns the number of vectors.
 func (f *File) Rows() int64 { return f.rows }
 

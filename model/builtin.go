@@ -1,6 +1,10 @@
 package model
 
-import _ "embed"
+import (
+	_ "embed"
+
+	"garb/weights"
+)
 
 // The names of the built-in models.
 const (
@@ -19,7 +23,12 @@ const DefaultName = Clothing
 const imageNetBackbone = "efficientnet-lite0"
 
 // BuiltInNames returns the names of the built-in models, for Open.
-func BuiltInNames() []string { return []string{Clothing, Garments, ImageNet} }
+func BuiltInNames() []string {
+	if _, ok := weights.Lookup(imageNetBackbone); !ok { // in the small build
+		return []string{Clothing, Garments}
+	}
+	return []string{Clothing, Garments, ImageNet}
+}
 
 // `make model` trains both models; their training records say how. The file of Clothing has only
 // a head, on the features of Garments.

@@ -293,9 +293,9 @@ func (d *Description) compile(base, top nn.Weights, o Options) (*Classifier, err
 
 // openImageNet opens the built-in network with its own classification layer.
 func openImageNet(o Options) (*Classifier, error) {
-	f, ok := weights.BuiltIn(imageNetBackbone)
-	if !ok {
-		return nil, ErrNotModel
+	f, err := weights.Open(imageNetBackbone)
+	if err != nil {
+		return nil, err
 	}
 	a, err := backbone.Lookup(imageNetBackbone)
 	if err != nil {

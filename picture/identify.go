@@ -11,7 +11,6 @@ import (
 	"garb/internal/bmp"
 	"garb/internal/exif"
 	"garb/internal/gif"
-	"garb/internal/heif"
 	"garb/internal/icc"
 	"garb/internal/ico"
 	"garb/internal/jpeg"
@@ -72,18 +71,13 @@ var codecs = map[Format]codec{
 	BMP:  {bmp.ReadHeader, bmp.Decode},
 	TIFF: {tiff.ReadHeader, tiff.Decode},
 	ICO:  {ico.ReadHeader, ico.Decode},
-	AVIF: {readHEIFHeader, heif.Decode},
-	HEIC: {readHEIFHeader, heif.Decode},
+	AVIF: heifCodec,
+	HEIC: heifCodec,
 }
 
 // keepsTruncated reports whether the format's decoder follows raster.Options.KeepTruncated. The others
 // refuse pictures that are cut short, as Pillow does.
 func (f Format) keepsTruncated() bool { return f != WebP && f != AVIF && f != HEIC }
-
-func readHEIFHeader(data []byte) (raster.Header, error) {
-	_, h, err := heif.ReadHeader(data)
-	return h, err
-}
 
 // Info is what is known about a picture.
 type Info struct {
@@ -185,8 +179,8 @@ func findFormat(data []byte) (Format, error) {
 		return "", &Error{Unsupported, "a JPEG 2000 picture; convert it to JPEG or PNG, for instance by opj_decompress",
 			nil}
 	}
-	if format, _, _ := heif.ReadHeader(data); format != "" { // broken files have a format, too
-		return Format(format), nil
+	if format, err := findHEIF(data); format != "" || err != nil {
+		return format, err
 	}
 	return "", &Error{NotPicture, advice, nil}
 }

@@ -577,7 +577,11 @@ func TestContext(t *testing.T) {
 	}
 	l := DefaultLimits()
 	l.Timeout = time.Nanosecond
-	_, err := Decode(context.Background(), read(t, "testdata/plain.jpg"), l)
+	data := read(t, "testdata/plain.jpg")
+	var err error
+	for n := 0; err == nil && n < 10_000; n++ { // the clock of Windows may stand still during one picture
+		_, err = Decode(context.Background(), data, l)
+	}
 	if !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("%v", err)
 	}

@@ -41,8 +41,8 @@ type DigestError struct{ Job, Have, Want string }
 
 // Error says which model is needed.
 func (e *DigestError) Error() string {
-	return fmt.Sprintf("this worker's model has another digest, %s, than that of job %q, %s: give it the same model file",
-		e.Have, e.Job, e.Want)
+	return fmt.Sprintf("this worker's model has another digest, %s, than that of job %q, %s: "+
+		"give it the same model file", e.Have, e.Job, e.Want)
 }
 
 // IncompleteError reports that a job still has pictures without a result.
@@ -53,7 +53,8 @@ type IncompleteError struct {
 
 // Error counts the pictures.
 func (e *IncompleteError) Error() string {
-	return fmt.Sprintf("job %q is not complete: %d of %d pictures have no result yet", e.Job, e.Status.Left(), e.Status.Put)
+	return fmt.Sprintf("job %q is not complete: %d of %d pictures have no result yet", e.Job, e.Status.Left(),
+		e.Status.Put)
 }
 
 // TooLongError reports a picture whose name does not fit in a message.
@@ -65,7 +66,8 @@ type TooLongError struct {
 // Error shows the beginning of the name.
 func (e *TooLongError) Error() string {
 	const shown = 60
-	return fmt.Sprintf("%.*s…: the name takes %d bytes; the server accepts messages of %d", shown, e.Name, e.Bytes, e.Limit)
+	return fmt.Sprintf("%.*s…: the name takes %d bytes; the server accepts messages of %d", shown, e.Name, e.Bytes,
+		e.Limit)
 }
 
 // FullError reports that the server has no space.
@@ -106,8 +108,8 @@ type StoreError struct {
 
 // Error says what to do.
 func (e *StoreError) Error() string {
-	return fmt.Sprintf("%s: the data of the queue cannot be read: %s; restore the folder from a backup, or remove it and "+
-		"put the pictures again", e.Dir, e.Text)
+	return fmt.Sprintf("%s: the data of the queue cannot be read: %s; restore the folder from a backup, or remove it "+
+		"and put the pictures again", e.Dir, e.Text)
 }
 
 // PermanentError marks an error of a Source that another attempt would not change.

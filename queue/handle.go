@@ -52,7 +52,7 @@ func (r *run) handle(ctx context.Context, m jetstream.Msg) error {
 		return err
 	}
 	stored, err := r.publishResult(ctx, c, rows)
-	if ctx.Err() != nil {
+	if err != nil && ctx.Err() != nil {
 		return r.handBack(c, 0)
 	}
 	if err != nil {
@@ -147,9 +147,7 @@ func (r *run) handBack(c *claim, delay time.Duration) error {
 	c.mark.Returned++
 	c.mark.Current = none
 	r.returned.Add(1)
-	if err := r.writeMark(ctx, c); err != nil {
-		return nil //nolint:nilerr // the batch goes to another worker after its deadline
-	}
+	r.writeMark(ctx, c) // without it, on a full disk, the next worker may only be more careful than it has to be
 	if delay > 0 {
 		c.m.NakWithDelay(delay)
 	} else {
@@ -299,8 +297,8 @@ func (r *run) encodeResult(c *claim, rows []Row) ([]*nats.Msg, error) {
 	for i, row := range rows {
 		data, err := json.Marshal(row)
 		if err == nil && len(data) > limit-messageReserve {
-			row = Row{Picture: row.Picture, Index: row.Index, Failure: &results.Failure{Kind: "too_large", Message: fmt.Sprintf(
-				"the result takes %d bytes; the server accepts messages of %d", len(data), limit)}}
+			message := fmt.Sprintf("the result takes %d bytes; the server accepts messages of %d", len(data), limit)
+			row = Row{Picture: row.Picture, Index: row.Index, Failure: &results.Failure{Kind: "too_large", Message: message}}
 			rows[i] = row
 			data, err = json.Marshal(row)
 		}

@@ -180,7 +180,7 @@ func (h *host) start() error {
 	if !s.ReadyForConnections(time.Minute) {
 		return stop(fmt.Errorf("%s: the server of the queue does not start: %s", h.options.Dir, h.log.last()))
 	}
-	if err := h.checkStore(s); err != nil {
+	if err = h.checkStore(s); err != nil {
 		return stop(err)
 	}
 	a, err := json.Marshal(address{reachLocally(s.Addr()), o.Authorization})
@@ -218,7 +218,7 @@ func (h *host) serverOptions() (*server.Options, error) {
 		Authorization: rand.Text(),
 		JetStream:     true, StoreDir: filepath.Join(h.options.Dir, storeFolder),
 		JetStreamMaxStore: h.options.MaxBytes,
-		SyncInterval:      syncInterval,
+		SyncAlways:        true, // a power failure loses nothing; a message is a batch, so this costs little
 		NoSigs:            true, DisableJetStreamBanner: true,
 	}
 	if h.options.Token != "" {
@@ -243,10 +243,6 @@ func (h *host) serverOptions() (*server.Options, error) {
 	}
 	return o, nil
 }
-
-// syncInterval bounds what a power failure can lose. A killed process loses nothing: every
-// message is written to its file before it is acknowledged.
-const syncInterval = time.Second
 
 // reachLocally returns an address of a server that this machine can reach.
 func reachLocally(a net.Addr) string {

@@ -48,13 +48,13 @@ type Job struct {
 	Top           int      `json:"top,omitempty"`    // classes in a row of Classify; 0 means all
 
 	Batch    int           `json:"batch"`              // pictures in a batch; 0 means 32
-	Deadline time.Duration `json:"deadline,omitempty"` // silence after which a worker has died; 0 means 30 s
+	Deadline time.Duration `json:"deadline,omitempty"` // silence after which a worker has died; 0 means 15 s
 }
 
 const (
 	defaultBatch    = 32
 	maxBatch        = 4096
-	defaultDeadline = 30 * time.Second
+	defaultDeadline = 15 * time.Second
 )
 
 var jobName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
@@ -146,11 +146,13 @@ func (q *Queue) Create(ctx context.Context, j Job) error {
 			return err
 		},
 	} {
-		err := q.retry(ctx, create)
+		err = q.retry(ctx, create)
 		switch {
 		case errors.Is(err, jetstream.ErrStreamNameAlreadyInUse): // another process created it at the same time
-			have, err := q.Job(ctx, j.Name)
-			return errors.Join(err, compareJobs(have, j))
+			if have, err = q.Job(ctx, j.Name); err != nil {
+				return err
+			}
+			return compareJobs(have, j)
 		case isFull(err):
 			return &FullError{q.place(), err}
 		case err != nil:
@@ -217,9 +219,9 @@ func (q *Queue) Job(ctx context.Context, name string) (Job, error) {
 		return err
 	})
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		known, err := q.Jobs(ctx)
-		if err != nil {
-			return Job{}, err
+		known, listErr := q.Jobs(ctx)
+		if listErr != nil {
+			return Job{}, listErr
 		}
 		return Job{}, &UnknownJobError{name, known}
 	}

@@ -135,7 +135,7 @@ func TestKilled(t *testing.T) {
 	if s := status(t, q); s.Done != pictures || s.Dead != 0 || s.Left() != 0 {
 		t.Errorf("%+v", s)
 	}
-	if got, _ := collect(t, q, false); !slices.Equal(got, names(number(0, pictures))) {
+	if got, _ := collect(t, q); !slices.Equal(got, names(number(0, pictures))) {
 		t.Errorf("%d rows", len(got))
 	}
 }
@@ -164,7 +164,7 @@ func TestDeadlyPicture(t *testing.T) {
 	if deaths != 5 { // two in company, three alone
 		t.Errorf("%d workers died", deaths)
 	}
-	if got, rows := collect(t, q, false); len(got) != 13 || rows["deadly"].Failure == nil ||
+	if got, rows := collect(t, q); len(got) != 13 || rows["deadly"].Failure == nil ||
 		rows["deadly"].Failure.Kind != "worker_died" {
 		t.Errorf("%v: %+v", got, rows["deadly"].Failure)
 	}

@@ -50,14 +50,14 @@ func (q *Queue) Put(ctx context.Context, job string, pictures iter.Seq2[Picture,
 		return PutReport{}, err
 	}
 	for picture, err := range pictures {
-		if err == nil && ctx.Err() == nil {
-			err = p.add(ctx, picture)
-		}
 		if ctx.Err() != nil {
 			return p.report, ctx.Err()
 		}
 		if err != nil {
 			return p.report, errors.Join(err, p.flush(ctx))
+		}
+		if err := p.add(ctx, picture); err != nil {
+			return p.report, err
 		}
 	}
 	return p.report, p.flush(ctx)
@@ -83,7 +83,6 @@ type putter struct {
 
 	waiting []Picture // not yet in the log
 	bytes   int       // of the batch that is being filled
-	batches int       // in waiting
 	filled  int       // pictures in the batch that is being filled
 	starts  []int     // where batches start in waiting
 }
@@ -150,7 +149,8 @@ func (p *putter) flush(ctx context.Context) error {
 			p.report.Added += len(p.waiting)
 			p.waiting, p.starts = p.waiting[:0], p.starts[:0]
 		case isFull(err):
-			return &FullError{p.q.place(), err}
+			// Some of the batches may be stored: count them.
+			return errors.Join(&FullError{p.q.place(), err}, p.catchUp(ctx))
 		case !isConflict(err) && !isTransient(err):
 			return fmt.Errorf("cannot put pictures: %w", err)
 		case time.Since(began) > p.q.options.Patience:

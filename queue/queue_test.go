@@ -108,11 +108,11 @@ func work(t testing.TB, q *queue.Queue, w queue.Worker) queue.WorkReport {
 
 // collect returns the names of the rows of a job, and the rows by name. It fails for a picture
 // with two rows.
-func collect(t testing.TB, q *queue.Queue, partial bool) ([]string, map[string]queue.Row) {
+func collect(t testing.TB, q *queue.Queue) ([]string, map[string]queue.Row) {
 	t.Helper()
 	var names []string
 	rows := map[string]queue.Row{}
-	for row, err := range q.Results(t.Context(), "job", partial) {
+	for row, err := range q.Results(t.Context(), "job", false) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -159,7 +159,7 @@ func TestJob(t *testing.T) {
 	if report := work(t, q, newWorker(readName)); report != (queue.WorkReport{Done: 30}) {
 		t.Errorf("%+v", report)
 	}
-	got, rows := collect(t, q, false)
+	got, rows := collect(t, q)
 	if want := names(number(0, 30)); !slices.Equal(got, want) {
 		t.Errorf("rows of %v, want %v", got, want)
 	}
@@ -215,7 +215,7 @@ func TestPutConcurrently(t *testing.T) {
 		t.Errorf("added %v, and the job has %d", added, status(t, q).Put)
 	}
 	work(t, q, newWorker(readName))
-	if got, _ := collect(t, q, false); len(got) != 1200 {
+	if got, _ := collect(t, q); len(got) != 1200 {
 		t.Errorf("%d rows", len(got))
 	}
 }
@@ -226,7 +226,9 @@ func TestDeadLetters(t *testing.T) {
 	q := open(t, t.TempDir())
 	create(t, q, queue.Job{})
 	gone := map[string]error{"p2": fs.ErrNotExist, "p9": fs.ErrPermission, "p5": &queue.PermanentError{Err: errCorrupt}}
-	source := sourceFunc(func(_ context.Context, p queue.Picture) ([]byte, error) { return []byte(p.Name), gone[p.Name] })
+	source := sourceFunc(func(_ context.Context, p queue.Picture) ([]byte, error) {
+		return []byte(p.Name), gone[p.Name]
+	})
 	put(t, q, number(0, 11))
 	put(t, q, func(yield func(queue.Picture, error) bool) { yield(queue.Picture{Name: "corrupt"}, nil) })
 	if report := work(t, q, newWorker(source)); report != (queue.WorkReport{Done: 8, Dead: 4}) {
@@ -262,7 +264,7 @@ func TestDeadLetters(t *testing.T) {
 	if got := fmt.Sprint(listDead()); got != "map[corrupt:unreadable p5:unreadable]" {
 		t.Error(got)
 	}
-	order, rows := collect(t, q, false)
+	order, rows := collect(t, q)
 	if want := append(names(number(0, 11)), "corrupt"); !slices.Equal(order, want) {
 		t.Errorf("rows of %v", order)
 	}

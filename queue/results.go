@@ -31,9 +31,9 @@ func (q *Queue) Results(ctx context.Context, job string, partial bool) iter.Seq2
 			yield(Row{}, err)
 			return
 		}
-		ctx, cancel := context.WithCancel(ctx)
+		reading, cancel := context.WithCancel(ctx)
 		defer cancel()
-		for rows := range q.readBatches(ctx, job, last) {
+		for rows := range q.readBatches(reading, job, last) {
 			r := <-rows
 			if r.err != nil {
 				yield(Row{}, r.err)
@@ -144,7 +144,8 @@ func (q *Queue) readRows(ctx context.Context, job string, batch uint64, attempt 
 
 // readResult reads the result of one attempt at a batch. The error is jetstream.ErrMsgNotFound if
 // there is none.
-func (q *Queue) readResult(ctx context.Context, job string, batch uint64, attempt int) (*jetstream.RawStreamMsg, error) {
+func (q *Queue) readResult(ctx context.Context, job string, batch uint64, attempt int) (
+	*jetstream.RawStreamMsg, error) {
 	return q.readMessage(ctx, resultStream(job), resultSubject(job, batch, attempt))
 }
 
@@ -155,9 +156,9 @@ func (q *Queue) readMessage(ctx context.Context, stream, subject string) (*jetst
 	}
 	var m *jetstream.RawStreamMsg
 	err = q.retry(ctx, func(ctx context.Context) error {
-		var err error
-		m, err = s.GetLastMsgForSubject(ctx, subject)
-		return err
+		var getErr error
+		m, getErr = s.GetLastMsgForSubject(ctx, subject)
+		return getErr
 	})
 	return m, err
 }
@@ -187,11 +188,11 @@ func (q *Queue) lastSequence(ctx context.Context, name string) (uint64, error) {
 	}
 	var last uint64
 	err = q.retry(ctx, func(ctx context.Context) error {
-		info, err := s.Info(ctx)
-		if err == nil {
+		info, infoErr := s.Info(ctx)
+		if infoErr == nil {
 			last = info.State.LastSeq
 		}
-		return err
+		return infoErr
 	})
 	return last, err
 }
@@ -250,11 +251,11 @@ func (q *Queue) findDead(ctx context.Context, job string) ([]deadBatch, error) {
 		return nil, err
 	}
 	err = q.scan(ctx, pictureStream(job), scanOptions{subject: "garb." + job + ".retry.>"}, func(m scanned) error {
-		batch, attempt, err := parseSubject(m.subject)
+		batch, attempt, subjectErr := parseSubject(m.subject)
 		if have, ok := latest[batch]; ok && attempt > have {
 			delete(latest, batch)
 		}
-		return err
+		return subjectErr
 	})
 	return sortDead(latest), err
 }
@@ -335,9 +336,9 @@ func (q *Queue) retryBatch(ctx context.Context, job string, d deadBatch) (int, e
 	}
 	message.Header.Set(picturesHeader, strconv.Itoa(len(again.Pictures)))
 	err = q.retry(ctx, func(ctx context.Context) error {
-		_, err := q.js.PublishMsg(ctx, message, jetstream.WithExpectLastSequencePerSubject(0),
+		_, putErr := q.js.PublishMsg(ctx, message, jetstream.WithExpectLastSequencePerSubject(0),
 			jetstream.WithRetryAttempts(0))
-		return err
+		return putErr
 	})
 	switch {
 	case isConflict(err):

@@ -184,9 +184,9 @@ func (q *Queue) Progress(ctx context.Context, job string) (Progress, error) {
 		return p, err
 	}
 	err = q.retry(ctx, func(ctx context.Context) error {
-		consumer, err := q.js.Consumer(ctx, pictureStream(job), consumerName)
-		if err != nil {
-			return err
+		consumer, findErr := q.js.Consumer(ctx, pictureStream(job), consumerName)
+		if findErr != nil {
+			return findErr
 		}
 		info := consumer.CachedInfo()
 		left := info.NumPending + uint64(info.NumAckPending)

@@ -156,7 +156,7 @@ func (q *Queue) Work(ctx context.Context, job string, w Worker) (WorkReport, err
 		readers: make(chan struct{}, w.Readers), threads: make(chan struct{}, w.Threads),
 		failed: make(chan error, 1),
 	}
-	if err := r.connect(ctx); err != nil {
+	if err = r.connect(ctx); err != nil {
 		return WorkReport{}, err
 	}
 	working, cancel := context.WithCancel(ctx)
@@ -195,8 +195,9 @@ func (r *run) connect(ctx context.Context) error {
 
 // How long the server keeps a request for a batch open: short while a batch of this worker may
 // be the last of the job, so that the worker ends soon after it, and longer when others have it.
+// A batch that arrives just after such a wait comes again after the deadline.
 const (
-	shortWait = 50 * time.Millisecond
+	shortWait = 200 * time.Millisecond
 	longWait  = 2 * time.Second
 )
 
@@ -218,17 +219,7 @@ func (r *run) takeAll(ctx context.Context) error {
 		switch {
 		case err == nil:
 			answered, wait = time.Now(), shortWait
-			r.busy.Add(1)
-			r.batches.Go(func() {
-				defer func() { <-slots }()
-				defer r.busy.Add(-1)
-				if err := r.handle(ctx, m); err != nil && ctx.Err() == nil {
-					select {
-					case r.failed <- err:
-					default:
-					}
-				}
-			})
+			r.start(ctx, m, slots)
 			continue
 		case errors.Is(err, nats.ErrTimeout):
 			if wait = min(2*wait, longWait); r.busy.Load() > 0 {
@@ -254,6 +245,21 @@ func (r *run) takeAll(ctx context.Context) error {
 			return fmt.Errorf("cannot take a batch of job %q: %w", r.job.Name, err)
 		}
 	}
+}
+
+// start handles a batch in the background, and frees its slot at the end.
+func (r *run) start(ctx context.Context, m jetstream.Msg, slots <-chan struct{}) {
+	r.busy.Add(1)
+	r.batches.Go(func() {
+		defer func() { <-slots }()
+		defer r.busy.Add(-1)
+		if err := r.handle(ctx, m); err != nil && ctx.Err() == nil {
+			select {
+			case r.failed <- err:
+			default:
+			}
+		}
+	})
 }
 
 // isFinished reports whether no batch is left, neither here nor with other workers.

@@ -113,7 +113,10 @@ func move(from, to string) error {
 	if info.Mode().IsRegular() {
 		switch err := os.Link(from, to); {
 		case err == nil:
-			return os.Remove(from)
+			if err = safefile.Remove(from); err != nil {
+				return errors.Join(err, os.Remove(to))
+			}
+			return nil
 		case errors.Is(err, fs.ErrExist):
 			return err
 		}
@@ -121,7 +124,7 @@ func move(from, to string) error {
 	if _, err := os.Lstat(to); !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s: %w", to, fs.ErrExist)
 	}
-	return os.Rename(from, to)
+	return safefile.Rename(from, to)
 }
 
 // rewrite applies or undoes the edits of a table in one step, and keeps the file's permissions.

@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"garb/dataset"
+	"garb/internal/filename"
 	"garb/internal/safefile"
 )
 
@@ -215,8 +216,7 @@ func (p *planner) checkLabel(label string) string {
 		return fmt.Sprintf("the label %q has characters that cannot be printed", label)
 	case p.data.Layout == dataset.LayoutTable:
 		return ""
-	case strings.HasPrefix(label, ".") || strings.ContainsAny(label, `/\:*?"<>|`) ||
-		!filepath.IsLocal(label) || len(label) > 200:
+	case strings.HasPrefix(label, ".") || !filename.IsPortable(label) || len(label) > 200:
 		return fmt.Sprintf("%q cannot be the name of a class folder", label)
 	case slices.Contains(reservedNames, strings.ToLower(label)):
 		return fmt.Sprintf("%q cannot be the name of a class folder: it names a split or a system folder", label)

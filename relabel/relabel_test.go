@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -139,15 +140,24 @@ func undo(t fataler, root string) *Undone {
 	return u
 }
 
+// oddCharacters are characters of file names that tables quote; Windows allows fewer.
+func oddCharacters() string {
+	if runtime.GOOS == "windows" {
+		return ", '"
+	}
+	return " ,\"\n'"
+}
+
 func TestMove(t *testing.T) {
 	root := t.TempDir()
-	write(t, root, nil, "train/hat/a.jpg", "train/hat/deep/er/b.jpg", "train/hat/c,\"d\"\n.jpg", "train/shoes/x.jpg",
+	odd := "train/hat/c" + oddCharacters() + ".jpg"
+	write(t, root, nil, "train/hat/a.jpg", "train/hat/deep/er/b.jpg", odd, "train/shoes/x.jpg",
 		"val/hat/a.jpg", "val/shoes/y.jpg", "test/hat/z.jpg", "test/hat/w.jpg")
 	before := readTree(t, root)
 	log := apply(t, root, Options{},
 		Correction{Picture: "train/hat/a.jpg", Label: "hat", New: "shoes"},
 		Correction{Picture: "train/hat/deep/er/b.jpg", Label: "hat", New: "shoes"},
-		Correction{Picture: "train/hat/c,\"d\"\n.jpg", Label: "hat", New: "shoes"},
+		Correction{Picture: odd, Label: "hat", New: "shoes"},
 		Correction{Picture: filepath.Join(root, "test", "hat", "z.jpg"), Label: "hat",
 			New: "shoes"}, // there is no test/shoes
 		Correction{Picture: "val/hat/a.jpg", Label: "hat", New: "hat"},
@@ -155,7 +165,7 @@ func TestMove(t *testing.T) {
 	after := readTree(t, root)
 	for from, to := range map[string]string{
 		"train/hat/a.jpg": "train/shoes/a.jpg", "train/hat/deep/er/b.jpg": "train/shoes/deep/er/b.jpg",
-		"train/hat/c,\"d\"\n.jpg": "train/shoes/c,\"d\"\n.jpg", "test/hat/z.jpg": "test/shoes/z.jpg",
+		odd: strings.Replace(odd, "hat", "shoes", 1), "test/hat/z.jpg": "test/shoes/z.jpg",
 	} {
 		if _, ok := after[from]; ok || after[to] != from {
 			t.Errorf("%s did not become %s", from, to)
@@ -253,7 +263,7 @@ func TestTables(t *testing.T) {
 			if after := readTree(t, root); after[c.file] != c.after || after["b.jpg"] != "b.jpg" {
 				t.Errorf("%q, want %q", after[c.file], c.after)
 			}
-			if info, err := os.Stat(table); err != nil || info.Mode().Perm() != 0o640 {
+			if info, err := os.Stat(table); err != nil || info.Mode().Perm() != 0o640 && runtime.GOOS != "windows" {
 				t.Errorf("permissions %v, %v", info.Mode(), err)
 			}
 			if u := undo(t, root); u.Rows == 0 || u.Already != 0 {
@@ -744,7 +754,7 @@ func TestTreeRoundTrip(t *testing.T) {
 		var corrections []Correction
 		for i, class := range classes {
 			write(t, root, nil, prefix+class+"/stays.jpg")
-			for _, name := range rapid.SliceOfNDistinct(rapid.StringMatching("[a-z ,\"\n'é]{1,5}"), 0, 4,
+			for _, name := range rapid.SliceOfNDistinct(rapid.StringMatching("[a-zé"+oddCharacters()+"]{1,5}"), 0, 4,
 				rapid.ID[string]).Draw(t, "names") {
 				path := prefix + class + "/" + rapid.SampledFrom([]string{"", "in/", "in/deep/"}).Draw(t,
 					"below") + fmt.Sprint(i) + name + ".jpg"

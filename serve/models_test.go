@@ -145,7 +145,7 @@ func TestTakeOver(t *testing.T) {
 	old, entered, open := gate()
 	old.Label = "old"
 	opener := func(path string) (Classifier, error) {
-		if strings.Contains(path, "/1/") {
+		if strings.Contains(filepath.ToSlash(path), "/1/") {
 			return old, nil
 		}
 		return openDigest(path)

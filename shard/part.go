@@ -78,7 +78,7 @@ func write(w io.Writer, h Header, body func(w io.Writer) (End, error)) error {
 	if len(first) >= maxHeaderBytes {
 		return fmt.Errorf("the settings of a part have %d bytes; the limit is %d", len(first), maxHeaderBytes)
 	}
-	if _, err := w.Write(append(first, '\n')); err != nil {
+	if _, err = w.Write(append(first, '\n')); err != nil {
 		return err
 	}
 	hashed := &hashWriter{Writer: w, hash: sha256.New()}
@@ -194,7 +194,7 @@ func decodeStrictly(line []byte, into any) error {
 }
 
 // Read calls use with the part's body, and checks it. The error is a *FormatError if the body was
-// changed, or that of use, which must read all of it.
+// changed, or what use returns.
 func (p *Part) Read(use func(r io.Reader) error) error {
 	f, err := openRegular(p.Path)
 	if err != nil {

@@ -33,7 +33,7 @@ var form = regexp.MustCompile(`^(?:(\d{1,9})/)?(\d{1,9})$`)
 
 // ErrNoIndex says that neither the text of a shard nor the job has an index.
 var ErrNoIndex = errors.New("it has no index: write I/N, with I from 0 to N-1, or set JOB_COMPLETION_INDEX, as " +
-	"Kubernetes does for a Job with completionMode Indexed")
+	"Kubernetes does in the pods of an Indexed Job")
 
 // Parse parses I/N, or N alone: I is then jobIndex, the value of JOB_COMPLETION_INDEX.
 func Parse(text, jobIndex string) (Shard, error) {
@@ -167,7 +167,8 @@ type ForeignError struct {
 }
 
 func (e *ForeignError) Error() string {
-	return fmt.Sprintf("%s does not belong to %s: they differ in %s", e.Path, e.First, strings.Join(e.Differences, "; "))
+	return fmt.Sprintf("%s does not belong to %s: they differ in %s", e.Path, e.First,
+		strings.Join(e.Differences, "; "))
 }
 
 // Order returns the indices of headers in the order of their shards. paths are their files. The error

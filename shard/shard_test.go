@@ -127,7 +127,8 @@ func TestPartsMakeTheWhole(t *testing.T) {
 	folder := t.TempDir()
 	rapid.Check(t, func(t *rapid.T) {
 		items := rapid.SliceOfN(rapid.OneOf(
-			rapid.String(), rapid.SampledFrom([]string{"", "\n", "\n{\"garb_part_end\":3}\n", "{\"garb_part\":1}\n", "\x00"}),
+			rapid.String(),
+			rapid.SampledFrom([]string{"", "\n", "\n{\"garb_part_end\":3}\n", "{\"garb_part\":1}\n", "\x00"}),
 		), 0, 30).Draw(t, "items")
 		paths := writeParts(t, folder, testHeader(rapid.IntRange(1, 12).Draw(t, "shards")), items)
 		paths = rapid.Permutation(paths).Draw(t, "order")
@@ -191,10 +192,12 @@ func TestDamagedParts(t *testing.T) {
 	}
 	for name, data := range map[string][]byte{
 		"extended": append(slices.Clone(sound), '\n'), "a byte of the body": replaceOnce(sound, "one\n", "onf\n"),
-		"a longer body": replaceOnce(sound, "one\n", "one\n\n"), "format": replaceOnce(sound, `"garb_part":1`, `"garb_part":2`),
-		"field": replaceOnce(sound, `"kind"`, `"sort"`), "rows": replaceOnce(sound, `"rows":2`, `"rows":1`),
+		"a longer body": replaceOnce(sound, "one\n", "one\n\n"),
+		"format":        replaceOnce(sound, `"garb_part":1`, `"garb_part":2`),
+		"field":         replaceOnce(sound, `"kind"`, `"sort"`), "rows": replaceOnce(sound, `"rows":2`, `"rows":1`),
 		"index": replaceOnce(sound, `"shard":0`, `"shard":2`), "shards": replaceOnce(sound, `"shards":2`, `"shards":0`),
-		"total": replaceOnce(sound, `"total":4`, `"total":-4`), "no kind": replaceOnce(sound, `"kind":"test"`, `"kind":""`),
+		"total":      replaceOnce(sound, `"total":4`, `"total":-4`),
+		"no kind":    replaceOnce(sound, `"kind":"test"`, `"kind":""`),
 		"huge total": replaceOnce(sound, `"total":4`, `"total":4000000000000000000`),
 		"negative":   replaceOnce(sound, `"rows":2,"failed":0`, `"rows":3,"failed":-1`),
 		"no break":   bytes.Repeat([]byte("x"), 2*maxHeaderBytes),
@@ -241,7 +244,8 @@ func TestFailedPart(t *testing.T) {
 	}
 	long := testHeader(1)
 	long.Prefix = make([]byte, maxHeaderBytes)
-	if err := Write(filepath.Join(folder, "part"), long, func(io.Writer) (End, error) { return End{}, nil }); err == nil {
+	err = Write(filepath.Join(folder, "part"), long, func(io.Writer) (End, error) { return End{}, nil })
+	if err == nil {
 		t.Error("a header that Open refuses is written")
 	}
 }
@@ -278,9 +282,11 @@ func TestOrder(t *testing.T) {
 		"command": func(h *Header) { h.Kind = "other" }, "number of shards": func(h *Header) { h.Count = 5 },
 		"number of pictures": func(h *Header) { h.Total++ }, "list of pictures": func(h *Header) { h.List = "other" },
 		"model": func(h *Header) { h.Model = "other" }, "before the first": func(h *Header) { h.Prefix = nil },
-		"--top (\"5\", not \"3\")":       func(h *Header) { h.Settings = map[string][]string{"top": {"5"}} },
-		"--top (not given, not \"3\")":   func(h *Header) { h.Settings = nil },
-		"--extra (\"1\", not not given)": func(h *Header) { h.Settings = map[string][]string{"top": {"3"}, "extra": {"1"}} },
+		"--top (\"5\", not \"3\")":     func(h *Header) { h.Settings = map[string][]string{"top": {"5"}} },
+		"--top (not given, not \"3\")": func(h *Header) { h.Settings = nil },
+		"--extra (\"1\", not not given)": func(h *Header) {
+			h.Settings = map[string][]string{"top": {"3"}, "extra": {"1"}}
+		},
 	} {
 		all, paths = headers(0, 1, 2, 3)
 		change(&all[2])
@@ -308,7 +314,8 @@ func TestHeaderText(t *testing.T) {
 	if err != nil || parsed.String() != h.String() {
 		t.Error(parsed, err)
 	}
-	for _, text := range []string{"", "{}", "x", h.String() + "x", strings.Replace(h.String(), `"shard":2`, `"shard":3`, 1)} {
+	other := strings.Replace(h.String(), `"shard":2`, `"shard":3`, 1)
+	for _, text := range []string{"", "{}", "x", h.String() + "x", other} {
 		if _, err := ParseHeader(text); err == nil {
 			t.Errorf("%q is accepted", text)
 		}

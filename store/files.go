@@ -62,4 +62,3 @@ func (w fileWriter) Close() error { return w.location.failFile(w.File.Close()) }
 
 // Abort drops the file.
 func (w fileWriter) Abort() error { return w.location.failFile(w.File.Abort()) }
-

@@ -233,4 +233,3 @@ func TestS3Abort(t *testing.T) {
 		}
 	}
 }
-

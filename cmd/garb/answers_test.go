@@ -226,7 +226,8 @@ func TestAnswerTimed(t *testing.T) {
 			t.Fatal(err)
 		}
 		got, err := newTimedAnswerer(c)(t.Context(), readFile(t, example))
-		if err != nil || !reflect.DeepEqual(got.Answer, want) || got.decoding <= 0 || got.inference <= 0 {
+		if err != nil || !reflect.DeepEqual(got.Answer, want) || got.inference <= 0 ||
+			got.decoding <= 0 && runtime.GOOS != "windows" { // whose clock may stand still for half a millisecond
 			t.Errorf("%s: %v, %v and %v", reference, err, got.decoding, got.inference)
 		}
 	}
@@ -251,6 +252,9 @@ func TestClassifyWrongUse(t *testing.T) {
 }
 
 func TestEmbedNames(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows does not allow such names of files")
+	}
 	folder := t.TempDir()
 	bad, other := write(t, folder, "bad.jpg", nil), write(t, folder, "a,\n\"b.jpg", readFile(t, example))
 	for _, c := range []struct{ out, names string }{{"f.npy", "f.csv"}, {"F.NPY", "F.csv"}, {"f.dat", "f.dat.csv"},

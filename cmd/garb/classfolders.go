@@ -3,10 +3,11 @@ package main
 import (
 	"crypto/sha256"
 	"fmt"
-	"regexp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"garb/internal/filename"
 )
 
 // maxFolderBytes is the maximum length of a class folder's name. File systems allow 255
@@ -32,10 +33,6 @@ func nameClassFolders(classes []string) []string {
 // foldCase maps names that a case-insensitive file system treats as equal to the same text.
 func foldCase(name string) string { return strings.ToLower(strings.ToUpper(name)) }
 
-// deviceName matches names that Windows reserves for devices, with any extension (Microsoft,
-// "Naming Files, Paths, and Namespaces").
-var deviceName = regexp.MustCompile(`(?i)^(con|prn|aux|nul|(com|lpt)[0-9¹²³])\s*(\.|$)`)
-
 // escapeFolderName returns a class's name as a folder name. Characters that some file system
 // refuses, that lead to another folder or that cannot be printed are percent-encoded, and so
 // is the percent sign itself. So no two classes share a name.
@@ -49,7 +46,7 @@ func escapeFolderName(class string) string {
 		case r == utf8.RuneError && size == 1, !unicode.IsPrint(r), strings.ContainsRune(`%/\:*?"<>|`, r),
 			first && (r == '.' || r == ' '), // hidden, or the parent folder
 			last && (r == '.' || r == ' '),  // Windows drops them
-			first && deviceName.MatchString(class):
+			first && filename.IsDevice(class):
 			fmt.Fprintf(&b, "%s", percentEncode(bytes))
 		default:
 			b.WriteString(bytes)

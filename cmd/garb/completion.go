@@ -21,6 +21,12 @@ import (
 	"garb/weights"
 )
 
+// The methods of garb map.
+const (
+	methodTSNE = "tsne"
+	methodPCA  = "pca"
+)
+
 // valueRule says what shells suggest for a flag or an argument, and whether other values are
 // refused.
 type valueRule struct {

@@ -212,7 +212,7 @@ func TestFlagsAreRemembered(t *testing.T) {
 		command.Flags().VisitAll(func(f *pflag.Flag) {
 			text := map[string]string{"bool": "true", "int": "3", "uint64": "3", "float64": "0.25", "string": "a",
 				"stringSlice": "a,b", "names": "a=b", "DATA[:WEIGHT]": "a:2",
-				"refuse|keep": "keep", "apply|ignore": "ignore", "DIR[:WEIGHT]": "a:2"}[f.Value.Type()]
+				"refuse|keep": "keep", "apply|ignore": "ignore", "DIR[:WEIGHT]": "a:2", "shard": "1/2"}[f.Value.Type()]
 			if text == "" {
 				t.Fatalf("--%s of %s: no value of type %s is tried here", f.Name, command.Name(), f.Value.Type())
 			}
@@ -222,7 +222,7 @@ func TestFlagsAreRemembered(t *testing.T) {
 			before := f.Value.String()
 			given := rememberFlags(command)
 			other := map[string]string{"bool": "false", "stringSlice": "c", "names": "c=d",
-				"refuse|keep": "refuse", "apply|ignore": "apply"}[f.Value.Type()]
+				"refuse|keep": "refuse", "apply|ignore": "apply", "shard": "0/3"}[f.Value.Type()]
 			if other == "" {
 				other = "7"
 			}

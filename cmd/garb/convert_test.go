@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -236,7 +237,7 @@ func TestModelsShow(t *testing.T) {
 		work, took = work+l.MultiplyAdds, took+l.Milliseconds
 	}
 	if first := d.Layers[1]; first.Name != "stem/conv" || first.Parameters != 864 || first.ReceptiveField != 3 ||
-		work != 385_187_552 || took <= 0 {
+		work != 385_187_552 || took <= 0 && runtime.GOOS != "windows" {
 		t.Errorf("%v, %d multiply-adds, %v ms", first, work, took)
 	}
 	drawn := filepath.Join(t.TempDir(), "network.svg")
@@ -338,7 +339,7 @@ func TestConvertRefuses(t *testing.T) {
 		{[]string{"clothing", filepath.Join(folder, "x.tflite"), "--quantize", "int8"}, "for .onnx"},
 		{[]string{"clothing", filepath.Join(folder, "x.tflite"), "--dtype", "int8"}, "for .safetensors"},
 		{[]string{"clothing", filepath.Join(folder, "c.tflite")}, "--force"},
-		{[]string{"clothing", filepath.Join(folder, "none", "x.tflite")}, "no such file"},
+		{[]string{"clothing", filepath.Join(folder, "none", "x.tflite")}, filepath.Join(folder, "none")},
 		{[]string{filepath.Join(folder, "c.tflite"), filepath.Join(folder, "x.onnx"), "--classes", "a"},
 			"does not read them"},
 		{[]string{"clothing", filepath.Join(folder, "x.onnx"), "--dtype", "int8"}, "for .safetensors"},

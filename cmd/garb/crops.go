@@ -588,7 +588,7 @@ func (f *cropsFlags) checkTarget(flag, folder string) (string, error) {
 		return "", err
 	}
 	path = filepath.Join(parent, filepath.Base(path))
-	entries, err := os.ReadDir(path)
+	entries, err := safefile.ReadDir(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return path, nil
@@ -659,14 +659,14 @@ func readCropsTable(path string) (map[string]bool, error) {
 // succeeded.
 func replaceFolder(target, folder string) error {
 	old := folder + ".old"
-	switch err := os.Rename(target, old); {
+	switch err := safefile.Rename(target, old); {
 	case errors.Is(err, fs.ErrNotExist):
-		return os.Rename(folder, target)
+		return safefile.Rename(folder, target)
 	case err != nil:
 		return err
 	}
-	if err := os.Rename(folder, target); err != nil {
-		return errors.Join(err, os.Rename(old, target))
+	if err := safefile.Rename(folder, target); err != nil {
+		return errors.Join(err, safefile.Rename(old, target))
 	}
 	return os.RemoveAll(old)
 }

@@ -1,13 +1,22 @@
+//go:build !small
+
 package main
 
 import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"go.yaml.in/yaml/v3"
 
 	"garb/serve"
 )
@@ -72,7 +81,7 @@ func TestDeploySettings(t *testing.T) {
 // TestDeployYAML: lines are indented by two spaces a level, never by tabs, and quotes and
 // brackets close in their line. deploy/_check decodes the files with the types of Kubernetes.
 func TestDeployYAML(t *testing.T) {
-	for _, file := range []string{"kubernetes.yaml", "kserve.yaml"} {
+	for _, file := range append([]string{"kubernetes.yaml", "kserve.yaml"}, jobFiles...) {
 		for i, line := range strings.Split(string(readFile(t, filepath.Join("../../deploy", file))), "\n") {
 			text, _, _ := strings.Cut(line, "#")
 			indent := len(text) - len(strings.TrimLeft(text, " "))
@@ -83,6 +92,94 @@ func TestDeployYAML(t *testing.T) {
 				t.Errorf("%s:%d: %s", file, i+1, line)
 			}
 		}
+	}
+}
+
+// findArguments returns the lists of arguments of all containers in a value of YAML.
+func findArguments(value any) (all [][]string) {
+	switch v := value.(type) {
+	case map[string]any:
+		if list, ok := v["args"].([]any); ok {
+			var args []string
+			for _, a := range list {
+				args = append(args, fmt.Sprint(a))
+			}
+			all = append(all, args)
+		}
+		for _, inner := range v {
+			all = append(all, findArguments(inner)...)
+		}
+	case []any:
+		for _, inner := range v {
+			all = append(all, findArguments(inner)...)
+		}
+	}
+	return all
+}
+
+// readDeployCommands returns the arguments of all containers in a file of deploy/, and those in its
+// comments.
+func readDeployCommands(text []byte) (all [][]string, err error) {
+	documents := yaml.NewDecoder(bytes.NewReader(text))
+	for {
+		var document any
+		if err = documents.Decode(&document); err != nil {
+			break
+		}
+		all = append(all, findArguments(document)...)
+	}
+	for _, m := range regexp.MustCompile(`(?m)^# +(\[.*\])$`).FindAllSubmatch(text, -1) {
+		var args []string
+		if failed := yaml.Unmarshal(m[1], &args); failed != nil {
+			return nil, failed
+		}
+		all = append(all, args)
+	}
+	if !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	return all, nil
+}
+
+// TestDeployCommands: garb accepts the arguments of every container, and of the commands in the
+// comments of jobs.
+func TestDeployCommands(t *testing.T) {
+	t.Setenv(jobIndex, "3")
+	for file, want := range map[string]int{"kubernetes.yaml": 1, "kserve.yaml": 1, "shards.yaml": 4, "sweep.yaml": 2} {
+		all, err := readDeployCommands(readFile(t, filepath.Join("../../deploy", file)))
+		if err != nil || len(all) != want {
+			t.Errorf("%s has %d commands, %v", file, len(all), err)
+		}
+		for _, args := range all {
+			c, rest, err := newRootCommand().Find(args)
+			if err == nil {
+				err = c.ParseFlags(rest)
+			}
+			if err == nil {
+				err = c.ValidateArgs(c.Flags().Args())
+			}
+			if err != nil || !c.HasParent() {
+				t.Errorf("%s: garb %v: %v", file, args, err)
+			}
+		}
+	}
+}
+
+// TestDeployReleaseImage: the image of a release is the one that is built from the sources.
+func TestDeployReleaseImage(t *testing.T) {
+	var images [2][]string
+	for i, file := range []string{"Dockerfile", "release.Dockerfile"} {
+		_, image, _ := strings.Cut(string(readFile(t, "../../deploy/"+file)), "FROM scratch\n")
+		for line := range strings.Lines(image) {
+			for _, instruction := range []string{"USER ", "ENV ", "EXPOSE ", "HEALTHCHECK ", "ENTRYPOINT ", "CMD "} {
+				if strings.HasPrefix(line, instruction) {
+					images[i] = append(images[i], line)
+				}
+			}
+		}
+	}
+	if len(images[0]) != 6 || !slices.Equal(images[0], images[1]) {
+		t.Errorf("the images differ: %q and %q", images[0], images[1])
 	}
 }
 

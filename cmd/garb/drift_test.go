@@ -191,7 +191,7 @@ func TestDriftRefuses(t *testing.T) {
 		{[]string{"--reference", reference, "--answers", few}, exitFailed, "too few answers"},
 		{[]string{"--reference", reference, "--answers", few, "--until", "2020-01-01"}, exitFailed, "in this time"},
 		{[]string{"--reference", reference, "--answers", empty}, exitFailed, "no answers"},
-		{[]string{"--reference", reference, "--answers", filepath.Join(empty, "none")}, exitFailed, "no such file"},
+		{[]string{"--reference", reference, "--answers", filepath.Join(empty, "none")}, exitFailed, missingText},
 		{[]string{"--reference", reference, "--answers", mixed}, exitFailed, "several models"},
 		{[]string{"--reference", reference, "--answers", mixed, "--model", "clothing"}, exitFailed, "too few answers"},
 		{[]string{"--reference", reference, "--answers", foreign}, exitFailed, "sha256:000000000000"},

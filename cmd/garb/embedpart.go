@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -92,13 +93,37 @@ func readVectors(r io.Reader, values int, use func(name string, vector []byte) e
 	}
 }
 
+// readParts calls use with the name and the vector of each picture of parts, in order.
+func readParts(ctx context.Context, parts []*shard.Part, values int, use func(name string, vector []byte) error) error {
+	for _, p := range parts {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		found := 0
+		err := p.Read(func(r io.Reader) error {
+			return readVectors(r, values, func(name string, vector []byte) error {
+				found++
+				return use(name, vector)
+			})
+		})
+		if err == nil && found != p.Rows {
+			err = errVectors
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", p.Path, err)
+		}
+	}
+	return nil
+}
+
 // mergeVectors writes the array and the names of the parts of garb embed --out.
 func mergeVectors(c *cobra.Command, parts []*shard.Part, out string) error {
 	var values int
-	if _, err := fmt.Sscanf(parts[0].Kind, vectorsKind, &values); err != nil || values < 1 || 4*values > maxVectorBytes {
+	_, err := fmt.Sscanf(parts[0].Kind, vectorsKind, &values)
+	if err != nil || values < 1 || values > maxVectorBytes/4 {
 		return &shard.FormatError{Path: parts[0].Path, Reason: "its kind is " + parts[0].Kind}
 	}
-	if err := checkNamesFile(namePicturesFile(out)); err != nil {
+	if err = checkNamesFile(namePicturesFile(out)); err != nil {
 		return err
 	}
 	rows := 0
@@ -109,34 +134,16 @@ func mergeVectors(c *cobra.Command, parts []*shard.Part, out string) error {
 		return fmt.Errorf("%s was not written: no picture could be read", out)
 	}
 	each := func(use func(name string, vector []byte) error) error {
-		for _, p := range parts {
-			if err := c.Context().Err(); err != nil {
-				return err
-			}
-			found := 0
-			err := p.Read(func(r io.Reader) error {
-				return readVectors(r, values, func(name string, vector []byte) error {
-					found++
-					return use(name, vector)
-				})
-			})
-			if err == nil && found != p.Rows {
-				err = errVectors
-			}
-			if err != nil {
-				return fmt.Errorf("%s: %w", p.Path, err)
-			}
-		}
-		return nil
+		return readParts(c.Context(), parts, values, use)
 	}
 	// The names come first: an array without names is worse than names without an array.
-	err := safefile.Write(namePicturesFile(out), func(w io.Writer) error {
-		names, err := newNamesWriter(w)
-		if err != nil {
-			return err
+	err = safefile.Write(namePicturesFile(out), func(w io.Writer) error {
+		names, writeErr := newNamesWriter(w)
+		if writeErr != nil {
+			return writeErr
 		}
-		if err := each(func(name string, _ []byte) error { return names.write(name) }); err != nil {
-			return err
+		if writeErr = each(func(name string, _ []byte) error { return names.write(name) }); writeErr != nil {
+			return writeErr
 		}
 		return names.flush()
 	})

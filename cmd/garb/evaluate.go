@@ -161,7 +161,7 @@ func (e *evaluation) run(c *cobra.Command) error {
 	}
 	shown := addTTA(classifier, e.tta)
 	if e.recorded != nil {
-		if err := e.recorded.check(all); err != nil {
+		if err = e.recorded.check(all); err != nil {
 			return err
 		}
 		shown = evaluate.NewRecorded(shown, e.recorded.records)

@@ -82,12 +82,11 @@ func (e *evaluation) writePart(c *cobra.Command, classifier *model.Classifier, a
 	}
 	err = e.output.print(c, h, begin, func() (shard.End, error) {
 		lines := json.NewEncoder(out)
+		var errs error
 		for _, r := range records {
-			if err := lines.Encode(r); err != nil {
-				return shard.End{}, err
-			}
+			errs = errors.Join(errs, lines.Encode(r))
 		}
-		return shard.End{Rows: len(all) - failures, Failed: failures, Seconds: time.Since(began).Seconds()}, nil
+		return shard.End{Rows: len(all) - failures, Failed: failures, Seconds: time.Since(began).Seconds()}, errs
 	})
 	if err != nil {
 		return err
@@ -154,12 +153,12 @@ func mergeEvaluation(c *cobra.Command, parts []*shard.Part, f mergeFlags) error 
 	defer c.RemoveCommand(command)
 	command.SetContext(c.Context())
 	for name, values := range parts[0].Settings {
-		if err := setFlag(command, name, values); err != nil {
+		if err = setFlag(command, name, values); err != nil {
 			return fmt.Errorf("%s: the setting %s: %w", parts[0].Path, name, err)
 		}
 	}
 	e.page, e.table = f.page, f.table
-	if err := e.validate(command, nil); err != nil {
+	if err = e.validate(command, nil); err != nil {
 		return fmt.Errorf("%s: %w", parts[0].Path, err)
 	}
 	var text bytes.Buffer
@@ -168,13 +167,11 @@ func mergeEvaluation(c *cobra.Command, parts []*shard.Part, f mergeFlags) error 
 	if text.Len() == 0 {
 		return err
 	}
-	if writeErr := f.write(c, func(w io.Writer) error {
-		_, err := w.Write(text.Bytes())
-		return err
-	}); writeErr != nil {
-		return writeErr
-	}
-	return err
+	writeErr := f.write(c, func(w io.Writer) error {
+		_, failed := text.WriteTo(w)
+		return failed
+	})
+	return errors.Join(writeErr, err)
 }
 
 // setFlag sets a flag of evaluate as a part had it. A part cannot name files to write.

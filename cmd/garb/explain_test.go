@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"image"
 	"image/png"
 	"os"
 	"path/filepath"
@@ -12,6 +13,9 @@ import (
 
 	"garb/explain"
 )
+
+// makeEmptyPicture returns a picture of one pixel.
+func makeEmptyPicture() image.Image { return image.NewNRGBA(image.Rect(0, 0, 1, 1)) }
 
 func readFindings(t *testing.T, folder string) explain.Findings {
 	t.Helper()
@@ -115,7 +119,7 @@ func TestExplainRefuses(t *testing.T) {
 		{[]string{example, "--out", folder, "--class", "sock"}, exitFailed, "t-shirt"},
 		{[]string{example, "--out", folder, "--layer", "sock"}, exitFailed, "stem/conv"},
 		{[]string{example, "--out", folder, "--model", "missing"}, exitFailed, "missing"},
-		{[]string{example, "--out", folder, "--neighbours", "missing"}, exitFailed, "no such file"},
+		{[]string{example, "--out", folder, "--neighbours", "missing"}, exitFailed, missingText},
 		{[]string{example, "--out", folder, "--neighbours", t.TempDir()}, exitFailed, "no pictures"},
 	} {
 		code, _, errOut := runGarb(t, nil, append([]string{"explain"}, c.args...)...)

@@ -77,7 +77,7 @@ func newFromFeedbackCommand() *cobra.Command {
 }
 
 func (f *fromFeedbackFlags) run(c *cobra.Command) error {
-	if entries, err := os.ReadDir(f.out); err == nil && len(entries) > 0 {
+	if entries, err := safefile.ReadDir(f.out); err == nil && len(entries) > 0 {
 		return fmt.Errorf("--out %s: the folder is not empty; choose another", f.out)
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("--out: %w", err)

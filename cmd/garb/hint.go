@@ -15,14 +15,13 @@ import (
 	"garb/model"
 	"garb/picture"
 	"garb/relabel"
-	"garb/serve"
 	"garb/train"
 	"garb/weights"
 )
 
 // hints maps errors of library packages, by type, to what the person at the terminal can do
 // about them. The libraries know nothing of commands and flags.
-var hints = []func(error) string{
+var hints = append([]func(error) string{
 	hintAt(func(e *dataset.OptionsError) string { return "see --" + nameFlag(e.Option) }),
 	listProblemHints,
 	hintAt(func(e *crops.NamesError) string { return "see --names" }),
@@ -41,7 +40,6 @@ var hints = []func(error) string{
 	hintIs(model.ErrNoAcceptance, "omit --accept, or use --accept all"),
 	hintIs(model.ErrNoClasses, "train a model on them with garb train, or use garb embed --weights"),
 	hintAt(func(e *answers.LockedError) string { return "choose another folder with --log-answers" }),
-	hintIs(serve.ErrTLSPair, "use both --tls-cert and --tls-key"),
 	hintAt(func(e *train.RunExistsError) string {
 		if e.Resumable {
 			return "continue it with --resume, choose another folder with --out, or remove it"
@@ -68,7 +66,7 @@ var hints = []func(error) string{
 		return fmt.Sprintf("download the archive elsewhere and run: garb data pull %s --from ARCHIVE", e.Name)
 	}),
 	hintAt(func(e *weights.NotANetworkError) string { return "see garb models list for the known networks" }),
-}
+}, serviceHints...)
 
 // addHint adds the hint for an error of a library package, if there is one.
 func addHint(err error) error {

@@ -82,6 +82,9 @@ const rootHelp = `garb classifies pictures of garments. The classifier is built 
 downloaded. You can also train on your own folders of pictures, evaluate and explain
 models, serve them over HTTP, and convert them from and to Keras and ONNX.`
 
+// extraCommands make the commands that builds with certain tags have.
+var extraCommands []func() *cobra.Command
+
 func newRootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "garb",
@@ -114,6 +117,9 @@ func newRootCommand() *cobra.Command {
 		newServeCommand(), newHealthCommand(), newDriftCommand(),
 		newQueueCommand(), newDataCommand(), newConvertCommand(), newModelsCommand(), newVersionCommand(),
 	)
+	for _, newCommand := range extraCommands {
+		root.AddCommand(newCommand())
+	}
 	checkHelpTopics(root)
 	addValues(root)
 	markFailures(root)

@@ -212,7 +212,7 @@ func TestWrongUse(t *testing.T) {
 			example},
 		{"frobnicate"}, {"embed"}, {"embed", "--size", "150", example}, {"embed", "--model", "clothing", "--backbone",
 			"xception", example},
-		{"embed", "--json", "--out", "x.npy", example}, {"evaluate"}, {"evaluate", "pictures"}, {"train"}, {"train",
+		{"evaluate"}, {"evaluate", "pictures"}, {"train"}, {"train",
 			"pictures"},
 		{"train", "--data", "x", "--epochs", "0"}, {"train", "--data", "x", "--resize", "lanczos"},
 		{"version", "please"},

@@ -1,3 +1,5 @@
+//go:build !small
+
 package main
 
 import (
@@ -25,12 +27,6 @@ type mapFlags struct {
 	limit                    int
 	layout                   project.TSNE
 }
-
-// The methods of garb map.
-const (
-	methodTSNE = "tsne"
-	methodPCA  = "pca"
-)
 
 // inputComponents is the number of principal components that t-SNE starts from. This reduces
 // noise and time, and hardly changes the distances.

@@ -1,16 +1,14 @@
+//go:build !small
+
 package main
 
 import (
 	"bytes"
-	"image"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 )
-
-// makeEmptyPicture returns a picture of one pixel.
-func makeEmptyPicture() image.Image { return image.NewNRGBA(image.Rect(0, 0, 1, 1)) }
 
 func TestMap(t *testing.T) {
 	data, folder := makeSplitPictures(t), t.TempDir()
@@ -74,7 +72,7 @@ func TestMapRefuses(t *testing.T) {
 		{[]string{"--data", "x", "--method", "umap"}, exitMisused, "tsne or pca"},
 		{[]string{"--data", "x", "--limit", "-1"}, exitMisused, "--limit -1"},
 		{[]string{"--data", "x", "--perplexity", "0"}, exitMisused, "perplexity is 0"},
-		{[]string{"--data", "missing"}, exitFailed, "no such file"},
+		{[]string{"--data", "missing"}, exitFailed, missingText},
 		{[]string{"--data", example}, exitFailed, "neither a folder"},
 		{[]string{"--data", t.TempDir()}, exitFailed, "no pictures"},
 	} {

@@ -216,7 +216,8 @@ func checkFeatureShards(paths []string) (int, error) {
 		total += int(file.Rows())
 		file.Close()
 		if (part != "") != (len(headers) > 0) && i > 0 {
-			return 0, fmt.Errorf("of %s and %s, one is a shard and the other is not: merge all shards first", paths[0], path)
+			return 0, fmt.Errorf("of %s and %s, one is a shard and the other is not: merge all shards first", paths[0],
+				path)
 		}
 		if part == "" {
 			continue

@@ -126,6 +126,9 @@ func listModels(out io.Writer, asJSON bool) error {
 func listModelStates() ([]modelState, error) {
 	var all []modelState
 	for _, s := range builtInModels {
+		if !slices.Contains(model.BuiltInNames(), s.Name) {
+			continue
+		}
 		m, err := model.Open(s.Name, model.Options{})
 		if err != nil {
 			return nil, err

@@ -30,7 +30,7 @@ var ownFiles = regexp.MustCompile(
 // force is set, and then removes those of an earlier explain.
 func openOutFolder(path string, force bool) (outFolder, error) {
 	f := outFolder{path: path, used: map[string]bool{}}
-	files, err := os.ReadDir(path)
+	files, err := safefile.ReadDir(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return f, os.MkdirAll(path, 0o755)
 	}

@@ -18,8 +18,9 @@ import (
 	"garb/picture"
 )
 
-// readsNoPictures are the commands with flags for models or data sets that decode no picture.
-var readsNoPictures = []string{"convert", "data from-feedback", "data relabel"}
+// readsNoPictures are the commands with flags for models or data sets that decode no picture, or, as
+// queue work, take the limits from elsewhere.
+var readsNoPictures = []string{"convert", "data from-feedback", "data relabel", "queue work"}
 
 // TestCommandsHaveLimitFlags checks that every command that reads pictures says which it accepts.
 func TestCommandsHaveLimitFlags(t *testing.T) {

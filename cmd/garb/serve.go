@@ -1,3 +1,5 @@
+//go:build !small
+
 package main
 
 import (
@@ -15,6 +17,9 @@ import (
 	"garb/model"
 	"garb/serve"
 )
+
+// serviceHints are the hints for errors of the service.
+var serviceHints = []func(error) string{hintIs(serve.ErrTLSPair, "use both --tls-cert and --tls-key")}
 
 const serveHelp = `Serve models over HTTP. Without flags, the built-in classifier is served on localhost:8080:
 open http://localhost:8080 and drop a picture. The APIs for programs are documented at

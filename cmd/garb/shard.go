@@ -17,7 +17,7 @@ import (
 	"garb/shard"
 )
 
-// jobIndex is the variable with the index of a pod of a Kubernetes Job with completionMode Indexed.
+// jobIndex is the variable with the index of a pod of a Kubernetes Indexed Job.
 const jobIndex = "JOB_COMPLETION_INDEX"
 
 // Flags of commands whose output may be a part of a whole.
@@ -28,11 +28,11 @@ const (
 
 // shardHelp explains --shard, in the help of commands that have it.
 const shardHelp = `--shard I/N divides the pictures between N machines and takes range I of them, from 0 to
-N-1. --shard N alone takes I from JOB_COMPLETION_INDEX, which Kubernetes sets for a Job with
-completionMode Indexed. Every machine must name the pictures by the same paths. The part is
-written to FILE-I-of-N, next to the FILE of --out, once it is complete. garb merge checks
-the parts and joins them into FILE. Pictures that cannot be read are counted in the part and
-do not fail the command.`
+N-1. --shard N alone takes I from JOB_COMPLETION_INDEX, which Kubernetes sets in the pods of
+an Indexed Job. Every machine must name the pictures by the same paths. The part is written
+to FILE-I-of-N, next to the FILE of --out, once it is complete. garb merge checks the parts
+and joins them into FILE. Pictures that cannot be read are counted in the part and do not
+fail the command.`
 
 // outputFlags choose where a command writes its result.
 type outputFlags struct {
@@ -162,12 +162,10 @@ func (o *outputFlags) print(c *cobra.Command, h shard.Header, begin func(w io.Wr
 		})
 	} else {
 		err = safefile.Write(o.out, func(w io.Writer) error {
-			if _, err := w.Write(prefix.Bytes()); err != nil {
-				return err
-			}
+			_, writeErr := prefix.WriteTo(w)
 			to.Writer = w
-			_, err := body()
-			return err
+			_, bodyErr := body()
+			return errors.Join(writeErr, bodyErr)
 		})
 	}
 	if err != nil {

@@ -126,8 +126,8 @@ func TestShardsOfAnEvaluation(t *testing.T) {
 		}
 		for _, count := range []int{1 + rand.IntN(4), 20} { // or more than there are pictures
 			out := name("out", "txt")
-			merged := merge(t, out, computeParts(t, count, out, args...), "--html", name("all", "html"), "--predictions",
-				name("all", "csv"))
+			merged := merge(t, out, computeParts(t, count, out, args...), "--html", name("all", "html"),
+				"--predictions", name("all", "csv"))
 			if a, b := seconds.ReplaceAllString(want, ""), seconds.ReplaceAllString(string(merged), ""); a != b {
 				t.Errorf("%v in %d shards:\n%s\ninstead of\n%s", args, count, b, a)
 			}
@@ -171,7 +171,7 @@ func TestShardsOfFeatures(t *testing.T) {
 	args := []string{"features", "--data", data, "--size", "64"}
 	whole := filepath.Join(folder, "whole.safetensors")
 	if code, _, errOut := runGarb(t, nil, append(args, "--out", whole)...); code != exitDone ||
-		!strings.Contains(errOut, "27 pictures used, 3 skipped") && !strings.Contains(errOut, "30 pictures used, 3 skipped") {
+		!strings.Contains(errOut, "30 pictures used, 3 skipped") {
 		t.Fatal(code, errOut)
 	}
 	var parts []string
@@ -249,8 +249,9 @@ func TestMergeRefusesParts(t *testing.T) {
 		parts []string
 		says  string
 	}{
-		"missing":  {sound[:2], "1 of 3 parts are missing: the shards 2/3"},
-		"double":   {append(slices.Clone(sound), write(t, folder, "copy", readFile(t, sound[1]))), "both parts of the shard 1/3"},
+		"missing": {sound[:2], "1 of 3 parts are missing: the shards 2/3"},
+		"double": {append(slices.Clone(sound), write(t, folder, "copy", readFile(t, sound[1]))),
+			"both parts of the shard 1/3"},
 		"cut":      {with(1, cut), "cut off"},
 		"list":     {with(1, compute("list", 3, fewer)[1]), "the list of pictures"},
 		"settings": {with(1, compute("settings", 3, data, "--top", "1")[1]), "--top"},
@@ -276,8 +277,8 @@ func TestMergeRefusesParts(t *testing.T) {
 		with(1, compute("named", 3, data, "--model", "clothing")[1])...)...); code != exitDone {
 		t.Errorf("%d %s", code, errOut)
 	}
-	if code, _, errOut := runGarb(t, nil, "merge", "--out", sound[0], sound[0], sound[1], sound[2]); code != exitFailed ||
-		!strings.Contains(errOut, "is also a part") {
+	code, _, errOut := runGarb(t, nil, append([]string{"merge", "--out", sound[0]}, sound...)...)
+	if code != exitFailed || !strings.Contains(errOut, "is also a part") {
 		t.Errorf("--out is a part: %d %s", code, errOut)
 	}
 }
@@ -306,7 +307,8 @@ func TestMergeEvaluationChecksItsPictures(t *testing.T) {
 			t.Fatal(err)
 		}
 		code, _, errOut := runGarb(t, nil, "merge", "--out", out, part)
-		if _, err := os.Stat(written); code != exitFailed || err == nil || !strings.Contains(errOut, "the setting "+name) {
+		_, err := os.Stat(written)
+		if code != exitFailed || err == nil || !strings.Contains(errOut, "the setting "+name) {
 			t.Errorf("%s: %d %s, %v", name, code, errOut, err)
 		}
 	}
@@ -322,7 +324,8 @@ func TestShardWrongUse(t *testing.T) {
 		{"embed", "--shard", "0/2", "--out", "y", "-"}, {"evaluate", "--data", "x", "--shard", "0/2"},
 		{"evaluate", "--data", "x", "--shard", "0/2", "--out", "y", "--html", "z"},
 		{"evaluate", "--data", "x", "--shard", "0/2", "--out", "y", "--predictions", "z"},
-		{"features", "--data", "x", "--shard", "0/2"}, {"features", "--out", "x"}, {"features", "--data", "x", "--out", "y", "z"},
+		{"features", "--data", "x", "--shard", "0/2"}, {"features", "--out", "x"},
+		{"features", "--data", "x", "--out", "y", "z"},
 		{"features", "--data", "x", "--out", "y", "--backbone", "small-cnn"}, {"merge"},
 		{"sweep", "--data", "x", "--seeds", "2", "--shard", "0/2"},
 		{"train", "--data", "x", "--features", "y", "--fine-tune", "all"},
@@ -376,9 +379,9 @@ func TestShardsOfASweep(t *testing.T) {
 		t.Fatal(code, errOut)
 	}
 	for _, i := range []int{2, 0, 1} {
-		code, out, errOut := runGarb(t, nil, append(args, parts, "--shard", fmt.Sprintf("%d/3", i))...)
-		if code != exitDone || !strings.HasPrefix(out, "finished ") || strings.Contains(out, "settings") {
-			t.Fatal(code, out, errOut)
+		finished, out, said := runGarb(t, nil, append(args, parts, "--shard", fmt.Sprintf("%d/3", i))...)
+		if finished != exitDone || !strings.HasPrefix(out, "finished ") || strings.Contains(out, "settings") {
+			t.Fatal(finished, out, said)
 		}
 		if ranked, _ := filepath.Glob(filepath.Join(parts, "sweep.json")); ranked != nil {
 			t.Error("a shard wrote the ranking")
@@ -424,7 +427,7 @@ func FuzzMerge(f *testing.F) {
 			return shard.End{Rows: 1}, err
 		})
 		data, readErr := safefile.Read(part, 1<<20)
-		if err := errors.Join(err, readErr); err != nil {
+		if err = errors.Join(err, readErr); err != nil {
 			f.Fatal(err)
 		}
 		f.Add(data)

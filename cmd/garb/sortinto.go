@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"unicode/utf8"
 
 	"garb/internal/safefile"
@@ -368,9 +369,27 @@ func copyFile(from, to string, sync bool) (digest string, err error) {
 	return hex.EncodeToString(hash.Sum(nil)), err
 }
 
+// errNoLinks says that this user may not create symbolic links on Windows.
+var errNoLinks = errors.New("Windows lets only administrators create symbolic links; " +
+	"switch on Developer Mode in its settings, or copy the pictures instead of linking them")
+
+// makeLink creates a symbolic link.
+func makeLink(text, to string) error {
+	return explainLink(os.Symlink(text, to))
+}
+
+// explainLink adds to an error of os.Symlink what to do about a missing privilege.
+func explainLink(err error) error {
+	const privilegeNotHeld = syscall.Errno(1314) // ERROR_PRIVILEGE_NOT_HELD; other systems have no such number
+	if errors.Is(err, privilegeNotHeld) {
+		return fmt.Errorf("%w (%w)", errNoLinks, err)
+	}
+	return err
+}
+
 // linkTo creates a symbolic link with a text, which must lead to a file.
 func linkTo(text, file, to string) error {
-	if err := os.Symlink(text, to); err != nil {
+	if err := makeLink(text, to); err != nil {
 		return err
 	}
 	want, err := os.Stat(file)
@@ -396,7 +415,7 @@ func moveFile(from, to string) error {
 	if err != nil { // another device, or a file system without hard links
 		return moveCopy(from, to)
 	}
-	if err := os.Remove(from); err != nil {
+	if err := safefile.Remove(from); err != nil {
 		return errors.Join(err, os.Remove(to))
 	}
 	return nil
@@ -416,7 +435,7 @@ func moveCopy(from, to string) error {
 		err = errors.New("it was changed during the move")
 	}
 	if err == nil {
-		err = os.Remove(from)
+		err = safefile.Remove(from)
 	}
 	if err != nil {
 		return errors.Join(err, os.Remove(to))
@@ -426,7 +445,7 @@ func moveCopy(from, to string) error {
 
 // moveLink moves a symbolic link to a name that must be free, and gives it a new text.
 func moveLink(text, from, to string) error {
-	if err := os.Symlink(text, to); err != nil {
+	if err := makeLink(text, to); err != nil {
 		return err
 	}
 	if err := os.Remove(from); err != nil {

@@ -134,9 +134,9 @@ func TestKServe(t *testing.T) {
 	}
 }
 
-// checkPod checks that a pod meets the restricted profile of the Pod Security Standards, and that
-// its probes use the port of --admin-addr.
-func checkPod(t *testing.T, pod core.PodSpec) {
+// checkSecurity checks that a pod meets the restricted profile of the Pod Security Standards, and
+// returns its container.
+func checkSecurity(t *testing.T, pod core.PodSpec) core.Container {
 	t.Helper()
 	if len(pod.Containers) != 1 {
 		t.Fatalf("%d containers", len(pod.Containers))
@@ -163,6 +163,14 @@ func checkPod(t *testing.T, pod core.PodSpec) {
 			t.Errorf("%s: request %v, limit %v", name, &request, &limit)
 		}
 	}
+	return c
+}
+
+// checkPod checks a pod of the service: its security, and that its probes use the port of
+// --admin-addr.
+func checkPod(t *testing.T, pod core.PodSpec) {
+	t.Helper()
+	c := checkSecurity(t, pod)
 	i := slices.Index(c.Args, "--admin-addr")
 	if i < 0 {
 		t.Fatal("no --admin-addr")

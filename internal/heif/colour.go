@@ -1,6 +1,7 @@
 package heif
 
 import (
+	"context"
 	"math"
 
 	"garb/internal/raster"
@@ -22,7 +23,7 @@ const (
 
 // toRGB converts to 3 bytes per pixel. Pixels that share a chroma sample use the same one, as in
 // libheif's conversion to 8-bit RGB (yuv2rgb.cc), which pillow-heif uses.
-func (p *planes[T]) toRGB() (raster.Image, error) {
+func (p *planes[T]) toRGB(ctx context.Context) (raster.Image, error) {
 	m := raster.New(p.y.width, p.y.height)
 	var convert rowConverter[T, uint8]
 	if p.subY != 0 && p.colour.isConvertedInPairs() {
@@ -37,10 +38,14 @@ func (p *planes[T]) toRGB() (raster.Image, error) {
 			return raster.Image{}, err
 		}
 	}
-	for y := range m.Height {
-		convert(m.Row(y), p.y.row(y), p.cb.row(y>>p.subY), p.cr.row(y>>p.subY))
-	}
-	return m, nil
+	const rows = 64 // a call's
+	err := inParallel(ctx, (m.Height+rows-1)/rows, func(_ context.Context, i int) error {
+		for y := i * rows; y < min((i+1)*rows, m.Height); y++ {
+			convert(m.Row(y), p.y.row(y), p.cb.row(y>>p.subY), p.cr.row(y>>p.subY))
+		}
+		return nil
+	})
+	return m, err
 }
 
 // isConvertedInPairs reports whether libheif has a special conversion for 4:2:0 in these colours.

@@ -1,7 +1,6 @@
 package heif
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -30,7 +29,7 @@ func (h heicPicture[T]) decode(ctx context.Context, description *picture) (raste
 	if err != nil {
 		return raster.Image{}, err
 	}
-	m, err := p.toRGB()
+	m, err := p.toRGB(ctx)
 	if err != nil {
 		return raster.Image{}, err
 	}
@@ -168,8 +167,8 @@ func (p *planes[T]) matches(q *planes[T]) bool {
 
 // inParallel calls f with 0 to n-1 on as many goroutines as there are processors. It returns the error
 // of the lowest number, and stops the other calls when one fails.
-func inParallel(ctx context.Context, n int, f func(ctx context.Context, i int) error) error {
-	ctx, cancel := context.WithCancel(ctx)
+func inParallel(parent context.Context, n int, f func(ctx context.Context, i int) error) error {
+	ctx, cancel := context.WithCancel(parent)
 	defer cancel()
 	var (
 		group sync.WaitGroup
@@ -193,7 +192,10 @@ func inParallel(ctx context.Context, n int, f func(ctx context.Context, i int) e
 		})
 	}
 	group.Wait()
-	return firstCause(errs)
+	if err := firstCause(errs); err != nil {
+		return err
+	}
+	return parent.Err() // between two calls
 }
 
 // firstCause returns the first error that is not due to the end of the context, or else the first.
@@ -208,128 +210,4 @@ func firstCause(errs []error) error {
 		}
 	}
 	return ended
-}
-
-// The memory that an instance is expected to take for one coded picture. A picture of 12 megapixels takes
-// 71 MiB in 4:2:0 of 8 bits: 4 bytes for each byte of samples, and the file. The limit is twice that and
-// memoryReserve.
-const (
-	codedMemoryBase    = 4 << 20
-	codedMemoryPerByte = 4
-	memoryReserve      = 32 << 20
-)
-
-// decodeCoded decodes an HEVC picture.
-//
-// The module's decode(file, fileBytes, sizesOnly, width, height, space, chroma, premultiplied, pixels)
-// writes planes one after another, whose rows are aligned, and whose samples have 16 bits if the
-// picture has more than 8.
-func (h heicPicture[T]) decodeCoded(ctx context.Context, id uint32) (*planes[T], error) {
-	s, configuration, err := h.readHEVC(h.data, id)
-	if err != nil {
-		return nil, err
-	}
-	file := wrapCoded(s.width, s.height, configuration, h.itemBytes(h.data, id))
-	p := newPlanes[T](s.width, s.height, s.chroma, s.bits)
-	p.colour = s.colour
-	expected := codedMemoryBase + codedMemoryPerByte*int64(p.alignedBytes()) + int64(len(file))
-	m, err := heicDecoder.startReserved(ctx, 2*expected+memoryReserve, expected)
-	if err != nil {
-		return nil, err
-	}
-	defer m.close()
-	at, err := m.allocate(len(file), file)
-	if err != nil {
-		return nil, err
-	}
-	const numberCount = 5
-	numbers, err := m.allocate(4*numberCount, make([]byte, 4*numberCount))
-	if err != nil {
-		return nil, err
-	}
-	decode := func(sizesOnly, pixels uint64) error {
-		n := uint64(numbers)
-		done, failure := m.call("decode", uint64(at), uint64(len(file)), sizesOnly, n, n+4, n+8, n+12, n+16, pixels)
-		if failure == nil && done == 0 {
-			failure = m.explain("decoding", nil)
-		}
-		return failure
-	}
-	if err = decode(1, 0); err != nil {
-		return nil, err
-	}
-	description, err := m.readNumbers(numbers, numberCount)
-	if err != nil {
-		return nil, err
-	}
-	if int(description[0]) != s.width || int(description[1]) != s.height || int(description[3]) != s.chroma {
-		return nil, raster.Corruptf("picture item %d is another picture than its header says", id)
-	}
-	samples, err := m.decodeSamples(p.alignedBytes(), decode)
-	if err != nil {
-		return nil, err
-	}
-	for _, to := range []channel[T]{p.y, p.cb, p.cr} {
-		samples = to.unpack(samples, s.bits)
-	}
-	return p, nil
-}
-
-// rowBytes returns the distance in bytes between rows of width samples in libheif: rows have at
-// least 64 samples and begin at multiples of 16 bytes.
-func rowBytes(width, sampleBytes int) int { return (max(width, 64)*sampleBytes + 15) &^ 15 }
-
-// alignedBytes returns the size of the planes in libheif.
-func (p *planes[T]) alignedBytes() int {
-	sampleBytes := (p.bits + 7) / 8
-	size := rowBytes(p.y.width, sampleBytes) * p.y.height
-	if !p.isGrey() {
-		size += 2 * rowBytes(p.cb.width, sampleBytes) * p.cb.height
-	}
-	return size
-}
-
-// unpack sets the channel to samples as libheif arranges them, and returns the rest.
-func (p channel[T]) unpack(samples []byte, bits int) []byte {
-	sampleBytes := (bits + 7) / 8
-	stride := rowBytes(p.width, sampleBytes)
-	for y := range p.height {
-		from := samples[y*stride:]
-		switch row := any(p.row(y)).(type) {
-		case []uint8:
-			copy(row, from)
-		case []uint16:
-			for x := range row {
-				if sampleBytes == 1 { // the colours have more bits than alpha, or fewer
-					row[x] = uint16(from[x])
-				} else {
-					row[x] = binary.LittleEndian.Uint16(from[2*x:])
-				}
-			}
-		}
-	}
-	return samples[p.height*stride:]
-}
-
-// decodeSamples calls decode, which writes size bytes of samples, and returns them.
-func (m *machine) decodeSamples(size int, decode func(sizesOnly, pixels uint64) error) ([]byte, error) {
-	guard := bytes.Repeat([]byte{0xa5}, 64) // overwritten if rows are longer than expected
-	out, err := m.allocate(size+len(guard), nil)
-	if err != nil {
-		return nil, err
-	}
-	if !m.module.Memory().Write(out+uint32(size), guard) {
-		return nil, m.explain("decoding", nil)
-	}
-	if err = decode(0, uint64(out)); err != nil {
-		return nil, err
-	}
-	samples, err := m.view(out, size+len(guard))
-	if err != nil {
-		return nil, err
-	}
-	if !bytes.Equal(samples[size:], guard) {
-		return nil, raster.Corruptf("it has more pixels than its boxes say")
-	}
-	return samples[:size], nil
 }

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -91,6 +92,11 @@ func TestInParallel(t *testing.T) {
 			}
 		}
 	}
+	ended, end := context.WithCancel(context.Background())
+	end()
+	if err := inParallel(ended, 3, func(context.Context, int) error { return nil }); !errors.Is(err, context.Canceled) {
+		t.Errorf("after the context's end: %v", err)
+	}
 	err := inParallel(context.Background(), 9, func(ctx context.Context, i int) error {
 		if i == 0 {
 			return broken
@@ -99,6 +105,50 @@ func TestInParallel(t *testing.T) {
 		return ctx.Err()
 	})
 	if !errors.Is(err, broken) {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestOtherStreams passes the decoder NAL units that are no picture.
+func TestOtherStreams(t *testing.T) {
+	data := read(t, "drawn.heic")
+	at := bytes.Index(data, []byte("mdat")) + 4
+	size := binary.BigEndian.Uint32(data[at:])
+	for name, damage := range map[string]func(data []byte){
+		"a unit beyond the data": func(data []byte) { binary.BigEndian.PutUint32(data[at:], size+1<<24) },
+		"a negative size":        func(data []byte) { binary.BigEndian.PutUint32(data[at:], 1<<31) },
+		"an empty unit":          func(data []byte) { binary.BigEndian.PutUint32(data[at:], 0) },
+		"no slice":               func(data []byte) { data[at+4] = 40 << 1 },
+	} {
+		bad := bytes.Clone(data)
+		damage(bad)
+		if _, err := decode(bad, 1<<20); !errors.Is(err, raster.ErrCorrupt) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestAnotherPicture puts another picture's parameter sets and slice into a file.
+func TestAnotherPicture(t *testing.T) {
+	coded := func(data []byte) (configuration, item []byte) {
+		c, err := parse(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, configuration, err = c.readHEVC(data, c.primary)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return configuration, c.itemBytes(data, c.primary)
+	}
+	data := bytes.Clone(read(t, "test8.heic"))
+	_, item := coded(data)
+	configuration, slice := coded(read(t, "drawn-444.heic"))
+	stream := append(parameterSets(configuration), slice...)
+	stream = binary.BigEndian.AppendUint32(stream, uint32(len(item)-len(stream)-4))
+	stream = append(stream, 38<<1, 1) // a unit of filler data
+	copy(data[bytes.Index(data, item):], stream)
+	if _, err := decode(data, 1<<20); !errors.Is(err, raster.ErrCorrupt) || !strings.Contains(err.Error(), "another") {
 		t.Errorf("%v", err)
 	}
 }

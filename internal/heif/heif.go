@@ -1,6 +1,6 @@
 // Package heif decodes AVIF and HEIC pictures.
 //
-// AVIF is decoded by libavif with dav1d, and the coded pictures of HEIC by libheif with libde265, both as
+// AVIF is decoded by libavif with dav1d, and the coded pictures of HEIC by libde265, both as
 // WebAssembly. Of HEIC, the package reads the boxes itself and checks them before it decodes; it decodes
 // tiles in parallel and turns, crops and converts the picture as libheif does. Each picture or tile has an
 // instance of its own, with limited memory and without files, clock and network, which stops when the
@@ -116,7 +116,7 @@ func errSide(width, height int) error {
 // A picture of more than o.MaxPixels pixels is refused before it is decoded, and so are tiles of more than
 // 5/4 of that in all, since tiles may reach beyond the picture. The memory of an instance is limited by the
 // pixels that it decodes and the file's size. The first call for each format compiles its decoder, which
-// takes about half a second. Errors wrap those of package raster or are those of ctx. Decode panics if
+// takes up to half a second. Errors wrap those of package raster or are those of ctx. Decode panics if
 // o.MaxPixels is not positive.
 func Decode(ctx context.Context, data []byte, o raster.Options) (raster.Image, error) {
 	if o.MaxPixels <= 0 {

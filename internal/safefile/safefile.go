@@ -37,6 +37,25 @@ func (e *NotRegularError) Error() string {
 	return fmt.Sprintf("%s is %s, not a file", e.Path, kind)
 }
 
+// NotFolderError says that a path leads to something else than a folder.
+type NotFolderError struct{ Path string }
+
+func (e *NotFolderError) Error() string { return e.Path + " is a file, not a folder" }
+
+// ReadDir returns the entries of a folder, sorted by name. If something else has that name, the error is
+// a *NotFolderError. The error of os.ReadDir on Windows would be fs.ErrNotExist, so that a
+// program that creates the folder could replace a file.
+func ReadDir(path string) ([]fs.DirEntry, error) {
+	entries, err := os.ReadDir(path)
+	if err == nil {
+		return entries, nil
+	}
+	if info, statErr := os.Stat(path); statErr == nil && !info.IsDir() {
+		return nil, &NotFolderError{path}
+	}
+	return entries, err
+}
+
 // Read returns the content of a regular file of at most maxBytes. Its errors are
 // *NotRegularError (found before it opens the file, because opening a pipe can wait
 // forever), *TooLargeError, or those of package os.
@@ -51,7 +70,7 @@ func Read(path string, maxBytes int64) ([]byte, error) {
 	if info.Size() > maxBytes {
 		return nil, &TooLargeError{path, info.Size(), maxBytes}
 	}
-	f, err := os.Open(path)
+	f, err := Open(path)
 	if err != nil {
 		return nil, err
 	}
@@ -143,7 +162,7 @@ func (f *File) replace() error {
 	if err := f.temporary.Close(); err != nil {
 		return err
 	}
-	return os.Rename(f.temporary.Name(), f.path)
+	return Rename(f.temporary.Name(), f.path)
 }
 
 // syncFolder syncs a folder, so that a rename in it survives a loss of power. Windows cannot

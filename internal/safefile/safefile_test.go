@@ -67,6 +67,16 @@ func TestReadAndWriteRefuse(t *testing.T) {
 	}
 	path := filepath.Join(folder, "large")
 	write(t, path, "12345")
+	var notFolder *NotFolderError
+	if _, err := ReadDir(path); !errors.As(err, &notFolder) || errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a file as a folder: %v", err)
+	}
+	if entries, err := ReadDir(folder); err != nil || len(entries) != 1 {
+		t.Errorf("%v, %v", entries, err)
+	}
+	if _, err := ReadDir(filepath.Join(folder, "none")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("reading a missing folder: %v", err)
+	}
 	var tooLarge *TooLargeError
 	if _, err := Read(path, 4); !errors.As(err, &tooLarge) {
 		t.Errorf("reading a large file: %v", err)

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -282,6 +283,9 @@ func admitOne(t *testing.T, keys *Keys) {
 
 // TestConcurrentReload is for the race detector: requests are admitted while the file is replaced.
 func TestConcurrentReload(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows does not replace a file that is open at nearly all times")
+	}
 	path := filepath.Join(t.TempDir(), "keys")
 	replace := func(text string) {
 		write(t, path+".new", text)

@@ -138,11 +138,13 @@ func hintTCP(address string, err error) string {
 	_, port, _ := net.SplitHostPort(address)
 	var lookup *net.DNSError
 	switch n, _ := strconv.Atoi(port); {
-	case errors.Is(err, syscall.EADDRINUSE):
+	case errors.Is(err, errInUse):
 		return "stop the program that listens there, or choose another port"
+	case errors.Is(err, errReservedPort):
+		return "Windows or another program has reserved that port; choose another port"
 	case errors.Is(err, syscall.EACCES) && n < 1024:
 		return "choose a port of at least 1024, or give the process the capability CAP_NET_BIND_SERVICE"
-	case errors.Is(err, syscall.EADDRNOTAVAIL):
+	case errors.Is(err, errNoAddress):
 		return "no network interface of this machine has that address; :" + port + " listens on all interfaces"
 	case errors.As(err, &lookup):
 		return "check the host name"

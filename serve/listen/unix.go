@@ -91,7 +91,7 @@ func listenUnix(ctx context.Context, address string) (net.Listener, error) {
 		return nil, err
 	}
 	l, err := bindUnix(ctx, a)
-	if errors.Is(err, syscall.EADDRINUSE) && !a.isAbstract() {
+	if errors.Is(err, errInUse) && !a.isAbstract() {
 		if err = removeStale(ctx, a); err != nil {
 			return nil, err
 		}
@@ -145,7 +145,7 @@ func removeStale(ctx context.Context, a unixAddress) error {
 	if err == nil {
 		_ = c.Close()
 	}
-	if !errors.Is(err, syscall.ECONNREFUSED) {
+	if !errors.Is(err, errRefused) {
 		return a.fail(errors.New("another process listens there"), "stop it, or choose another path")
 	}
 	// Another process may have replaced the stale file in the meantime.
@@ -161,7 +161,9 @@ func removeStale(ctx context.Context, a unixAddress) error {
 func hintUnix(a unixAddress, err error) string {
 	folder := filepath.Dir(a.path)
 	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
+	case errors.Is(err, errNoUnixSockets):
+		return "this system has no Unix sockets (Windows has them since version 10); use a TCP port"
+	case errors.Is(err, errInUse):
 		return "stop the process that listens there, or choose another name"
 	case errors.Is(err, fs.ErrNotExist):
 		return "create the folder " + folder

@@ -24,6 +24,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"garb/internal/safefile"
 )
 
 // ErrUnavailable is the error of a value that is too old to be used, because its files can no longer be
@@ -394,7 +396,7 @@ func readFile(path string, maxBytes int64) ([]byte, time.Time, error) {
 	if !info.Mode().IsRegular() {
 		return nil, time.Time{}, fmt.Errorf("%s is not a regular file, so changes to it cannot be followed", path)
 	}
-	file, err := os.Open(path)
+	file, err := safefile.Open(path)
 	if err != nil {
 		return nil, time.Time{}, err
 	}

@@ -432,6 +432,9 @@ func TestOpenRefuses(t *testing.T) {
 
 // TestConcurrentUse is for the race detector: readers see whole values while a writer replaces the file.
 func TestConcurrentUse(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows does not replace a file that is open at nearly all times")
+	}
 	path := filepath.Join(t.TempDir(), "file")
 	texts := map[string]bool{strings.Repeat("a", 5000): true, strings.Repeat("b", 7000): true}
 	replace := func(text string) {

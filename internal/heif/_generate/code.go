@@ -95,9 +95,34 @@ func (r *reader) operands(op byte) (first uint32) {
 		r.unsigned()
 		r.unsigned()
 	case op == opVector:
-		r.err = fmt.Errorf("vector instructions are not expected")
+		r.vectorOperands()
 	}
 	return first
+}
+
+// vectorOperands skips the operands of the instructions with prefix opVector (core specification 2.0, 5.4.8).
+func (r *reader) vectorOperands() {
+	const (
+		lastAccess    = 11 // v128.store
+		constant      = 12
+		shuffle       = 13
+		firstOfLane   = 21 // i8x16.extract_lane_s
+		lastOfLane    = 34 // f64x2.replace_lane
+		firstOfMemory = 84 // v128.load8_lane
+		lastWithLane  = 91 // v128.store64_lane
+		lastOfMemory  = 93 // v128.load64_zero
+	)
+	sub := r.unsigned()
+	if sub <= lastAccess || sub >= firstOfMemory && sub <= lastOfMemory { // alignment and offset
+		r.unsigned()
+		r.unsigned()
+	}
+	switch {
+	case sub == constant, sub == shuffle:
+		r.bytes(16)
+	case sub >= firstOfLane && sub <= lastOfLane, sub >= firstOfMemory && sub <= lastWithLane:
+		r.byte()
+	}
 }
 
 // moreOperands skips the operands of the instructions with prefix opMore.

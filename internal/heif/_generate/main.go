@@ -1,11 +1,10 @@
 // Command generate cuts a decoder out of a WebAssembly module and makes it interruptible.
 //
-// It exports functions that the module's name section names, or keeps the exports of a module without
-// names. It removes what they do not reach (for instance an encoder) and the sections for debugging,
-// changes single bytes on request, and adds a check to each loop: a counter goes
-// down by one, and at zero the loop calls the imported function garb.tick, which returns the
-// counter's next value or stops the program. wazero's own check (WithCloseOnContextDone) leaves the
-// machine code in each pass of each loop, which triples the time of decoding.
+// It exports functions that the module's name section names, or some of the module's exports. It removes
+// what they do not reach (for instance an encoder) and the sections for debugging, and adds a check to each
+// loop: a counter goes down by one, and at zero the loop calls the imported function garb.tick, which
+// returns the counter's next value or stops the program. wazero's own check (WithCloseOnContextDone) leaves
+// the machine code in each pass of each loop, which triples the time of decoding.
 //
 // The output depends on the input and the flags alone.
 package main
@@ -22,13 +21,11 @@ import (
 func main() {
 	in := flag.String("in", "", "module to read")
 	out := flag.String("out", "", "gzipped module to write")
-	exports := flag.String("export", "", "comma-separated functions to export, by the module's names; "+
-		"empty: those that the module exports")
+	exports := flag.String("export", "", "comma-separated functions to export, by the module's names or exports")
 	drop := flag.String("drop", "", "comma-separated ranges first..last of functions, as the module orders them, "+
 		"that are kept only if they are called directly")
-	patch := flag.String("patch", "", "comma-separated changes offset=old:new of bytes of the module")
 	flag.Parse()
-	if err := run(*in, *out, splitList(*exports), splitList(*drop), splitList(*patch)); err != nil {
+	if err := run(*in, *out, splitList(*exports), splitList(*drop)); err != nil {
 		fmt.Fprintln(os.Stderr, "generate:", err)
 		os.Exit(1)
 	}
@@ -42,13 +39,10 @@ func splitList(s string) []string {
 	return strings.Split(s, ",")
 }
 
-func run(in, out string, exports, drop, patches []string) error {
+func run(in, out string, exports, drop []string) error {
 	data, err := os.ReadFile(in)
 	if err != nil {
 		return err
-	}
-	if err = patchBytes(data, patches); err != nil {
-		return fmt.Errorf("%s: %w", in, err)
 	}
 	m, err := parse(data)
 	if err != nil {
@@ -72,22 +66,6 @@ func run(in, out string, exports, drop, patches []string) error {
 	}
 	fmt.Printf("%s: %d of %d functions, %d of %d bytes\n", out, len(kept), len(m.types), len(module), len(data))
 	return writePacked(out, module)
-}
-
-// patchBytes makes the changes "offset=old:new", all decimal.
-func patchBytes(data []byte, patches []string) error {
-	for _, p := range patches {
-		var offset int
-		var before, after byte
-		if _, err := fmt.Sscanf(p, "%d=%d:%d", &offset, &before, &after); err != nil {
-			return fmt.Errorf("patch %q: %w", p, err)
-		}
-		if offset < 0 || offset >= len(data) || data[offset] != before {
-			return fmt.Errorf("patch %q: the module has another byte there", p)
-		}
-		data[offset] = after
-	}
-	return nil
 }
 
 func writePacked(out string, module []byte) error {
@@ -128,11 +106,16 @@ func (m *module) chooseExports(names []string) ([]uint32, error) {
 	return roots, nil
 }
 
-// findFunctions returns the functions of the given names.
+// findFunctions returns the functions that the module names or exports by the given names.
 func (m *module) findFunctions(names []string) ([]uint32, error) {
 	byName := map[string]uint32{}
 	for i, name := range m.names {
 		byName[name] = uint32(i)
+	}
+	for _, e := range m.exports {
+		if e.kind == 0 {
+			byName[e.name] = e.index
+		}
 	}
 	found := make([]uint32, len(names))
 	for i, name := range names {

@@ -1,0 +1,171 @@
+//go:build !small
+
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// runQueue runs a command of garb queue on a folder and fails if its exit code is another.
+func runQueue(t *testing.T, want int, dir, command string, args ...string) (out, errOut string) {
+	t.Helper()
+	code, out, errOut := runGarb(t, nil, append([]string{"queue", command, "--queue", dir}, args...)...)
+	if code != want {
+		t.Fatalf("garb queue %s %v: exit code %d: %s%s", command, args, code, out, errOut)
+	}
+	return out, errOut
+}
+
+// drawQueued draws pictures, and a file that is none.
+func drawQueued(t *testing.T) string {
+	t.Helper()
+	data := filepath.Join(drawDataSet(t), "train")
+	if err := os.WriteFile(filepath.Join(data, "dark", "broken.png"), []byte("junk"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// The rows of a job are those of garb classify --json, byte for byte, and of garb embed --json.
+func TestQueueAnswersLikeClassify(t *testing.T) {
+	data, dir := drawQueued(t), filepath.Join(t.TempDir(), "queue")
+	for task, command := range map[string][]string{
+		"classify": {"classify", "--json", "--top", "2", data}, "embed": {"embed", "--json", data},
+	} {
+		args := []string{"--job", task, "--task", task, "--batch", "3", data}
+		if task == "classify" {
+			args = append(args, "--top", "2")
+		}
+		if _, said := runQueue(t, 0, dir, "put", args...); !strings.Contains(said, "put 17 pictures") {
+			t.Error(said)
+		}
+		if _, said := runQueue(t, 1, dir, "get", "--job", task); !strings.Contains(said, "17 of 17") ||
+			!strings.Contains(said, "--partial") {
+			t.Error(said)
+		}
+		if _, said := runQueue(t, 0, dir, "work", "--job", task); !strings.Contains(said, "with 1 dead letter") {
+			t.Error(said)
+		}
+		_, want, _ := runGarb(t, nil, command...)
+		got, _ := runQueue(t, 0, dir, "get", "--job", task)
+		if got != want {
+			t.Errorf("%s: got\n%s, want\n%s", task, got, want)
+		}
+		file := filepath.Join(t.TempDir(), "rows.jsonl")
+		runQueue(t, 0, dir, "get", "--job", task, "--out", file)
+		if !bytes.Equal(readFile(t, file), []byte(want)) {
+			t.Errorf("%s: --out has other rows", task)
+		}
+	}
+}
+
+// Features of a job are those of garb features, to the byte.
+func TestQueueFeatures(t *testing.T) {
+	root, dir := drawDataSet(t), filepath.Join(t.TempDir(), "queue")
+	want, got := filepath.Join(t.TempDir(), "a.safetensors"), filepath.Join(t.TempDir(), "b.safetensors")
+	code, out, errOut := runGarb(t, nil, "features", "--data", root, "--size", "32", "--out", want)
+	if code != 0 {
+		t.Fatal(out, errOut)
+	}
+	runQueue(t, 0, dir, "put", "--task", "features", "--size", "32", root)
+	runQueue(t, 0, dir, "work")
+	runQueue(t, 0, dir, "get", "--out", got)
+	if !bytes.Equal(readFile(t, got), readFile(t, want)) {
+		t.Error("the files of features differ")
+	}
+	if _, said := runQueue(t, 1, dir, "get"); !strings.Contains(said, ".safetensors") {
+		t.Error(said)
+	}
+}
+
+// The status counts and lists dead letters. A changed file is one, until it is put again.
+func TestQueueStatus(t *testing.T) {
+	data, dir := drawQueued(t), filepath.Join(t.TempDir(), "queue")
+	if _, said := runQueue(t, 0, dir, "status"); !strings.Contains(said, "no jobs") {
+		t.Error(said)
+	}
+	if _, said := runQueue(t, 1, dir, "status", "--job", "other"); !strings.Contains(said, `there is no job "other"`) {
+		t.Error(said)
+	}
+	runQueue(t, 0, dir, "put", data)
+	if _, said := runQueue(t, 0, dir, "put", data); !strings.Contains(said, "put 0 pictures into job default; it had 17") {
+		t.Error(said)
+	}
+	if _, said := runQueue(t, 1, dir, "put", "--top", "9", data); !strings.Contains(said, "another top: 3, not 9") {
+		t.Error(said)
+	}
+	changed := filepath.Join(data, "dark", "1.png")
+	picture := readFile(t, changed)
+	if err := os.WriteFile(changed, append(slices.Clone(picture), 0), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	runQueue(t, 0, dir, "work", "--threads", "2")
+	out, _ := runQueue(t, 0, dir, "status", "--json")
+	var s statusLine
+	if err := json.Unmarshal([]byte(out), &s); err != nil || s.Put != 17 || s.Done != 15 || s.Dead != 2 || s.Left != 0 {
+		t.Errorf("%v: %s", err, out)
+	}
+	if out, _ := runQueue(t, 0, dir, "status", "--watch"); !strings.Contains(out, "default: 17 put, 15 done, 2 dead") {
+		t.Error(out)
+	}
+	if out, _ := runQueue(t, 0, dir, "status"); !strings.Contains(out, "dead                2") {
+		t.Error(out)
+	}
+	out, _ = runQueue(t, 0, dir, "status", "--dead")
+	if !strings.Contains(out, "broken.png: not a picture") || !strings.Contains(out, "1.png: the file was changed") {
+		t.Error(out)
+	}
+	if _, said := runQueue(t, 0, dir, "put", data); !strings.Contains(said, "put 1 picture ") {
+		t.Error(said)
+	}
+	if _, said := runQueue(t, 0, dir, "put", "--retry-dead"); !strings.Contains(said, "put 2 dead letters in again") {
+		t.Error(said)
+	}
+	if _, said := runQueue(t, 0, dir, "get", "--partial"); !strings.Contains(said, "3 pictures left") {
+		t.Error(said)
+	}
+	runQueue(t, 0, dir, "delete", "--job", "default")
+	if _, said := runQueue(t, 0, dir, "status"); !strings.Contains(said, "no jobs") {
+		t.Error(said)
+	}
+}
+
+// Wrong arguments are refused before anything is opened.
+func TestQueueMisuse(t *testing.T) {
+	dir, empty := filepath.Join(t.TempDir(), "queue"), t.TempDir()
+	for _, test := range []struct {
+		args []string
+		code int
+		says string
+	}{
+		{[]string{"put"}, exitMisused, "put needs a picture"},
+		{[]string{"put", "--task", "cook", "x"}, exitMisused, "task"},
+		{[]string{"put", "--job", "a b", "x"}, exitMisused, "job name"},
+		{[]string{"put", "--task", "features", "--model", "garments", "x"}, exitMisused, "--backbone"},
+		{[]string{"put", "--retry-dead", "--top", "1"}, exitMisused, "--retry-dead"},
+		{[]string{"put", "--batch", "0", "x"}, exitMisused, "--batch"},
+		{[]string{"work", "--nats", "nats://127.0.0.1:1"}, exitMisused, "exclude each other"},
+		{[]string{"work", "--listen", "127.0.0.1:0"}, exitMisused, queueTokenVariable},
+		{[]string{"work", "--threads", "-1"}, exitMisused, "--threads"},
+		{[]string{"work"}, exitFailed, "no job"},
+		{[]string{"delete"}, exitMisused, "--job"},
+		{[]string{"status", "--dead", "--watch"}, exitMisused, "exclude each other"},
+		{[]string{"put", empty}, exitFailed, "no pictures"},
+		{[]string{"put", filepath.Join(empty, "gone.jpg")}, exitFailed, "no such file"},
+	} {
+		if _, said := runQueue(t, test.code, dir, test.args[0], test.args[1:]...); !strings.Contains(said, test.says) {
+			t.Errorf("%v: %s", test.args, said)
+		}
+	}
+	// Another model than the job's.
+	runQueue(t, 0, dir, "put", drawQueued(t))
+	if _, said := runQueue(t, 1, dir, "work", "--model", "garments"); !strings.Contains(said, "another digest") {
+		t.Error(said)
+	}
+}

@@ -1,0 +1,30 @@
+//go:build small
+
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"garb/internal/edition"
+)
+
+// serviceHints is empty, because this build has no service.
+var serviceHints []func(error) string
+
+func newServeCommand() *cobra.Command  { return newMissingCommand("serve") }
+func newHealthCommand() *cobra.Command { return newMissingCommand("health") }
+func newMapCommand() *cobra.Command    { return newMissingCommand("map") }
+
+// newMissingCommand returns a command of the default build that says that this build does not have
+// it, whatever its flags and arguments are. Help does not list it.
+func newMissingCommand(name string) *cobra.Command {
+	return &cobra.Command{
+		Use:                name,
+		Short:              "Not in this build",
+		Hidden:             true,
+		DisableFlagParsing: true,
+		RunE: func(*cobra.Command, []string) error {
+			return &edition.MissingError{Part: "garb " + name, Build: edition.Default}
+		},
+	}
+}

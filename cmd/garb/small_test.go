@@ -1,0 +1,48 @@
+//go:build small
+
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"garb/internal/edition"
+	"garb/model"
+)
+
+// TestSmallNamesTheDefaultBuild runs what the small build does not have.
+func TestSmallNamesTheDefaultBuild(t *testing.T) {
+	const picture = "../../examples/t-shirt.jpg"
+	for _, line := range []string{
+		"serve --addr :0", "health", "map --data pictures",
+		"classify --model imagenet " + picture,
+		"classify ../../internal/heif/testdata/drawn.avif",
+		"convert clothing " + t.TempDir() + "/clothing.onnx",
+	} {
+		code, out, errOut := runGarb(t, nil, strings.Fields(line)...)
+		text := strings.ReplaceAll(out+errOut, "\n", " ")
+		if code != exitFailed || !strings.Contains(text, "small build of garb has no ") ||
+			!strings.Contains(text, "use the default build") {
+			t.Errorf("%s: %d %s", line, code, text)
+		}
+	}
+	if edition.Name != "small" {
+		t.Errorf("the build's name is %q", edition.Name)
+	}
+}
+
+// TestSmallClassifies runs what the small build has.
+func TestSmallClassifies(t *testing.T) {
+	for _, name := range model.BuiltInNames() {
+		code, out, errOut := runGarb(t, nil, "classify", "--model", name, "../../examples/t-shirt.jpg")
+		if code != exitDone || !strings.Contains(out, "t-shirt") {
+			t.Errorf("%s: %d %s%s", name, code, out, errOut)
+		}
+	}
+	for _, line := range []string{"version", "models list"} {
+		code, out, errOut := runGarb(t, nil, strings.Fields(line)...)
+		if code != exitDone || strings.Contains(out, "imagenet ") || strings.Count(out, "garments") == 0 {
+			t.Errorf("%s: %d %s%s", line, code, out, errOut)
+		}
+	}
+}
