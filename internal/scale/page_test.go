@@ -1,6 +1,8 @@
 package scale
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -52,6 +54,35 @@ func TestTables(t *testing.T) {
 	m.Rates.PictureCPU = 0
 	if _, err := m.Tables(1e4); err == nil {
 		t.Error("no error for a rate of 0")
+	}
+}
+
+// TestPageIsCurrent: docs/scale.md shows what was measured, and what is simulated from it. Rows of
+// more than a million pictures take too long here.
+func TestPageIsCurrent(t *testing.T) {
+	m, err := Read("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tables, err := m.Tables(1e6)
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := os.ReadFile(filepath.Join("../..", Page))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, table := range tables {
+		_, shown, _ := strings.Cut(string(page), "<!-- scale "+name+" -->")
+		shown, _, _ = strings.Cut(shown, "<!-- end -->")
+		for line := range strings.Lines(table) {
+			if !strings.Contains(shown, line) {
+				t.Errorf("%s does not show this line of %s; run go run ./docs/_make/scale: %s", Page, name, line)
+			}
+		}
+	}
+	if len(m.Runs) != 4 || m.Pictures < 20_000 {
+		t.Errorf("%d runs of %d pictures were measured", len(m.Runs), m.Pictures)
 	}
 }
 

@@ -83,9 +83,10 @@ func names(n int) iter.Seq2[queue.Picture, error] {
 
 // answer returns a row as long as that of classify with three classes.
 func answer(_ context.Context, p queue.Picture, _ []byte) (queue.Row, error) {
-	a := results.Answer{Picture: p.Name, Class: "longsleeve", Probability: 0.9123456789012345}
+	best := model.Prediction{Class: "longsleeve", Probability: 0.9123456789012345, Logit: 2.9159462}
+	a := results.Answer{Picture: p.Name, Class: best.Class, Probability: best.Probability}
 	for range 3 {
-		a.Predictions = append(a.Predictions, model.ListedPrediction{Class: a.Class, Probability: a.Probability})
+		a.Predictions = append(a.Predictions, model.ListedPrediction{Prediction: best})
 	}
 	line, err := json.Marshal(a)
 	return queue.Row{Line: line}, err
