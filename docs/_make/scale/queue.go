@@ -36,18 +36,18 @@ func measureQueue(ctx context.Context, n int, m *scale.Measured) error {
 	}
 	defer q.Close()
 	job := queue.Job{Name: "rates", Task: queue.Classify, Model: "none", Digest: "none", Batch: scale.BatchPictures}
-	if err := q.Create(ctx, job); err != nil {
+	if err = q.Create(ctx, job); err != nil {
 		return err
 	}
 	each := func(since time.Time) float64 { return time.Since(since).Seconds() / float64(n) }
 	before := heapBytes()
 	began := time.Now()
-	if _, err := q.Put(ctx, job.Name, names(n), queue.PutOptions{}); err != nil {
+	if _, err = q.Put(ctx, job.Name, names(n), queue.PutOptions{}); err != nil {
 		return err
 	}
 	m.Rates.PutPicture = each(began)
 	began = time.Now()
-	if _, err := q.Work(ctx, job.Name, queue.Worker{Digest: "none", Source: nothing{}, Compute: answer}); err != nil {
+	if _, err = q.Work(ctx, job.Name, queue.Worker{Digest: "none", Source: nothing{}, Compute: answer}); err != nil {
 		return err
 	}
 	m.Rates.QueueBatch = each(began) * scale.BatchPictures

@@ -128,16 +128,17 @@ func measureClassify(ctx context.Context, program, pictures string, m *scale.Mea
 // and returns the digest of the results.
 func measureWorkers(ctx context.Context, program, queue, pictures string, workers int) (
 	r scale.Run, sum [sha256.Size]byte, err error) {
-	if _, err := output(ctx, program, "queue", "put", "--queue", queue, "--job", "scale", pictures); err != nil {
+	at := []string{"--queue", queue, "--job", "scale"}
+	if _, err = output(ctx, program, append([]string{"queue", "put", pictures}, at...)...); err != nil {
 		return r, sum, err
 	}
 	all := make([]*exec.Cmd, workers)
 	began := time.Now()
 	for i := range all {
-		all[i] = exec.CommandContext(ctx, program, "queue", "work", "--queue", queue, "--job", "scale", "--threads", "1")
+		all[i] = exec.CommandContext(ctx, program, append([]string{"queue", "work", "--threads", "1"}, at...)...)
 		all[i].Env = append(os.Environ(), "GOMAXPROCS=1")
 		all[i].Stderr = os.Stderr
-		if err := all[i].Start(); err != nil {
+		if err = all[i].Start(); err != nil {
 			return r, sum, err
 		}
 	}
@@ -150,7 +151,7 @@ func measureWorkers(ctx context.Context, program, queue, pictures string, worker
 	if err != nil {
 		return r, sum, err
 	}
-	rows, err := output(ctx, program, "queue", "get", "--queue", queue, "--job", "scale")
+	rows, err := output(ctx, program, append([]string{"queue", "get"}, at...)...)
 	return r, sha256.Sum256(rows), err
 }
 
