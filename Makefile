@@ -173,7 +173,7 @@ format: ## check the formatting
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "run gofmt on:" $$unformatted; exit 1; fi
 
 # ./... leaves folders out that begin with an underscore.
-UNDERSCORED = ./docs/_make ./docs/_make/card ./docs/_make/course ./docs/_make/modeldata ./docs/_make/screens ./examples/_make
+UNDERSCORED = ./docs/_make ./docs/_make/card ./docs/_make/course ./docs/_make/modeldata ./docs/_make/scale ./docs/_make/screens ./examples/_make
 
 vet: ## go vet, also of folders that ./... leaves out and with purego
 	go vet ./...
