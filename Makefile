@@ -19,7 +19,7 @@ data = $(or $(DATA),$(GARB_DATA),$(error name the data set: make $@ DATA=folder)
 ROWS ?=
 ROUNDS ?= 7
 
-.PHONY: check check-rest help build snapshot release release-tools workflows bench soak fuzz mutate model scenes-settings head seed card course lab generate format vet lint prose prose-help prose-code screens modules generated layout deploy cross test test-purego test-avx2 test-race
+.PHONY: check check-rest help build try snapshot release release-tools workflows bench soak fuzz mutate model scenes-settings head seed card course lab generate format vet lint prose prose-help prose-code screens modules generated layout deploy cross test test-purego test-avx2 test-race
 
 check: test check-rest ## everything that a change must pass
 
@@ -33,6 +33,14 @@ help: ## print this list
 build: ## bin/garb, one static binary
 	CGO_ENABLED=0 go build -buildvcs=auto -trimpath -ldflags '-s -w' -o bin/garb ./cmd/garb
 	@ls -l bin/garb | awk '{ printf "bin/garb: %.1f MB\n", $$5 / 1e6 }'
+
+# The page of docs/try: static files for any web server. The service worker's cache has the name of their digest.
+try: ## docs/try, a page that classifies in the browser
+	rm -rf docs/try
+	mkdir -p docs/try
+	cp cmd/garb-wasm/page/* internal/kernel/simd128.wasm "$$(go env GOROOT)/lib/wasm/wasm_exec.js" docs/try
+	GOOS=js GOARCH=wasm go build -tags small,simd128 -trimpath -ldflags '-s -w' -o docs/try/garb.wasm ./cmd/garb-wasm
+	sed -i "s/BUILD\"/$$(cat docs/try/* | sha256sum | cut -c1-16)\"/" docs/try/sw.js
 
 # The tools are not tools of go.mod: their modules would be in it.
 release-tools:

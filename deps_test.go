@@ -136,6 +136,7 @@ var layout = []struct{ pkg, ours, modules string }{
 			"evaluate train explain project mislabel answers store queue drift features shard serve/listen serve",
 		"github.com/spf13/cobra github.com/spf13/pflag go.yaml.in/yaml/v3 golang.org/x/sys golang.org/x/term"},
 	{"cmd/garb-lambda", "accept internal/kernel picture model serve serve/function", "github.com/aws/aws-lambda-go"},
+	{"cmd/garb-wasm", ". picture", ""},
 	{"examples/train", ". train", ""},
 	{"docs/lab", "internal/safefile model report evaluate train", ""},
 	{"bench/frozen", "dataset", ""},
