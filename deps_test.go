@@ -74,9 +74,12 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"results", "model", ""},
 	{"results/parquet", "results", "github.com/parquet-go/parquet-go"},
 	{"store", "internal/safefile dataset", "github.com/aws/aws-sdk-go-v2 github.com/aws/smithy-go gocloud.dev"},
+	{"store/gcs", "store", "cloud.google.com/go/storage gocloud.dev google.golang.org/api"},
+	{"store/azure", "store", "github.com/Azure/azure-sdk-for-go gocloud.dev"},
 	{"crops", "picture dataset", ""},
 	{"augment", "picture dataset", ""},
 	{"evaluate", "nn picture accept conformal model report dataset", "gonum.org/v1/gonum"},
+	{"internal/scale", "", ""},
 	{"internal/perturb", "picture", ""},
 	{"internal/card", "picture model dataset evaluate internal/perturb internal/drawn", ""},
 	{"mislabel", "", ""},
@@ -127,8 +130,9 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"serve/function", "serve/request", "github.com/aws/aws-lambda-go"},
 	{"serve/functiontest", "", ""},
 	{"cmd/garb",
-		"accept conformal internal/filename internal/safefile internal/edition internal/download internal/kernel tensor " +
-			"picture nn diagram backbone keras weights model convert report dataset relabel results crops augment " +
+		"accept conformal internal/filename internal/safefile internal/edition internal/download internal/kernel " +
+			"tensor picture nn diagram backbone keras weights model convert report dataset relabel results " +
+			"results/parquet store/gcs store/azure crops augment " +
 			"evaluate train explain project mislabel answers store queue drift features shard serve/listen serve",
 		"github.com/spf13/cobra github.com/spf13/pflag go.yaml.in/yaml/v3 golang.org/x/sys golang.org/x/term"},
 	{"cmd/garb-lambda", "accept internal/kernel picture model serve serve/function", "github.com/aws/aws-lambda-go"},

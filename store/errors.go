@@ -106,7 +106,7 @@ func (l location) explain(err error, d Driver) *Error {
 	case isTemporary(status, err):
 		return l.fail(ErrTemporary, "", cause)
 	}
-	return l.fail(errFailed, d.Hint(), cause)
+	return l.fail(errFailed, "", cause)
 }
 
 // isTemporary reports whether another attempt may succeed. status is that of the answer, or 0.

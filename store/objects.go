@@ -35,7 +35,11 @@ func (s *Store) readObject(ctx context.Context, l location, maxBytes int64) ([]b
 			return ErrTooLarge
 		}
 		// The size that the service states may be wrong.
-		if data, err = io.ReadAll(io.LimitReader(r, maxBytes+1)); err != nil {
+		data, err = io.ReadAll(io.LimitReader(r, maxBytes+1))
+		if err != nil && !isTemporary(0, err) { // such as a wrong checksum
+			err = fmt.Errorf("%w: %w", errInvalid, err)
+		}
+		if err != nil {
 			return err
 		}
 		if int64(len(data)) > maxBytes {
@@ -53,9 +57,9 @@ func (s *Store) readObject(ctx context.Context, l location, maxBytes int64) ([]b
 }
 
 const (
-	pageSize     = 1000     // objects in a request; S3 allows no more
-	maxListBytes = 64 << 20 // of an answer; a page of the longest keys has a tenth of it
-	maxRequests  = 2 * pageSize
+	pageSize     = 1000           // objects in a request; S3 allows no more
+	maxListBytes = 16 << 20       // of an answer; a page of the longest keys has less than half of it
+	maxRequests  = pageSize + 100 // for a page
 )
 
 // listObjects yields the object of a URL, or those below it.
@@ -137,7 +141,7 @@ func (n *listing) load(ctx context.Context, token []byte) (page []*blob.ListObje
 			Prefix: n.prefix,
 			BeforeList: func(as func(any) bool) error {
 				driver.Once(as)
-				if requests++; requests > maxRequests { // a page may take several, and some may be empty
+				if requests++; requests > maxRequests { // empty answers are allowed, but not for ever
 					return fmt.Errorf("%w: the listing does not end", errInvalid)
 				}
 				return nil

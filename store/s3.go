@@ -159,5 +159,5 @@ func (s3Driver) Explain(err error) (status int, cause error) {
 // Hint says where credentials come from.
 func (s3Driver) Hint() string {
 	return "credentials come from AWS_PROFILE, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the machine's role; " +
-		"add ?anonymous=true to the URL of a public bucket"
+		"a public bucket needs the parameter anonymous: s3://BUCKET?anonymous=true"
 }
