@@ -232,7 +232,7 @@ func (h *host) serverOptions() (*server.Options, error) {
 		Authorization: rand.Text(),
 		JetStream:     true, StoreDir: filepath.Join(h.options.Dir, storeFolder),
 		JetStreamMaxStore: h.options.MaxBytes,
-		SyncAlways:        true, // a power failure loses nothing; a message is a batch, so this costs little
+		SyncAlways:        true, // before a message is confirmed; a message is a batch, so there are few
 		NoSigs:            true, DisableJetStreamBanner: true,
 	}
 	if h.options.Token != "" {
