@@ -111,7 +111,7 @@ func TestQueueStatus(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &s); err != nil || s.Put != 17 || s.Done != 15 || s.Dead != 2 || s.Left != 0 {
 		t.Errorf("%v: %s", err, out)
 	}
-	for _, field := range []string{`"deadline_seconds":15,`, `"pictures_per_second":`, `"remaining_seconds":0,`} {
+	for _, field := range []string{`"deadline_seconds":15}`, `"pictures_per_second":`, `"remaining_seconds":0,`} {
 		if !strings.Contains(out, field) {
 			t.Errorf("no %s in %s", field, out)
 		}
