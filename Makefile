@@ -9,15 +9,17 @@ CYCLONEDX = github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
 ACTIONLINT = github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 VALE = github.com/vale-cli/vale/v3/cmd/vale@v3.21.0
 # Packages where goroutines share memory.
-RACE = . ./model ./nn ./picture ./dataset ./augment ./train ./answers ./serve/... ./cmd/garb
+RACE = . ./model ./nn ./picture ./dataset ./augment ./train ./answers ./queue ./store ./serve/... ./cmd/garb
 FUZZTIME ?= 30s
+# The systems that garb is built for, beside Linux on amd64.
+SYSTEMS_TO_CHECK = windows/amd64 darwin/arm64
 # For course, lab and screens: the small clothing data set. For model: the folder of all data sets.
 data = $(or $(DATA),$(GARB_DATA),$(error name the data set: make $@ DATA=folder))
 # Of bench: a regular expression over the names of rows, and turns of each side.
 ROWS ?=
 ROUNDS ?= 7
 
-.PHONY: check check-rest help build lambda snapshot release release-tools workflows bench soak fuzz mutate model scenes-settings head seed card course lab generate format vet lint prose prose-help prose-code screens modules generated layout deploy test test-purego test-avx2 test-race
+.PHONY: check check-rest help build lambda snapshot release release-tools workflows bench soak fuzz mutate model scenes-settings head seed card course lab generate format vet lint prose prose-help prose-code screens modules generated layout deploy cross test test-purego test-avx2 test-race
 
 check: test check-rest ## everything that a change must pass
 
@@ -181,7 +183,7 @@ format: ## check the formatting
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "run gofmt on:" $$unformatted; exit 1; fi
 
 # ./... leaves folders out that begin with an underscore.
-UNDERSCORED = ./docs/_make ./docs/_make/card ./docs/_make/course ./docs/_make/modeldata ./docs/_make/screens ./examples/_make
+UNDERSCORED = ./docs/_make ./docs/_make/card ./docs/_make/course ./docs/_make/modeldata ./docs/_make/scale ./docs/_make/screens ./examples/_make
 
 vet: ## go vet, also of folders that ./... leaves out and with purego
 	go vet ./...
@@ -212,6 +214,12 @@ generated: ## check that generated files are current
 	before=$$(sums); $(MAKE) --no-print-directory generate && after=$$(sums) && \
 	if [ "$$before" != "$$after" ]; then echo "generated files were stale; commit what make generate wrote"; exit 1; fi
 
+# The tests are compiled, too, but not linked or run.
+cross: ## build and vet garb and its tests for other systems
+	@for s in $(SYSTEMS_TO_CHECK); do echo "$$s"; \
+	GOOS=$${s%/*} GOARCH=$${s#*/} CGO_ENABLED=0 go vet ./... && \
+	GOOS=$${s%/*} GOARCH=$${s#*/} CGO_ENABLED=0 go build -o /dev/null ./cmd/garb || exit 1; done
+
 # The layout, the sources' hygiene and the binary's form; the binary is built
 # anew, which the test cache cannot see.
 layout: ## check the packages' imports, the sources and the binary
@@ -225,9 +233,11 @@ test: ## all tests
 	go test ./...
 	go test ./docs/_make/modeldata
 
-# The portable kernels take twenty times as long.
-test-purego: ## all tests without assembly (slow)
-	go test -timeout 40m -tags purego ./...
+# The portable kernels take twenty times as long: these are the packages whose results depend on them.
+PORTABLE = . ./accept ./augment ./backbone ./cmd/garb ./convert ./evaluate ./explain ./features ./internal/... ./keras \
+	./model ./nn ./onnx ./picture ./tensor ./tflite ./torch ./train ./weights
+test-purego: ## tests without assembly (slow)
+	go test -timeout 40m -tags purego $(PORTABLE)
 
 # The kernels' own tests run every level; these are answers at one that is not the
 # best here.

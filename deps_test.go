@@ -79,6 +79,7 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"crops", "picture dataset", ""},
 	{"augment", "picture dataset", ""},
 	{"evaluate", "nn picture accept conformal model report dataset", "gonum.org/v1/gonum"},
+	{"internal/scale", "", ""},
 	{"internal/perturb", "picture", ""},
 	{"internal/card", "picture model dataset evaluate internal/perturb internal/drawn", ""},
 	{"mislabel", "", ""},

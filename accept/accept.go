@@ -116,7 +116,7 @@ func AUROC(accepted, others []float64) float64 {
 				theirs++
 			}
 		}
-		wins += ours * (below + theirs/2)
+		wins += float64(ours * (below + float64(theirs/2)))
 		below += theirs
 		low = high
 	}
@@ -166,13 +166,13 @@ func ThresholdFor(accepted []float64, share float64) float64 {
 
 // quantile returns the largest of the sorted values that at least this share of them reach.
 func quantile(sorted []float64, share float64) float64 {
-	refused := int(math.Floor((1-share)*float64(len(sorted)) + 1e-9))
+	refused := int(math.Floor(float64((1-share)*float64(len(sorted))) + 1e-9))
 	return sorted[max(0, min(refused, len(sorted)-1))]
 }
 
 // middle returns the middle of two values, low < high; it is above low however it is rounded.
 func middle(low, high float64) float64 {
-	if m := low + (high-low)/2; m > low {
+	if m := low + float64((high-low)/2); m > low {
 		return m
 	}
 	return high

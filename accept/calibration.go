@@ -13,7 +13,7 @@ type Calibration struct {
 }
 
 // Logit returns the logit of the acceptance: Slope·score+Offset.
-func (c Calibration) Logit(score float64) float64 { return c.Slope*score + c.Offset }
+func (c Calibration) Logit(score float64) float64 { return float64(c.Slope*score) + c.Offset }
 
 // Acceptance returns the acceptance of a score, from 0 to 1.
 func (c Calibration) Acceptance(score float64) float64 { return Logistic(c.Logit(score)) }
@@ -71,8 +71,8 @@ type examples []example
 func (all examples) loss(a, b float64) float64 {
 	sum := 0.0
 	for _, e := range all {
-		v := a*e.score + b
-		sum += e.weight * (max(v, 0) + math.Log1p(math.Exp(-math.Abs(v))) - e.target*v)
+		v := float64(a*e.score) + b
+		sum += float64(e.weight * (max(v, 0) + math.Log1p(math.Exp(-math.Abs(v))) - float64(e.target*v)))
 	}
 	return sum
 }
@@ -83,24 +83,24 @@ func (all examples) regress() (a, b float64) {
 		const ridge = 1e-12 // makes the equations solvable if all scores are equal
 		ga, gb, haa, hab, hbb := 0.0, 0.0, ridge, 0.0, ridge
 		for _, e := range all {
-			p := Logistic(a*e.score + b)
+			p := Logistic(float64(a*e.score) + b)
 			g, h := e.weight*(p-e.target), e.weight*p*(1-p)
-			ga, gb = ga+g*e.score, gb+g
-			haa, hab, hbb = haa+h*e.score*e.score, hab+h*e.score, hbb+h
+			ga, gb = ga+float64(g*e.score), gb+g
+			haa, hab, hbb = haa+float64(h*e.score*e.score), hab+float64(h*e.score), hbb+float64(h)
 		}
 		if math.Hypot(ga, gb) < 1e-10 {
 			break
 		}
-		determinant := haa*hbb - hab*hab
-		da, db := -(hbb*ga-hab*gb)/determinant, -(haa*gb-hab*ga)/determinant
+		determinant := float64(haa*hbb) - float64(hab*hab)
+		da, db := -(float64(hbb*ga)-float64(hab*gb))/determinant, -(float64(haa*gb)-float64(hab*ga))/determinant
 		step, before := 1.0, all.loss(a, b)
-		for step > 1e-10 && !(all.loss(a+step*da, b+step*db) <= before) {
+		for step > 1e-10 && !(all.loss(a+float64(step*da), b+float64(step*db)) <= before) {
 			step /= 2
 		}
 		if step <= 1e-10 {
 			break
 		}
-		a, b = a+step*da, b+step*db
+		a, b = a+float64(step*da), b+float64(step*db)
 	}
 	return a, b
 }

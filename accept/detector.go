@@ -177,7 +177,7 @@ func normalize(x, centre []float32) []float32 {
 	y := make([]float32, len(x))
 	for i, v := range x {
 		y[i] = v - centre[i]
-		sum += float64(y[i]) * float64(y[i])
+		sum += float64(float64(y[i]) * float64(y[i]))
 	}
 	if sum == 0 {
 		return y
@@ -193,7 +193,7 @@ func scaledDistance(x, from, scale []float32) float64 {
 	sum := 0.0
 	for j, v := range x {
 		d := float64((v - from[j]) * scale[j])
-		sum += d * d
+		sum += float64(d * d)
 	}
 	return sum / float64(len(x))
 }
@@ -232,7 +232,7 @@ func (d *Detector) Score(features []float32) float64 {
 		similarities := make([]float64, stored.Rows)
 		for i := range similarities {
 			for j, v := range stored.row(i) {
-				similarities[i] += float64(v) * float64(x[j])
+				similarities[i] += float64(float64(v) * float64(x[j]))
 			}
 		}
 		slices.Sort(similarities)

@@ -24,12 +24,16 @@ func newAffine(degrees, across, down, shearDegrees, zoomAcross, zoomDown float64
 	sin, cos := math.Sincos(degrees * math.Pi / 180)
 	shearSin, shearCos := math.Sincos(shearDegrees * math.Pi / 180)
 	a := affine{
-		xx: cos * zoomAcross, xy: (-cos*shearSin - sin*shearCos) * zoomDown, x0: cos*across - sin*down,
-		yx: sin * zoomAcross, yy: (-sin*shearSin + cos*shearCos) * zoomDown, y0: sin*across + cos*down,
+		xx: cos * zoomAcross,
+		xy: (-float64(cos*shearSin) - float64(sin*shearCos)) * zoomDown,
+		x0: float64(cos*across) - float64(sin*down),
+		yx: sin * zoomAcross,
+		yy: (-float64(sin*shearSin) + float64(cos*shearCos)) * zoomDown,
+		y0: float64(sin*across) + float64(cos*down),
 	}
 	centreX, centreY := float64(width-1)/2, float64(height-1)/2
-	a.x0 += centreX - (a.xx*centreX + a.xy*centreY)
-	a.y0 += centreY - (a.yx*centreX + a.yy*centreY)
+	a.x0 += centreX - (float64(a.xx*centreX) + float64(a.xy*centreY))
+	a.y0 += centreY - (float64(a.yx*centreX) + float64(a.yy*centreY))
 	return a
 }
 
@@ -52,7 +56,7 @@ func (a affine) resample(p *picture.RGB) *picture.RGB {
 	stepX, stepY := fixed(a.xx), fixed(a.yx)
 	stride := 3 * width
 	for y := range height {
-		atX, atY := fixed(a.xy*float64(y)+a.x0)+halfWeight, fixed(a.yy*float64(y)+a.y0)+halfWeight
+		atX, atY := fixed(float64(a.xy*float64(y))+a.x0)+halfWeight, fixed(float64(a.yy*float64(y))+a.y0)+halfWeight
 		row := out.Pix[y*stride:][:stride:stride]
 		for ; len(row) >= 3; row = row[3:] {
 			u, v := int(atX>>positionBits), int(atY>>positionBits)

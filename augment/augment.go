@@ -245,7 +245,7 @@ type changes struct {
 // drawChanges draws the changes of an input of the given size. It also draws the changes that are off, so
 // that turning on one change does not affect the others.
 func (c Config) drawChanges(r *rand.Rand, width, height int) changes {
-	within := func(limit float64) float64 { return limit * (2*r.Float64() - 1) }
+	within := func(limit float64) float64 { return float64(limit * (float64(2*r.Float64()) - 1)) }
 	var d changes
 	degrees := within(c.RotationRangeDegrees)
 	across, down := drawShift(c.WidthShift, width, r.Float64()), drawShift(c.HeightShift, height, r.Float64())
@@ -254,11 +254,12 @@ func (c Config) drawChanges(r *rand.Rand, width, height int) changes {
 	d.affine = newAffine(degrees, across, down, shear, zoomAcross, zoomDown, width, height)
 	d.flipAcross = r.Float64() < 0.5 && c.HorizontalFlip
 	d.flipDown = r.Float64() < 0.5 && c.VerticalFlip
-	d.crop = crop{c.CropMin + (1-c.CropMin)*r.Float64(), max(c.CropAspect, 1), r.Float64(), r.Float64(), r.Float64()}
+	d.crop = crop{c.CropMin + float64((1-c.CropMin)*r.Float64()), max(c.CropAspect, 1),
+		r.Float64(), r.Float64(), r.Float64()}
 	d.brightness, d.contrast, d.saturation = 1+within(c.Brightness), 1+within(c.Contrast), 1+within(c.Saturation)
 	d.erase = r.Float64() < c.Erasing
 	d.erased = rectangle{
-		minErased + (maxErased-minErased)*r.Float64(), math.Exp(within(math.Log(erasedAspect))),
+		minErased + float64((maxErased-minErased)*r.Float64()), math.Exp(within(math.Log(erasedAspect))),
 		r.Float64(), r.Float64(), r,
 	}
 	return d
@@ -268,13 +269,13 @@ func (c Config) drawChanges(r *rand.Rand, width, height int) changes {
 func drawShift(limit float64, side int, u float64) float64 {
 	switch {
 	case limit < 1:
-		return limit * float64(side) * (2*u - 1)
+		return limit * float64(side) * (float64(2*u) - 1)
 	case limit >= 2 && limit == math.Trunc(limit):
 		// A whole number below the limit, with a sign drawn separately, as in Keras.
 		n := int(2 * limit * u)
 		return float64(n / 2 * (1 - n%2*2))
 	}
-	return limit * (2*u - 1)
+	return limit * (float64(2*u) - 1)
 }
 
 // apply changes p, which has the input's size. It may return another picture.
@@ -316,9 +317,9 @@ func (t crop) bounds(width, height int, s picture.Spec) (left, top, cropWidth, c
 	}
 	// The crop is baseWidth·√(area·f) wide and baseHeight·√(area/f) high. The factor f is
 	// drawn from those for which both fit, of which 1 is always one.
-	low := max(-math.Log(t.maxAspect), math.Log(t.area)+2*math.Log(baseHeight/fullHeight))
-	high := min(math.Log(t.maxAspect), -math.Log(t.area)-2*math.Log(baseWidth/fullWidth))
-	factor := math.Exp(low + (high-low)*t.aspect)
+	low := max(-math.Log(t.maxAspect), math.Log(t.area)+float64(2*math.Log(baseHeight/fullHeight)))
+	high := min(math.Log(t.maxAspect), -math.Log(t.area)-float64(2*math.Log(baseWidth/fullWidth)))
+	factor := math.Exp(low + float64((high-low)*t.aspect))
 	side := func(exact float64, limit int) int { return min(max(int(math.Round(exact)), 1), limit) }
 	cropWidth = side(baseWidth*math.Sqrt(t.area*factor), width)
 	cropHeight = side(baseHeight*math.Sqrt(t.area/factor), height)

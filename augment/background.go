@@ -82,7 +82,7 @@ func (v *Views) readPicture(ctx context.Context, path string) (*picture.RGB, err
 // cropBackground returns a random crop of a background, resized to the given size.
 func cropBackground(background *picture.RGB, size picture.Spec, r *rand.Rand) *picture.RGB {
 	scale := min(float64(background.Width)/float64(size.Width), float64(background.Height)/float64(size.Height))
-	scale *= backgroundMin + (1-backgroundMin)*r.Float64()
+	scale *= backgroundMin + float64((1-backgroundMin)*r.Float64())
 	side := func(n, limit int) int { return min(max(int(math.Round(scale*float64(n))), 1), limit) }
 	width, height := side(size.Width, background.Width), side(size.Height, background.Height)
 	left, top := r.IntN(background.Width-width+1), r.IntN(background.Height-height+1)

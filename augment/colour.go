@@ -30,7 +30,7 @@ func changeColours(p *picture.RGB, brightness, contrast, saturation float64) {
 	fixed := func(v float64) int64 { return int64(math.Round(v * (1 << bits))) }
 	levelFactor := fixed(saturation * contrast * brightness)
 	lumaFactor := fixed((1 - saturation) * contrast * brightness / 1000)
-	offset := fixed((1-contrast)*brightness*mean + 0.5)
+	offset := fixed(float64((1-contrast)*brightness*mean) + 0.5)
 	level := func(v int64) uint8 { return uint8(min(max(v>>bits, 0), 255)) }
 	for pix := p.Pix; len(pix) >= 3; pix = pix[3:] {
 		rest := lumaFactor*luma(pix) + offset

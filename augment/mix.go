@@ -52,7 +52,7 @@ func (v *Views) Mix(epoch, step int, inputs, targets []float32, classes int) {
 func blend(a, b []float32, own float32) {
 	for i, x := range a {
 		y := b[i]
-		a[i], b[i] = own*x+(1-own)*y, own*y+(1-own)*x
+		a[i], b[i] = float32(own*x)+float32((1-own)*y), float32(own*y)+float32((1-own)*x)
 	}
 }
 
@@ -91,13 +91,13 @@ func drawLogGamma(r *rand.Rand, alpha float64) float64 {
 	c := 1 / math.Sqrt(9*d)
 	for {
 		x := r.NormFloat64()
-		w := 1 + c*x
+		w := 1 + float64(c*x)
 		if w <= 0 {
 			continue
 		}
 		w *= w * w
 		// 1−U is in (0, 1], so its logarithm is finite.
-		if math.Log(1-r.Float64()) < x*x/2+d-d*w+d*math.Log(w) {
+		if math.Log(1-r.Float64()) < float64(x*x/2)+d-float64(d*w)+float64(d*math.Log(w)) {
 			return math.Log(d*w) + math.Log(1-r.Float64())/alpha
 		}
 	}

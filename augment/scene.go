@@ -43,7 +43,7 @@ func (c Config) drawScene(r *rand.Rand, width, height int) scene {
 	if turned {
 		s.quarters = quarters
 	}
-	far, distance := chance(sceneShare), 1+(c.ZoomOut-1)*r.Float64()
+	far, distance := chance(sceneShare), 1+float64((c.ZoomOut-1)*r.Float64())
 	s.left, s.top = r.Float64(), r.Float64()
 	grey, levels := chance(0.5), r.Uint32()
 	if far && c.ZoomOut > 1 {
@@ -145,7 +145,7 @@ func (s scene) degrade(p *picture.RGB, filter picture.Filter) *picture.RGB {
 	}
 	if s.noise > 0 {
 		for i, v := range p.Pix {
-			p.Pix[i] = uint8(min(max(math.Round(float64(v)+s.noise*s.levels.NormFloat64()), 0), 255))
+			p.Pix[i] = uint8(min(max(math.Round(float64(v)+float64(s.noise*s.levels.NormFloat64())), 0), 255))
 		}
 	}
 	return p

@@ -111,12 +111,12 @@ func (m *mapper) draw(ctx context.Context, input []float32, class int) (*Activat
 		share /= float32(positions)
 	}
 	for i, v := range gradient {
-		w[i%channels] += v * share
+		w[i%channels] += float32(v * share)
 	}
 	drawn := &ActivationMap{Height: shape[0], Width: shape[1], Values: make([]float32, positions)}
 	for i := range drawn.Values {
 		for c, v := range featureMap[i*channels:][:channels] {
-			drawn.Values[i] += v * w[c]
+			drawn.Values[i] += float32(v * w[c])
 		}
 	}
 	return drawn, nil

@@ -102,7 +102,7 @@ func (s *normalization) measure(t *Trainer, step *trainStage, each eachPart) {
 		eachRow(t.value(m.workspace, step.in, low, high), c, func(row []float32) {
 			for i, v := range row {
 				d := float64(v) - s.batchMean[i]
-				sums[0][i] += d * d
+				sums[0][i] += float64(d * d)
 			}
 		})
 	})[0]
@@ -113,9 +113,9 @@ func (s *normalization) measure(t *Trainer, step *trainStage, each eachPart) {
 		s.inverse[i] = 1 / math.Sqrt(variance[i]+s.norm.Epsilon)
 		factor := float64(s.gamma.Value[i]) * s.inverse[i]
 		s.factor[i] = float32(factor)
-		s.offset[i] = float32(float64(s.beta.Value[i]) - s.batchMean[i]*factor)
+		s.offset[i] = float32(float64(s.beta.Value[i]) - float64(s.batchMean[i]*factor))
 		move := func(stored *Variable, now float64) {
-			stored.Value[i] = float32(momentum*float64(stored.Value[i]) + (1-momentum)*now)
+			stored.Value[i] = float32(float64(momentum*float64(stored.Value[i])) + float64((1-momentum)*now))
 		}
 		move(s.mean, s.batchMean[i])
 		move(s.variance, variance[i])
@@ -126,7 +126,7 @@ func (s *normalization) compute(b *buffers, _ piece) {
 	for low := 0; low < len(b.in); low += s.columns {
 		to, from := b.out[low:][:s.columns], b.in[low:][:s.columns]
 		for i, f := range s.factor {
-			to[i] = from[i]*f + s.offset[i]
+			to[i] = float32(from[i]*f) + s.offset[i]
 		}
 	}
 	kernel.Activate(b.out, b.out, s.activation)
@@ -143,7 +143,7 @@ func (s *normalization) measureGradient(t *Trainer, step *trainStage, each eachP
 		for at := 0; at < len(in); at += s.columns {
 			for i, g := range gradient[at:][:s.columns] {
 				sums[0][i] += float64(g)
-				sums[1][i] += float64(g) * (float64(in[at+i]) - s.batchMean[i]) * s.inverse[i]
+				sums[1][i] += float64(float64(g) * (float64(in[at+i]) - s.batchMean[i]) * s.inverse[i])
 			}
 		}
 	})
@@ -165,7 +165,7 @@ func (s *normalization) backward(b *backBuffers) {
 	for at := 0; at < len(b.in); at += s.columns {
 		for i, g := range b.gradient[at:][:s.columns] {
 			normalized := (float64(b.in[at+i]) - s.batchMean[i]) * s.inverse[i]
-			centred := float64(g) - s.meanGradient[i] - normalized*s.meanProduct[i]
+			centred := float64(g) - s.meanGradient[i] - float64(normalized*s.meanProduct[i])
 			b.gradient[at+i] = float32(float64(s.factor[i]) * centred)
 		}
 	}

@@ -42,7 +42,7 @@ type directionLoss struct{}
 func (directionLoss) Gradient(gradient, outputs, direction []float32) float64 {
 	sum := 0.0
 	for i, v := range outputs {
-		sum += float64(v) * float64(direction[i])
+		sum += float64(float64(v) * float64(direction[i]))
 	}
 	copy(gradient, direction)
 	return sum

@@ -74,7 +74,7 @@ func (e *epilogue) readWeights(w Weights) (values []float32, err error) {
 		if bias != nil {
 			before += float64(bias[c])
 		}
-		e.shift[c] = float32(float64(beta[c]) + before*factor)
+		e.shift[c] = float32(float64(beta[c]) + float64(before*factor))
 	}
 	return values, nil
 }
@@ -164,7 +164,7 @@ func (e *epilogue) collectGamma(byKernel, byShift []float32) {
 		if e.bias != nil {
 			offset += float64(e.bias.Value[c])
 		}
-		byScale[c] += float64(byShift[c]) * offset
+		byScale[c] += float64(float64(byShift[c]) * offset)
 		e.gamma.Gradient[c] = float32(byScale[c] / math.Sqrt(float64(e.variance.Value[c])+e.norm.Epsilon))
 	}
 }

@@ -173,7 +173,7 @@ func (g *groupNormalization) backward(b *backBuffers) {
 		for i := range g.rows {
 			g.normalize(&s, in, i)
 			for c, v := range at(i) {
-				gradient[i*g.columns+c] = s.inverse[c] * (g.gamma[c]*v - byBeta[c] - s.row[c]*byGamma[c])
+				gradient[i*g.columns+c] = s.inverse[c] * (float32(g.gamma[c]*v) - byBeta[c] - float32(s.row[c]*byGamma[c]))
 			}
 		}
 	}

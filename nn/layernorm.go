@@ -95,7 +95,7 @@ func (r *rowNormalization) compute(b *buffers, p piece) {
 		mean, inverse := moments(in, r.node.Epsilon)
 		gamma, beta := r.gamma[:len(in)], r.beta[:len(in)]
 		for c, v := range in {
-			out[c] = (v-mean)*inverse*gamma[c] + beta[c]
+			out[c] = float32((v-mean)*inverse*gamma[c]) + beta[c]
 		}
 	}
 }
@@ -120,13 +120,13 @@ func moments(row []float32, epsilon float64) (mean, inverse float32) {
 	for ; len(rest) >= 4; rest = rest[4:] {
 		a, b, c, d := float64(rest[0])-centre, float64(rest[1])-centre, float64(rest[2])-centre,
 			float64(rest[3])-centre
-		s[0] += a * a
-		s[1] += b * b
-		s[2] += c * c
-		s[3] += d * d
+		s[0] += float64(a * a)
+		s[1] += float64(b * b)
+		s[2] += float64(c * c)
+		s[3] += float64(d * d)
 	}
 	for _, v := range rest {
-		s[0] += (float64(v) - centre) * (float64(v) - centre)
+		s[0] += float64((float64(v) - centre) * (float64(v) - centre))
 	}
 	variance := ((s[0] + s[1]) + (s[2] + s[3])) / n
 	return float32(centre), float32(1 / math.Sqrt(variance+epsilon))
@@ -142,16 +142,16 @@ func (r *rowNormalization) backward(b *backBuffers) {
 		for c, v := range in {
 			normalized := (v - mean) * inverse
 			if b.weights != nil {
-				b.weights[c] += g[c] * normalized
+				b.weights[c] += float32(g[c] * normalized)
 				b.weights[r.columns+c] += g[c]
 			}
 			g[c] *= r.gamma[c]
 			sum += float64(g[c])
-			product += float64(g[c]) * float64(normalized)
+			product += float64(float64(g[c]) * float64(normalized))
 		}
 		meanGradient, meanProduct := float32(sum/float64(r.columns)), float32(product/float64(r.columns))
 		for c, v := range in {
-			g[c] = inverse * (g[c] - meanGradient - (v-mean)*inverse*meanProduct)
+			g[c] = inverse * (g[c] - meanGradient - float32((v-mean)*inverse*meanProduct))
 		}
 	}
 	b.addInGradient(b.gradient)

@@ -26,21 +26,21 @@ func (l SoftmaxCrossEntropy) Gradient(gradient, logits, targets []float32) float
 	if l.ClassWeights != nil {
 		weight = 0
 		for c, t := range targets {
-			weight += l.ClassWeights[c] * float64(t)
+			weight += float64(l.ClassWeights[c] * float64(t))
 		}
 	}
 	for _, t := range targets {
 		total += float64(t)
 	}
-	total = total*(1-l.LabelSmoothing) + l.LabelSmoothing
+	total = float64(total*(1-l.LabelSmoothing)) + l.LabelSmoothing
 	loss := 0.0
 	for c, v := range logits {
-		t := float64(targets[c])*(1-l.LabelSmoothing) + l.LabelSmoothing/float64(len(logits))
+		t := float64(float64(targets[c])*(1-l.LabelSmoothing)) + l.LabelSmoothing/float64(len(logits))
 		logProbability := float64(v) - logSum
 		if t != 0 { // 0·∞ is 0 here
-			loss -= t * logProbability
+			loss -= float64(t * logProbability)
 		}
-		gradient[c] = float32(weight * (total*math.Exp(logProbability) - t))
+		gradient[c] = float32(weight * (float64(total*math.Exp(logProbability)) - t))
 	}
 	return weight * loss
 }
@@ -62,10 +62,10 @@ func (l BinaryCrossEntropy) Gradient(gradient, logits, targets []float32) float6
 		x, t := float64(v), float64(targets[i])
 		weight := 1.0
 		if l.ClassWeights != nil {
-			weight = l.ClassWeights[0]*(1-t) + l.ClassWeights[1]*t
+			weight = float64(l.ClassWeights[0]*(1-t)) + float64(l.ClassWeights[1]*t)
 		}
-		t = t*(1-l.LabelSmoothing) + l.LabelSmoothing/2
-		loss += weight * (math.Max(x, 0) - x*t + math.Log1p(math.Exp(-math.Abs(x))))
+		t = float64(t*(1-l.LabelSmoothing)) + float64(l.LabelSmoothing/2)
+		loss += float64(weight * (math.Max(x, 0) - float64(x*t) + math.Log1p(math.Exp(-math.Abs(x)))))
 		gradient[i] = float32(weight * (1/(1+math.Exp(-x)) - t) / n)
 	}
 	return loss / n

@@ -62,10 +62,10 @@ func (o *SGD) Update(variables []*Variable, learningRate float64) {
 		splitWork(len(v.Value), func(low, high int) {
 			w, g, velocity := v.Value[low:high], v.Gradient[low:high], o.velocity[i][low:high]
 			for j := range w {
-				step := rate * g[j]
-				velocity[j] = momentum*velocity[j] - step
+				step := float32(rate * g[j])
+				velocity[j] = float32(momentum*velocity[j]) - step
 				if o.Nesterov {
-					w[j] += momentum*velocity[j] - step
+					w[j] += float32(momentum*velocity[j]) - step
 				} else {
 					w[j] += velocity[j]
 				}
@@ -85,16 +85,16 @@ func (o *Adam) Update(variables []*Variable, learningRate float64) {
 		rate := float32(v.rate(learningRate) * root / bias) // the order determines the bits
 		keep := float32(1)
 		if o.Decays == nil || o.Decays(v) {
-			keep = float32(1 - v.rate(learningRate)*o.WeightDecay)
+			keep = float32(1 - float64(v.rate(learningRate)*o.WeightDecay))
 		}
 		splitWork(len(v.Value), func(low, high int) {
 			w, g := v.Value[low:high], v.Gradient[low:high]
 			mean, square := o.mean[i][low:high][:len(w)], o.square[i][low:high][:len(w)]
 			for j, d := range g[:len(w)] {
-				m := mean[j] + (1-adamBeta1)*(d-mean[j])
-				s := square[j] + (1-adamBeta2)*(d*d-square[j])
+				m := mean[j] + float32((1-adamBeta1)*(d-mean[j]))
+				s := square[j] + float32((1-adamBeta2)*(float32(d*d)-square[j]))
 				mean[j], square[j] = m, s
-				w[j] = w[j]*keep - rate*m/(float32(math.Sqrt(float64(s)))+adamEpsilon)
+				w[j] = float32(w[j]*keep) - float32(rate*m)/(float32(math.Sqrt(float64(s)))+adamEpsilon)
 			}
 		})
 	}
@@ -203,7 +203,7 @@ func ClipGlobalNorm(variables []*Variable, limit float64) float64 {
 	sum := 0.0
 	for _, v := range variables {
 		for _, g := range v.Gradient {
-			sum += float64(g) * float64(g)
+			sum += float64(float64(g) * float64(g))
 		}
 	}
 	norm := math.Sqrt(sum)
@@ -246,7 +246,7 @@ func (a *Average) Update(variables []*Variable) {
 		splitWork(len(v.Value), func(low, high int) {
 			to, from := a.values[i][low:high], v.Value[low:high]
 			for j := range to {
-				to[j] += take * (from[j] - to[j])
+				to[j] += float32(take * (from[j] - to[j]))
 			}
 		})
 	}

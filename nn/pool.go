@@ -116,7 +116,7 @@ func (p *pooling) backward(b *backBuffers) {
 					in, to := b.in[at*c:][:c], b.inGradient[at*c:][:c]
 					if p.average {
 						for k := range to {
-							to[k] += g[k] * share
+							to[k] += float32(g[k] * share)
 						}
 						continue
 					}

@@ -118,7 +118,7 @@ func (t *interpolator) compute(b *buffers, p piece) {
 func mix(dst, x, y []float32, weight float32) {
 	x, y = x[:len(dst)], y[:len(dst)]
 	for i, v := range x {
-		dst[i] = v + (y[i]-v)*weight
+		dst[i] = v + float32((y[i]-v)*weight)
 	}
 }
 
@@ -139,7 +139,7 @@ func (t *interpolator) backward(b *backBuffers) {
 func distribute(x, y, gradient []float32, weight float32) {
 	gradient, y = gradient[:len(x)], y[:len(x)]
 	for i, g := range gradient {
-		x[i] += g * (1 - weight)
-		y[i] += g * weight
+		x[i] += float32(g * (1 - weight))
+		y[i] += float32(g * weight)
 	}
 }

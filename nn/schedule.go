@@ -23,7 +23,7 @@ func Cosine(rate, final float64, warmUp int) Schedule {
 			return rate * float64(step) / float64(warmUp)
 		}
 		done := math.Min(float64(step-warmUp)/float64(max(steps-warmUp, 1)), 1)
-		return rate * (final + (1-final)*(1+math.Cos(math.Pi*done))/2)
+		return rate * (final + float64((1-final)*(1+math.Cos(math.Pi*done))/2))
 	}
 }
 
@@ -32,9 +32,9 @@ func Cosine(rate, final float64, warmUp int) Schedule {
 // the constants of fast.ai and PyTorch.
 func OneCycle(rate float64) Schedule {
 	const rise, start, final = 0.3, 1.0 / 25, 1.0 / 25e4
-	between := func(from, to, done float64) float64 { return to + (from-to)*(1+math.Cos(math.Pi*done))/2 }
+	between := func(from, to, done float64) float64 { return to + float64((from-to)*(1+math.Cos(math.Pi*done))/2) }
 	return func(step, steps int) float64 {
-		peak := rise*float64(steps) - 1
+		peak := float64(rise*float64(steps)) - 1
 		last := float64(max(steps-1, 1))
 		if at := float64(step); at <= peak {
 			return rate * between(start, 1, at/math.Max(peak, 1))

@@ -37,7 +37,7 @@ func (s *softmaxRows) backward(b *backBuffers) {
 		p, g := b.out[low:][:s.columns], b.gradient[low:][:s.columns]
 		dot := float32(0)
 		for c, v := range p {
-			dot += v * g[c]
+			dot += float32(v * g[c])
 		}
 		for c, v := range p {
 			g[c] = v * (g[c] - dot)

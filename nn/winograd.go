@@ -269,7 +269,7 @@ func (c *winogradConvolution) collect(sum []float32) {
 
 // gatherTaps multiplies a vector by Gᵀ.
 func gatherTaps(a, b, c, d float64) [3]float64 {
-	plus, minus := (b+c)/2, (b-c)/2
+	plus, minus := float64((b+c)/2), float64((b-c)/2)
 	return [3]float64{a + plus, minus, plus + d}
 }
 

@@ -61,7 +61,7 @@ func (c *call) scaleChannels(v value, layer int, factors, offsets []float32) (va
 			s, o := c.tensors[before.Name+factor].Data, c.tensors[before.Name+offset].Data
 			nothing := before.Op == nn.OpScale
 			for i := range s {
-				s[i], o[i] = s[i]*factors[i], o[i]*factors[i]+offsets[i]
+				s[i], o[i] = s[i]*factors[i], float32(o[i]*factors[i])+offsets[i]
 				nothing = nothing && isNear(float64(s[i]), 1) && o[i] == 0
 			}
 			if nothing { // they undo each other, but for rounding

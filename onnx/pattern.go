@@ -90,7 +90,7 @@ func (c *call) findCubic(layer, x, depth int) (p cubic, ok bool) {
 				case i+j >= len(p):
 					return p, false
 				default:
-					p[i+j] += v * w
+					p[i+j] += float64(v * w)
 				}
 			}
 		}

@@ -160,7 +160,7 @@ func newWeights(in, out int, filter Filter) *weights {
 	w.lanes = sync.OnceValue(func() *lanes { return newLanes(w) })
 	exact := make([]float64, w.size)
 	for i := range out {
-		centre := (float64(i) + 0.5) * scale
+		centre := float64((float64(i) + 0.5) * scale)
 		low := max(int(centre-support+0.5), 0)
 		high := min(int(centre+support+0.5), in)
 		sum := 0.0
@@ -171,7 +171,7 @@ func newWeights(in, out int, filter Filter) *weights {
 		w.first[i], w.count[i] = low, high-low
 		for x := range high - low {
 			// Halves are rounded away from zero.
-			v := exact[x] / sum * (1 << precisionBits)
+			v := float64(exact[x] / sum * (1 << precisionBits))
 			w.values[i*w.size+x] = int32(v + math.Copysign(0.5, v))
 		}
 	}
@@ -185,9 +185,9 @@ func cubicWeight(x float64) float64 {
 	x = math.Abs(x)
 	switch {
 	case x < 1:
-		return ((a+2)*x-(a+3))*x*x + 1
+		return float64((float64((a+2)*x)-(a+3))*x*x) + 1
 	case x < 2:
-		return (((x-5)*x+8)*x - 4) * a
+		return (float64((float64((x-5)*x)+8)*x) - 4) * a
 	}
 	return 0
 }

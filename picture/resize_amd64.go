@@ -5,7 +5,7 @@ package picture
 import "garb/internal/kernel"
 
 // vector reports whether the assembly is in use, which GARB_CPU decides as in package kernel.
-var vector = kernel.ActiveLevel() >= kernel.AVX2
+var vector = kernel.ActiveLevel() != kernel.Generic
 
 // scaleRows scales the width of two rows. The dsts are rowSlack longer than the rows. What follows the
 // srcs' last pixels has no influence.

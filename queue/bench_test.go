@@ -5,7 +5,6 @@ import (
 	"io/fs"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"garb/queue"
 )
@@ -57,7 +56,7 @@ func newIdleWorker() queue.Worker {
 func BenchmarkWork(b *testing.B) {
 	dir := b.TempDir()
 	q := open(b, dir)
-	create(b, q, queue.Job{Batch: 32, Deadline: time.Minute})
+	create(b, q, queue.Job{Batch: 32, DeadlineSeconds: 60})
 	put(b, q, number(0, b.N))
 	before := measureFolder(b, dir)
 	b.ResetTimer()
@@ -68,7 +67,7 @@ func BenchmarkWork(b *testing.B) {
 
 func BenchmarkGet(b *testing.B) {
 	q := open(b, b.TempDir())
-	create(b, q, queue.Job{Batch: 32, Deadline: time.Minute})
+	create(b, q, queue.Job{Batch: 32, DeadlineSeconds: 60})
 	put(b, q, number(0, b.N))
 	work(b, q, newIdleWorker())
 	b.ResetTimer()

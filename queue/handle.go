@@ -33,6 +33,9 @@ const carefulAfter = 2
 // worker: the server does not answer.
 func (r *run) handle(ctx context.Context, m jetstream.Msg) error {
 	c, err := r.claim(ctx, m)
+	if err != nil && ctx.Err() != nil {
+		return r.decline(m)
+	}
 	if c == nil {
 		return err
 	}
@@ -123,7 +126,7 @@ func (r *run) keepClaim(m jetstream.Msg) (stop func()) {
 	ended := make(chan struct{})
 	var beats sync.WaitGroup
 	beats.Go(func() {
-		tick := time.NewTicker(r.job.Deadline / 3)
+		tick := time.NewTicker(r.job.deadline() / 3)
 		defer tick.Stop()
 		for {
 			select {
@@ -140,9 +143,22 @@ func (r *run) keepClaim(m jetstream.Msg) (stop func()) {
 	})
 }
 
-// handBack gives a batch to another worker, after a delay. It also works after ctx has ended.
+// decline hands back a batch that this worker has not started. It also works after the context of
+// the worker has ended.
+func (r *run) decline(m jetstream.Msg) error {
+	ctx, cancel := context.WithTimeout(context.Background(), closeWait)
+	defer cancel()
+	c, err := r.claim(ctx, m)
+	if c == nil {
+		return err
+	}
+	return r.handBack(c, 0)
+}
+
+// handBack gives a batch to another worker, after a delay. It also works after the context of
+// the worker has ended.
 func (r *run) handBack(c *claim, delay time.Duration) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), closeWait)
 	defer cancel()
 	c.mark.Returned++
 	c.mark.Current = none

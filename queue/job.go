@@ -47,14 +47,15 @@ type Job struct {
 	Accept        *float64 `json:"accept,omitempty"` // threshold of the acceptance; nil for the model's own
 	Top           int      `json:"top,omitempty"`    // classes in a row of Classify; 0 means all
 
-	Batch    int           `json:"batch"`              // pictures in a batch; 0 means 32
-	Deadline time.Duration `json:"deadline,omitempty"` // silence after which a worker has died; 0 means 15 s
+	Batch int `json:"batch"` // pictures in a batch; 0 means 32
+	// DeadlineSeconds is the silence after which a worker is taken for dead; 0 means 15 s.
+	DeadlineSeconds float64 `json:"deadline_seconds"`
 }
 
 const (
-	defaultBatch    = 32
-	maxBatch        = 4096
-	defaultDeadline = 15 * time.Second
+	defaultBatch           = 32
+	maxBatch               = 4096
+	defaultDeadlineSeconds = 15
 )
 
 var jobName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
@@ -68,7 +69,7 @@ func (j Job) Validate() error {
 		return fmt.Errorf("task %q: it must be classify, embed or features", j.Task)
 	case j.Batch < 0 || j.Batch > maxBatch:
 		return fmt.Errorf("batches of %d pictures: a batch has 1 to %d", j.Batch, maxBatch)
-	case j.MaxPixels < 0 || j.Top < 0 || j.Deadline < 0:
+	case j.MaxPixels < 0 || j.Top < 0 || j.DeadlineSeconds < 0:
 		return errors.New("the limits of a job must not be negative")
 	case j.Accept != nil && (*j.Accept < 0 || *j.Accept > 1):
 		return fmt.Errorf("acceptance %v: it must be from 0 to 1", *j.Accept)
@@ -81,11 +82,13 @@ func (j Job) withDefaults() Job {
 	if j.Batch == 0 {
 		j.Batch = defaultBatch
 	}
-	if j.Deadline == 0 {
-		j.Deadline = defaultDeadline
+	if j.DeadlineSeconds == 0 {
+		j.DeadlineSeconds = defaultDeadlineSeconds
 	}
 	return j
 }
+
+func (j Job) deadline() time.Duration { return time.Duration(j.DeadlineSeconds * float64(time.Second)) }
 
 // metadataKey is the key of the job in the metadata of its stream.
 const metadataKey = "garb-job"

@@ -98,9 +98,9 @@ func startWorker(t *testing.T, dir string, lines chan<- string) process {
 // server. The others finish: nothing is lost and nothing is double.
 func TestKilled(t *testing.T) {
 	const workers, pictures = 6, 1200
-	dir := filepath.Join(t.TempDir(), "queue")
+	dir := filepath.Join(newFolder(t), "queue")
 	q := open(t, dir)
-	create(t, q, queue.Job{Deadline: 2 * time.Second})
+	create(t, q, queue.Job{DeadlineSeconds: 2})
 	put(t, q, number(0, pictures))
 	if err := q.Close(); err != nil {
 		t.Fatal(err)
@@ -143,9 +143,9 @@ func TestKilled(t *testing.T) {
 // TestDeadlyPicture: a picture that kills each worker that reads it becomes a dead letter by
 // name, and the others of its batch are answered.
 func TestDeadlyPicture(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "queue")
+	dir := filepath.Join(newFolder(t), "queue")
 	q := open(t, dir) // runs the server, and is not killed
-	create(t, q, queue.Job{Deadline: 300 * time.Millisecond})
+	create(t, q, queue.Job{DeadlineSeconds: 0.3})
 	put(t, q, number(0, 10))
 	put(t, q, func(yield func(queue.Picture, error) bool) {
 		_ = yield(queue.Picture{Name: "a"}, nil) && yield(queue.Picture{Name: "deadly"}, nil) &&
@@ -176,7 +176,7 @@ func TestDeadlyPicture(t *testing.T) {
 // Two processes cannot run the server of the same folder; the second uses the first one's, and
 // takes over when the first one ends.
 func TestTwoCoordinators(t *testing.T) {
-	dir := t.TempDir()
+	dir := newFolder(t)
 	opened := make([]*queue.Queue, 4)
 	var opening sync.WaitGroup
 	for i := range opened {

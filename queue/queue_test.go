@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"iter"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -18,6 +19,22 @@ import (
 
 // digest is that of the model of the tests' jobs.
 const digest = "sha256:1"
+
+// newFolder returns a folder that is removed when the test ends: in memory if it can, because the
+// server syncs every message, which takes a while on a busy disk.
+func newFolder(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "garb-queue-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
 
 // open opens a queue that is closed when the test ends.
 func open(t testing.TB, dir string) *queue.Queue {
@@ -145,7 +162,7 @@ func status(t testing.TB, q *queue.Queue) queue.Status {
 
 // Pictures that are put are worked on once, and their rows come in the order of Put.
 func TestJob(t *testing.T) {
-	q := open(t, t.TempDir())
+	q := open(t, newFolder(t))
 	create(t, q, queue.Job{})
 	if report := put(t, q, number(0, 30)); report != (queue.PutReport{Added: 30}) {
 		t.Errorf("%+v", report)
@@ -174,7 +191,7 @@ func TestJob(t *testing.T) {
 // Putting the same pictures again adds nothing, whatever the batches; another version of one
 // is another picture.
 func TestPutTwice(t *testing.T) {
-	dir := t.TempDir()
+	dir := newFolder(t)
 	q := open(t, dir)
 	create(t, q, queue.Job{})
 	put(t, q, number(3, 10))
@@ -203,7 +220,7 @@ func TestPutTwice(t *testing.T) {
 
 // Two calls of Put at the same time add each picture once.
 func TestPutConcurrently(t *testing.T) {
-	q := open(t, t.TempDir())
+	q := open(t, newFolder(t))
 	create(t, q, queue.Job{})
 	var added [3]int
 	var puts sync.WaitGroup
@@ -223,7 +240,7 @@ func TestPutConcurrently(t *testing.T) {
 // A corrupt picture and one that is gone become dead letters with their error; the others are
 // answered. RetryDead puts them in again, and their results replace the errors.
 func TestDeadLetters(t *testing.T) {
-	q := open(t, t.TempDir())
+	q := open(t, newFolder(t))
 	create(t, q, queue.Job{})
 	gone := map[string]error{"p2": fs.ErrNotExist, "p9": fs.ErrPermission, "p5": &queue.PermanentError{Err: errCorrupt}}
 	source := sourceFunc(func(_ context.Context, p queue.Picture) ([]byte, error) {

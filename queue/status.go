@@ -11,13 +11,13 @@ import (
 // Status is how far a job is.
 type Status struct {
 	Job      Job     `json:"job"`
-	Put      int     `json:"put"`       // pictures
-	Done     int     `json:"done"`      // pictures with a result
-	Dead     int     `json:"dead"`      // dead letters
-	InFlight int     `json:"in_flight"` // pictures in batches that workers have, about
-	Rate     float64 `json:"rate"`      // pictures per second over the last minute with results
+	Put      int     `json:"put"`                 // pictures
+	Done     int     `json:"done"`                // pictures with a result
+	Dead     int     `json:"dead"`                // dead letters
+	InFlight int     `json:"in_flight"`           // pictures in batches that workers have, about
+	Rate     float64 `json:"pictures_per_second"` // over the last minute with results
 	// Remaining is the time that the rest takes at this rate, in seconds; 0 if the rate is 0.
-	Remaining float64 `json:"remaining"`
+	Remaining float64 `json:"remaining_seconds"`
 }
 
 // Left returns the number of pictures without a result and without an error.

@@ -177,12 +177,12 @@ func (q *Queue) Work(ctx context.Context, job string, w Worker) (WorkReport, err
 	return WorkReport{int(r.done.Load()), int(r.dead.Load()), int(r.returned.Load())}, err
 }
 
-// connect finds the consumer and the marks of the job, and creates them the first time.
+// connect finds the marks of the job and its consumer, which it creates the first time.
 func (r *run) connect(ctx context.Context) error {
 	return r.q.retry(ctx, func(ctx context.Context) error {
 		var err error
-		r.consumer, err = r.q.js.CreateOrUpdateConsumer(ctx, pictureStream(r.job.Name), jetstream.ConsumerConfig{
-			Durable: consumerName, AckPolicy: jetstream.AckExplicitPolicy, AckWait: r.job.Deadline,
+		r.consumer, err = r.q.js.CreateConsumer(ctx, pictureStream(r.job.Name), jetstream.ConsumerConfig{
+			Durable: consumerName, AckPolicy: jetstream.AckExplicitPolicy, AckWait: r.job.deadline(),
 			MaxDeliver: -1, MaxAckPending: -1,
 		})
 		if err != nil {
@@ -193,20 +193,13 @@ func (r *run) connect(ctx context.Context) error {
 	})
 }
 
-// How long the server keeps a request for a batch open: short while a batch of this worker may
-// be the last of the job, so that the worker ends soon after it, and longer when others have it.
-// A batch that arrives just after such a wait comes again after the deadline.
-const (
-	shortWait = 200 * time.Millisecond
-	longWait  = 2 * time.Second
-)
-
 // takeAll takes batches until none are left.
 func (r *run) takeAll(ctx context.Context) error {
 	// Enough batches to keep all readers busy, and one more.
 	slots := make(chan struct{}, 1+(r.worker.Readers+r.job.Batch-1)/r.job.Batch)
+	requests := &intake{run: r}
+	defer requests.close()
 	answered := time.Now() // when the server last answered
-	wait := shortWait
 	for {
 		select {
 		case slots <- struct{}{}:
@@ -215,18 +208,15 @@ func (r *run) takeAll(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		m, err := r.consumer.Next(jetstream.FetchMaxWait(wait))
+		m, err := requests.next(ctx)
 		switch {
 		case err == nil:
-			answered, wait = time.Now(), shortWait
+			answered = time.Now()
 			r.start(ctx, m, slots)
 			continue
 		case errors.Is(err, nats.ErrTimeout):
-			if wait = min(2*wait, longWait); r.busy.Load() > 0 {
-				wait = shortWait
-			}
 			var finished bool
-			if finished, err = r.isFinished(ctx); finished {
+			if finished, err = r.isFinished(ctx, requests); finished {
 				return nil
 			}
 		}
@@ -262,16 +252,18 @@ func (r *run) start(ctx context.Context, m jetstream.Msg, slots <-chan struct{})
 	})
 }
 
-// isFinished reports whether no batch is left, neither here nor with other workers.
-func (r *run) isFinished(ctx context.Context) (bool, error) {
-	if r.worker.Wait || r.busy.Load() > 0 {
-		return false, nil
-	}
+// isFinished reports whether no batch is left, neither here nor with other workers. It starts
+// a new request if the server has batches and does not answer the old one.
+func (r *run) isFinished(ctx context.Context, requests *intake) (bool, error) {
 	attempt, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	info, err := r.consumer.Info(attempt)
 	if err != nil {
 		return false, err
 	}
-	return info.NumPending == 0 && info.NumAckPending == 0, nil
+	if info.NumPending > 0 {
+		requests.close()
+	}
+	busy := r.worker.Wait || r.busy.Load() > 0
+	return !busy && info.NumPending == 0 && info.NumAckPending == 0, nil
 }

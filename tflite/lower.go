@@ -300,7 +300,7 @@ func (w *writer) writeBatchNorm(l *layer) int32 {
 	factor, shift := make([]float64, len(gamma)), make([]float64, len(gamma))
 	for c := range factor {
 		factor[c] = float64(gamma[c]) / math.Sqrt(float64(variance[c])+l.Epsilon)
-		shift[c] = float64(beta[c]) - float64(mean[c])*factor[c]
+		shift[c] = float64(beta[c]) - float64(float64(mean[c])*factor[c])
 	}
 	return w.writeAffine(l, factor, shift)
 }
@@ -370,7 +370,7 @@ func (w *writer) writeAffine(l *layer, factor, shift []float64) int32 {
 		kernel[i] = float32(float64(kernel[i]) * factor[c])
 	}
 	for c := range bias {
-		bias[c] = float32(float64(bias[c])*factor[c] + shift[c])
+		bias[c] = float32(float64(float64(bias[c])*factor[c]) + shift[c])
 	}
 	return l.in[0]
 }

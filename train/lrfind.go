@@ -68,7 +68,7 @@ func FindLearningRate(
 			return nil, 0, err
 		}
 		r.Step++
-		average = lossDecay*average + (1-lossDecay)*loss
+		average = float64(lossDecay*average) + float64((1-lossDecay)*loss)
 		smooth := average / (1 - math.Pow(lossDecay, float64(i+1)))
 		if math.IsNaN(smooth) || math.IsInf(smooth, 0) || smooth > lossLimit*smallest {
 			break

@@ -105,7 +105,7 @@ func (r *run) keptWeights() (nn.Weights, error) {
 		}
 		m := tensor.New(v.Shape...)
 		for i, value := range to.Data {
-			m.Data[i] = float32((1-share)*float64(value) + share*float64(from.Data[i]))
+			m.Data[i] = float32(float64((1-share)*float64(value)) + float64(share*float64(from.Data[i])))
 		}
 		mixed[v.Name] = m
 	}

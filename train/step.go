@@ -132,7 +132,7 @@ func (r *run) trainEpoch(ctx context.Context, p Progress, s *speed) error {
 		if math.IsNaN(loss) || math.IsInf(loss, 0) {
 			return &DivergedError{r.epoch(), r.Step + 1, rate, r.bestCheckpoint()}
 		}
-		r.Loss += loss * float64(len(samples))
+		r.Loss += float64(loss * float64(len(samples)))
 		r.Right += right
 		r.Seen += len(samples)
 		r.Step++

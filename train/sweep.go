@@ -459,7 +459,7 @@ func rankPoints(points []*Point) []*Point {
 		}
 		p.Mean /= max(n, 1)
 		for _, r := range p.Runs {
-			p.Spread += (r.Best.ValidationAccuracy - p.Mean) * (r.Best.ValidationAccuracy - p.Mean)
+			p.Spread += float64((r.Best.ValidationAccuracy - p.Mean) * (r.Best.ValidationAccuracy - p.Mean))
 		}
 		p.Spread = math.Sqrt(p.Spread / max(n-1, 1))
 	}

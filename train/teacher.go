@@ -55,7 +55,7 @@ func (r *run) teach(ctx context.Context, inputs, targets []float32) error {
 		row := targets[i*outputs:][:outputs]
 		if r.Config.Binary {
 			// The only output belongs to the second class.
-			row[0] = float32((1-w)*float64(row[0]) + w*answer[1])
+			row[0] = float32(float64((1-w)*float64(row[0])) + float64(w*answer[1]))
 			continue
 		}
 		var share float64
@@ -63,7 +63,7 @@ func (r *run) teach(ctx context.Context, inputs, targets []float32) error {
 			share += float64(target)
 		}
 		for j, p := range answer {
-			row[j] = float32((1-w)*float64(row[j]) + w*share*p)
+			row[j] = float32(float64((1-w)*float64(row[j])) + float64(w*share*p))
 		}
 	}
 	return nil

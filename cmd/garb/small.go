@@ -14,6 +14,7 @@ var serviceHints []func(error) string
 func newServeCommand() *cobra.Command  { return newMissingCommand("serve") }
 func newHealthCommand() *cobra.Command { return newMissingCommand("health") }
 func newMapCommand() *cobra.Command    { return newMissingCommand("map") }
+func newQueueCommand() *cobra.Command  { return newMissingCommand("queue") }
 
 // newMissingCommand returns a command of the default build that says that this build does not have
 // it, whatever its flags and arguments are. Help does not list it.

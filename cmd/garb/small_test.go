@@ -14,7 +14,7 @@ import (
 func TestSmallNamesTheDefaultBuild(t *testing.T) {
 	const picture = "../../examples/t-shirt.jpg"
 	for _, line := range []string{
-		"serve --addr :0", "health", "map --data pictures",
+		"serve --addr :0", "health", "map --data pictures", "queue work --wait",
 		"classify --model imagenet " + picture,
 		"classify ../../internal/heif/testdata/drawn.avif",
 		"convert clothing " + t.TempDir() + "/clothing.onnx",

@@ -80,7 +80,7 @@ func (b build) String() string {
 // versionReport holds what garb version prints, and its JSON.
 type versionReport struct {
 	build
-	Kernels string         `json:"kernels"` // avx512, avx2 or generic
+	Kernels string         `json:"kernels"` // avx512, avx2, neon or generic
 	Threads int            `json:"threads"`
 	Models  []builtInModel `json:"models"`
 }

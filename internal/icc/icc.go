@@ -136,10 +136,10 @@ func evaluateCurve(tag []byte, x float64) float64 {
 		case n == 1:
 			return math.Pow(x, float64(binary.BigEndian.Uint16(table))/256)
 		}
-		at := x * float64(n-1)
+		at := float64(x * float64(n-1))
 		i := min(uint64(at), n-2)
 		a, b := binary.BigEndian.Uint16(table[2*i:]), binary.BigEndian.Uint16(table[2*i+2:])
-		return (float64(a) + (at-float64(i))*(float64(b)-float64(a))) / 65535
+		return (float64(a) + float64((at-float64(i))*(float64(b)-float64(a)))) / 65535
 	case len(tag) >= 16 && string(tag[:4]) == "para":
 		return evaluateParametric(int(binary.BigEndian.Uint16(tag[8:])), tag[12:], x)
 	}
@@ -162,10 +162,10 @@ func evaluateParametric(kind int, data []byte, x float64) float64 {
 		if x < -b/a {
 			return c
 		}
-		return math.Pow(a*x+b, gamma) + c
+		return math.Pow(float64(a*x)+b, gamma) + c
 	}
 	if x < d {
-		return c*x + f
+		return float64(c*x) + f
 	}
-	return math.Pow(a*x+b, gamma) + e
+	return math.Pow(float64(a*x)+b, gamma) + e
 }

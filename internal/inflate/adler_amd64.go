@@ -7,7 +7,7 @@ import "garb/internal/kernel"
 //go:generate sh -c "cd _generate && go run . -out ../inflate_amd64.s -stubs ../stubs_amd64.go -pkg inflate"
 
 // vector reports whether the assembly is in use, which GARB_CPU decides as in package kernel.
-var vector = kernel.ActiveLevel() >= kernel.AVX2
+var vector = kernel.ActiveLevel() != kernel.Generic
 
 // sumAdler adds at most adlerBlock bytes to the sums, without the modulus.
 func sumAdler(a, b uint32, p []byte) (uint32, uint32) {

@@ -5,7 +5,7 @@ package jpeg
 import "garb/internal/kernel"
 
 // vector reports whether the assembly is in use, which GARB_CPU decides as in package kernel.
-var vector = kernel.ActiveLevel() >= kernel.AVX2
+var vector = kernel.ActiveLevel() != kernel.Generic
 
 func transformVector(block, quantization *[64]int16, out []byte, stride int) {
 	_ = out[7*stride+7]

@@ -85,11 +85,11 @@ func depthwiseOutputGeneric(d *Depthwise, y, x int) {
 			w := d.Kernel[(i*d.KernelWidth+j)*c:][:len(dst)]
 			if d.ReLUInput {
 				for k := range dst {
-					dst[k] += max(src[k], 0) * w[k]
+					dst[k] += float32(max(src[k], 0) * w[k])
 				}
 			} else {
 				for k := range dst {
-					dst[k] += src[k] * w[k]
+					dst[k] += float32(src[k] * w[k])
 				}
 			}
 		}

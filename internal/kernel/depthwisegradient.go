@@ -93,7 +93,7 @@ func (d *Depthwise) addTapsGeneric(kernelRow, sums, line, out []float32) {
 		for j := range d.KernelWidth {
 			src, dst := line[(x*d.Stride+j)*c:][:len(g)], kernelRow[j*c:][:len(g)]
 			for k, v := range g {
-				dst[k] += v * src[k]
+				dst[k] += float32(v * src[k])
 			}
 		}
 	}
@@ -247,7 +247,7 @@ func (d *Depthwise) sumTapsGeneric(dst, src, taps []float32, rows, columns, tapC
 			for j := range columns {
 				g, w := src[(i*d.DstWidth+j+pixel)*c:][:c], taps[(i*tapColumns+j)*c:][:c]
 				for k := range to {
-					to[k] += g[k] * w[k]
+					to[k] += float32(g[k] * w[k])
 				}
 			}
 		}

@@ -5,7 +5,7 @@
 package kernel
 
 // gemmKernels has the functions for a gemmTile, by rows and columns/8.
-var gemmKernels = [AVX512 + 1][maxTileRows + 1][5]func(t *byte){
+var gemmKernels = [levelCount][maxTileRows + 1][5]func(t *byte){
 	AVX2: {
 		1: {1: gemm1x8AVX2, 2: gemm1x16AVX2},
 		2: {1: gemm2x8AVX2, 2: gemm2x16AVX2},
@@ -33,7 +33,7 @@ var gemmKernels = [AVX512 + 1][maxTileRows + 1][5]func(t *byte){
 }
 
 // outerKernels has the functions for an outerTile, by rows and vectors of columns.
-var outerKernels = [AVX512 + 1][maxTileRows + 1][3]func(t *byte){
+var outerKernels = [levelCount][maxTileRows + 1][3]func(t *byte){
 	AVX2: {
 		1: {1: outer1x8AVX2, 2: outer1x16AVX2},
 		2: {1: outer2x8AVX2, 2: outer2x16AVX2},
@@ -61,7 +61,7 @@ var outerKernels = [AVX512 + 1][maxTileRows + 1][3]func(t *byte){
 }
 
 // packKernels has the functions for a linesTile, by vectors of columns.
-var packKernels = [AVX512 + 1][3]func(t *byte){
+var packKernels = [levelCount][3]func(t *byte){
 	AVX2: {
 		1: packLines8AVX2,
 		2: packLines16AVX2,
@@ -74,7 +74,7 @@ var packKernels = [AVX512 + 1][3]func(t *byte){
 
 // depthwiseKernels has the functions for a depthwiseTile, by the kernel's width, the stride and
 // whether there is a ReLU before; width and stride are 0 for one output at a time.
-var depthwiseKernels = [AVX512 + 1][6][3][2]func(t *byte){
+var depthwiseKernels = [levelCount][6][3][2]func(t *byte){
 	AVX2: {
 		0: {0: {depthwiseOneAVX2, depthwiseOneReLUAVX2}},
 		3: {1: {depthwise3s1AVX2, depthwise3s1ReLUAVX2}, 2: {depthwise3s2AVX2, depthwise3s2ReLUAVX2}},
@@ -88,7 +88,7 @@ var depthwiseKernels = [AVX512 + 1][6][3][2]func(t *byte){
 }
 
 // tapsKernels has the functions for a tapsTile, by the kernel's width.
-var tapsKernels = [AVX512 + 1][6]func(t *byte){
+var tapsKernels = [levelCount][6]func(t *byte){
 	AVX2: {
 		1: depthwiseTaps1AVX2,
 		3: depthwiseTaps3AVX2,
@@ -102,7 +102,7 @@ var tapsKernels = [AVX512 + 1][6]func(t *byte){
 }
 
 // winogradKernels has the functions for a winogradTile, by transform.
-var winogradKernels = [AVX512 + 1][winogradTransforms]func(t *byte){
+var winogradKernels = [levelCount][winogradTransforms]func(t *byte){
 	AVX2: {
 		winogradInput:      winogradInputAVX2,
 		winogradGradient:   winogradGradientAVX2,
@@ -122,7 +122,7 @@ var winogradKernels = [AVX512 + 1][winogradTransforms]func(t *byte){
 }
 
 // unaryKernels has the functions of one slice.
-var unaryKernels = [AVX512 + 1][unaryFunctions]func(dst, src *float32, vectors int, part uintptr, a, b float32){
+var unaryKernels = [levelCount][unaryFunctions]func(dst, src *float32, vectors int, part uintptr, a, b float32){
 	AVX2: {
 		expUnary:                 expAVX2,
 		sigmoidUnary:             sigmoidAVX2,
@@ -178,7 +178,7 @@ var unaryKernels = [AVX512 + 1][unaryFunctions]func(dst, src *float32, vectors i
 }
 
 // binaryKernels has the functions of two slices.
-var binaryKernels = [AVX512 + 1][binaryFunctions]func(dst, x, y *float32, vectors int, part uintptr){
+var binaryKernels = [levelCount][binaryFunctions]func(dst, x, y *float32, vectors int, part uintptr){
 	AVX2: {
 		multiplyBinary:      multiplyAVX2,
 		addMultiplyBinary:   addMultiplyAVX2,

@@ -48,8 +48,8 @@ func (m *Matrix) panel(p int) (column, columns int, data []float32) {
 }
 
 // panelColumns is the number of columns in a panel of each level: micro-kernels process two
-// vectors.
-var panelColumns = [...]int{Generic: 16, AVX2: 16, AVX512: 32}
+// vectors, and with NEON one, which leaves registers for more rows.
+var panelColumns = [...]int{Generic: 16, AVX2: 16, AVX512: 32, NEON: 8}
 
 func newMatrix(rows, columns int, level Level) *Matrix {
 	m := &Matrix{Rows: rows, Columns: columns, PanelColumns: panelColumns[level], level: level}
@@ -242,7 +242,7 @@ func gemmRowGeneric(g *Gemm, i, column, width int, panel []float32) {
 		for _, v := range g.A[i*g.AStride+s*g.SegmentStride:][:g.SegmentLen] {
 			row := panel[k*width:][:len(acc)]
 			for j := range acc {
-				acc[j] += v * row[j]
+				acc[j] += float32(v * row[j]) // the conversion forbids Go to fuse, as it may on arm64
 			}
 			k++
 		}

@@ -296,11 +296,11 @@ func TestPackKeepsNothing(t *testing.T) {
 		want := p.run(t, l)
 		p.B = Pack(p.b, 6, 40, nil)
 		clear(p.b)
-		for other := range levels() {
-			use(t, Level(other))
+		for _, other := range levels() {
+			use(t, other)
 			p.Run(0, p.rows, 0, p.B.Panels())
 			if err := sameBits(want, p.Dst); err != nil {
-				t.Errorf("with level %v active: %v", Level(other), err)
+				t.Errorf("with level %v active: %v", other, err)
 			}
 		}
 	})

@@ -2,56 +2,65 @@
 // convolutions, element-wise operations. It does not know tensors or layers.
 //
 // Each operation has a portable implementation in Go, which is the reference and
-// always compiled, and assembly for amd64 (AVX2 with FMA, AVX-512). The level is
-// chosen once at start-up; the environment variable GARB_CPU (generic, avx2,
-// avx512) forces one.
+// always compiled, and assembly for amd64 (AVX2 with FMA, AVX-512) and arm64 (NEON).
+// All assembly gives the same bits. The level is chosen once at start-up; the
+// environment variable GARB_CPU (generic, avx2, avx512, neon) forces one.
 package kernel
 
 import (
 	"fmt"
 	"os"
+	"strings"
 )
 
 //go:generate sh -c "cd _generate && go run . -out ../kernel_amd64.s -stubs ../stubs_amd64.go -pkg kernel"
+//go:generate go run ./_neon
 
 // Level is the instruction set that the kernels use.
 type Level uint8
 
-// Levels.
+// Levels. They have no order: a machine and a build offer a set of them.
 const (
-	Generic Level = iota // portable Go
-	AVX2                 // 256-bit vectors, with FMA and F16C
-	AVX512               // 512-bit vectors: F, BW, DQ, VL
+	Generic    Level = iota // portable Go
+	AVX2                    // amd64: 256-bit vectors, with FMA and F16C
+	AVX512                  // amd64: 512-bit vectors: F, BW, DQ, VL
+	NEON                    // arm64: 128-bit vectors
+	levelCount              // the number of levels
 )
 
 // String returns the level's name in GARB_CPU.
-func (l Level) String() string { return [...]string{"generic", "avx2", "avx512"}[l] }
+func (l Level) String() string { return [levelCount]string{"generic", "avx2", "avx512", "neon"}[l] }
 
 // level is the level in use; levelErr says what is wrong with GARB_CPU.
-var level, levelErr = chooseLevel(os.Getenv("GARB_CPU"), detectLevel())
+var level, levelErr = chooseLevel(os.Getenv("GARB_CPU"), offeredLevels())
 
 // ActiveLevel returns the level in use.
 func ActiveLevel() Level { return level }
 
 // LevelError says why the level in GARB_CPU is not in use: it is unknown, or the CPU or this build
-// does not support it. Then the best level is used instead.
+// does not offer it. Then the best level is used instead.
 func LevelError() error { return levelErr }
 
-func chooseLevel(name string, best Level) (Level, error) {
+// chooseLevel returns the level with a name, or without one the last that is offered.
+func chooseLevel(name string, offered []Level) (Level, error) {
+	best := offered[len(offered)-1]
 	if name == "" {
 		return best, nil
 	}
-	for l := Generic; l <= AVX512; l++ {
-		if l.String() != name {
-			continue
+	names := make([]string, len(offered))
+	for i, l := range offered {
+		if l.String() == name {
+			return l, nil
 		}
-		if l > best {
-			return best, fmt.Errorf("GARB_CPU=%s: this machine supports at most %s; unset it or choose a lower level",
-				name, best)
-		}
-		return l, nil
+		names[i] = l.String()
 	}
-	return best, fmt.Errorf("GARB_CPU=%s: the levels are generic, avx2 and avx512", name)
+	for l := range levelCount {
+		if l.String() == name {
+			return best, fmt.Errorf("GARB_CPU=%s: this machine and build offer only %s; "+
+				"unset it or choose one of these", name, strings.Join(names, ", "))
+		}
+	}
+	return best, fmt.Errorf("GARB_CPU=%s: the levels are generic, avx2, avx512 and neon", name)
 }
 
 // Pack packs b, a rows × columns matrix in row-major order, for Gemm. Column j is multiplied by

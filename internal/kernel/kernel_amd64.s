@@ -44531,9 +44531,9 @@ next:
 	VZEROUPPER
 	RET
 
-// func maxAVX2(dst *float32, src *float32, vectors int)
+// func maxEights(dst *float32, src *float32, vectors int)
 // Requires: AVX
-TEXT ·maxAVX2(SB), NOSPLIT, $0-24
+TEXT ·maxEights(SB), NOSPLIT, $0-24
 	MOVQ dst+0(FP), AX
 	MOVQ src+8(FP), CX
 	MOVQ vectors+16(FP), DX
@@ -44571,9 +44571,9 @@ end:
 	VZEROUPPER
 	RET
 
-// func addAVX2(dst *float32, src *float32, vectors int, low float32, high float32)
+// func addEights(dst *float32, src *float32, vectors int, low float32, high float32)
 // Requires: AVX
-TEXT ·addAVX2(SB), NOSPLIT, $0-32
+TEXT ·addEights(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         src+8(FP), CX
 	VBROADCASTSS low+24(FP), Y0
@@ -44613,9 +44613,9 @@ end:
 	VZEROUPPER
 	RET
 
-// func activateAVX2(dst *float32, src *float32, vectors int, low float32, high float32)
+// func activateEights(dst *float32, src *float32, vectors int, low float32, high float32)
 // Requires: AVX
-TEXT ·activateAVX2(SB), NOSPLIT, $0-32
+TEXT ·activateEights(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         src+8(FP), CX
 	VBROADCASTSS low+24(FP), Y0
@@ -44652,9 +44652,9 @@ end:
 	VZEROUPPER
 	RET
 
-// func zeroOutsideAVX2(dst *float32, src *float32, vectors int, low float32, high float32)
+// func zeroOutsideEights(dst *float32, src *float32, vectors int, low float32, high float32)
 // Requires: AVX
-TEXT ·zeroOutsideAVX2(SB), NOSPLIT, $0-32
+TEXT ·zeroOutsideEights(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         src+8(FP), CX
 	VBROADCASTSS low+24(FP), Y0
@@ -44697,9 +44697,9 @@ end:
 	VZEROUPPER
 	RET
 
-// func fromHalfAVX2(dst *float32, src *byte, vectors int)
+// func fromHalfEights(dst *float32, src *byte, vectors int)
 // Requires: AVX, F16C
-TEXT ·fromHalfAVX2(SB), NOSPLIT, $0-24
+TEXT ·fromHalfEights(SB), NOSPLIT, $0-24
 	MOVQ dst+0(FP), AX
 	MOVQ src+8(FP), CX
 	MOVQ vectors+16(FP), DX
@@ -44728,8 +44728,8 @@ end:
 	VZEROUPPER
 	RET
 
-// func pauseAMD64(turns int)
-TEXT ·pauseAMD64(SB), NOSPLIT, $0-8
+// func pause(turns int)
+TEXT ·pause(SB), NOSPLIT, $0-8
 	MOVQ turns+0(FP), AX
 
 again:

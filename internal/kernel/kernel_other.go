@@ -1,8 +1,9 @@
-//go:build !amd64 || purego
+//go:build (!amd64 && !arm64) || purego
 
 package kernel
 
-func detectLevel() Level { return Generic }
+// offeredLevels returns the levels of this build.
+func offeredLevels() []Level { return []Level{Generic} }
 
 // Without assembly the level is Generic, so nothing calls these.
 

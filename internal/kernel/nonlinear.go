@@ -190,7 +190,7 @@ func limitBoth(x float64) float64 { return min(max(x, -far), far) }
 
 func sigmoid(x float64) float64 { return 1 / (1 + math.Exp(-x)) }
 
-func swishDerivative(x float64) float64 { return sigmoid(x) * (1 + x*sigmoid(-x)) }
+func swishDerivative(x float64) float64 { return sigmoid(x) * (1 + float64(x*sigmoid(-x))) }
 
 func hardSigmoid(x float64) float64 { return min(max(x+3, 0), 6) / 6 }
 
@@ -215,7 +215,7 @@ func hardSwishDerivative(x float64) float64 {
 }
 
 // normalCDF computes the distribution function Φ of the normal distribution.
-func normalCDF(x float64) float64 { return math.Erfc(-x/math.Sqrt2) / 2 }
+func normalCDF(x float64) float64 { return float64(math.Erfc(-x/math.Sqrt2) / 2) }
 
 func geluDerivative(x float64) float64 {
 	return normalCDF(x) + x*math.Exp(-x*x/2)/math.Sqrt(2*math.Pi)
@@ -223,14 +223,14 @@ func geluDerivative(x float64) float64 {
 
 // geluTanhArgument returns twice the argument of tanh in GELUTanh: (1 + tanh(z/2))/2 = σ(z).
 func geluTanhArgument(x float64) float64 {
-	return 2 * math.Sqrt(2/math.Pi) * (x + 0.044715*x*x*x)
+	return 2 * math.Sqrt(2/math.Pi) * (x + float64(0.044715*x*x*x))
 }
 
 func geluTanh(x float64) float64 { return limitBelow(x) * sigmoid(geluTanhArgument(limitBoth(x))) }
 
 func geluTanhDerivative(x float64) float64 {
-	z, slope := geluTanhArgument(x), 2*math.Sqrt(2/math.Pi)*(1+3*0.044715*x*x)
-	return sigmoid(z) * (1 + x*slope*sigmoid(-z))
+	z, slope := geluTanhArgument(x), 2*math.Sqrt(2/math.Pi)*(1+float64(3*0.044715*x*x))
+	return sigmoid(z) * (1 + float64(x*slope*sigmoid(-z)))
 }
 
 func elu(x, scale, scaledAlpha float64) float64 {

@@ -71,7 +71,7 @@ func outerGeneric(o *Outer, low, count int) {
 		for m, v := range a {
 			dst := o.Dst[m*o.Columns:][:len(b)]
 			for n, g := range b {
-				dst[n] += v * g
+				dst[n] += float32(v * g)
 			}
 		}
 		if o.Sums != nil {

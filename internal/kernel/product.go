@@ -70,7 +70,7 @@ func applyBinary(f binaryFunction, dst, x, y []float32) {
 		}
 	case addMultiplyBinary:
 		for i, v := range x {
-			dst[i] += v * y[i]
+			dst[i] += float32(v * y[i])
 		}
 	case preluBinary:
 		for i, v := range x {
@@ -81,7 +81,7 @@ func applyBinary(f binaryFunction, dst, x, y []float32) {
 		}
 	case preluSlopesBinary:
 		for i, v := range x {
-			dst[i] += min(v, 0) * y[i]
+			dst[i] += float32(min(v, 0) * y[i])
 		}
 	case preluGradientBinary:
 		for i, v := range x {

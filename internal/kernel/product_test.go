@@ -19,7 +19,7 @@ var products = []struct {
 	{"Multiply", Multiply, func(_, x, y float32) float32 { return x * y }, false},
 	{"AddMultiply", AddMultiply, func(dst, x, y float32) float32 {
 		if level == Generic {
-			return dst + x*y
+			return dst + float32(x*y)
 		}
 		return fused(x, y, dst)
 	}, false},
@@ -103,7 +103,7 @@ func TestPReLUSlopesGradient(t *testing.T) {
 			for i, g := range gradient {
 				below := min(src[i], 0)
 				if l == Generic {
-					want[i%width] += below * g
+					want[i%width] += float32(below * g)
 				} else {
 					want[i%width] = fused(below, g, want[i%width])
 				}

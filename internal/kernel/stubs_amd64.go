@@ -1044,30 +1044,30 @@ func winogradOutput2x1AVX2(arguments *byte)
 //go:noescape
 func winogradOutput2x2AVX2(arguments *byte)
 
-// maxAVX2 sets dst = max(dst, src) for vectors of 8 values.
+// maxEights sets dst = max(dst, src) for vectors of 8 values.
 //
 //go:noescape
-func maxAVX2(dst *float32, src *float32, vectors int)
+func maxEights(dst *float32, src *float32, vectors int)
 
-// addAVX2 sets dst = clamp(dst + src, low, high) for vectors of 8 values.
+// addEights sets dst = clamp(dst + src, low, high) for vectors of 8 values.
 //
 //go:noescape
-func addAVX2(dst *float32, src *float32, vectors int, low float32, high float32)
+func addEights(dst *float32, src *float32, vectors int, low float32, high float32)
 
-// activateAVX2 sets dst = clamp(src, low, high) for vectors of 8 values.
+// activateEights sets dst = clamp(src, low, high) for vectors of 8 values.
 //
 //go:noescape
-func activateAVX2(dst *float32, src *float32, vectors int, low float32, high float32)
+func activateEights(dst *float32, src *float32, vectors int, low float32, high float32)
 
-// zeroOutsideAVX2 sets dst to 0 where src is not between low and high, for vectors of 8 values.
+// zeroOutsideEights sets dst to 0 where src is not between low and high, for vectors of 8 values.
 //
 //go:noescape
-func zeroOutsideAVX2(dst *float32, src *float32, vectors int, low float32, high float32)
+func zeroOutsideEights(dst *float32, src *float32, vectors int, low float32, high float32)
 
-// fromHalfAVX2 converts vectors of 8 half-precision values.
+// fromHalfEights converts vectors of 8 half-precision values.
 //
 //go:noescape
-func fromHalfAVX2(dst *float32, src *byte, vectors int)
+func fromHalfEights(dst *float32, src *byte, vectors int)
 
-// pauseAMD64 executes PAUSE turns times, at least once.
-func pauseAMD64(turns int)
+// pause executes PAUSE turns times, at least once.
+func pause(turns int)

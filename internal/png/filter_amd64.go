@@ -7,7 +7,7 @@ import "garb/internal/kernel"
 //go:generate sh -c "cd _generate && go run . -out ../png_amd64.s -stubs ../stubs_amd64.go -pkg png"
 
 // vector reports whether the assembly is in use, which GARB_CPU decides as in package kernel.
-var vector = kernel.ActiveLevel() >= kernel.AVX2
+var vector = kernel.ActiveLevel() != kernel.Generic
 
 // countPixels returns the number of pixels in n bytes that the assembly can unfilter: it reads 8 bytes
 // for each.

@@ -10,7 +10,7 @@ import (
 
 // vector reports whether the assembly is in use, which GARB_CPU decides as in package kernel. All CPUs
 // with AVX2 and BMI2 have LZCNT too.
-var vector = kernel.ActiveLevel() >= kernel.AVX2 && cpu.X86.HasBMI2
+var vector = kernel.ActiveLevel() != kernel.Generic && cpu.X86.HasBMI2
 
 // vectorSamples is the number of samples that the kernels of output handle at once.
 const vectorSamples = 16

@@ -9,7 +9,7 @@ import (
 )
 
 // vector reports whether the assembly is in use, which GARB_CPU decides as in package kernel.
-var vector = kernel.ActiveLevel() >= kernel.AVX2 && cpu.X86.HasBMI2
+var vector = kernel.ActiveLevel() != kernel.Generic && cpu.X86.HasBMI2
 
 func readLiterals(r *bitReader, g *group, run []uint32) (n, symbol int) {
 	if !vector {

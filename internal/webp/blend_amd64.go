@@ -5,7 +5,7 @@ package webp
 import "garb/internal/kernel"
 
 // vector reports whether the assembly is in use, which GARB_CPU decides as in package kernel.
-var vector = kernel.ActiveLevel() >= kernel.AVX2
+var vector = kernel.ActiveLevel() != kernel.Generic
 
 // blend computes what blendGeneric says.
 func blend(out, alpha []uint8) {

@@ -8,7 +8,7 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// Offsets into depthwiseTile (depthwise_amd64.go), in bytes.
+// Offsets into depthwiseTile (depthwise_vector.go), in bytes.
 const (
 	tapsDst = 8 * iota
 	tapsSrc

@@ -31,9 +31,9 @@ func elementwise() {
 		if f.clamped {
 			parameters += ", low, high float32"
 		}
-		TEXT(f.name+"AVX2", NOSPLIT, "func("+parameters+")")
+		TEXT(f.name+"Eights", NOSPLIT, "func("+parameters+")")
 		Pragma("noescape")
-		Doc(fmt.Sprintf("%sAVX2 sets %s for vectors of 8 values.", f.name, f.doc))
+		Doc(fmt.Sprintf("%sEights sets %s for vectors of 8 values.", f.name, f.doc))
 		dst, src := parameter("dst"), parameter("src")
 		low, high := YMM(), YMM()
 		if f.clamped {
@@ -81,9 +81,9 @@ func byTwo(vectors reg.GPVirtual, body func(n int)) {
 
 // zeroOutside generates the gradient of an activation.
 func zeroOutside() {
-	TEXT("zeroOutsideAVX2", NOSPLIT, "func(dst, src *float32, vectors int, low, high float32)")
+	TEXT("zeroOutsideEights", NOSPLIT, "func(dst, src *float32, vectors int, low, high float32)")
 	Pragma("noescape")
-	Doc("zeroOutsideAVX2 sets dst to 0 where src is not between low and high, for vectors of 8 values.")
+	Doc("zeroOutsideEights sets dst to 0 where src is not between low and high, for vectors of 8 values.")
 	dst, src := parameter("dst"), parameter("src")
 	low, high := YMM(), YMM()
 	lowAt, _ := Param("low").Resolve()
@@ -107,9 +107,9 @@ func zeroOutside() {
 
 // fromHalf widens half-precision values.
 func fromHalf() {
-	TEXT("fromHalfAVX2", NOSPLIT, "func(dst *float32, src *byte, vectors int)")
+	TEXT("fromHalfEights", NOSPLIT, "func(dst *float32, src *byte, vectors int)")
 	Pragma("noescape")
-	Doc("fromHalfAVX2 converts vectors of 8 half-precision values.")
+	Doc("fromHalfEights converts vectors of 8 half-precision values.")
 	dst, src := parameter("dst"), parameter("src")
 	byTwo(parameter("vectors"), func(n int) {
 		for i := range n {
@@ -124,8 +124,8 @@ func fromHalf() {
 
 // pause tells the core that the thread waits in a loop.
 func pause() {
-	TEXT("pauseAMD64", NOSPLIT, "func(turns int)")
-	Doc("pauseAMD64 executes PAUSE turns times, at least once.")
+	TEXT("pause", NOSPLIT, "func(turns int)")
+	Doc("pause executes PAUSE turns times, at least once.")
 	turns := parameter("turns")
 	Label("again")
 	PAUSE()

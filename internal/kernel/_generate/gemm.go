@@ -8,7 +8,7 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// Offsets into gemmTile (gemm_amd64.go), in bytes.
+// Offsets into gemmTile (gemm_vector.go), in bytes.
 const (
 	tileDst = 8 * iota
 	tileA

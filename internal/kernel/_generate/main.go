@@ -122,7 +122,7 @@ func dispatch() string {
 
 // table writes a table of functions by level. rows writes those of one level.
 func table(b *strings.Builder, doc, name, kind string, rows func(isa)) {
-	fmt.Fprintf(b, "\n// %s\nvar %s = [AVX512 + 1]%s{\n", doc, name, kind)
+	fmt.Fprintf(b, "\n// %s\nvar %s = [levelCount]%s{\n", doc, name, kind)
 	for _, s := range []isa{avx2, avx512} {
 		fmt.Fprintf(b, "\t%s: {\n", s.name)
 		rows(s)

@@ -8,7 +8,7 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// Offsets into outerTile (outer_amd64.go), in bytes.
+// Offsets into outerTile (outer_vector.go), in bytes.
 const (
 	outerDst = 8 * iota
 	outerA
@@ -93,7 +93,7 @@ func outer(s isa, rows, vectors int) {
 	RET()
 }
 
-// Offsets into linesTile (outer_amd64.go), in bytes.
+// Offsets into linesTile (outer_vector.go), in bytes.
 const (
 	linesDst = 8 * iota
 	linesSrc
@@ -148,7 +148,7 @@ func packLines(s isa, vectors int) {
 	body("partLine", &part)
 }
 
-// Offsets into tapsTile (depthwisegradient_amd64.go), in bytes.
+// Offsets into tapsTile (depthwisegradient_vector.go), in bytes.
 const (
 	gradientDst = 8 * iota
 	gradientSrc

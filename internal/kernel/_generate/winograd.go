@@ -8,7 +8,7 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// Offsets into winogradTile (winograd_amd64.go), in bytes.
+// Offsets into winogradTile (winograd_vector.go), in bytes.
 const (
 	winogradMap      = 8 * iota // a row of the feature map
 	winogradResidual            // likewise; 0: none

@@ -1,4 +1,4 @@
-//go:build !purego
+//go:build (amd64 || arm64) && !purego
 
 package kernel
 
@@ -13,12 +13,12 @@ type gemmTile struct {
 	segmentStep               uintptr // from the end of a segment to the next
 	residualStride            uintptr
 	next                      uintptr // from b to what to prefetch into the second-level cache
-	mask                      uintptr // of the last vector: bits or an address; 0 if it is full
+	mask                      uintptr // of the last vector, from makeMask
 	low, high                 float32
 }
 
 // tileRows is the number of rows of each level's largest micro-kernel.
-var tileRows = [...]int{AVX2: 6, AVX512: maxTileRows}
+var tileRows = [...]int{AVX2: 6, AVX512: maxTileRows, NEON: 8}
 
 const (
 	// groupValues limits the values of B in a group of panels to half of a core's second-level
@@ -115,18 +115,4 @@ func (g *Gemm) copyRows(low, rows int) {
 	for i := range rows {
 		copy(g.Scratch[i*(g.AStride+scratchPad):][:g.SegmentLen], g.A[(low+i)*g.AStride:])
 	}
-}
-
-// partMasks has eight ones and eight zeros: the mask of the first n of 8 values begins at 8−n.
-var partMasks = [16]int32{-1, -1, -1, -1, -1, -1, -1, -1}
-
-// makeMask returns the mask of the first n values of a vector, 0 for n = 0.
-func makeMask(level Level, n int) uintptr {
-	switch {
-	case n == 0:
-		return 0
-	case level == AVX512:
-		return 1<<n - 1
-	}
-	return uintptr(unsafe.Pointer(&partMasks[8-n]))
 }

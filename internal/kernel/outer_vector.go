@@ -1,4 +1,4 @@
-//go:build !purego
+//go:build (amd64 || arm64) && !purego
 
 package kernel
 
@@ -21,6 +21,9 @@ type linesTile struct {
 	mask           uintptr
 }
 
+// outerRows is the number of rows of each level's largest outer function.
+var outerRows = [...]int{AVX2: 6, AVX512: maxTileRows, NEON: 6}
+
 // outerVector goes through groups of panels of b, which it packs, in each through tiles of rows of
 // dst, whose columns of a it packs, and in these through the panels. So a tile's rows of dst are
 // written from front to back, and packed values stay in a near cache.
@@ -35,7 +38,7 @@ func outerVector(o *Outer, low, count int) {
 		dstStride: uintptr(o.Columns) * value, aStride: uintptr(lanes) * value,
 	}
 	lines := linesTile{count: count}
-	tiles := (o.Rows + tileRows[level] - 1) / tileRows[level]
+	tiles := (o.Rows + outerRows[level] - 1) / outerRows[level]
 	for first := 0; first < o.Columns; first += group {
 		end := min(first+group, o.Columns)
 		lines.stride = uintptr(o.BStride) * value
