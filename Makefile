@@ -19,7 +19,7 @@ data = $(or $(DATA),$(GARB_DATA),$(error name the data set: make $@ DATA=folder)
 ROWS ?=
 ROUNDS ?= 7
 
-.PHONY: check check-rest help build snapshot release release-tools workflows bench soak fuzz mutate model scenes-settings head seed card course lab generate format vet lint prose prose-help prose-code screens modules generated layout deploy cross test test-purego test-avx2 test-race
+.PHONY: check check-rest help build lambda snapshot release release-tools workflows bench soak fuzz mutate model scenes-settings head seed card course lab generate format vet lint prose prose-help prose-code screens modules generated layout deploy cross test test-purego test-avx2 test-race
 
 check: test check-rest ## everything that a change must pass
 
@@ -39,6 +39,16 @@ release-tools:
 	@mkdir -p bin/tools
 	GOBIN=$(CURDIR)/bin/tools GOFLAGS= go install $(GORELEASER)
 	GOBIN=$(CURDIR)/bin/tools GOFLAGS= go install $(CYCLONEDX)
+
+# The archives lie beside the folders, because sam deploy packs everything in a folder.
+lambda: ## garb-lambda for AWS Lambda: bin/lambda/ARCH/bootstrap and bin/lambda/ARCH.zip
+	for arch in arm64 amd64; do \
+		CGO_ENABLED=0 GOOS=linux GOARCH=$$arch go build -tags lambda.norpc -buildvcs=auto -trimpath -ldflags '-s -w' \
+			-o bin/lambda/$$arch/bootstrap ./cmd/garb-lambda || exit; \
+		rm -f bin/lambda/$$arch.zip; \
+		python3 -c 'import sys, zipfile; zipfile.ZipFile(sys.argv[1], "w", zipfile.ZIP_DEFLATED).write(sys.argv[2], "bootstrap")' \
+			bin/lambda/$$arch.zip bin/lambda/$$arch/bootstrap || exit; \
+	done
 
 snapshot: release-tools ## a release of the last commit in dist/, tried: make snapshot BUILDS=default
 	PATH=$(CURDIR)/bin/tools:$$PATH .ci/snapshot $(CURDIR)/bin/tools/goreleaser $(BUILDS)
