@@ -234,15 +234,15 @@ test: ## all tests
 	go test ./docs/_make/modeldata
 
 # The portable kernels take twenty times as long: these are the packages whose results depend on them.
-PORTABLE = . ./accept ./augment ./backbone ./cmd/garb ./convert ./evaluate ./explain ./features ./internal/... ./keras \
-	./model ./nn ./onnx ./picture ./tensor ./tflite ./torch ./train ./weights
+PORTABLE = . ./accept ./augment ./backbone ./convert ./evaluate ./explain ./features ./internal/... ./model ./nn \
+	./onnx ./picture ./tensor ./tflite ./torch ./train ./weights
 test-purego: ## tests without assembly (slow)
 	go test -timeout 40m -tags purego $(PORTABLE)
 
 # The kernels' own tests run every level; these are answers at one that is not the
 # best here.
 test-avx2: ## answers at a kernel level that is not the best here
-	GARB_CPU=avx2 go test -timeout 40m -count=1 . ./model ./nn ./cmd/garb
+	GARB_CPU=avx2 go test -timeout 40m -count=1 . ./model ./nn
 	GARB_CPU=generic go test -timeout 40m -count=1 ./internal/jpeg ./internal/inflate ./internal/png ./internal/vp8 ./internal/vp8l ./internal/webp ./picture
 
 test-race: ## tests with the race detector
