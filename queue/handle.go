@@ -164,11 +164,9 @@ func (r *run) handBack(c *claim, delay time.Duration) error {
 	c.mark.Current = none
 	r.returned.Add(1)
 	r.writeMark(ctx, c) // without it, on a full disk, the next worker may only be more careful than it has to be
-	if delay > 0 {
-		c.m.NakWithDelay(delay)
-	} else {
-		c.m.Nak()
-	}
+	// The server stores only a delay: it forgets a batch that is handed back without one if it ends
+	// before it hands the batch out again.
+	c.m.NakWithDelay(max(delay, time.Millisecond))
 	return nil
 }
 

@@ -22,7 +22,8 @@ import (
 
 const queuePutHelp = `Add pictures to a job: files, all pictures below folders, objects by their URLs, such as
 s3://bucket/picture.jpg, and all below a prefix, such as s3://bucket/pictures/. Pictures
-that the job has already are not added again. If put is interrupted, repeat it.
+that the job has already are not added again. If put is interrupted, repeat it. A picture
+that was changed is added again: the job then has one row for each version of it.
 
 The first put creates the job and stores how it is computed: the task, the model with its
 digest, and the limits. Later ones need not repeat that.

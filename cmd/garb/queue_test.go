@@ -111,6 +111,11 @@ func TestQueueStatus(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &s); err != nil || s.Put != 17 || s.Done != 15 || s.Dead != 2 || s.Left != 0 {
 		t.Errorf("%v: %s", err, out)
 	}
+	for _, field := range []string{`"deadline_seconds":15}`, `"pictures_per_second":`, `"remaining_seconds":0,`} {
+		if !strings.Contains(out, field) {
+			t.Errorf("no %s in %s", field, out)
+		}
+	}
 	if out, _ := runQueue(t, 0, dir, "status", "--watch"); !strings.Contains(out, "default: 17 put, 15 done, 2 dead") {
 		t.Error(out)
 	}
@@ -167,5 +172,32 @@ func TestQueueMisuse(t *testing.T) {
 	runQueue(t, 0, dir, "put", drawQueued(t))
 	if _, said := runQueue(t, 1, dir, "work", "--model", "garments"); !strings.Contains(said, "another digest") {
 		t.Error(said)
+	}
+}
+
+// TestQueuePage parses the commands of docs/queue.md.
+func TestQueuePage(t *testing.T) {
+	page := string(readFile(t, "../../docs/queue.md"))
+	t.Setenv(queueTokenVariable, "secret")
+	commands := 0
+	for line := range strings.Lines(page) {
+		words := strings.Fields(strings.ReplaceAll(line, "'", ""))
+		if len(words) < 3 || words[0] != "garb" || words[1] != "queue" {
+			continue
+		}
+		commands++
+		c, rest, err := newRootCommand().Find(words[1:])
+		if err == nil {
+			err = c.ParseFlags(rest)
+		}
+		if err == nil {
+			err = c.ValidateArgs(c.Flags().Args())
+		}
+		if err != nil || c.Name() != words[2] {
+			t.Errorf("%s: %v", line, err)
+		}
+	}
+	if commands < 15 {
+		t.Errorf("%d commands", commands)
 	}
 }
