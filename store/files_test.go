@@ -122,7 +122,8 @@ func TestWrongURLs(t *testing.T) {
 
 func TestIsURL(t *testing.T) {
 	for argument, want := range map[string]bool{
-		"s3://b/k": true, "file:///x": true, "gs://b": true, `C:\pictures`: false, "c://x": false, "a/b": false, "./s3://b": false,
+		"s3://b/k": true, "file:///x": true, "gs://b": true,
+		`C:\pictures`: false, "c://x": false, "a/b": false, "./s3://b": false,
 	} {
 		if got := store.IsURL(argument); got != want {
 			t.Errorf("IsURL(%q) is %v", argument, got)

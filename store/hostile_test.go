@@ -20,7 +20,8 @@ import (
 )
 
 // hostile starts an S3 server that answers its requests by a function of their number, from 1.
-func hostile(t *testing.T, answer func(n int, w http.ResponseWriter, r *http.Request)) (address string, requests *atomic.Int64) {
+func hostile(t *testing.T, answer func(n int, w http.ResponseWriter, r *http.Request)) (
+	address string, requests *atomic.Int64) {
 	t.Helper()
 	setCredentials(t)
 	requests = &atomic.Int64{}
@@ -173,7 +174,8 @@ func TestHostileReads(t *testing.T) {
 				t.Errorf("error %v, want %v", err, test.want)
 			case test.want == errAny && errors.Is(err, store.ErrTemporary):
 				t.Errorf("error %v", err)
-			case err != nil && (!strings.Contains(err.Error(), test.text) || (strings.Contains(err.Error(), "\n") || strings.Contains(err.Error(), "endpoint="))):
+			case err != nil && (!strings.Contains(err.Error(), test.text) ||
+				(strings.Contains(err.Error(), "\n") || strings.Contains(err.Error(), "endpoint="))):
 				t.Errorf("error %v; want one line with %q, without the parameters", err, test.text)
 			}
 			if n := requests.Load(); n != test.requests {

@@ -112,7 +112,8 @@ func TestS3WritesListsAndReads(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := []string{at("set/a.jpg"), at("set/b/c d.jpg"), at("set/b/ü%3F?#.png"), at("set/hash0123"), at("set/~last.webp")}
+		want := []string{at("set/a.jpg"), at("set/b/c d.jpg"), at("set/b/ü%3F?#.png"),
+			at("set/hash0123"), at("set/~last.webp")}
 		if !slices.Equal(got, want) {
 			t.Errorf("listed %q\nwant   %q", got, want)
 		}

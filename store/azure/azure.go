@@ -75,7 +75,8 @@ func newClient(service, name string, options azcore.ClientOptions) (*container.C
 		}
 		return client, nil
 	}
-	credential, err := azidentity.NewDefaultAzureCredential(&azidentity.DefaultAzureCredentialOptions{ClientOptions: options})
+	credential, err := azidentity.NewDefaultAzureCredential(
+		&azidentity.DefaultAzureCredentialOptions{ClientOptions: options})
 	if err != nil {
 		return nil, store.CredentialsError(err)
 	}

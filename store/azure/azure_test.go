@@ -88,7 +88,8 @@ func start(t *testing.T) (fake *service, s *store.Store, at func(key string) str
 	fake = &service{blobs: map[string]string{}}
 	server := httptest.NewServer(fake)
 	t.Cleanup(server.Close)
-	for _, name := range []string{"AZURE_STORAGE_CONNECTION_STRING", "AZURE_STORAGEBLOB_CONNECTIONSTRING", "AZURE_STORAGE_SAS_TOKEN"} {
+	for _, name := range []string{"AZURE_STORAGE_CONNECTION_STRING", "AZURE_STORAGEBLOB_CONNECTIONSTRING",
+		"AZURE_STORAGE_SAS_TOKEN"} {
 		t.Setenv(name, "")
 	}
 	t.Setenv("AZURE_STORAGE_ACCOUNT", "account")
