@@ -119,12 +119,7 @@ func (f mergeFlags) run(c *cobra.Command, args []string) error {
 			say(c, "wrote %s and %s", escape(f.out), escape(namePicturesFile(f.out)))
 		}
 	default:
-		if f.out == "" { // nothing of what is printed can be taken back
-			err = checkParts(c, parts)
-		}
-		if err == nil {
-			err = f.write(c, func(w io.Writer) error { return joinParts(c, w, parts) })
-		}
+		err = f.join(c, parts)
 	}
 	if err != nil {
 		return err
@@ -168,6 +163,16 @@ func openParts(paths []string) ([]*shard.Part, error) {
 		sorted[i] = parts[part]
 	}
 	return sorted, nil
+}
+
+// join writes the bodies of parts to --out, or to standard output.
+func (f mergeFlags) join(c *cobra.Command, parts []*shard.Part) error {
+	if f.out == "" { // nothing of what is printed can be taken back
+		if err := checkParts(c, parts); err != nil {
+			return err
+		}
+	}
+	return f.write(c, func(w io.Writer) error { return joinParts(c, w, parts) })
 }
 
 // checkParts checks the bodies of parts.
