@@ -172,7 +172,7 @@ func TestMergeRefuses(t *testing.T) {
 		t.Error(err)
 	}
 	if _, err = Merge(t.Context(), merged, []string{first, writeNumbers(t, Meta{Key: m.Key, Columns: 3})},
-		nil); !errors.As(err, &key) {
+		MergeProgress{}); !errors.As(err, &key) {
 		t.Error(err)
 	}
 	// Another vector of the same picture.
@@ -261,7 +261,7 @@ func TestDamagedFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	var format *FormatError
-	if _, err := Merge(t.Context(), path+"-merged", []string{path}, MergeProgress{}); !errors.As(err, &format) {
+	if _, err := merge(t.Context(), path+"-merged", "", []string{path}, nil); !errors.As(err, &format) {
 		t.Errorf("merging swapped digests: %v", err)
 	}
 	var folder *safefile.NotRegularError
