@@ -144,7 +144,7 @@ func (f *queuePutFlags) create(c *cobra.Command, q *queue.Queue) error {
 			return err
 		}
 	}
-	j, err := f.describeJob()
+	j, err := f.describeJob(c.Context())
 	if err != nil {
 		return err
 	}
@@ -152,13 +152,13 @@ func (f *queuePutFlags) create(c *cobra.Command, q *queue.Queue) error {
 }
 
 // describeJob returns the job that the flags describe. It opens the model for its digest.
-func (f *queuePutFlags) describeJob() (queue.Job, error) {
+func (f *queuePutFlags) describeJob(ctx context.Context) (queue.Job, error) {
 	j := queue.Job{
 		Name: f.job, Task: queue.Task(f.task), Model: f.model, Batch: f.batch,
 		MaxPixels: f.accepted.maxPixels, KeepTruncated: f.accepted.keepTruncated,
 	}
 	if j.Task == queue.Features {
-		return f.describeFeatures(j)
+		return f.describeFeatures(ctx, j)
 	}
 	if j.Task == queue.Classify {
 		j.Top, j.Accept = f.top, f.accept.threshold
@@ -172,7 +172,7 @@ func (f *queuePutFlags) describeJob() (queue.Job, error) {
 }
 
 // describeFeatures completes a job that computes features.
-func (f *queuePutFlags) describeFeatures(j queue.Job) (queue.Job, error) {
+func (f *queuePutFlags) describeFeatures(ctx context.Context, j queue.Job) (queue.Job, error) {
 	if f.network.backbone == "" {
 		f.network.backbone = train.Default().Backbone
 	}
@@ -181,7 +181,7 @@ func (f *queuePutFlags) describeFeatures(j queue.Job) (queue.Job, error) {
 		return j, err
 	}
 	j.Model, j.Weights, j.FeaturesAt, j.Preprocessing = f.network.backbone, f.network.weights, f.network.featuresAt, &spec
-	e, err := train.OpenFeatures(configureFeatures(j))
+	e, err := train.OpenFeatures(ctx, configureFeatures(j))
 	if err != nil {
 		return j, err
 	}

@@ -76,7 +76,7 @@ func (f *queueWorkFlags) work(c *cobra.Command, q *queue.Queue) error {
 	if err != nil {
 		return err
 	}
-	w, err := f.newWorker(j)
+	w, err := f.newWorker(ctx, j)
 	if err != nil {
 		return err
 	}
@@ -130,13 +130,13 @@ func (f *queueWorkFlags) sayReport(c *cobra.Command, q *queue.Queue, r queue.Wor
 }
 
 // newWorker opens the model of a job.
-func (f *queueWorkFlags) newWorker(j queue.Job) (queue.Worker, error) {
+func (f *queueWorkFlags) newWorker(ctx context.Context, j queue.Job) (queue.Worker, error) {
 	w := queue.Worker{Threads: f.threads, Wait: f.wait}
 	if j.Task == queue.Features {
 		if f.model != "" {
 			j.Weights = f.model
 		}
-		e, err := train.OpenFeatures(configureFeatures(j))
+		e, err := train.OpenFeatures(ctx, configureFeatures(j))
 		if err != nil {
 			return w, err
 		}
