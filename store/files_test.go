@@ -16,7 +16,8 @@ func TestFolders(t *testing.T) {
 	folder := t.TempDir()
 	for _, name := range []string{"a.jpg", "b/c d.png", "b/.hidden.jpg", "notes.txt", "z.webp"} {
 		path := filepath.Join(folder, filepath.FromSlash(name))
-		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(name), 0o644)); err != nil {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(name),
+			0o644)); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -107,7 +107,10 @@ func TestHostileReads(t *testing.T) {
 			want: store.ErrDenied, requests: 1, text: "ExpiredToken"},
 		"404": {answer: func(_ int, w http.ResponseWriter, _ *http.Request) { fail(w, 404, "NoSuchKey") },
 			want: store.ErrNotFound, requests: 1, text: "NoSuchKey"},
-		"another region": {answer: func(_ int, w http.ResponseWriter, _ *http.Request) { fail(w, 301, "PermanentRedirect") },
+		"another region": {answer: func(_ int, w http.ResponseWriter, _ *http.Request) {
+			fail(w, 301,
+				"PermanentRedirect")
+		},
 			requests: 1, want: errAny, text: "AWS_REGION"},
 		"501": {answer: func(_ int, w http.ResponseWriter, _ *http.Request) { fail(w, 501, "NotImplemented") },
 			requests: 1, want: errAny, text: "NotImplemented"},
@@ -142,7 +145,10 @@ func TestHostileReads(t *testing.T) {
 			w.WriteHeader(500)
 			drip(w, r, make([]byte, 1<<16), 0)
 		}, want: store.ErrTemporary, requests: 3},
-		"no answer": {options: impatient, answer: func(_ int, _ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
+		"no answer": {options: impatient, answer: func(_ int, _ http.ResponseWriter,
+			r *http.Request) {
+			<-r.Context().Done()
+		},
 			want: store.ErrTemporary, requests: 3, text: "no progress for 100ms"},
 		"stops in the content": {options: impatient, answer: func(_ int, w http.ResponseWriter, r *http.Request) {
 			io.WriteString(w, "the")
@@ -221,7 +227,8 @@ func TestHostileListings(t *testing.T) {
 		"other prefix":  {answer: always(page("", "q/a.jpg")), text: "out of order"},
 		"no token": {answer: always(strings.Replace(page("", "p/a.jpg"), "false", "true", 1)),
 			text: "goes on, but not where"},
-		"no time":  {answer: always(strings.Replace(page("", "p/a.jpg"), "LastModified", "Modified", 2)), text: "invalid answer"},
+		"no time": {answer: always(strings.Replace(page("", "p/a.jpg"), "LastModified", "Modified", 2)),
+			text: "invalid answer"},
 		"bad size": {answer: always(strings.Replace(page("", "p/a.jpg"), ">5<", ">five<", 1)), text: "invalid answer"},
 		"endless key": {answer: func(_ int, w http.ResponseWriter, r *http.Request) {
 			io.WriteString(w, "<ListBucketResult><Name>b</Name><Contents><Key>")

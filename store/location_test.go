@@ -45,7 +45,8 @@ func listed(argument string) (all []error) {
 func TestMessagesHaveNoCredentials(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		part := rapid.StringMatching(`[ -~é]{0,6}`)
-		scheme := rapid.SampledFrom([]string{"s3", "S3", "gs", "azblob", "file", "http", "x", "1s", " s3"}).Draw(t, "scheme")
+		scheme := rapid.SampledFrom([]string{"s3", "S3", "gs", "azblob", "file", "http", "x", "1s", " s3"}).Draw(t,
+			"scheme")
 		host := rapid.StringMatching(`[a-z][a-z0-9.-]{0,8}`).Draw(t, "host")
 		key := rapid.StringMatching(`(/[a-z0-9 %@:é]{0,6}){0,3}`).Draw(t, "key")
 		password := part.Draw(t, "before") + secret + part.Draw(t, "after")

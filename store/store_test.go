@@ -117,7 +117,8 @@ func TestS3WritesListsAndReads(t *testing.T) {
 		if !slices.Equal(got, want) {
 			t.Errorf("listed %q\nwant   %q", got, want)
 		}
-		if hidden, other := tally.Count(dataset.ReasonHidden), tally.Count(dataset.ReasonOther); hidden != 2 || other != 1 {
+		if hidden, other := tally.Count(dataset.ReasonHidden), tally.Count(dataset.ReasonOther); hidden != 2 ||
+			other != 1 {
 			t.Errorf("%d hidden and %d other files, want 2 and 1", hidden, other)
 		}
 		for _, u := range got {

@@ -63,7 +63,8 @@ func newQueuePutCommand() *cobra.Command {
 	}
 	flags := command.Flags()
 	f.add(flags)
-	flags.IntVar(&f.options.Replicas, "replicas", 0, "copies of a new job that the servers of --nats keep, 1 to 5 (default 1)")
+	flags.IntVar(&f.options.Replicas, "replicas", 0,
+		"copies of a new job that the servers of --nats keep, 1 to 5 (default 1)")
 	flags.StringVar(&f.task, "task", string(queue.Classify), "what to compute: classify, embed or features")
 	addModelFlag(flags, &f.model)
 	flags.IntVar(&f.top, "top", 3, "number of classes in a result (top-k)")
@@ -244,7 +245,8 @@ func closePut(c *cobra.Command, pictures, failures int, tally *dataset.Tally) er
 
 // listPictures lists the pictures of the arguments: paths, patterns and URLs. An argument that
 // cannot be listed is reported and counted, and does not stop the others.
-func listPictures(c *cobra.Command, s *store.Store, args []string, tally *dataset.Tally, failures *int) iter.Seq2[queue.Picture, error] {
+func listPictures(c *cobra.Command, s *store.Store, args []string, tally *dataset.Tally,
+	failures *int) iter.Seq2[queue.Picture, error] {
 	return func(yield func(queue.Picture, error) bool) {
 		dir, err := os.Getwd()
 		if err != nil {
@@ -301,7 +303,8 @@ func expandLocations(args []string) []source {
 }
 
 // listArgument lists a folder or URL, or the pictures of an archive or a table.
-func listArgument(ctx context.Context, s *store.Store, name string, tally *dataset.Tally) iter.Seq2[store.Object, error] {
+func listArgument(ctx context.Context, s *store.Store, name string, tally *dataset.Tally) iter.Seq2[store.Object,
+	error] {
 	info, err := os.Stat(name)
 	if store.IsURL(name) || err == nil && info.IsDir() {
 		return s.List(ctx, name, tally)

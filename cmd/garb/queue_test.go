@@ -94,7 +94,8 @@ func TestQueueStatus(t *testing.T) {
 		t.Error(said)
 	}
 	runQueue(t, 0, dir, "put", data)
-	if _, said := runQueue(t, 0, dir, "put", data); !strings.Contains(said, "put 0 pictures into job default; it had 17") {
+	if _, said := runQueue(t, 0, dir, "put", data); !strings.Contains(said,
+		"put 0 pictures into job default; it had 17") {
 		t.Error(said)
 	}
 	if _, said := runQueue(t, 1, dir, "put", "--top", "9", data); !strings.Contains(said, "another top: 3, not 9") {

@@ -205,7 +205,8 @@ type pictureSource struct {
 func (s pictureSource) Read(ctx context.Context, p queue.Picture) ([]byte, error) {
 	if store.IsURL(p.Name) {
 		data, err := s.store.Read(ctx, p.Name, s.limits.MaxBytes)
-		for _, kind := range []error{store.ErrNotFound, store.ErrDenied, store.ErrTooLarge, store.ErrURL, store.ErrScheme} {
+		for _, kind := range []error{store.ErrNotFound, store.ErrDenied, store.ErrTooLarge, store.ErrURL,
+			store.ErrScheme} {
 			if errors.Is(err, kind) {
 				return nil, &queue.PermanentError{Err: err}
 			}
