@@ -49,8 +49,8 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"internal/hdf5", "internal/kernel", ""},
 	{"tensor", "internal/safefile internal/kernel", ""},
 	{"picture",
-		"internal/edition internal/kernel internal/raster internal/exif internal/icc internal/jpeg internal/heif internal/bmp " +
-			"internal/gif internal/png internal/ico internal/tiff internal/webp", ""},
+		"internal/edition internal/kernel internal/raster internal/exif internal/icc internal/jpeg internal/heif " +
+			"internal/bmp internal/gif internal/png internal/ico internal/tiff internal/webp", ""},
 	{"internal/drawn", "picture", ""},
 	{"internal/drawn/make", "picture internal/drawn", ""},
 	{"nn", "internal/kernel tensor", ""},

@@ -76,7 +76,7 @@ func startLambda(ctx context.Context, program string, event []byte) (time.Durati
 	command := exec.CommandContext(ctx, program)
 	command.Env = []string{functiontest.Variable + "=" + lambda.Addr(), "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=128"}
 	began := time.Now()
-	if err := command.Start(); err != nil {
+	if err = command.Start(); err != nil {
 		return 0, nil, err
 	}
 	_, err = lambda.Invoke(ctx, event)

@@ -86,7 +86,7 @@ func TestServerIsNoUse(t *testing.T) {
 	}
 	url := "nats://" + listener.Addr().String()
 	listener.Close()
-	if _, err := queue.Open(t.Context(), queue.Options{URL: url}); err == nil || !strings.Contains(err.Error(), url) {
+	if _, err = queue.Open(t.Context(), queue.Options{URL: url}); err == nil || !strings.Contains(err.Error(), url) {
 		t.Errorf("without a server: %v", err)
 	}
 	_, err = queue.Open(t.Context(), queue.Options{URL: plain.ClientURL(), Credentials: "/no/such.creds"})

@@ -181,7 +181,8 @@ func (f *queuePutFlags) describeFeatures(ctx context.Context, j queue.Job) (queu
 	if err != nil {
 		return j, err
 	}
-	j.Model, j.Weights, j.FeaturesAt, j.Preprocessing = f.network.backbone, f.network.weights, f.network.featuresAt, &spec
+	j.Model, j.Weights = f.network.backbone, f.network.weights
+	j.FeaturesAt, j.Preprocessing = f.network.featuresAt, &spec
 	e, err := train.OpenFeatures(ctx, configureFeatures(j))
 	if err != nil {
 		return j, err
@@ -272,12 +273,8 @@ func listPictures(c *cobra.Command, s *store.Store, args []string, tally *datase
 					fail(expanded.name, err)
 					listed++
 				default:
-					p := queue.Picture{Name: object.URL, Version: object.Version}
-					if !store.IsURL(object.URL) {
-						p.Dir = dir
-					}
 					listed++
-					if !yield(p, nil) {
+					if !yield(newPicture(object, dir), nil) {
 						return
 					}
 				}
@@ -287,6 +284,15 @@ func listPictures(c *cobra.Command, s *store.Store, args []string, tally *datase
 			}
 		}
 	}
+}
+
+// newPicture returns the picture of an object. A relative path is relative to dir.
+func newPicture(object store.Object, dir string) queue.Picture {
+	p := queue.Picture{Name: object.URL, Version: object.Version}
+	if !store.IsURL(object.URL) {
+		p.Dir = dir
+	}
+	return p
 }
 
 // expandLocations expands patterns of paths. URLs stay as they are.

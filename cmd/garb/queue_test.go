@@ -117,10 +117,10 @@ func TestQueueStatus(t *testing.T) {
 			t.Errorf("no %s in %s", field, out)
 		}
 	}
-	if out, _ := runQueue(t, 0, dir, "status", "--watch"); !strings.Contains(out, "default: 17 put, 15 done, 2 dead") {
+	if out, _ = runQueue(t, 0, dir, "status", "--watch"); !strings.Contains(out, "default: 17 put, 15 done, 2 dead") {
 		t.Error(out)
 	}
-	if out, _ := runQueue(t, 0, dir, "status"); !strings.Contains(out, "dead                2") {
+	if out, _ = runQueue(t, 0, dir, "status"); !strings.Contains(out, "dead                2") {
 		t.Error(out)
 	}
 	out, _ = runQueue(t, 0, dir, "status", "--dead")

@@ -185,7 +185,7 @@ func readRows[T any](t fataler, file []byte) []T {
 	r := parquet.NewGenericReader[T](bytes.NewReader(file))
 	defer r.Close()
 	rows := make([]T, r.NumRows())
-	if n, err := r.Read(rows); n != len(rows) || err != nil && err != io.EOF {
+	if n, err := r.Read(rows); n != len(rows) || err != nil && !errors.Is(err, io.EOF) {
 		t.Fatal("read ", n, " rows: ", err)
 	}
 	return rows

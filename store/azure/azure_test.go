@@ -151,7 +151,7 @@ func TestErrors(t *testing.T) {
 		fake.status = status
 		if _, err := s.Read(t.Context(), at("a.jpg"), 100); !errors.Is(err, want) {
 			t.Errorf("status %d: %v, want %v", status, err, want)
-		} else if want == store.ErrDenied && !strings.Contains(err.Error(), "AZURE_STORAGE_KEY") {
+		} else if errors.Is(want, store.ErrDenied) && !strings.Contains(err.Error(), "AZURE_STORAGE_KEY") {
 			t.Errorf("no hint: %v", err)
 		}
 	}

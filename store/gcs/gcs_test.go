@@ -167,7 +167,7 @@ func TestErrors(t *testing.T) {
 		fake.status = status
 		if _, err := s.Read(t.Context(), "gs://b/a.jpg", 100); !errors.Is(err, want) {
 			t.Errorf("status %d: %v, want %v", status, err, want)
-		} else if want == store.ErrDenied && !strings.Contains(err.Error(), "GOOGLE_APPLICATION_CREDENTIALS") {
+		} else if errors.Is(want, store.ErrDenied) && !strings.Contains(err.Error(), "GOOGLE_APPLICATION_CREDENTIALS") {
 			t.Errorf("no hint: %v", err)
 		}
 	}
