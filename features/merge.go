@@ -211,8 +211,8 @@ func write(ctx context.Context, path string, m Meta, sources []source, done func
 			if again {
 				return nil
 			}
-			_, err := w.Write(c.digest[:])
-			return err
+			_, failed := w.Write(c.digest[:])
+			return failed
 		})
 		if err != nil {
 			return err
@@ -222,8 +222,8 @@ func write(ctx context.Context, path string, m Meta, sources []source, done func
 			if again {
 				return nil
 			}
-			if err := c.readVector(c.row, values); err != nil {
-				return err
+			if failed := c.readVector(c.row, values); failed != nil {
+				return failed
 			}
 			data = data[:0]
 			for _, v := range values {
@@ -232,8 +232,8 @@ func write(ctx context.Context, path string, m Meta, sources []source, done func
 			if done != nil {
 				done()
 			}
-			_, err := w.Write(data)
-			return err
+			_, failed := w.Write(data)
+			return failed
 		})
 		if err != nil {
 			return err

@@ -244,14 +244,15 @@ func TestDamageIsNamed(t *testing.T) {
 		"an inserted byte": {replaceOnce(sound, "one", "onee"), changed},
 		"the digest":       {replaceOnce(sound, `"sha256":"`, `"sha256":"x`), changed},
 		"rows":             {replaceOnce(sound, `"rows":2`, `"rows":1`), changed},
-		"twice":            {slices.Concat(sound, sound), changed}, "a line break": {slices.Concat(sound, []byte("\n")), longer},
-		"a short text":   {slices.Concat(sound, []byte("text")), longer},
-		"a long text":    {slices.Concat(sound, bytes.Repeat([]byte("text\n"), 1000)), longer},
-		"cut":            {sound[:len(sound)-3], cut},
-		"cut in a line":  {sound[:len(sound)-1], cut},
-		"a false end":    {fake[:len(fake)-100], cut},
-		"a far end":      {replaceOnce(sound, "\n{\"garb_part_end\"", strings.Repeat("x", 2<<20)), cut},
-		"nothing behind": {replaceOnce(sound, "\n{\"garb_part_end\"", "\n{\"garb_part_and\""), cut},
+		"twice":            {slices.Concat(sound, sound), changed},
+		"a line break":     {slices.Concat(sound, []byte("\n")), longer},
+		"a short text":     {slices.Concat(sound, []byte("text")), longer},
+		"a long text":      {slices.Concat(sound, bytes.Repeat([]byte("text\n"), 1000)), longer},
+		"cut":              {sound[:len(sound)-3], cut},
+		"cut in a line":    {sound[:len(sound)-1], cut},
+		"a false end":      {fake[:len(fake)-100], cut},
+		"a far end":        {replaceOnce(sound, "\n{\"garb_part_end\"", strings.Repeat("x", 2<<20)), cut},
+		"nothing behind":   {replaceOnce(sound, "\n{\"garb_part_end\"", "\n{\"garb_part_and\""), cut},
 	} {
 		if err := os.WriteFile(path, c.data, 0o644); err != nil {
 			t.Fatal(err)

@@ -88,7 +88,7 @@ func (f mergeFlags) run(c *cobra.Command, args []string) error {
 		return err
 	}
 	if !isPart {
-		if err := refuseOthers(paths); err != nil {
+		if err = refuseOthers(paths); err != nil {
 			return err
 		}
 		if f.page != "" || f.table != "" {
