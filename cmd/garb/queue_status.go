@@ -134,8 +134,8 @@ func (f *queueStatusFlags) print(out io.Writer, s queue.Status) error {
 		_, err = fmt.Fprintf(out,
 			"job %s: %s with %s (%.19s)\n  put        %10d\n  done       %10d\n  dead       %10d\n"+
 				"  in flight  %10d\n  left       %10d\n  rate       %10.1f pictures/s\n  remaining  %10s\n",
-			s.Job.Name, s.Job.Task, escape(s.Job.Model), s.Job.Digest, s.Put, s.Done, s.Dead, s.InFlight, s.Left(), s.Rate,
-			remaining)
+			s.Job.Name, s.Job.Task, escape(s.Job.Model), s.Job.Digest, s.Put, s.Done, s.Dead, s.InFlight,
+			s.Left(), s.Rate, remaining)
 	}
 	return err
 }

@@ -163,6 +163,7 @@ func evaluatedPictures(t *testing.T) (data, other string) {
 
 // TestShardsOfFeatures: merged features are those of one machine, and a model that is trained on
 // either, or on the parts, is the same to the bit as without.
+//
 //nolint:funlen // one story
 func TestShardsOfFeatures(t *testing.T) {
 	data := shardedPictures(t)
@@ -243,6 +244,7 @@ func TestShardsOfFeatures(t *testing.T) {
 
 // TestMergeRefusesParts: parts that are missing, double, cut, or of another job are named, and nothing
 // is written.
+//
 //nolint:funlen // a table
 func TestMergeRefusesParts(t *testing.T) {
 	data := shardedPictures(t)
