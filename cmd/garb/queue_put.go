@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -10,6 +11,7 @@ import (
 	"fmt"
 	"iter"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -77,25 +79,47 @@ func newQueuePutCommand() *cobra.Command {
 	return command
 }
 
-// jobFlags are the flags that the job stores.
-var jobFlags = []string{
-	"task", "model", "top", "batch", "accept", "max-pixels", "truncated", "backbone", "weights", "features-at",
-	"preprocess", "size", "channels", "resize", "orientation",
+// Flags that the job stores: those of each task, and those of one task only.
+var (
+	jobFlags     = []string{"task", "model", "batch", "max-pixels", "truncated"}
+	onlyClassify = []string{"top", "accept"}
+	onlyFeatures = []string{
+		"backbone", "weights", "features-at", "preprocess", "size", "channels", "resize", orientationName,
+	}
+)
+
+// findGiven returns the first of some flags that is given, or "".
+func findGiven(c *cobra.Command, names ...string) string {
+	for _, name := range names {
+		if c.Flags().Changed(name) {
+			return name
+		}
+	}
+	return ""
 }
 
 // changesJob reports whether a flag is given that the job stores.
 func (f *queuePutFlags) changesJob(c *cobra.Command) bool {
-	for _, name := range jobFlags {
-		if c.Flags().Changed(name) {
-			return true
-		}
+	return findGiven(c, slices.Concat(jobFlags, onlyClassify, onlyFeatures)...) != ""
+}
+
+// validateTask reports flags of another task.
+func (f *queuePutFlags) validateTask(c *cobra.Command) error {
+	task := queue.Task(f.task)
+	if name := findGiven(c, onlyClassify...); name != "" && task != queue.Classify {
+		return fmt.Errorf("--%s is for --task classify", name)
 	}
-	return false
+	if name := findGiven(c, onlyFeatures...); name != "" && task != queue.Features {
+		return fmt.Errorf("--%s is for --task features", name)
+	}
+	if task == queue.Features && c.Flags().Changed("model") {
+		return errors.New("--task features takes a --backbone, not a --model")
+	}
+	return nil
 }
 
 // validate reports flags and arguments that do not go together.
 func (f *queuePutFlags) validate(c *cobra.Command, args []string) error {
-	features := f.task == string(queue.Features)
 	switch {
 	case len(args) == 0 && !f.retryDead:
 		return errors.New("put needs a picture, a folder of pictures, or a URL such as s3://bucket/pictures/")
@@ -105,16 +129,9 @@ func (f *queuePutFlags) validate(c *cobra.Command, args []string) error {
 		return fmt.Errorf("--top %d: it must be at least 1", f.top)
 	case f.batch < 1:
 		return fmt.Errorf("--batch %d: it must be at least 1", f.batch)
-	case features && c.Flags().Changed("model"):
-		return errors.New("--task features takes a --backbone, not a --model")
-	case !features && (f.network.backbone != "" || f.network.weights != ""):
-		return errors.New("--backbone and --weights are for --task features")
-	}
-	if err := f.queueFlags.validate(c); err != nil {
-		return err
 	}
 	j := queue.Job{Name: f.job, Task: queue.Task(f.task), Batch: f.batch}
-	return j.Validate()
+	return cmp.Or(f.queueFlags.validate(c), j.Validate(), f.validateTask(c))
 }
 
 func (f *queuePutFlags) put(c *cobra.Command, args []string) error {

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/spf13/pflag"
 )
 
 // runQueue runs a command of garb queue on a folder and fails if its exit code is another.
@@ -154,7 +156,12 @@ func TestQueueMisuse(t *testing.T) {
 		{[]string{"put", "--task", "cook", "x"}, exitMisused, "task"},
 		{[]string{"put", "--job", "a b", "x"}, exitMisused, "job name"},
 		{[]string{"put", "--task", "features", "--model", "garments", "x"}, exitMisused, "--backbone"},
+		{[]string{"put", "--task", "embed", "--top", "1", "x"}, exitMisused, "--top is for --task classify"},
+		{[]string{"put", "--task", "features", "--accept", "0.5", "x"}, exitMisused, "--accept is for --task classify"},
+		{[]string{"put", "--size", "96", "x"}, exitMisused, "--size is for --task features"},
+		{[]string{"put", "--exif-orientation", "ignore", "x"}, exitMisused, "--exif-orientation is for --task features"},
 		{[]string{"put", "--retry-dead", "--top", "1"}, exitMisused, "--retry-dead"},
+		{[]string{"put", "--retry-dead", "--exif-orientation", "ignore"}, exitMisused, "--retry-dead"},
 		{[]string{"put", "--batch", "0", "x"}, exitMisused, "--batch"},
 		{[]string{"work", "--nats", "nats://127.0.0.1:1"}, exitMisused, "exclude each other"},
 		{[]string{"work", "--listen", "127.0.0.1:0"}, exitMisused, queueTokenVariable},
@@ -177,6 +184,24 @@ func TestQueueMisuse(t *testing.T) {
 }
 
 // TestQueuePage parses the commands of docs/queue.md.
+// TestQueuePutKnowsItsFlags: the lists of flags that a job stores name flags of put, and all of them but
+// those that say where the queue is and what to put.
+func TestQueuePutKnowsItsFlags(t *testing.T) {
+	c := newQueuePutCommand()
+	listed := slices.Concat(jobFlags, onlyClassify, onlyFeatures)
+	for _, name := range listed {
+		if c.Flags().Lookup(name) == nil {
+			t.Errorf("put has no flag --%s", name)
+		}
+	}
+	others := []string{"queue", "nats", "nats-creds", "listen", "job", "replicas", "retry-dead", strictFlag}
+	c.Flags().VisitAll(func(f *pflag.Flag) {
+		if !slices.Contains(listed, f.Name) && !slices.Contains(others, f.Name) {
+			t.Errorf("--%s is in no list: does the job store it?", f.Name)
+		}
+	})
+}
+
 func TestQueuePage(t *testing.T) {
 	page := string(readFile(t, "../../docs/queue.md"))
 	t.Setenv(queueTokenVariable, "secret")

@@ -82,9 +82,7 @@ func (f *queueWorkFlags) work(c *cobra.Command, q *queue.Queue) error {
 	}
 	s := store.New(store.Default())
 	defer s.Close()
-	limits := picture.DefaultLimits().WithMaxPixels(j.MaxPixels)
-	limits.KeepTruncated = j.KeepTruncated
-	w.Source = pictureSource{s, limits}
+	w.Source = pictureSource{s, findLimits(j)}
 	w.Describe = func(err error) results.Failure { return describeFailure(err) }
 	stop := showQueueProgress(c, q, j.Name)
 	began := time.Now()
@@ -148,9 +146,7 @@ func (f *queueWorkFlags) newWorker(ctx context.Context, j queue.Job) (queue.Work
 	if f.model != "" {
 		reference = f.model
 	}
-	limits := picture.DefaultLimits().WithMaxPixels(j.MaxPixels)
-	limits.KeepTruncated = j.KeepTruncated
-	c, err := model.Open(reference, model.Options{Threads: 1, Limits: limits, Accept: j.Accept})
+	c, err := model.Open(reference, model.Options{Threads: 1, Limits: findLimits(j), Accept: j.Accept})
 	if err != nil {
 		return w, err
 	}
@@ -161,6 +157,12 @@ func (f *queueWorkFlags) newWorker(ctx context.Context, j queue.Job) (queue.Work
 		w.Compute = computeAnswers(c, j.Top)
 	}
 	return w, nil
+}
+
+// findLimits returns the limits of a job's pictures.
+func findLimits(j queue.Job) picture.Limits {
+	f := limitFlags{maxPixels: j.MaxPixels, keepTruncated: j.KeepTruncated}
+	return f.limits()
 }
 
 // computeAnswers returns a function that computes lines of classify --json.
