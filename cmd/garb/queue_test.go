@@ -67,6 +67,26 @@ func TestQueueAnswersLikeClassify(t *testing.T) {
 	}
 }
 
+// The limits and the threshold of a job are those of garb classify with the same flags: of a picture that
+// is cut short, and of one that the model accepts by itself.
+func TestQueueKeepsItsSettings(t *testing.T) {
+	data := t.TempDir()
+	whole := readFile(t, "../../examples/t-shirt.jpg")
+	write(t, data, "cut.jpg", whole[:len(whole)*3/4])
+	write(t, data, "whole.jpg", whole)
+	for _, flags := range [][]string{{"--truncated", "keep"}, {"--accept", "1"}, {"--max-pixels", "1000"}} {
+		dir := filepath.Join(t.TempDir(), "queue")
+		runQueue(t, 0, dir, "put", append([]string{data}, flags...)...)
+		runQueue(t, 0, dir, "work")
+		got, _ := runQueue(t, 0, dir, "get")
+		_, want, _ := runGarb(t, nil, append([]string{"classify", "--json", data}, flags...)...)
+		_, plain, _ := runGarb(t, nil, "classify", "--json", data)
+		if got != want || want == plain {
+			t.Errorf("%v: got\n%s, want\n%s, unlike\n%s", flags, got, want, plain)
+		}
+	}
+}
+
 // Features of a job are those of garb features, to the byte.
 func TestQueueFeatures(t *testing.T) {
 	root, dir := drawDataSet(t), filepath.Join(t.TempDir(), "queue")
