@@ -19,7 +19,7 @@ data = $(or $(DATA),$(GARB_DATA),$(error name the data set: make $@ DATA=folder)
 ROWS ?=
 ROUNDS ?= 7
 
-.PHONY: check check-rest help build try snapshot release release-tools workflows bench soak fuzz mutate model scenes-settings head seed card course lab generate format vet lint prose prose-help prose-code screens modules generated layout deploy cross test test-purego test-avx2 test-race
+.PHONY: check check-rest help build lambda try snapshot release release-tools workflows bench soak fuzz mutate model scenes-settings head seed card course lab generate format vet lint prose prose-help prose-code screens modules generated layout deploy cross test test-purego test-avx2 test-race
 
 check: test check-rest ## everything that a change must pass
 
@@ -47,6 +47,16 @@ release-tools:
 	@mkdir -p bin/tools
 	GOBIN=$(CURDIR)/bin/tools GOFLAGS= go install $(GORELEASER)
 	GOBIN=$(CURDIR)/bin/tools GOFLAGS= go install $(CYCLONEDX)
+
+# The archives lie beside the folders, because sam deploy packs everything in a folder.
+lambda: ## garb-lambda for AWS Lambda: bin/lambda/ARCH/bootstrap and bin/lambda/ARCH.zip
+	for arch in arm64 amd64; do \
+		CGO_ENABLED=0 GOOS=linux GOARCH=$$arch go build -tags lambda.norpc -buildvcs=auto -trimpath -ldflags '-s -w' \
+			-o bin/lambda/$$arch/bootstrap ./cmd/garb-lambda || exit; \
+		rm -f bin/lambda/$$arch.zip; \
+		python3 -c 'import sys, zipfile; zipfile.ZipFile(sys.argv[1], "w", zipfile.ZIP_DEFLATED).write(sys.argv[2], "bootstrap")' \
+			bin/lambda/$$arch.zip bin/lambda/$$arch/bootstrap || exit; \
+	done
 
 snapshot: release-tools ## a release of the last commit in dist/, tried: make snapshot BUILDS=default
 	PATH=$(CURDIR)/bin/tools:$$PATH .ci/snapshot $(CURDIR)/bin/tools/goreleaser $(BUILDS)
@@ -232,15 +242,15 @@ test: ## all tests
 	go test ./docs/_make/modeldata
 
 # The portable kernels take twenty times as long: these are the packages whose results depend on them.
-PORTABLE = . ./accept ./augment ./backbone ./cmd/garb ./convert ./evaluate ./explain ./features ./internal/... ./keras \
-	./model ./nn ./onnx ./picture ./tensor ./tflite ./torch ./train ./weights
+PORTABLE = . ./accept ./augment ./backbone ./convert ./evaluate ./explain ./features ./internal/... ./model ./nn \
+	./onnx ./picture ./tensor ./tflite ./torch ./train ./weights
 test-purego: ## tests without assembly (slow)
 	go test -timeout 40m -tags purego $(PORTABLE)
 
 # The kernels' own tests run every level; these are answers at one that is not the
 # best here.
 test-avx2: ## answers at a kernel level that is not the best here
-	GARB_CPU=avx2 go test -timeout 40m -count=1 . ./model ./nn ./cmd/garb
+	GARB_CPU=avx2 go test -timeout 40m -count=1 . ./model ./nn
 	GARB_CPU=generic go test -timeout 40m -count=1 ./internal/jpeg ./internal/inflate ./internal/png ./internal/vp8 ./internal/vp8l ./internal/webp ./picture
 
 test-race: ## tests with the race detector

@@ -60,6 +60,7 @@ func newTable() []row {
 	all = append(all, newConvertedRows()...)
 	all = append(all, newModelRows()...)
 	return append(all,
+		row{"queue/overhead", 1.03, measureQueueOverhead},
 		row{"train-lite0/memory", 2500, measureTrainingMemory}, // MB
 		row{"serve/ready", 200, measureReady},                  // ms
 		row{"serve/saturation", 1 / 0.85, compareThroughput},   // ms a picture, and so the inverse of throughput

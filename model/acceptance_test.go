@@ -171,35 +171,6 @@ func TestOutputs(t *testing.T) {
 	}
 }
 
-func TestAcceptThreshold(t *testing.T) {
-	data := read(t, example)
-	path, _ := saveJudge(t, accept.Energy)
-	at := func(v float64) model.Options { return model.Options{Accept: &v} }
-	for _, threshold := range []float64{0, 1e-3, .9999, 1} {
-		c := open(t, path, at(threshold))
-		a, err := c.Judge(t.Context(), data)
-		if err != nil || !a.Judged || a.Accepted != (a.Acceptance >= threshold) ||
-			c.AcceptanceThreshold() != threshold {
-			t.Errorf("threshold %v: %+v, %v", threshold, a, err)
-		}
-	}
-	for _, bad := range []float64{-.1, 1.1, math.NaN()} {
-		if _, err := model.Open(path, at(bad)); err == nil {
-			t.Errorf("the threshold %v is accepted", bad)
-		}
-	}
-	// A model that does not judge has only the threshold 0, at which it accepts every picture.
-	plain, _ := saveSmall(t)
-	for _, name := range []string{plain, model.ImageNet} {
-		if _, err := model.Open(name, at(.5)); !errors.Is(err, model.ErrNoAcceptance) {
-			t.Errorf("%s: %v", name, err)
-		}
-		if c := open(t, name, at(0)); c.Judges() {
-			t.Errorf("%s judges", name)
-		}
-	}
-}
-
 // TestAcceptanceAtAnotherSize checks that a model does not judge pictures of another size than
 // its own, and that the output of its acceptance does not become a class.
 func TestAcceptanceAtAnotherSize(t *testing.T) {

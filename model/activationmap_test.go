@@ -13,41 +13,6 @@ import (
 	"garb/tensor"
 )
 
-// TestActivationMap checks that the average of a map is the logit without its bias: the averages
-// of two pictures differ as much as their logits.
-func TestActivationMap(t *testing.T) {
-	for _, name := range []string{Clothing, ImageNet} {
-		c, err := Open(name, Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		means, logits := [2]float64{}, [2][]float32{}
-		const class = 3
-		for i := range means {
-			input := make([]float32, c.Spec().ValueCount())
-			c.Spec().Tensor(DrawGoldenPicture(i), input)
-			logits[i] = make([]float32, len(c.Classes()))
-			if err := c.Logits(t.Context(), input, logits[i]); err != nil {
-				t.Fatal(err)
-			}
-			m, err := c.ActivationMap(t.Context(), input, class)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if m.Height != 7 || m.Width != 7 || len(m.Values) != 49 {
-				t.Fatalf("%s: a map of %d × %d, %d values", name, m.Height, m.Width, len(m.Values))
-			}
-			for _, v := range m.Values {
-				means[i] += float64(v) / 49
-			}
-		}
-		got, want := means[0]-means[1], float64(logits[0][class]-logits[1][class])
-		if want == 0 || math.Abs(got-want) > 1e-4*(1+math.Abs(want)) {
-			t.Errorf("%s: the means of the maps differ by %v, the logits by %v", name, got, want)
-		}
-	}
-}
-
 // TestHeadGradients compares the gradients of heads with differences.
 //
 //nolint:gocognit,funlen // gradients by all features, of each network

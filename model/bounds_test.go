@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -17,7 +16,6 @@ import (
 	"garb/nn"
 	"garb/picture"
 	"garb/tensor"
-	"garb/weights"
 )
 
 // TestGoldenPictures checks that the golden pictures, whose numbers are in model files, are those
@@ -181,53 +179,6 @@ func TestMissingTemperature(t *testing.T) {
 		if have := (&Classifier{description: &Description{Temperature: stored}}).temperature(); have != want {
 			t.Errorf("a stored temperature of %v counts as %v, want %v", stored, have, want)
 		}
-	}
-}
-
-// TestBackboneByDigest checks that a model whose file has only the digest of its backbone opens
-// with these weights, and with no others.
-func TestBackboneByDigest(t *testing.T) {
-	f, ok := weights.BuiltIn(imageNetBackbone)
-	if !ok {
-		t.Fatal("there is no built-in backbone")
-	}
-	a, err := backbone.Lookup(imageNetBackbone)
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := Model{Description{Format: FormatVersion, Architecture: imageNetBackbone, Classes: []string{"hat", "shoe"},
-		BackboneDigest: weights.Digest(imageNetBackbone, f), Preprocessing: a.Spec}, tensor.Map{}}
-	r := rand.New(rand.NewPCG(1, 1))
-	for _, p := range (Head{}).Graph(a.FeatureCount, 2, 0).Params() {
-		x := tensor.New(p.Shape...)
-		for i := range x.Data {
-			x.Data[i] = float32(r.NormFloat64())
-		}
-		m.Tensors[p.Name] = x
-	}
-	if err := m.SetGolden(t.Context(), f); err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(t.TempDir(), "m.safetensors")
-	open := func() error {
-		t.Helper()
-		if err := m.Save(path, tensor.Float32); err != nil {
-			t.Fatal(err)
-		}
-		_, err := Open(path, Options{})
-		return err
-	}
-	if err := open(); err != nil {
-		t.Error(err)
-	}
-	m.BackboneDigest = "sha256:0"
-	if err := open(); err == nil || !strings.Contains(err.Error(), "other weights") {
-		t.Errorf("other weights: %v", err)
-	}
-	t.Setenv("GARB_HOME", t.TempDir())
-	m.Architecture = "xception" // which has not been pulled
-	if err := open(); err == nil || !strings.Contains(err.Error(), "not available") {
-		t.Errorf("weights that are not here: %v", err)
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"testing"
 
 	"garb/tensor"
-	"garb/weights"
 )
 
 // TestGarmentsDigest checks that the constant is the digest of the file.
@@ -42,15 +41,6 @@ func TestBuiltInNames(t *testing.T) {
 	} {
 		if c, err := Open(name, Options{}); err != nil || !slices.Equal(c.Classes(), want) {
 			t.Errorf("%s: %v", name, err)
-		}
-	}
-}
-
-func TestHasBuiltInBackbone(t *testing.T) {
-	f, _ := weights.BuiltIn(imageNetBackbone)
-	for digest, want := range map[string]bool{garmentsDigest: true, f.Digest(): true, "sha256:other": false} {
-		if HasBuiltInBackbone(imageNetBackbone, digest) != want || HasBuiltInBackbone("xception", digest) {
-			t.Errorf("%s: not %v", digest, want)
 		}
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -65,56 +64,6 @@ func TestClothing(t *testing.T) {
 	}
 }
 
-func TestImageNet(t *testing.T) {
-	c, err := model.Open(model.ImageNet, model.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	predictions, err := c.Classify(context.Background(), read(t, example))
-	if err != nil {
-		t.Fatal(err)
-	}
-	// jersey, T-shirt, tee shirt is ImageNet's class 610.
-	if p := predictions[0]; len(predictions) != 1000 || c.WNID(p.Index) != "n03595614" || p.Index != 610 {
-		t.Errorf("%d classes, the first %+v", len(predictions), p)
-	}
-}
-
-// TestSize checks that a model answers on pictures of the size in its options.
-func TestSize(t *testing.T) {
-	for _, name := range []string{model.Clothing, model.ImageNet} {
-		c, err := model.Open(name, model.Options{Size: 128})
-		if err != nil {
-			t.Fatal(err)
-		}
-		own, err := model.Open(name, model.Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if spec := c.Spec(); spec.Width != 128 || spec.Height != 128 || c.Description().Preprocessing != spec ||
-			own.Spec() == spec {
-			t.Errorf("%s: %+v, of its own %+v", name, spec, own.Spec())
-		}
-		at128, err := c.Embed(t.Context(), read(t, example))
-		if err != nil {
-			t.Fatal(err)
-		}
-		atOwn, err := own.Embed(t.Context(), read(t, example))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if slices.Equal(at128, atOwn) {
-			t.Errorf("%s: the size changes nothing", name)
-		}
-	}
-	var bad *model.Error
-	for _, size := range []int{-1, 8, 1 << 20} {
-		if _, err := model.Open(model.Clothing, model.Options{Size: size}); !errors.As(err, &bad) {
-			t.Errorf("size %d: %v", size, err)
-		}
-	}
-}
-
 func TestEmbed(t *testing.T) {
 	c, err := model.Default(model.Options{})
 	if err != nil {
@@ -155,26 +104,6 @@ func TestClassifierInGoroutines(t *testing.T) {
 		})
 	}
 	wait.Wait()
-}
-
-// TestEveryLevelOpensTheBuiltInNames opens the built-in models in other processes, since a process
-// chooses its level of kernels when it starts: the golden logits must hold at each.
-func TestEveryLevelOpensTheBuiltInNames(t *testing.T) {
-	if os.Getenv("GARB_TEST_OPEN") != "" {
-		for _, name := range []string{model.Clothing, model.ImageNet} {
-			if _, err := model.Open(name, model.Options{}); err != nil {
-				t.Error(err)
-			}
-		}
-		return
-	}
-	for _, level := range []string{"generic", "avx2", "avx512"} {
-		c := exec.Command(os.Args[0], "-test.run", "^TestEveryLevelOpensTheBuiltInNames$", "-test.count=1")
-		c.Env = append(os.Environ(), "GARB_CPU="+level, "GARB_TEST_OPEN=1")
-		if out, err := c.CombinedOutput(); err != nil {
-			t.Errorf("GARB_CPU=%s: %v\n%s", level, err, out)
-		}
-	}
 }
 
 // saveSmall saves a model whose file has its backbone: small-cnn for pictures of 12 × 12 with random

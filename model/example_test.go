@@ -297,29 +297,6 @@ func ExampleMismatchError() {
 	// Output: true
 }
 
-// Some of ImageNet's classes share a name. WordNet's identifiers distinguish them.
-func ExampleListedPrediction() {
-	classifier, err := model.Open(model.ImageNet, model.Options{})
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	data, err := os.ReadFile("../examples/t-shirt.jpg")
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	predictions, err := classifier.Classify(context.Background(), data)
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	for _, p := range classifier.List(predictions[:1]) {
-		fmt.Println(p.Class, p.WNID, *p.Index)
-	}
-	// Output: jersey, T-shirt, tee shirt n03595614 610
-}
-
 // A head consists of the layers between a backbone's features and the logits.
 func ExampleHead() {
 	g := model.Head{Inner: []int{100}}.Graph(1280, 10, 0.2)
@@ -375,20 +352,6 @@ func ExampleDescription_Probabilities() {
 	// Output:
 	// temperature 1: [0.87 0.12 0.02]
 	// temperature 2: [0.67 0.24 0.09]
-}
-
-// The built-in models are always available.
-func ExampleBuiltInNames() {
-	fmt.Println(model.BuiltInNames())
-	// Output: [clothing garments imagenet]
-}
-
-// Only a model that judges takes a threshold. That of ImageNet does not judge.
-func ExampleErrNoAcceptance() {
-	threshold := 0.9
-	_, err := model.Open(model.ImageNet, model.Options{Accept: &threshold})
-	fmt.Println(errors.Is(err, model.ErrNoAcceptance))
-	// Output: true
 }
 
 // A Coverage knows the pictures that its rule was fitted on. Sets must not be measured on these.

@@ -201,24 +201,6 @@ func TestSaveRefuses(t *testing.T) {
 	}
 }
 
-// TestIsModel checks that built-in names, folders and files with a description are models.
-func TestIsModel(t *testing.T) {
-	path, m := saveSmall(t)
-	folder := t.TempDir()
-	weights := filepath.Join(folder, "weights.safetensors")
-	if err := tensor.WriteFile(weights, nil, m.Tensors, tensor.Float32); err != nil {
-		t.Fatal(err)
-	}
-	for reference, want := range map[string]bool{
-		model.Clothing: true, model.Garments: true, model.ImageNet: true, path: true, folder: true, weights: false,
-		example: false, filepath.Join(folder, "none"): false,
-	} {
-		if have := model.IsModel(reference); have != want {
-			t.Errorf("%s is a model: %v", reference, have)
-		}
-	}
-}
-
 // TestOpenUnknownType checks that a model whose weights have an unknown type does not open.
 func TestOpenUnknownType(t *testing.T) {
 	path, _ := saveSmall(t)
@@ -240,42 +222,6 @@ func TestOpenNames(t *testing.T) {
 		if !strings.Contains(err.Error(), name) {
 			t.Errorf("%v does not name %s", err, name)
 		}
-	}
-}
-
-// TestImageNetNames checks that identifiers distinguish those of ImageNet's classes that share a
-// name.
-func TestImageNetNames(t *testing.T) {
-	c, err := model.Open(model.ImageNet, model.Options{Threads: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	seen, numbered := map[string]bool{}, 0
-	for i, name := range c.DistinctClasses() {
-		if seen[name] {
-			t.Errorf("two classes have the name %s", name)
-		}
-		seen[name] = true
-		if name != c.Classes()[i] {
-			numbered++
-			if name != c.Classes()[i]+" ("+c.WNID(i)+")" {
-				t.Errorf("class %d is named %s", i, name)
-			}
-		}
-	}
-	if len(seen) != 1000 || numbered == 0 || numbered > 10 {
-		t.Errorf("%d names, %d with an identifier", len(seen), numbered)
-	}
-	listed := c.List([]model.Prediction{{Class: "tench", Index: 0}, {Class: "jean", Index: 608}})
-	if listed[1].WNID != c.WNID(608) || listed[1].Index == nil || *listed[1].Index != 608 || *listed[0].Index != 0 {
-		t.Errorf("%+v", listed)
-	}
-	path, _ := saveSmall(t)
-	if c, err = model.Open(path, model.Options{}); err != nil {
-		t.Fatal(err)
-	}
-	if listed := c.List([]model.Prediction{{Class: "hat"}}); listed[0].WNID != "" || listed[0].Index != nil {
-		t.Errorf("%+v", listed)
 	}
 }
 

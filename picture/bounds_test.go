@@ -12,33 +12,6 @@ import (
 	"testing"
 )
 
-// TestIdentifyShortHeaders checks that a file that is cut right behind the bytes that name its
-// format is a broken picture of that format.
-func TestIdentifyShortHeaders(t *testing.T) {
-	for _, test := range []struct {
-		data string
-		want Format
-	}{
-		{"\xff\xd8\xff", JPEG},
-		{"\x89PNG\r\n\x1a\n", PNG},
-		{"GIF87a", GIF},
-		{"GIF89a", GIF},
-		{"RIFF\x04\x00\x00\x00WEBP", WebP},
-		{"BM" + strings.Repeat("\x00", 12) + "\x28\x00\x00\x00", BMP},
-		{"\x00\x00\x00\x10ftypheic\x00\x00\x00\x00", HEIC},
-		{"\x00\x00\x00\x10ftypavif\x00\x00\x00\x00", AVIF},
-	} {
-		info, err := Identify([]byte(test.data))
-		if info.Format != test.want || !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "cut off") {
-			t.Errorf("%q: format %q, error %v", test.data, info.Format, err)
-		}
-		if _, err := Identify([]byte(test.data[:len(test.data)-1])); test.want != HEIC && test.want != AVIF &&
-			!errors.Is(err, ErrNotPicture) {
-			t.Errorf("%q, cut: error %v", test.data, err)
-		}
-	}
-}
-
 // TestBMPHeaders checks the sizes of BMP's headers. Those that garb does not decode are unsupported
 // pictures, and others are not pictures.
 func TestBMPHeaders(t *testing.T) {

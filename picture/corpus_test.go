@@ -11,34 +11,10 @@ import (
 	"image/draw"
 	"image/png"
 	"io"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 )
-
-// TestCorpus compares Decode with Pillow on the committed files of testdata/corpus.
-func TestCorpus(t *testing.T) { compareCorpus(t, filepath.Join("testdata", "corpus")) }
-
-// TestCorpusAfresh compares Decode with Pillow and pillow-heif on this machine, on files that
-// testdata/corpus/make.py makes of another seed: GARB_CORPUS_SEED or today's date.
-func TestCorpusAfresh(t *testing.T) {
-	python := os.Getenv("GARB_PYTHON")
-	if python == "" {
-		t.Skip("set GARB_PYTHON to run this test (see .ci/run)")
-	}
-	seed := cmp.Or(os.Getenv("GARB_CORPUS_SEED"), time.Now().Format("20060102"))
-	t.Log("seed", seed)
-	folder := t.TempDir()
-	program := filepath.Join("testdata", "corpus", "make.py")
-	out, err := exec.Command(python, program, "--seed", seed, folder).CombinedOutput()
-	if err != nil {
-		t.Fatalf("make.py: %v\n%s", err, out)
-	}
-	compareCorpus(t, folder)
-}
 
 // corpusFile is a row of corpus.tsv. Digests are those of the pixels, or "refused".
 type corpusFile struct {

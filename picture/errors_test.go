@@ -10,32 +10,6 @@ import (
 	"garb/internal/raster"
 )
 
-// TestTruncated checks which pictures that are cut short are ErrTruncated: those of which
-// KeepTruncated decodes what is there.
-func TestTruncated(t *testing.T) {
-	for name, keeps := range map[string]bool{
-		"plain.jpg": true, "palette.png": true, "plain.gif": true, "plain.bmp": true, "lossy.webp": false,
-		"../../internal/heif/testdata/drawn-odd.heic": false, "../../internal/heif/testdata/drawn.avif": false,
-	} {
-		whole := read(t, "testdata/"+name)
-		cut := whole[:len(whole)-40]
-		l := DefaultLimits()
-		l.Timeout = 0 // the machine may be slow
-		_, err := Decode(t.Context(), cut, l)
-		if !errors.Is(err, ErrCorrupt) || errors.Is(err, ErrTruncated) != keeps {
-			t.Errorf("%s: %v", name, err)
-		}
-		l.KeepTruncated = true
-		_, info, err := Inspect(t.Context(), cut, l)
-		if (err == nil) != keeps || keeps != (len(info.Repairs) > 0) || errors.Is(err, ErrTruncated) {
-			t.Errorf("%s, kept: %v, %v", name, info.Repairs, err)
-		}
-		if _, err = Decode(t.Context(), whole[:16], l); err == nil || errors.Is(err, ErrTruncated) {
-			t.Errorf("%s without a header: %v", name, err)
-		}
-	}
-}
-
 // TestTruncatedWebP checks a WebP whose container is whole and whose pixels are not: KeepTruncated
 // does not help.
 func TestTruncatedWebP(t *testing.T) {

@@ -729,22 +729,3 @@ func BenchmarkLoad(b *testing.B) {
 		})
 	}
 }
-
-// TestCroppedHEIC checks a picture with odd sides, which is coded with even ones and cropped.
-func TestCroppedHEIC(t *testing.T) {
-	data := read(t, "../internal/heif/testdata/drawn-odd.heic")
-	info, err := Identify(data)
-	if err != nil {
-		t.Fatal(err)
-	}
-	l := DefaultLimits()
-	l.Timeout = 0 // the machine may be slow
-	p, err := Decode(context.Background(), data, l)
-	if err != nil || p.Width != info.Width || p.Height != info.Height || p.Width%2 == 0 {
-		t.Errorf("%+v, %v", info, err)
-	}
-	l.MaxPixels = info.Width * info.Height / 2
-	if _, err := Decode(context.Background(), data, l); !errors.Is(err, ErrTooLarge) {
-		t.Errorf("%v", err)
-	}
-}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -112,8 +113,18 @@ func parseResult(data []byte) (result, error) {
 	if err := json.Unmarshal(data, &r); err != nil {
 		return result{}, err
 	}
-	if r.Parts < 0 || r.Parts > maxBatch || (r.Parts > 0) != (r.Writer != "") {
+	if r.Parts < 0 || r.Parts > maxBatch || (r.Parts > 0) != writerName.MatchString(r.Writer) {
 		return result{}, fmt.Errorf("%d parts of writer %q", r.Parts, r.Writer)
+	}
+	last := -1
+	for _, row := range r.Rows {
+		if row.Index <= last || row.Index >= maxBatch {
+			return result{}, fmt.Errorf("row %d follows row %d", row.Index, last)
+		}
+		last = row.Index
 	}
 	return r, nil
 }
+
+// writerName matches the names of writers. They are a part of subjects.
+var writerName = regexp.MustCompile(`^[A-Za-z0-9]{1,64}$`)

@@ -125,6 +125,7 @@ func (e *PermanentError) Unwrap() error { return e.Err }
 const (
 	codeInsufficientResources jetstream.ErrorCode = 10023
 	codeStorageExceeded       jetstream.ErrorCode = 10047
+	codeWrongLastMessageID    jetstream.ErrorCode = 10070
 	codeStoreFailed           jetstream.ErrorCode = 10077
 	codeStreamOffline         jetstream.ErrorCode = 10118
 )
@@ -140,6 +141,7 @@ func isTaken(err error) bool {
 func isConflict(err error) bool {
 	var e *jetstream.APIError
 	return errors.As(err, &e) && (e.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence ||
+		e.ErrorCode == codeWrongLastMessageID ||
 		e.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant)
 }
 

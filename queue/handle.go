@@ -164,11 +164,9 @@ func (r *run) handBack(c *claim, delay time.Duration) error {
 	c.mark.Current = none
 	r.returned.Add(1)
 	r.writeMark(ctx, c) // without it, on a full disk, the next worker may only be more careful than it has to be
-	if delay > 0 {
-		c.m.NakWithDelay(delay)
-	} else {
-		c.m.Nak()
-	}
+	// The server stores only a delay: it forgets a batch that is handed back without one if it ends
+	// before it hands the batch out again.
+	c.m.NakWithDelay(max(delay, time.Millisecond))
 	return nil
 }
 
@@ -314,7 +312,8 @@ func (r *run) encodeResult(c *claim, rows []Row) ([]*nats.Msg, error) {
 		data, err := json.Marshal(row)
 		if err == nil && len(data) > limit-messageReserve {
 			message := fmt.Sprintf("the result takes %d bytes; the server accepts messages of %d", len(data), limit)
-			row = Row{Picture: row.Picture, Index: row.Index, Failure: &results.Failure{Kind: "too_large", Message: message}}
+			row = Row{Picture: row.Picture, Index: row.Index, Failure: &results.Failure{Kind: "too_large",
+				Message: message}}
 			rows[i] = row
 			data, err = json.Marshal(row)
 		}

@@ -177,7 +177,7 @@ func (h *host) start() error {
 		s.WaitForShutdown()
 		return err
 	}
-	if !s.ReadyForConnections(time.Minute) {
+	if !h.waitUntilReady(s) {
 		return stop(fmt.Errorf("%s: the server of the queue does not start: %s", h.options.Dir, h.log.last()))
 	}
 	if err = h.checkStore(s); err != nil {
@@ -192,6 +192,20 @@ func (h *host) start() error {
 	}
 	h.server = s
 	return nil
+}
+
+// waitUntilReady waits until the server accepts connections. It reports false if it cannot, as when
+// another process uses its address.
+func (h *host) waitUntilReady(s *server.Server) bool {
+	for began := time.Now(); time.Since(began) < time.Minute; {
+		if s.ReadyForConnections(hostCheck) {
+			return true
+		}
+		if h.log.isFatal() {
+			return false
+		}
+	}
+	return false
 }
 
 // writeAddress replaces the address file. Only the user can read it, because it has the token.
@@ -218,7 +232,7 @@ func (h *host) serverOptions() (*server.Options, error) {
 		Authorization: rand.Text(),
 		JetStream:     true, StoreDir: filepath.Join(h.options.Dir, storeFolder),
 		JetStreamMaxStore: h.options.MaxBytes,
-		SyncAlways:        true, // a power failure loses nothing; a message is a batch, so this costs little
+		SyncAlways:        true, // before a message is confirmed; a message is a batch, so there are few
 		NoSigs:            true, DisableJetStreamBanner: true,
 	}
 	if h.options.Token != "" {
@@ -231,6 +245,9 @@ func (h *host) serverOptions() (*server.Options, error) {
 	if err == nil {
 		o.Host = name
 		o.Port, err = strconv.Atoi(port)
+	}
+	if err == nil && (o.Port < 0 || o.Port > 1<<16-1) {
+		err = errors.New("the port is out of range")
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%q is not an address such as 0.0.0.0:4222: %w", h.options.Listen, err)
@@ -333,6 +350,7 @@ type serverLog struct {
 	mu     sync.Mutex
 	text   string
 	failed bool // the server could not write
+	fatal  bool // the server could not start
 }
 
 func (l *serverLog) keep(format string, values []any) {
@@ -347,7 +365,7 @@ func (l *serverLog) keep(format string, values []any) {
 func (l *serverLog) reset() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.text, l.failed = "", false
+	l.text, l.failed, l.fatal = "", false, false
 }
 
 func (l *serverLog) last() string {
@@ -362,11 +380,22 @@ func (l *serverLog) hasFailed() bool {
 	return l.failed
 }
 
+func (l *serverLog) isFatal() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.fatal
+}
+
 // Errorf implements server.Logger.
 func (l *serverLog) Errorf(format string, values ...any) { l.keep(format, values) }
 
 // Fatalf implements server.Logger.
-func (l *serverLog) Fatalf(format string, values ...any) { l.keep(format, values) }
+func (l *serverLog) Fatalf(format string, values ...any) {
+	l.keep(format, values)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.fatal = true
+}
 
 // Warnf implements server.Logger.
 func (l *serverLog) Warnf(format string, values ...any) { l.keep(format, values) }

@@ -67,8 +67,8 @@ func (q *Queue) Put(ctx context.Context, job string, pictures iter.Seq2[Picture,
 func (q *Queue) messageLimit() int { return max(int(q.nc.MaxPayload())-messageReserve, 0) }
 
 // putter collects pictures in batches and publishes them. Each message of the log names the
-// sequence number of the one before, so that the server refuses it if another process has put
-// pictures in between, and refuses to store it twice.
+// sequence number of the one before and, in a window, its ID, so that the server refuses it if
+// another process has put pictures in between, and refuses to store it twice.
 type putter struct {
 	q       *Queue
 	job     Job
@@ -171,7 +171,7 @@ func (p *putter) flush(ctx context.Context) error {
 func (p *putter) publish(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	total := p.total
+	total, id := p.total, ""
 	var acks []jetstream.PubAckFuture
 	for i, start := range p.starts {
 		end := len(p.waiting)
@@ -183,7 +183,12 @@ func (p *putter) publish(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		ack, err := p.q.js.PublishMsgAsync(m, jetstream.WithExpectLastSequence(p.last+uint64(i)))
+		options := []jetstream.PublishOpt{jetstream.WithExpectLastSequence(p.last + uint64(i))}
+		if i > 0 { // another process may have taken the sequence number of the batch before
+			options = append(options, jetstream.WithExpectLastMsgID(id))
+		}
+		id = nuid.Next()
+		ack, err := p.q.js.PublishMsgAsync(m, append(options, jetstream.WithMsgID(id))...)
 		if err != nil {
 			return err
 		}

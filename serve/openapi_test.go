@@ -300,7 +300,8 @@ func routes(t *testing.T) []string {
 	route := regexp.MustCompile(`^[A-Z]+ /\S*$`)
 	var all []string
 	for _, name := range files {
-		if strings.HasSuffix(name, "_test.go") {
+		// functiontest serves AWS Lambda's API, for tests.
+		if strings.HasSuffix(name, "_test.go") || filepath.Dir(name) == "functiontest" {
 			continue
 		}
 		file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)

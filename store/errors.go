@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"syscall"
 	"unicode"
@@ -57,7 +58,27 @@ func (e *Error) Unwrap() []error { return []error{e.Kind, e.Err} }
 
 // fail returns an error about a location.
 func (l location) fail(kind error, hint string, cause error) *Error {
-	return &Error{URL: l.String(), Kind: kind, Hint: hint, Err: cause}
+	return &Error{URL: l.String(), Kind: kind, Hint: hint, Err: l.redactCause(cause)}
+}
+
+// redactCause returns an error whose text does not repeat the location as it was given.
+func (l location) redactCause(cause error) error {
+	if cause == nil || !strings.Contains(l.given, "://") {
+		return cause
+	}
+	quoted := strconv.Quote(l.given)
+	forms := []string{l.given, quoted[1 : len(quoted)-1]}
+	if l.url != nil {
+		forms = append(forms, l.url.String())
+	}
+	text := cause.Error()
+	for _, form := range forms {
+		text = strings.ReplaceAll(text, form, l.String())
+	}
+	if text == cause.Error() {
+		return cause
+	}
+	return &shortError{text, cause}
 }
 
 // maxCause bounds the text of a cause, which may come from a server.

@@ -41,12 +41,14 @@ func parse(argument string) (location, error) {
 	}
 	u, err := url.Parse(argument)
 	if err != nil {
-		return l, l.fail(ErrURL, "write % in a key as %25, ? as %3F and # as %23", fmt.Errorf("the URL cannot be parsed"))
+		return l, l.fail(ErrURL, "write % in a key as %25, ? as %3F and # as %23",
+			fmt.Errorf("the URL cannot be parsed"))
 	}
 	l.url = u
 	switch {
 	case u.User != nil:
-		return l, l.fail(ErrURL, "give credentials by environment variables", fmt.Errorf("the URL has a user name or password"))
+		return l, l.fail(ErrURL, "give credentials by environment variables",
+			fmt.Errorf("the URL has a user name or password"))
 	case u.Fragment != "":
 		return l, l.fail(ErrURL, "write # in a key as %23", fmt.Errorf("the URL has a fragment"))
 	case u.Scheme == "file":
@@ -98,7 +100,22 @@ func (l location) fileURL(path string) string {
 }
 
 // String returns the location for messages, without anything secret.
-func (l location) String() string { return redact(l.given) }
+func (l location) String() string {
+	scheme, rest, ok := strings.Cut(l.given, "://")
+	if !ok {
+		return l.given
+	}
+	authority, tail := rest, ""
+	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
+		authority, tail = rest[:i], rest[i:]
+	}
+	// A password with an unescaped / ? or # ends the host too early. It cannot be told from a key.
+	if strings.ContainsAny(authority, ":@") && strings.Contains(tail, "@") {
+		return scheme + "://…"
+	}
+	tail, _, _ = strings.Cut(tail, "?")
+	return scheme + "://" + authority[strings.LastIndex(authority, "@")+1:] + tail
+}
 
 var (
 	userInfo   = regexp.MustCompile(`://[^/\s"'?#]*@`)

@@ -1,7 +1,6 @@
 package weights_test
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,50 +9,6 @@ import (
 	"garb/tensor"
 	"garb/weights"
 )
-
-// EfficientNet-Lite0, trained on ImageNet, is built into every program that imports the package.
-func ExampleBuiltIn() {
-	f, ok := weights.BuiltIn("efficientnet-lite0")
-	if !ok {
-		fmt.Println("not built in")
-		return
-	}
-	fmt.Println(len(f.Names()), "tensors")
-	fmt.Println(f.Shape("classifier/kernel"), f.DType("classifier/kernel"))
-	// Output:
-	// 247 tensors
-	// [1280 1000] F16
-}
-
-// Weights that garb knows by name are pulled from their makers once; until then Open says
-// where they would be.
-func ExampleOpen() {
-	home, err := os.MkdirTemp("", "garb")
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	defer os.RemoveAll(home)
-	defer os.Setenv("GARB_HOME", os.Getenv("GARB_HOME"))
-	os.Setenv("GARB_HOME", home) // an empty cache, for the example
-
-	for _, name := range []string{"efficientnet-lite0", "resnet18"} {
-		f, err := weights.Open(name)
-		var missing *weights.MissingError
-		if errors.As(err, &missing) {
-			fmt.Println(missing.Name, "is not here yet")
-			continue
-		}
-		if err != nil {
-			fmt.Println(err)
-			return
-		}
-		fmt.Println(name, "has", len(f.Names()), "tensors")
-	}
-	// Output:
-	// efficientnet-lite0 has 247 tensors
-	// resnet18 is not here yet
-}
 
 // A source names the network, the licence and the official file of pretrained weights.
 func ExampleSource() {

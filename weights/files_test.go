@@ -209,22 +209,6 @@ func TestHome(t *testing.T) {
 	}
 }
 
-// TestBuiltInIsNotPulled checks that weights in the binary are not downloaded.
-func TestBuiltInIsNotPulled(t *testing.T) {
-	s, ok := Lookup("efficientnet-lite0")
-	if !ok {
-		t.Fatal("efficientnet-lite0 is unknown")
-	}
-	for name, pull := range map[string]func() ([]byte, error){
-		"Download": func() ([]byte, error) { return Download(context.Background(), http.DefaultClient, s, nil) },
-		"ReadCopy": func() ([]byte, error) { return ReadCopy(s, write(t, "copy", nil)) },
-	} {
-		if _, err := pull(); err == nil || !strings.Contains(err.Error(), "built into garb") {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-}
-
 // TestDownloadWithoutDigest checks that a file whose makers publish no digest is accepted as it is.
 func TestDownloadWithoutDigest(t *testing.T) {
 	s := Source{Name: "some", MaxBytes: 5}

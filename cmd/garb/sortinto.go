@@ -370,7 +370,7 @@ func copyFile(from, to string, sync bool) (digest string, err error) {
 }
 
 // errNoLinks says that this user may not create symbolic links on Windows.
-var errNoLinks = errors.New("Windows lets only administrators create symbolic links; " +
+var errNoLinks = errors.New("only administrators may create symbolic links on Windows; " +
 	"switch on Developer Mode in its settings, or copy the pictures instead of linking them")
 
 // makeLink creates a symbolic link.
