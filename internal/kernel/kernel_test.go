@@ -158,8 +158,8 @@ func TestChoose(t *testing.T) {
 		{"avx2", portable, Generic, "offer only generic;"},
 		{"avx2", arm, NEON, "offer only generic, neon;"},
 		{"neon", wide, AVX512, "offer only generic, avx2, avx512;"},
-		{"AVX2", wide, AVX512, "generic, avx2, avx512 and neon"},
-		{"sse9", arm, NEON, "generic, avx2, avx512 and neon"},
+		{"AVX2", wide, AVX512, "generic, avx2, avx512, neon and simd128"},
+		{"sse9", arm, NEON, "generic, avx2, avx512, neon and simd128"},
 	} {
 		got, err := chooseLevel(c.name, c.offered)
 		if got != c.want || (err == nil) != (c.error == "") {
