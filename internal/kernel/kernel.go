@@ -36,8 +36,8 @@ func (l Level) String() string {
 	return [levelCount]string{"generic", "avx2", "avx512", "neon", "simd128"}[l]
 }
 
-// complete tells whether the level has its own kernels for all operations. SIMD128 has those for Gemm
-// and Depthwise; the others are portable.
+// complete tells whether the level has its own kernels for all operations; these do not round a product
+// before they add it. SIMD128 has kernels for Gemm and Depthwise, which round as the portable ones do.
 func (l Level) complete() bool { return l != Generic && l != SIMD128 }
 
 // level is the level in use; levelErr says what is wrong with GARB_CPU.

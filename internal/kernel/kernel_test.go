@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -179,6 +180,9 @@ func TestEnvironment(t *testing.T) {
 		return
 	}
 	program, err := os.Executable()
+	if runtime.GOOS == "js" {
+		t.Skip("a browser starts no programs")
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
