@@ -34,13 +34,9 @@ build: ## bin/garb, one static binary
 	CGO_ENABLED=0 go build -buildvcs=auto -trimpath -ldflags '-s -w' -o bin/garb ./cmd/garb
 	@ls -l bin/garb | awk '{ printf "bin/garb: %.1f MB\n", $$5 / 1e6 }'
 
-# The page of docs/try: static files for any web server. The service worker's cache has the name of their digest.
-try: ## docs/try, a page that classifies in the browser
-	rm -rf docs/try
-	mkdir -p docs/try
-	cp cmd/garb-wasm/page/* internal/kernel/simd128.wasm "$$(go env GOROOT)/lib/wasm/wasm_exec.js" docs/try
-	GOOS=js GOARCH=wasm go build -tags small,simd128 -trimpath -ldflags '-s -w' -o docs/try/garb.wasm ./cmd/garb-wasm
-	sed -i "s/BUILD\"/$$(cat docs/try/* | sha256sum | cut -c1-16)\"/" docs/try/sw.js
+# A page of static files for any web server; docs/browser.md describes it.
+try: ## docs/try, a page that classifies pictures in the browser
+	go run ./cmd/garb-wasm/make docs/try
 
 # The tools are not tools of go.mod: their modules would be in it.
 release-tools:

@@ -125,10 +125,11 @@ var layout = []struct{ pkg, ours, modules string }{
 			"serve/grpc serve/classify",
 		"google.golang.org/protobuf"},
 	{"serve/page", "", ""},
+	{"serve/trypage", "", ""},
 	{"serve", "model answers serve/listen serve/observe serve/reload serve/access serve/connection serve/fetch " +
 		"serve/origin " +
 		"serve/engine serve/registry serve/request serve/grpc serve/health serve/classify serve/inference " +
-		"serve/tensorflow serve/page",
+		"serve/tensorflow serve/page serve/trypagepage",
 		""},
 	{"serve/function", "serve/request", "github.com/aws/aws-lambda-go"},
 	{"serve/functiontest", "", ""},
@@ -140,6 +141,7 @@ var layout = []struct{ pkg, ours, modules string }{
 		"github.com/spf13/cobra github.com/spf13/pflag go.yaml.in/yaml/v3 golang.org/x/sys golang.org/x/term"},
 	{"cmd/garb-lambda", "accept internal/kernel picture model serve serve/function", "github.com/aws/aws-lambda-go"},
 	{"cmd/garb-wasm", ". picture", ""},
+	{"cmd/garb-wasm/make", "", "github.com/andybalholm/brotli"},
 	{"examples/train", ". train", ""},
 	{"docs/lab", "internal/safefile model report evaluate train", ""},
 	{"bench/frozen", "dataset", ""},

@@ -1,9 +1,7 @@
 //go:build js && wasm
 
 // Command garb-wasm is garb in a browser: its program, garb.wasm, classifies pictures on the visitor's
-// device. garb.js loads it and documents its function classify. Build it with
-//
-//	GOOS=js GOARCH=wasm go build -tags small,simd128 -trimpath -ldflags '-s -w' -o garb.wasm ./cmd/garb-wasm
+// device. page/garb.js loads it and documents its function classify. Package make, beside this one, builds it.
 package main
 
 import (
@@ -30,24 +28,35 @@ func main() {
 		return
 	}
 	ready.Invoke(js.FuncOf(func(_ js.Value, arguments []js.Value) any {
-		answer, err := classify(classifier, arguments)
+		answer, err := classify(classifier, limits, arguments[0])
 		if err != nil {
-			return map[string]any{"error": err.Error()}
+			return map[string]any{"code": code(err), "error": err.Error()}
 		}
 		return map[string]any{"answer": answer}
 	}), js.Null())
 	select {}
 }
 
-// classify returns the answer to a picture as JSON. arguments is the list of JavaScript's arguments: one
-// Uint8Array with the bytes of the picture's file, as garb.js passes them.
-func classify(classifier *garb.Classifier, arguments []js.Value) (string, error) {
-	data := make([]byte, arguments[0].Length())
-	js.CopyBytesToGo(data, arguments[0])
+// classify returns the answer to a picture as JSON. file is a Uint8Array with the picture's file.
+func classify(classifier *garb.Classifier, limits picture.Limits, file js.Value) (string, error) {
+	size := file.Length()
+	if int64(size) > limits.MaxBytes { // before the copy
+		return "", &picture.Error{Kind: picture.TooLarge, Detail: "the file has more bytes than the limit"}
+	}
+	data := make([]byte, size)
+	js.CopyBytesToGo(data, file)
 	answer, err := classifier.Classify(context.Background(), garb.FromBytes(data))
 	if err != nil {
 		return "", err
 	}
 	text, err := json.Marshal(answer)
 	return string(text), err
+}
+
+// code returns the code of an error for garb.js.
+func code(err error) string {
+	if kind := picture.KindOf(err); kind != "" {
+		return kind
+	}
+	return "broken"
 }

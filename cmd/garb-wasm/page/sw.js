@@ -1,10 +1,13 @@
 // The service worker keeps all files of one build together, so that the page works offline and never mixes files
-// of two builds. `make try` replaces BUILD with the digest of the files.
+// of two builds. `make try` fills in BUILD, the digest of the files.
 const build = "garb-try-BUILD";
-const files = ["./", "page.css", "page.js", "worker.js", "garb.js", "wasm_exec.js", "garb.wasm", "simd128.wasm"];
+const files = [
+  "./", "icon.svg", "page.css", "page.js", "worker.js", "garb.js", "wasm_exec.js", "garb.wasm", "simd128.wasm",
+];
 
 addEventListener("install", (event) => {
-  const requests = files.map((file) => new Request(file, { cache: "reload" }));
+  // The server is asked whether the files in the browser's cache are current.
+  const requests = files.map((file) => new Request(file, { cache: "no-cache" }));
   event.waitUntil(caches.open(build).then((cache) => cache.addAll(requests)));
 });
 
