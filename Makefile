@@ -214,7 +214,7 @@ modules: ## check that go.mod names what the code imports
 
 # What programs wrote is what they write now.
 generated: ## check that generated files are current
-	@sums() { grep -rlZ --include='*.go' --include='*.s' --exclude-dir=.git '^// Code generated' . | sort -z | xargs -0r sha256sum; }; \
+	@sums() { { grep -rlZ --include='*.go' --include='*.s' --exclude-dir=.git '^// Code generated' . | sort -z; printf 'internal/kernel/simd128.wasm\0'; } | xargs -0r sha256sum; }; \
 	before=$$(sums); $(MAKE) --no-print-directory generate && after=$$(sums) && \
 	if [ "$$before" != "$$after" ]; then echo "generated files were stale; commit what make generate wrote"; exit 1; fi
 
@@ -223,6 +223,7 @@ cross: ## build and vet garb and its tests for other systems
 	@for s in $(SYSTEMS_TO_CHECK); do echo "$$s"; \
 	GOOS=$${s%/*} GOARCH=$${s#*/} CGO_ENABLED=0 go vet ./... && \
 	GOOS=$${s%/*} GOARCH=$${s#*/} CGO_ENABLED=0 go build -o /dev/null ./cmd/garb || exit 1; done
+	@echo js/wasm; GOOS=js GOARCH=wasm go vet -tags small,simd128 ./cmd/garb-wasm ./internal/kernel
 
 # The layout, the sources' hygiene and the binary's form; the binary is built
 # anew, which the test cache cannot see.

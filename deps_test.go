@@ -129,7 +129,7 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"serve", "model answers serve/listen serve/observe serve/reload serve/access serve/connection serve/fetch " +
 		"serve/origin " +
 		"serve/engine serve/registry serve/request serve/grpc serve/health serve/classify serve/inference " +
-		"serve/tensorflow serve/page serve/trypagepage",
+		"serve/tensorflow serve/page serve/trypage",
 		""},
 	{"serve/function", "serve/request", "github.com/aws/aws-lambda-go"},
 	{"serve/functiontest", "", ""},

@@ -9,8 +9,7 @@ import { pathToFileURL } from "node:url";
 
 const [folder, ...pictures] = process.argv.slice(2);
 const base = pathToFileURL(resolve(folder) + "/");
-globalThis.fetch = async (url) => readFileSync(url);
-WebAssembly.compileStreaming = async (bytes) => WebAssembly.compile(await bytes);
+globalThis.fetch = async (url) => new Response(readFileSync(url), { headers: { "Content-Type": "application/wasm" } });
 (0, eval)(readFileSync(new URL("wasm_exec.js", base), "utf8"));
 
 const start = performance.now();

@@ -66,7 +66,7 @@ func Open(folder string) (*Page, error) {
 
 // Register registers the page's files below /try/. They need no API key.
 func (p *Page) Register(mux *http.ServeMux) {
-	mux.Handle("GET /try", http.RedirectHandler("try/", http.StatusMovedPermanently))
+	mux.Handle("GET "+strings.TrimSuffix(prefix, "/"), http.RedirectHandler("try/", http.StatusMovedPermanently))
 	mux.HandleFunc("GET "+prefix+"{$}", p.serve("index.html"))
 	for _, name := range p.names {
 		if name != "index.html" {
