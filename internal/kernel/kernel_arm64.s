@@ -3459,6 +3459,7 @@ end:
 	RET
 
 TEXT ·depthwise5s2NEON(SB), NOSPLIT, $8-8
+	MOVD $locals-8(SP), R16
 	MOVD arguments+0(FP), R0
 	MOVD ZR, R1
 	MOVD 64(R0), R2
@@ -8866,6 +8867,7 @@ end:
 	RET
 
 TEXT ·depthwise5s2ReLUNEON(SB), NOSPLIT, $8-8
+	MOVD $locals-8(SP), R16
 	MOVD arguments+0(FP), R0
 	MOVD ZR, R1
 	VEOR V0.B16, V0.B16, V0.B16

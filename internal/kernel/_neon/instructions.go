@@ -91,6 +91,7 @@ const (
 	place   = "R21"
 	left    = "R22"
 	value   = "R23"
+	locals  = "R16" // the address of the function's local memory
 )
 
 // constants are the registers for the addresses of tables.

@@ -89,7 +89,9 @@ func (t *translation) packed() bool {
 	case ok:
 		t.eachHalf(func(d, n, m int) { t.integers(three.encoding, three.name, size, d, n, m) })
 	case t.opcode == "VPANDN":
-		t.eachHalf(func(d, n, m int) { t.bitwise("VBIC", d, m, n) })
+		t.eachHalf(func(d, n, m int) {
+			t.emit("WORD $0x%08x // BIC V%d.16B, V%d.16B, V%d.16B", 0x4e601c00|n<<16|m<<5|d, d, m, n)
+		})
 	case strings.HasPrefix(t.opcode, "VPUNPCK"):
 		t.unpack()
 	case stem == "VPABS":
@@ -256,6 +258,13 @@ func (t *translation) packedMove() bool {
 			return true
 		}
 		t.emit("VST1 V%d.%s[%d], (%s)", mustVector(o[1])[0], lanes[size], integer(o[0]), t.pointer(o[2]))
+	case "VPINSRQ":
+		t.assembly.move(d[0], mustVector(o[2])[0])
+		if r := register(o[1]); r != "" {
+			t.emit("VMOV %s, V%d.D[%d]", r, d[0], integer(o[0]))
+			return true
+		}
+		t.emit("VLD1 (%s), V%d.D[%d]", t.pointer(o[1]), d[0], integer(o[0]))
 	default:
 		return false
 	}

@@ -73,7 +73,7 @@ func (t *table) write(a *assembly) {
 	fmt.Fprintf(a, "GLOBL %s<>(SB), RODATA|NOPTR, $%d\n", t.name, len(kept))
 }
 
-// loadAddresses writes instructions that load the addresses of the tables that a function reads.
+// loadAddresses writes instructions that load the addresses of the first tables that a function reads.
 func (a *assembly) loadAddresses(f function) {
 	a.bases = map[string]string{}
 	for _, l := range f.lines {
@@ -83,7 +83,7 @@ func (a *assembly) loadAddresses(f function) {
 				continue
 			}
 			if len(a.bases) == len(constants) {
-				log.Fatalf("%s reads too many tables", f.name)
+				continue
 			}
 			a.bases[m[1]] = constants[len(a.bases)]
 			a.emit("MOVD $%s<>(SB), %s", m[1], a.bases[m[1]])
@@ -95,19 +95,23 @@ func (a *assembly) loadAddresses(f function) {
 // returns the registers.
 func (t *translation) loadConstant(m []string, halves int, register func() int) pair {
 	from, offset := t.tables[m[1]], integer(m[2])
-	to := register()
+	to, base := register(), t.bases[m[1]]
+	if base == "" {
+		base = address
+		t.emit("MOVD $%s<>(SB), %s", m[1], base)
+	}
 	if from.repeated {
 		if offset%32 != 0 {
 			log.Fatalf("%s: a vector of %s begins at %d", t.name, m[1], offset)
 		}
-		t.emit("FMOVQ %d(%s), F%d", offset/2, t.bases[m[1]], to)
+		t.emit("FMOVQ %d(%s), F%d", offset/2, base, to)
 		return pair{to, to}
 	}
 	p := pair{to, to}
-	t.emit("FMOVQ %d(%s), F%d", offset, t.bases[m[1]], to)
+	t.emit("FMOVQ %d(%s), F%d", offset, base, to)
 	if halves == 2 {
 		p[1] = register()
-		t.emit("FMOVQ %d(%s), F%d", offset+16, t.bases[m[1]], p[1])
+		t.emit("FMOVQ %d(%s), F%d", offset+16, base, p[1])
 	}
 	return p
 }

@@ -16,6 +16,9 @@ func (a *assembly) translate(f function) {
 	a.name = f.name
 	live := f.findLive()
 	a.loadAddresses(f)
+	if frame := f.frame(); frame > 0 {
+		a.emit("MOVD $locals-%d(SP), %s", frame, locals)
+	}
 	for i := 0; i < len(f.lines); i++ {
 		l := f.lines[i]
 		if l.label != "" {
@@ -43,6 +46,15 @@ func (a *assembly) translate(f function) {
 			i++
 		}
 	}
+}
+
+// frame returns the size of the function's local memory.
+func (f function) frame() int {
+	m := regexp.MustCompile(`\$(\d+)-`).FindStringSubmatch(f.signature)
+	if m == nil {
+		return 0
+	}
+	return integer(m[1])
 }
 
 // cleared returns the register of the half that the instruction clears, because its result fills only
@@ -91,6 +103,9 @@ var general = []string{"AX", "CX", "DX", "BX", "SI", "DI", "BP", "R8", "R9", "R1
 func register(operand string) string {
 	if i := slices.Index(general, operand); i >= 0 {
 		return fmt.Sprint("R", i)
+	}
+	if operand == "SP" {
+		return locals
 	}
 	return ""
 }
@@ -169,6 +184,8 @@ func (t *translation) integer() bool {
 		} else {
 			t.emit("MOVWU %s, %s", memory(o[0]), to)
 		}
+	case "MOVBLZX":
+		t.emit("MOVBU %s, %s", memory(o[0]), register(o[1]))
 	case "MOVQ":
 		if from, to := register(o[0]), register(o[1]); from != "" {
 			t.emit("MOVD %s, %s", from, to)
@@ -181,6 +198,12 @@ func (t *translation) integer() bool {
 		t.emit("MOVD ZR, %s", register(o[1]))
 	case "ADDQ", "SUBQ":
 		t.add(t.opcode[:3], o[0], o[1])
+	case "SUBL":
+		t.emit("SUBW %s, %s, %s", register(o[0]), register(o[1]), register(o[1]))
+	case "SHLQ":
+		t.emit("LSL $%d, %s, %s", integer(o[0]), register(o[1]), register(o[1]))
+	case "NEGQ":
+		t.emit("NEG %s, %s", register(o[0]), register(o[0]))
 	case "DECQ":
 		t.add("SUB", "$1", o[0])
 	case "TESTQ":
