@@ -6,6 +6,7 @@ import (
 )
 
 //go:generate sh -c "cd _generate && go run . -out ../picture_amd64.s -stubs ../stubs_amd64.go -pkg picture"
+//go:generate go run ../internal/kernel/_neon picture
 
 // resize scales a part of p as Pillow's Image.resize does, to the bit: with weights in fixed point,
 // rounding to 8 bits after each direction (Pillow 13.0.0, src/libImaging/Resample.c and, for
