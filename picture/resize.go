@@ -155,7 +155,7 @@ func newWeights(in, out int, filter Filter) *weights {
 	}
 	scale := float64(in) / float64(out)
 	stretch := max(scale, 1)
-	support *= stretch
+	support = float64(support * stretch)
 	w := &weights{first: make([]int, out), count: make([]int, out), size: int(math.Ceil(support))*2 + 1}
 	w.values = make([]int32, out*w.size)
 	w.lanes = sync.OnceValue(func() *lanes { return newLanes(w) })
