@@ -56,10 +56,9 @@ func ReadDir(path string) ([]fs.DirEntry, error) {
 	return entries, err
 }
 
-// Read returns the content of a regular file of at most maxBytes. Its errors are
-// *NotRegularError (found before it opens the file, because opening a pipe can wait
-// forever), *TooLargeError, or those of package os.
-func Read(path string, maxBytes int64) ([]byte, error) {
+// OpenRegular opens a regular file as Open does. Its errors are *NotRegularError, found before it opens
+// the file, because opening a pipe can wait forever, or those of package os.
+func OpenRegular(path string) (*os.File, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
@@ -67,14 +66,24 @@ func Read(path string, maxBytes int64) ([]byte, error) {
 	if !info.Mode().IsRegular() {
 		return nil, &NotRegularError{path, info.Mode()}
 	}
-	if info.Size() > maxBytes {
-		return nil, &TooLargeError{path, info.Size(), maxBytes}
-	}
-	f, err := Open(path)
+	return Open(path)
+}
+
+// Read returns the content of a regular file of at most maxBytes. Its errors are *TooLargeError and those
+// of OpenRegular.
+func Read(path string, maxBytes int64) ([]byte, error) {
+	f, err := OpenRegular(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if info.Size() > maxBytes {
+		return nil, &TooLargeError{path, info.Size(), maxBytes}
+	}
 	data := make([]byte, info.Size())
 	n, err := io.ReadFull(f, data)
 	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
@@ -140,7 +149,7 @@ func (f *File) Close() error {
 // Abort drops the new content. After Close it does nothing.
 func (f *File) Abort() error {
 	f.temporary.Close() // a second Close does no harm
-	if err := os.Remove(f.temporary.Name()); !errors.Is(err, fs.ErrNotExist) {
+	if err := Remove(f.temporary.Name()); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return nil
