@@ -27,7 +27,7 @@ const module = "garb"
 // testModules.
 var layout = []struct{ pkg, ours, modules string }{
 	{"internal/filename", "", ""},
-	{"internal/safefile", "", "golang.org/x/sys"},
+	{"internal/safefile", "internal/filename", "golang.org/x/sys"},
 	{"internal/edition", "", ""},
 	{"internal/tfevents", "internal/safefile", "google.golang.org/protobuf"},
 	{"internal/download", "internal/safefile", "github.com/hashicorp/go-retryablehttp"},

@@ -11,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+
+	"garb/internal/filename"
 )
 
 // TooLargeError says that a file is larger than the maximum that Read was given.
@@ -41,6 +43,22 @@ func (e *NotRegularError) Error() string {
 type NotFolderError struct{ Path string }
 
 func (e *NotFolderError) Error() string { return e.Path + " is a file, not a folder" }
+
+// NameError says that Windows does not allow the name of a file.
+type NameError struct{ Path string }
+
+func (e *NameError) Error() string {
+	return fmt.Sprintf("%s: Windows does not allow the name %q; choose another", e.Path, filepath.Base(e.Path))
+}
+
+// checkName returns a *NameError for a file that a system would not create under its name. Windows would
+// open a device for aux.csv, write a hidden stream for a:b, and drop the dot of "a.".
+func checkName(path, system string) error {
+	if name := filepath.Base(path); system == "windows" && !filename.IsPortable(name) {
+		return &NameError{path}
+	}
+	return nil
+}
 
 // ReadDir returns the entries of a folder, sorted by name. If something else has that name, the error is
 // a *NotFolderError. The error of os.ReadDir on Windows would be fs.ErrNotExist, so that a
@@ -122,6 +140,9 @@ func Create(path string) (*File, error) {
 	}
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 		return nil, &NotRegularError{path, info.Mode()}
+	}
+	if err := checkName(path, runtime.GOOS); err != nil {
+		return nil, err
 	}
 	folder, name := filepath.Split(path)
 	if folder == "" {
