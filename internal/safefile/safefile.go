@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"syscall"
 
 	"garb/internal/filename"
 )
@@ -195,8 +196,8 @@ func (f *File) replace() error {
 	return Rename(f.temporary.Name(), f.path)
 }
 
-// syncFolder syncs a folder, so that a rename in it survives a loss of power. Windows cannot
-// sync folders and need not.
+// syncFolder syncs a folder, so that a rename in it survives a loss of power. Windows and some network
+// file systems cannot sync folders.
 func syncFolder(path string) error {
 	if runtime.GOOS == "windows" {
 		return nil
@@ -206,5 +207,11 @@ func syncFolder(path string) error {
 		return err
 	}
 	defer f.Close()
-	return f.Sync()
+	if err = f.Sync(); cannotSync(err) {
+		return nil
+	}
+	return err
 }
+
+// cannotSync reports whether an error of syncing says that the file system cannot do it.
+func cannotSync(err error) bool { return errors.Is(err, errors.ErrUnsupported) || errors.Is(err, syscall.EINVAL) }

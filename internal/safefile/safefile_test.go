@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -133,5 +134,18 @@ func TestLongPaths(t *testing.T) {
 	}
 	if err := Remove(path + "2"); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestCannotSync(t *testing.T) {
+	for err, want := range map[error]bool{
+		nil: false, syscall.EIO: false, syscall.ENOSPC: false, syscall.EINVAL: true, syscall.ENOTSUP: true,
+	} {
+		if err != nil {
+			err = &os.PathError{Op: "sync", Path: "folder", Err: err}
+		}
+		if cannotSync(err) != want {
+			t.Errorf("%v", err)
+		}
 	}
 }
