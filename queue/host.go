@@ -217,7 +217,7 @@ func (h *host) writeAddress(data []byte) error {
 	_, err = f.Write(data)
 	err = errors.Join(err, f.Close())
 	if err == nil {
-		err = os.Rename(f.Name(), filepath.Join(h.options.Dir, addressFile))
+		err = safefile.Rename(f.Name(), filepath.Join(h.options.Dir, addressFile))
 	}
 	if err != nil {
 		return errors.Join(err, os.Remove(f.Name()))
