@@ -371,6 +371,39 @@ func TestCorruptStore(t *testing.T) {
 	}
 }
 
+// Damaged results are an error that names their stream, not an endless wait.
+func TestDamagedResults(t *testing.T) {
+	dir := newFolder(t)
+	q := open(t, dir)
+	create(t, q, queue.Job{})
+	put(t, q, number(0, 400))
+	work(t, q, newWorker(readName))
+	if err := q.Close(); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "store", "jetstream", "$G", "streams", "garb-results-job", "msgs", "1.blk")
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := len(data) / 2; i < len(data)/2+200; i++ {
+		data[i] ^= 0x5a
+	}
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	q, err = queue.Open(t.Context(), queue.Options{Dir: dir})
+	if err == nil {
+		defer q.Close()
+		_, err = q.Status(t.Context(), "job")
+	}
+	var broken *queue.StoreError
+	if !errors.As(err, &broken) || !strings.Contains(err.Error(), "garb-results-job") {
+		t.Error(err)
+	}
+	t.Log(err)
+}
+
 // Whatever workers fail, stop or crash, the rows are those of the pictures, each once.
 func TestRandomFailures(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {

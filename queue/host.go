@@ -64,6 +64,11 @@ func (q *Queue) openFolder(ctx, keeping context.Context) error {
 		if q.nc, err = q.host.connect(); err == nil {
 			break
 		}
+		if time.Since(began) > time.Second { // as long as another process needs to start it
+			if spaceErr := q.host.probeSpace(); spaceErr != nil {
+				return &FullError{dir, spaceErr}
+			}
+		}
 		if time.Since(began) > q.options.Patience {
 			return &NoAnswerError{dir, err}
 		}
@@ -73,6 +78,21 @@ func (q *Queue) openFolder(ctx, keeping context.Context) error {
 	}
 	q.running.Go(func() { q.keepHost(keeping) })
 	return nil
+}
+
+// probeBytes is what probeSpace writes: more than the server needs to start.
+const probeBytes = 1 << 16
+
+// probeSpace returns an error if the folder has no space, with which no process can start the
+// server.
+func (h *host) probeSpace() error {
+	f, err := os.CreateTemp(h.options.Dir, "space.*.tmp")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(make([]byte, probeBytes))
+	err = errors.Join(err, f.Close())
+	return errors.Join(err, os.Remove(f.Name()))
 }
 
 // keepHost takes over the server when the process that ran it has ended, and starts it again
@@ -289,6 +309,12 @@ func (h *host) checkStore(s *server.Server) error {
 	for _, account := range info.AccountDetails {
 		for _, stream := range account.Streams {
 			known[stream.Name] = true
+			// No message of these streams is ever deleted, so their numbers have no gaps.
+			isJob := strings.HasPrefix(stream.Name, pictureStream("")) || strings.HasPrefix(stream.Name, resultStream(""))
+			if lost := stream.State.LastSeq - stream.State.Msgs; isJob && lost > 0 {
+				return &StoreError{h.options.Dir, fmt.Sprintf("stream %s: %d of %d messages cannot be read", stream.Name,
+					lost, stream.State.LastSeq)}
+			}
 		}
 	}
 	for _, entry := range entries {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -56,6 +57,8 @@ func newQueueCommand() *cobra.Command {
 type queueFlags struct {
 	options queue.Options
 	job     string
+
+	existing bool // the folder must exist
 }
 
 func (f *queueFlags) add(flags *pflag.FlagSet) {
@@ -74,6 +77,11 @@ func (f *queueFlags) open(c *cobra.Command) (*queue.Queue, error) {
 	o := f.options
 	if o.URL != "" && !c.Flags().Changed("queue") {
 		o.Dir = ""
+	}
+	if o.Dir != "" && f.existing {
+		if _, err := os.Stat(o.Dir); errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("no queue in %s: garb queue put makes one", o.Dir)
+		}
 	}
 	if o.URL != "" || o.Listen != "" {
 		o.Token = os.Getenv(queueTokenVariable)
@@ -152,6 +160,7 @@ func newQueueDeleteCommand() *cobra.Command {
 			return errors.Join(refuseArguments(c, args), f.validate(c))
 		},
 		RunE: func(c *cobra.Command, _ []string) error {
+			f.existing = true
 			return f.run(c, func(ctx context.Context, q *queue.Queue) error {
 				if err := q.Delete(ctx, f.job); err != nil {
 					return err

@@ -158,7 +158,10 @@ func TestQueueMisuse(t *testing.T) {
 		{[]string{"work", "--nats", "nats://127.0.0.1:1"}, exitMisused, "exclude each other"},
 		{[]string{"work", "--listen", "127.0.0.1:0"}, exitMisused, queueTokenVariable},
 		{[]string{"work", "--threads", "-1"}, exitMisused, "--threads"},
-		{[]string{"work"}, exitFailed, "no job"},
+		{[]string{"work"}, exitFailed, "no queue in"},
+		{[]string{"get"}, exitFailed, "no queue in"},
+		{[]string{"status"}, exitFailed, "garb queue put makes one"},
+		{[]string{"delete", "--job", "x"}, exitFailed, "no queue in"},
 		{[]string{"delete"}, exitMisused, "--job"},
 		{[]string{"status", "--dead", "--watch"}, exitMisused, "exclude each other"},
 		{[]string{"put", empty}, exitFailed, "no pictures"},
@@ -168,10 +171,21 @@ func TestQueueMisuse(t *testing.T) {
 			t.Errorf("%v: %s", test.args, said)
 		}
 	}
+	gone := filepath.Join(empty, "queue")
+	for _, command := range []string{"status", "work", "get"} {
+		runQueue(t, exitFailed, gone, command)
+	}
+	if _, err := os.Stat(gone); err == nil {
+		t.Error("a command that reads made the folder of a queue")
+	}
 	// Another model than the job's.
 	runQueue(t, 0, dir, "put", drawQueued(t))
-	if _, said := runQueue(t, 1, dir, "work", "--model", "garments"); !strings.Contains(said, "another digest") {
-		t.Error(said)
+	for range 2 { // also when the job is complete
+		_, said := runQueue(t, 1, dir, "work", "--model", "garments")
+		if !strings.Contains(said, "another digest") || strings.Contains(said, "this worker:") {
+			t.Error(said)
+		}
+		runQueue(t, 0, dir, "work")
 	}
 }
 

@@ -58,6 +58,7 @@ func newQueueWorkCommand() *cobra.Command {
 			return errors.Join(refuseArguments(c, args), f.validate(c))
 		},
 		RunE: func(c *cobra.Command, _ []string) error {
+			f.existing = !f.wait
 			return f.run(c, func(ctx context.Context, q *queue.Queue) error { return f.work(c, q) })
 		},
 	}
@@ -80,6 +81,9 @@ func (f *queueWorkFlags) work(c *cobra.Command, q *queue.Queue) error {
 	if err != nil {
 		return err
 	}
+	if w.Digest != j.Digest {
+		return &queue.DigestError{Job: j.Name, Have: w.Digest, Want: j.Digest}
+	}
 	s := store.New(store.Default())
 	defer s.Close()
 	limits := picture.DefaultLimits().WithMaxPixels(j.MaxPixels)
@@ -90,7 +94,10 @@ func (f *queueWorkFlags) work(c *cobra.Command, q *queue.Queue) error {
 	began := time.Now()
 	report, err := q.Work(ctx, j.Name, w)
 	stop()
-	f.sayReport(c, q, report, time.Since(began))
+	statusErr := f.sayReport(c, q, report, time.Since(began))
+	if err == nil {
+		err = statusErr
+	}
 	return err
 }
 
@@ -110,14 +117,14 @@ func (f *queueWorkFlags) findJob(ctx context.Context, q *queue.Queue) (queue.Job
 	}
 }
 
-// sayReport prints what this worker did and what is left.
-func (f *queueWorkFlags) sayReport(c *cobra.Command, q *queue.Queue, r queue.WorkReport, took time.Duration) {
+// sayReport prints what this worker did and what is left. Its error is that of the status.
+func (f *queueWorkFlags) sayReport(c *cobra.Command, q *queue.Queue, r queue.WorkReport, took time.Duration) error {
 	say(c, "this worker: %s done, %d dead, in %.1f s", count(r.Done, "picture"), r.Dead, took.Seconds())
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Context()), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Context()), 10*time.Second) // more than a scan of damaged data
 	defer cancel()
 	s, err := q.Status(ctx, f.job)
 	if err != nil {
-		return // the error of the work says more
+		return err
 	}
 	switch {
 	case s.Left() > 0:
@@ -127,6 +134,7 @@ func (f *queueWorkFlags) sayReport(c *cobra.Command, q *queue.Queue, r queue.Wor
 	default:
 		say(c, "job %s is complete: %s", f.job, count(s.Done, "picture"))
 	}
+	return nil
 }
 
 // newWorker opens the model of a job.
@@ -200,12 +208,17 @@ type pictureSource struct {
 	limits picture.Limits
 }
 
-// Read implements queue.Source. A file that was changed after it was put is an error, because
+// Read implements queue.Source. A picture that was changed after it was put is an error, because
 // its result would be that of another picture.
 func (s pictureSource) Read(ctx context.Context, p queue.Picture) ([]byte, error) {
 	if store.IsURL(p.Name) {
-		data, err := s.store.Read(ctx, p.Name, s.limits.MaxBytes)
-		for _, kind := range []error{store.ErrNotFound, store.ErrDenied, store.ErrTooLarge, store.ErrURL, store.ErrScheme} {
+		data, err := s.store.ReadVersion(ctx, p.Name, p.Version, s.limits.MaxBytes)
+		if errors.Is(err, store.ErrChanged) {
+			return nil, &queue.PermanentError{Err: errors.New("it was changed after it was put; put it again")}
+		}
+		for _, kind := range []error{
+			store.ErrNotFound, store.ErrDenied, store.ErrTooLarge, store.ErrRedirect, store.ErrURL, store.ErrScheme,
+		} {
 			if errors.Is(err, kind) {
 				return nil, &queue.PermanentError{Err: err}
 			}
