@@ -20,7 +20,8 @@ func TestBinaryIsStaticAndSmall(t *testing.T) {
 	}{{"default", "", 70_000_000}, {"small", "small", 20_000_000}} {
 		t.Run(c.name, func(t *testing.T) {
 			binary := filepath.Join(t.TempDir(), "garb")
-			build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-tags", c.tags, "-o", binary, "./cmd/garb")
+			build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-tags", c.tags, "-o", binary,
+				"./cmd/garb")
 			build.Env = append(os.Environ(), "CGO_ENABLED=0")
 			if out, err := build.CombinedOutput(); err != nil {
 				t.Fatalf("%v\n%s", err, out)

@@ -48,8 +48,9 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"internal/tiff", "internal/raster internal/exif internal/inflate internal/jpeg", ""},
 	{"internal/hdf5", "internal/kernel", ""},
 	{"tensor", "internal/safefile internal/kernel", ""},
-	{"picture", "internal/edition internal/kernel internal/raster internal/exif internal/icc internal/jpeg internal/heif internal/bmp " +
-		"internal/gif internal/png internal/ico internal/tiff internal/webp", ""},
+	{"picture",
+		"internal/edition internal/kernel internal/raster internal/exif internal/icc internal/jpeg internal/heif " +
+			"internal/bmp internal/gif internal/png internal/ico internal/tiff internal/webp", ""},
 	{"internal/drawn", "picture", ""},
 	{"internal/drawn/make", "picture internal/drawn", ""},
 	{"nn", "internal/kernel tensor", ""},
@@ -66,7 +67,8 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"conformal", "", ""},
 	{"model", "accept tensor picture nn backbone weights conformal", ""},
 	{".", "picture model", "golang.org/x/sync"},
-	{"convert", "internal/safefile internal/edition accept tensor picture nn backbone keras weights onnx tflite model", ""},
+	{"convert", "internal/safefile internal/edition accept tensor picture nn backbone keras weights onnx tflite model",
+		""},
 	{"report", "picture", ""},
 	{"dataset", "internal/filename internal/safefile internal/download picture",
 		"github.com/gofrs/flock golang.org/x/sync gonum.org/v1/gonum"},

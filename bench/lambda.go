@@ -13,17 +13,14 @@ import (
 	"garb/serve/functiontest"
 )
 
-// measureLambdaTime measures the time from the start of garb-lambda to its first answer. A run before them,
-// which is not measured, brings the files into the page cache.
+// measureLambdaTime measures the time from the start of garb-lambda to its first answer.
 func measureLambdaTime(ctx context.Context, b *bench) (result, error) {
-	return b.measureLambda(ctx, milliseconds, func(elapsed time.Duration, _ int64) float64 {
-		return float64(elapsed.Nanoseconds()) / 1e6
-	})
+	return b.measureLambda(ctx, milliseconds, pickTime)
 }
 
 // measureLambdaMemory measures the peak resident memory of such a process.
 func measureLambdaMemory(ctx context.Context, b *bench) (result, error) {
-	return b.measureLambda(ctx, megabytes, func(_ time.Duration, peak int64) float64 { return float64(peak) / 1e6 })
+	return b.measureLambda(ctx, megabytes, pickMemory)
 }
 
 // measureLambda starts garb-lambda as often as was chosen. Of each run's time and peak memory, pick takes one.
@@ -47,23 +44,9 @@ func (b *bench) measureLambda(
 	if err != nil {
 		return result{}, err
 	}
-	var figures []float64
-	for i := range b.starts + 1 {
-		elapsed, state, err := startLambda(ctx, program, event)
-		if err != nil {
-			return result{}, err
-		}
-		peak, err := readPeak(state)
-		if err != nil && unit == megabytes {
-			return skipRow(err)
-		}
-		if i > 0 {
-			figures = append(figures, pick(elapsed, peak))
-		}
-	}
-	r := result{Unit: unit, Same: true}
-	r.Garb.summarize(figures)
-	return r, nil
+	return b.measureStarts(unit, pick, func() (time.Duration, *os.ProcessState, error) {
+		return startLambda(ctx, program, event)
+	})
 }
 
 // startLambda starts garb-lambda with Lambda's smallest memory, and ends it after its first answer.
@@ -76,7 +59,7 @@ func startLambda(ctx context.Context, program string, event []byte) (time.Durati
 	command := exec.CommandContext(ctx, program)
 	command.Env = []string{functiontest.Variable + "=" + lambda.Addr(), "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=128"}
 	began := time.Now()
-	if err := command.Start(); err != nil {
+	if err = command.Start(); err != nil {
 		return 0, nil, err
 	}
 	_, err = lambda.Invoke(ctx, event)

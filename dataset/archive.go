@@ -159,7 +159,8 @@ func unpackTo(ctx context.Context, folder string, f *os.File, kind string, size 
 	var skipped Tally
 	u := &unpacker{
 		portable: runtime.GOOS == "windows",
-		to:       filepath.Join(part, "data"), maxFiles: maxArchiveFiles, maxBytes: min(limit, expansionBase+expansion*size),
+		to:       filepath.Join(part, "data"), maxFiles: maxArchiveFiles, maxBytes: min(limit,
+			expansionBase+expansion*size),
 		link: func(name, message string) error {
 			skipped.Add(ReasonMissing, name, message)
 			return nil

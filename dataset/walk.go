@@ -32,7 +32,7 @@ func Pictures(ctx context.Context, folder string, tally *Tally) ([]string, error
 }
 
 // EachPicture calls use for each picture that Pictures lists, in the same order, without keeping
-// the paths. It ends with the first error of use, and returns it.
+// the paths. It stops at the first error that use returns, and returns it too.
 func EachPicture(ctx context.Context, folder string, tally *Tally,
 	use func(path string, info fs.FileInfo) error) error {
 	w, err := newWalker(ctx, folder, tally, use)

@@ -161,7 +161,11 @@ func (c *Cache) removeFolder() {
 // write writes the saved vectors and those in memory. Saved vectors that are damaged are lost.
 func (c *Cache) write() error {
 	stored, err := Open(c.path)
-	if err != nil || stored.CheckKey(c.meta.Key, c.meta.Columns) != nil {
+	if err != nil {
+		return c.writeWith(nil)
+	}
+	if stored.CheckKey(c.meta.Key, c.meta.Columns) != nil || stored.Check(context.Background(), nil) != nil {
+		stored.Close()
 		return c.writeWith(nil)
 	}
 	err = c.writeWith(stored)

@@ -1,10 +1,10 @@
 // Package features stores the feature vectors of pictures: in files, which queues, shards and
 // merges write and training reads, and in a cache for each backbone and preprocessing.
 //
-// A file is a safetensors file with two tensors: "digests" (U8, [N 32]), the SHA-256 of each
-// picture's bytes, strictly ascending, and "features" (F32, [N C]), its vector. Equal contents give
-// equal bytes, in whatever order they were computed. Files are read and merged without loading them
-// into memory.
+// A file is a safetensors file with three tensors: "digests" (U8, [N 32]), the SHA-256 of each
+// picture's bytes, strictly ascending, "features" (F32, [N C]), its vector, and last "sha256" (U8,
+// [32]), the SHA-256 of all bytes of the file before it. Equal contents give equal bytes, in whatever
+// order they were computed. Files are read and merged without loading them into memory.
 package features
 
 import (
@@ -80,6 +80,13 @@ func (k Key) Differences(other Key) []string {
 type FormatError struct{ Path, Reason string }
 
 func (e *FormatError) Error() string { return e.Path + " is not a valid file of features: " + e.Reason }
+
+// ChangedError says that a file was changed after it was written.
+type ChangedError struct{ Path string }
+
+func (e *ChangedError) Error() string {
+	return e.Path + " was changed after it was written: its content has another digest; copy it or compute it again"
+}
 
 // KeyError says that a file has features of another backbone, preprocessing or limits than needed.
 type KeyError struct {

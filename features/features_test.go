@@ -3,6 +3,7 @@ package features
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -99,7 +100,7 @@ func TestMergeOfParts(t *testing.T) {
 			}
 		}
 		merged, done := filepath.Join(folder, "merged"), 0
-		rows, err := Merge(t.Context(), merged, names, func() { done++ })
+		rows, err := Merge(t.Context(), merged, names, MergeProgress{Written: func() { done++ }})
 		if err != nil || rows != int64(len(want)) || done != len(want) {
 			rt.Fatal(rows, done, err)
 		}
@@ -148,7 +149,7 @@ func TestMergeInRounds(t *testing.T) {
 		parts, numbers = append(parts, name), append(numbers, i)
 	}
 	merged := filepath.Join(folder, "merged")
-	rows, err := Merge(t.Context(), merged, parts, nil)
+	rows, err := Merge(t.Context(), merged, parts, MergeProgress{})
 	if err != nil || rows != 256 {
 		t.Fatal(rows, err)
 	}
@@ -166,12 +167,12 @@ func TestMergeRefuses(t *testing.T) {
 	other := m
 	other.Key.Weights = "sha256:other"
 	var key *KeyError
-	_, err := Merge(t.Context(), merged, []string{first, writeNumbers(t, other, 3)}, nil)
+	_, err := Merge(t.Context(), merged, []string{first, writeNumbers(t, other, 3)}, MergeProgress{})
 	if !errors.As(err, &key) || len(key.Differences) != 1 || !strings.Contains(err.Error(), "backbone weights") {
 		t.Error(err)
 	}
 	if _, err = Merge(t.Context(), merged, []string{first, writeNumbers(t, Meta{Key: m.Key, Columns: 3})},
-		nil); !errors.As(err, &key) {
+		MergeProgress{}); !errors.As(err, &key) {
 		t.Error(err)
 	}
 	// Another vector of the same picture.
@@ -184,7 +185,7 @@ func TestMergeRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	var conflict *ConflictError
-	_, err = Merge(t.Context(), merged, []string{first, path}, nil)
+	_, err = Merge(t.Context(), merged, []string{first, path}, MergeProgress{})
 	if !errors.As(err, &conflict) || conflict.Digest != Sum([]byte{2}) || conflict.First != first ||
 		conflict.Second != path {
 		t.Error(err)
@@ -198,7 +199,7 @@ func TestMergeRefuses(t *testing.T) {
 	}
 	stopped, stop := context.WithCancel(t.Context())
 	stop()
-	if _, err = Merge(stopped, merged, []string{first, first}, nil); !errors.Is(err, context.Canceled) {
+	if _, err = Merge(stopped, merged, []string{first, first}, MergeProgress{}); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 	if _, err := os.Stat(merged); err == nil {
@@ -237,9 +238,10 @@ func TestDamagedFiles(t *testing.T) {
 		return bytes.Replace(sound, []byte(from), []byte(to), 1)
 	}
 	for from, to := range map[string]string{
+		"[32]": "[31]", "[120,152]": "[120,151]", `"dtype":"U8","shape":[32]`: `"dtype":"I8","shape":[32]`,
 		`"U8"`: `"I8"`, `"F32"`: `"F16"`, "[3,32]": "[3,31]", "[3,2]": "[4,2]", "[0,96]": "[1,96]",
 		"[96,120]":        "[95,120]",
-		"garb features 1": "garb features 9", `"part"`: `"pork"`, `\"weights\"`: `\"waights\"`, `"shape"`: `"shave"`,
+		"garb features 2": "garb features 1", `"part"`: `"pork"`, `\"weights\"`: `\"waights\"`, `"shape"`: `"shave"`,
 	} {
 		refused(to, change(from, to))
 	}
@@ -259,11 +261,89 @@ func TestDamagedFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	var format *FormatError
-	if _, err := Merge(t.Context(), path+"-merged", []string{path}, nil); !errors.As(err, &format) {
+	if _, err := merge(t.Context(), path+"-merged", "", []string{path}, nil); !errors.As(err, &format) {
 		t.Errorf("merging swapped digests: %v", err)
 	}
 	var folder *safefile.NotRegularError
 	if _, err := Open(t.TempDir()); !errors.As(err, &folder) {
+		t.Error(err)
+	}
+}
+
+// TestFlippedBits: wherever a bit is flipped, Open or Check finds it, and so does Merge.
+func TestFlippedBits(t *testing.T) {
+	m := Meta{Key: testKey(), Columns: 2, Part: "a part"}
+	sound := read(t, writeNumbers(t, m, 1, 2, 3))
+	path := filepath.Join(t.TempDir(), "flipped")
+	merged := path + "-merged"
+	changed := 0
+	for at := range sound {
+		data := slices.Clone(sound)
+		data[at] ^= 1 << (at % 8)
+		if err := os.WriteFile(path, data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		f, err := Open(path)
+		if err == nil {
+			err = f.Check(t.Context(), nil)
+			f.Close()
+		}
+		var format *FormatError
+		var change *ChangedError
+		if errors.As(err, &change) {
+			changed++
+		} else if !errors.As(err, &format) {
+			t.Errorf("byte %d of %d: %v", at, len(sound), err)
+		}
+		_, err = Merge(t.Context(), merged, []string{path, path}, MergeProgress{})
+		if !errors.As(err, &format) && !errors.As(err, &change) {
+			t.Errorf("merging byte %d of %d: %v", at, len(sound), err)
+		}
+		if _, err := os.Stat(merged); err == nil {
+			t.Fatalf("byte %d of %d: a failed merge left a file", at, len(sound))
+		}
+	}
+	if least := 3*2*4 + sha256.Size; changed < least { // no other check finds most of these
+		t.Errorf("%d changes were found by the digest; at least %d should be", changed, least)
+	}
+}
+
+// TestCheckBlocks: Check reads files of more than one block, reports their vectors, and can be stopped.
+func TestCheckBlocks(t *testing.T) {
+	m := Meta{Key: testKey(), Columns: checkedBytes / 4 / 2}
+	path := writeNumbers(t, m, 1, 2, 3, 4, 5)
+	f, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	var blocks []int
+	if err := f.Check(t.Context(), func(n int) { blocks = append(blocks, n) }); err != nil ||
+		!slices.Equal(blocks, []int{2, 2, 1}) {
+		t.Errorf("%v: %v", blocks, err)
+	}
+	stopped, stop := context.WithCancel(t.Context())
+	stop()
+	if err := f.Check(stopped, nil); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}
+
+func TestIsFile(t *testing.T) {
+	path := writeNumbers(t, Meta{Key: testKey(), Columns: 1}, 1)
+	if ok, err := IsFile(path); !ok || err != nil {
+		t.Error(ok, err)
+	}
+	for _, text := range []string{"", "{}", `{"class":"dress","score":1}`, strings.Repeat("\x00", 20)} {
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if ok, err := IsFile(path); ok || err != nil {
+			t.Errorf("%q: %v, %v", text, ok, err)
+		}
+	}
+	var folder *safefile.NotRegularError
+	if _, err := IsFile(t.TempDir()); !errors.As(err, &folder) {
 		t.Error(err)
 	}
 }
@@ -276,7 +356,7 @@ func TestNotFinite(t *testing.T) {
 		}
 		path := writeNumbers(t, m, 1)
 		data := read(t, path)
-		binary.LittleEndian.PutUint32(data[len(data)-4:], math.Float32bits(bad))
+		binary.LittleEndian.PutUint32(data[len(data)-sha256.Size-4:], math.Float32bits(bad))
 		if err := os.WriteFile(path, data, 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -404,11 +484,12 @@ func TestDamagedCache(t *testing.T) {
 	t.Setenv("GARB_HOME", t.TempDir())
 	d := Sum([]byte("a"))
 	sound := read(t, writeNumbers(t, Meta{Key: testKey(), Columns: 2}, 1))
-	notFinite := slices.Clone(sound)
-	binary.LittleEndian.PutUint32(notFinite[len(notFinite)-4:], math.Float32bits(float32(math.NaN())))
+	notFinite, flipped := slices.Clone(sound), slices.Clone(sound)
+	flipped[len(flipped)-sha256.Size-1] ^= 1
+	binary.LittleEndian.PutUint32(notFinite[len(notFinite)-sha256.Size-4:], math.Float32bits(float32(math.NaN())))
 	for name, data := range map[string][]byte{
 		"cut": sound[:len(sound)-1], "empty": {}, "not finite": notFinite,
-		"another key": read(t, writeNumbers(t, Meta{Key: Key{}, Columns: 2}, 1)),
+		"flipped": flipped, "another key": read(t, writeNumbers(t, Meta{Key: Key{}, Columns: 2}, 1)),
 	} {
 		c := openCache(t, testKey())
 		if err := os.MkdirAll(filepath.Dir(c.path), 0o755); err != nil {
@@ -417,7 +498,8 @@ func TestDamagedCache(t *testing.T) {
 		if err := os.WriteFile(c.path, data, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if v, ok := c.Get(Sum([]byte{1})); ok {
+		// Get reads too little to find a flipped bit. Save does not keep it.
+		if v, ok := c.Get(Sum([]byte{1})); ok && name != "flipped" {
 			t.Errorf("%s: %v", name, v)
 		}
 		c.Put(d, []float32{1, 2})
@@ -426,6 +508,9 @@ func TestDamagedCache(t *testing.T) {
 		}
 		if v, ok := openCache(t, testKey()).Get(d); !ok || v[1] != 2 {
 			t.Errorf("%s: %v", name, v)
+		}
+		if v, ok := openCache(t, testKey()).Get(Sum([]byte{1})); ok {
+			t.Errorf("%s: %v is kept", name, v)
 		}
 	}
 }
@@ -451,6 +536,9 @@ func FuzzOpen(f *testing.F) {
 	f.Add(sound)
 	f.Add(sound[:len(sound)-1])
 	f.Add(read(f, writeNumbers(f, Meta{Columns: 1})))
+	flipped := slices.Clone(sound)
+	flipped[len(flipped)-sha256.Size-1] ^= 1
+	f.Add(flipped)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		path := filepath.Join(t.TempDir(), "features")
 		if err := os.WriteFile(path, data, 0o644); err != nil {
@@ -465,7 +553,9 @@ func FuzzOpen(f *testing.F) {
 			t.Errorf("%d rows of %d values in %d bytes", file.Rows(), file.Columns, len(data))
 		}
 		file.Lookup(Sum([]byte{byte(rand.IntN(4))}))
-		Merge(t.Context(), path+"-merged", []string{path, path}, nil)
+		file.Check(t.Context(), nil)
+		Merge(t.Context(), path+"-merged", []string{path, path}, MergeProgress{})
+		merge(t.Context(), path+"-merged", "", []string{path, path}, nil) // as if its digest were right
 	})
 }
 
@@ -488,7 +578,7 @@ func ExampleMerge() {
 		parts = append(parts, path)
 	}
 	whole := filepath.Join(folder, "whole.safetensors")
-	rows, err := Merge(context.Background(), whole, parts, nil)
+	rows, err := Merge(context.Background(), whole, parts, MergeProgress{})
 	if err != nil {
 		panic(err)
 	}

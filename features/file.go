@@ -3,6 +3,8 @@ package features
 import (
 	"bufio"
 	"bytes"
+	"context"
+	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -10,16 +12,17 @@ import (
 	"io"
 	"math"
 	"os"
+	"slices"
 
 	"garb/internal/safefile"
 )
 
 const (
-	formatName     = "garb features 1"
+	formatName     = "garb features 2"
 	maxHeaderBytes = 1 << 20
 	// maxColumns bounds the length of a vector. The largest backbone has 2048 values.
 	maxColumns = 1 << 20
-	// maxRows keeps the size of a file, at most maxRows·(32+4·maxColumns), within an int64.
+	// maxRows keeps the size of a file, about maxRows·(32+4·maxColumns), within an int64.
 	maxRows = 1 << 40
 )
 
@@ -50,6 +53,7 @@ type storedHeader struct {
 	Meta     storedMeta   `json:"__metadata__"`
 	Digests  storedTensor `json:"digests"`
 	Features storedTensor `json:"features"`
+	SHA256   storedTensor `json:"sha256"` // of all bytes before it
 }
 
 // encodeHeader returns a file's bytes up to the digests.
@@ -59,10 +63,12 @@ func encodeHeader(m Meta, rows int64) ([]byte, error) {
 		panic("features: " + err.Error()) // plain values only
 	}
 	middle, columns := rows*int64(len(Digest{})), int64(m.Columns)
+	end := middle + 4*rows*columns
 	text, err := json.Marshal(storedHeader{
 		storedMeta{formatName, string(key), m.Part},
 		storedTensor{"U8", []int64{rows, int64(len(Digest{}))}, [2]int64{0, middle}},
-		storedTensor{"F32", []int64{rows, columns}, [2]int64{middle, middle + 4*rows*columns}},
+		storedTensor{"F32", []int64{rows, columns}, [2]int64{middle, end}},
+		storedTensor{"U8", []int64{sha256.Size}, [2]int64{end, end + sha256.Size}},
 	})
 	if err != nil {
 		panic("features: " + err.Error())
@@ -85,8 +91,25 @@ type File struct {
 	vectorsAt int64 // offset of the first vector
 }
 
-// Open opens a file of features and checks its form: its size, and the order of its digests. Errors
-// are *FormatError, *safefile.NotRegularError and those of package os.
+// IsFile reports whether a file begins as a file of features does.
+func IsFile(path string) (bool, error) {
+	f, err := openRegular(path)
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	begin := make([]byte, 9)
+	if _, err := io.ReadFull(f, begin); errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return false, nil
+	} else if err != nil {
+		return false, err
+	}
+	return binary.LittleEndian.Uint64(begin) <= maxHeaderBytes && begin[8] == '{', nil
+}
+
+// Open opens a file of features and checks its form: its size, and the order of its digests. Only
+// Check finds other changes. Errors are *FormatError, *safefile.NotRegularError and those of package
+// os.
 func Open(path string) (*File, error) {
 	f, err := openUnsorted(path)
 	if err != nil {
@@ -99,16 +122,21 @@ func Open(path string) (*File, error) {
 	return f, nil
 }
 
-// openUnsorted opens a file, but does not check the order of its digests.
-func openUnsorted(path string) (*File, error) {
+// openRegular opens a file, but no pipe or device, which could keep it waiting.
+func openRegular(path string) (*os.File, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
 	}
-	if !info.Mode().IsRegular() { // opening a pipe can wait forever
+	if !info.Mode().IsRegular() {
 		return nil, &safefile.NotRegularError{Path: path, Mode: info.Mode()}
 	}
-	file, err := os.Open(path)
+	return os.Open(path)
+}
+
+// openUnsorted opens a file, but does not check the order of its digests.
+func openUnsorted(path string) (*File, error) {
+	file, err := openRegular(path)
 	if err != nil {
 		return nil, err
 	}
@@ -143,8 +171,11 @@ func (f *File) readHeader() error {
 		return err
 	}
 	size := binary.LittleEndian.Uint64(length[:])
-	if size > maxHeaderBytes || int64(size) > info.Size()-8 {
-		return f.malformed("its header of %d bytes is longer than the file or the limit of %d", size, maxHeaderBytes)
+	if size > maxHeaderBytes {
+		return f.malformed("it does not begin with the length of a header, at most %d bytes", maxHeaderBytes)
+	}
+	if int64(size) > info.Size()-8 {
+		return f.malformed("its header of %d bytes is longer than the file; copy it again", size)
 	}
 	text := make([]byte, size)
 	if _, err := f.file.ReadAt(text, 8); err != nil {
@@ -173,7 +204,7 @@ func (f *File) setHeader(h storedHeader, size int64) error {
 	if err := d.Decode(&f.Key); err != nil {
 		return f.malformed("its key cannot be read (%v)", err)
 	}
-	x, y := h.Digests, h.Features
+	x, y, sum := h.Digests, h.Features, h.SHA256
 	if x.DType != "U8" || y.DType != "F32" || len(x.Shape) != 2 || len(y.Shape) != 2 ||
 		x.Shape[1] != int64(len(Digest{})) || x.Shape[0] != y.Shape[0] {
 		return f.malformed("its tensors are %s %v and %s %v, not U8 [N 32] and F32 [N C]", x.DType, x.Shape, y.DType,
@@ -188,6 +219,11 @@ func (f *File) setHeader(h storedHeader, size int64) error {
 	if x.Offsets != [2]int64{0, middle} || y.Offsets != [2]int64{middle, end} {
 		return f.malformed("the offsets of its tensors do not match their shapes")
 	}
+	if sum.DType != "U8" || !slices.Equal(sum.Shape, []int64{sha256.Size}) ||
+		sum.Offsets != [2]int64{end, end + sha256.Size} {
+		return f.malformed("its last tensor is not a SHA-256")
+	}
+	end += sha256.Size
 	if size != end {
 		return f.malformed("its tensors have %d bytes instead of %d: it was cut off or extended; copy it again", size,
 			end)
@@ -213,6 +249,41 @@ func (f *File) checkOrder() error {
 			return f.malformed("its digests %v and %v are not in ascending order", before, d)
 		}
 		before = d
+	}
+	return nil
+}
+
+// checkedBytes is the size of the blocks that Check reads.
+const checkedBytes = 1 << 20
+
+// Check reads the whole file and compares its content with the digest in it. The error is a
+// *ChangedError, ctx's, or comes from reading the file. read, if not nil, is called with the number of
+// vectors in each block that was read.
+func (f *File) Check(ctx context.Context, read func(vectors int)) error {
+	h := sha256.New()
+	if _, err := io.Copy(h, io.NewSectionReader(f.file, 0, f.vectorsAt)); err != nil {
+		return fmt.Errorf("reading %s: %w", f.path, err)
+	}
+	size := int64(4 * f.Columns)
+	block := max(1, checkedBytes/size)
+	for row := int64(0); row < f.rows; row += block {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		n := min(block, f.rows-row)
+		if _, err := io.Copy(h, io.NewSectionReader(f.file, f.vectorsAt+row*size, n*size)); err != nil {
+			return fmt.Errorf("reading %s: %w", f.path, err)
+		}
+		if read != nil {
+			read(int(n))
+		}
+	}
+	stored := make([]byte, sha256.Size)
+	if _, err := f.file.ReadAt(stored, f.vectorsAt+f.rows*size); err != nil {
+		return fmt.Errorf("reading %s: %w", f.path, err)
+	}
+	if !bytes.Equal(h.Sum(nil), stored) {
+		return &ChangedError{f.path}
 	}
 	return nil
 }

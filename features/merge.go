@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"container/heap"
 	"context"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -200,7 +201,9 @@ func write(ctx context.Context, path string, m Meta, sources []source, done func
 	if err != nil {
 		return 0, err
 	}
-	return rows, safefile.Write(path, func(w io.Writer) error {
+	return rows, safefile.Write(path, func(file io.Writer) error {
+		hash := sha256.New()
+		w := io.MultiWriter(file, hash)
 		if _, err := w.Write(header); err != nil {
 			return err
 		}
@@ -208,19 +211,19 @@ func write(ctx context.Context, path string, m Meta, sources []source, done func
 			if again {
 				return nil
 			}
-			_, err := w.Write(c.digest[:])
-			return err
+			_, failed := w.Write(c.digest[:])
+			return failed
 		})
 		if err != nil {
 			return err
 		}
 		values, data := make([]float32, m.Columns), make([]byte, 0, 4*m.Columns)
-		return walk(ctx, sources, func(c *cursor, again bool) error {
+		err = walk(ctx, sources, func(c *cursor, again bool) error {
 			if again {
 				return nil
 			}
-			if err := c.readVector(c.row, values); err != nil {
-				return err
+			if failed := c.readVector(c.row, values); failed != nil {
+				return failed
 			}
 			data = data[:0]
 			for _, v := range values {
@@ -229,24 +232,44 @@ func write(ctx context.Context, path string, m Meta, sources []source, done func
 			if done != nil {
 				done()
 			}
-			_, err := w.Write(data)
-			return err
+			_, failed := w.Write(data)
+			return failed
 		})
+		if err != nil {
+			return err
+		}
+		_, err = file.Write(hash.Sum(nil))
+		return err
 	})
 }
 
 // maxOpen is the number of files that a merge opens at a time, well below the usual limit of 1024.
 const maxOpen = 256
 
+// MergeProgress has functions, or nil, that Merge calls.
+type MergeProgress struct {
+	Checked func(vectors int) // with the vectors of each block of a file that was checked
+	Written func()            // for each vector that was written
+}
+
 // Merge writes the vectors of several files to one, which has no Part, and returns their number. It
-// keeps neither in memory. Several files may have the same picture, with the same vector. done, if
-// not nil, is called for each vector that is written. Errors include *FormatError, *KeyError,
+// keeps neither in memory, and first checks the content of all files. Several files may have the same
+// picture, with the same vector. Errors include *FormatError, *ChangedError, *KeyError,
 // *ConflictError, and ctx's. It panics if there are no files.
-func Merge(ctx context.Context, path string, parts []string, done func()) (rows int64, err error) {
+func Merge(ctx context.Context, path string, parts []string, p MergeProgress) (rows int64, err error) {
 	if len(parts) == 0 {
 		panic("features: no files to merge")
 	}
-	return merge(ctx, path, "", parts, done)
+	for _, name := range parts {
+		f, err := openUnsorted(name)
+		if err != nil {
+			return 0, err
+		}
+		if err = errors.Join(f.Check(ctx, p.Checked), f.Close()); err != nil {
+			return 0, err
+		}
+	}
+	return merge(ctx, path, "", parts, p.Written)
 }
 
 // merge merges files to one with the given Part.

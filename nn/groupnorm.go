@@ -173,7 +173,8 @@ func (g *groupNormalization) backward(b *backBuffers) {
 		for i := range g.rows {
 			g.normalize(&s, in, i)
 			for c, v := range at(i) {
-				gradient[i*g.columns+c] = s.inverse[c] * (float32(g.gamma[c]*v) - byBeta[c] - float32(s.row[c]*byGamma[c]))
+				centred := float32(g.gamma[c]*v) - byBeta[c] - float32(s.row[c]*byGamma[c])
+				gradient[i*g.columns+c] = s.inverse[c] * centred
 			}
 		}
 	}

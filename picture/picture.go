@@ -51,8 +51,8 @@ func Inspect(ctx context.Context, data []byte, l Limits) (*RGB, Info, error) {
 
 // Load turns a picture's data into a network's input: it decodes the picture, at
 // reduced scale if it is a JPEG much larger than needed, and writes Tensor's values
-// to dst, Height × Width × Channels of them. It panics if dst has another length. Load keeps the memory
-// for up to 8 MiB of a picture's pixels and uses it for the next picture.
+// to dst. It panics unless dst has Height × Width × Channels values. Load keeps up to 8 MiB of memory
+// for pixels and uses it for the next picture.
 //
 // A reduced scale (see Reduction) loses detail that is finer than what remains
 // after the resize. Values then differ from those of Decode and Tensor by a few

@@ -43,7 +43,9 @@ func BenchmarkPut(b *testing.B) {
 // line is as long as a row of garb classify --json --top 3.
 var line = []byte(`{"picture":"s3://bucket/pictures/2026/000000000000.jpg","class":"t-shirt",` +
 	`"probability":0.9712345678901234,"predictions":[{"class":"t-shirt","probability":0.9712345678901234},` +
-	`{"class":"shirt","probability":0.0112345678901234},{"class":"longsleeve","probability":0.0052345678901234}],"accepted":true,"acceptance":0.9991234567890123,` +
+	`{"class":"shirt","probability":0.0112345678901234},` +
+	`{"class":"longsleeve","probability":0.0052345678901234}],` +
+	`"accepted":true,"acceptance":0.9991234567890123,` +
 	`"model":{"name":"clothing","digest":"sha256:8a05e4e1acf2b6e64fadaee7d64cf3576a4268f9bb4e75383c38828ba10329c7"}}`)
 
 // newIdleWorker returns a worker whose pictures cost nothing.

@@ -140,7 +140,8 @@ func isTaken(err error) bool {
 // isConflict reports whether another process has published in between.
 func isConflict(err error) bool {
 	var e *jetstream.APIError
-	return errors.As(err, &e) && (e.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence || e.ErrorCode == codeWrongLastMessageID ||
+	return errors.As(err, &e) && (e.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence ||
+		e.ErrorCode == codeWrongLastMessageID ||
 		e.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant)
 }
 

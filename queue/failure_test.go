@@ -179,7 +179,7 @@ func TestStopped(t *testing.T) {
 			t.Error(report, err)
 		}
 		if i%2 == 1 {
-			if err := q.Close(); err != nil {
+			if err = q.Close(); err != nil {
 				t.Fatal(err)
 			}
 			q = open(t, dir)

@@ -312,7 +312,8 @@ func (r *run) encodeResult(c *claim, rows []Row) ([]*nats.Msg, error) {
 		data, err := json.Marshal(row)
 		if err == nil && len(data) > limit-messageReserve {
 			message := fmt.Sprintf("the result takes %d bytes; the server accepts messages of %d", len(data), limit)
-			row = Row{Picture: row.Picture, Index: row.Index, Failure: &results.Failure{Kind: "too_large", Message: message}}
+			row = Row{Picture: row.Picture, Index: row.Index, Failure: &results.Failure{Kind: "too_large",
+				Message: message}}
 			rows[i] = row
 			data, err = json.Marshal(row)
 		}

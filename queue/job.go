@@ -136,17 +136,17 @@ func (q *Queue) Create(ctx context.Context, j Job) error {
 	// The stream with the pictures comes last: with it the job exists.
 	for _, create := range []func(context.Context) error{
 		func(ctx context.Context) error {
-			_, err := q.js.CreateStream(ctx, q.resultConfig(j.Name))
-			return err
+			_, failed := q.js.CreateStream(ctx, q.resultConfig(j.Name))
+			return failed
 		},
 		func(ctx context.Context) error {
-			_, err := q.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: markBucket(j.Name),
+			_, failed := q.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: markBucket(j.Name),
 				Replicas: q.options.Replicas})
-			return err
+			return failed
 		},
 		func(ctx context.Context) error {
-			_, err := q.js.CreateStream(ctx, q.pictureConfig(j.Name, string(data)))
-			return err
+			_, failed := q.js.CreateStream(ctx, q.pictureConfig(j.Name, string(data)))
+			return failed
 		},
 	} {
 		err = q.retry(ctx, create)

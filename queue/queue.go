@@ -160,7 +160,7 @@ func (q *Queue) Close() error {
 	q.stop()
 	q.running.Wait()
 	if q.nc != nil {
-		q.nc.FlushTimeout(2 * time.Second) // acknowledgements that are under way; lost ones do no harm
+		q.nc.FlushTimeout(2 * time.Second) // acknowledgements in flight; lost ones do no harm
 		q.nc.Close()
 	}
 	if q.host != nil {

@@ -76,7 +76,8 @@ func TestServer(t *testing.T) {
 func TestServerIsNoUse(t *testing.T) {
 	plain := startServer(t, server.Options{})
 	_, err := queue.Open(t.Context(), queue.Options{URL: plain.ClientURL()})
-	if err == nil || !strings.Contains(err.Error(), "JetStream is off") || !strings.Contains(err.Error(), plain.ClientURL()) {
+	if err == nil || !strings.Contains(err.Error(), "JetStream is off") || !strings.Contains(err.Error(),
+		plain.ClientURL()) {
 		t.Errorf("without JetStream: %v", err)
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -85,7 +86,7 @@ func TestServerIsNoUse(t *testing.T) {
 	}
 	url := "nats://" + listener.Addr().String()
 	listener.Close()
-	if _, err := queue.Open(t.Context(), queue.Options{URL: url}); err == nil || !strings.Contains(err.Error(), url) {
+	if _, err = queue.Open(t.Context(), queue.Options{URL: url}); err == nil || !strings.Contains(err.Error(), url) {
 		t.Errorf("without a server: %v", err)
 	}
 	_, err = queue.Open(t.Context(), queue.Options{URL: plain.ClientURL(), Credentials: "/no/such.creds"})
@@ -119,7 +120,8 @@ func TestCluster(t *testing.T) {
 	var servers []*server.Server
 	var urls []string
 	for i, port := range ports {
-		o := server.Options{JetStream: true, ServerName: fmt.Sprint("s", i), Routes: server.RoutesFromStr(strings.Join(routes, ","))}
+		o := server.Options{JetStream: true, ServerName: fmt.Sprint("s", i),
+			Routes: server.RoutesFromStr(strings.Join(routes, ","))}
 		o.Cluster.Name, o.Cluster.Host, o.Cluster.Port = "garb", "127.0.0.1", port
 		s := startServer(t, o)
 		servers, urls = append(servers, s), append(urls, s.ClientURL())

@@ -19,7 +19,8 @@ func ExampleNewLines() {
 		panic(err)
 	}
 	w.Write(results.Embedding{Picture: "shirt.jpg", Embedding: []float32{0.25, 1}})
-	w.Write(results.PictureError{Picture: "empty.jpg", Error: results.Failure{Kind: "empty", Message: "the file is empty"}})
+	w.Write(results.PictureError{Picture: "empty.jpg", Error: results.Failure{Kind: "empty",
+		Message: "the file is empty"}})
 	w.Close()
 	// Output:
 	// {"picture":"shirt.jpg","embedding":[0.25,1]}

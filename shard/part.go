@@ -168,16 +168,54 @@ func Open(path string) (*Part, error) {
 	}
 	at := bytes.LastIndex(tail, endMark)
 	var last storedEnd
+	endAt := info.Size() - int64(len(tail)-at) // unless at is negative
+	if at < 0 && findEnd(f, p.bodyAt) || at >= 0 && endsEarly(tail[at+1:], endAt-p.bodyAt) {
+		return malformed("it is longer than its end line says; copy it or compute it again")
+	}
 	if at < 0 || bytes.IndexByte(tail[at+1:], '\n') != len(tail)-at-2 || decodeStrictly(tail[at+1:], &last) != nil {
 		return malformed("it was cut off; copy it or compute it again")
 	}
 	p.End, p.bytes, p.sha256 = last.End, last.Bytes, last.SHA256
 	from, to := p.Range(p.Total)
-	if have := info.Size() - int64(len(tail)-at) - p.bodyAt; have != p.bytes || p.Rows < 0 || p.Failed < 0 ||
-		p.Rows+p.Failed != to-from {
-		return malformed("it has %d bytes instead of %d, or not %d pictures; compute it again", have, p.bytes, to-from)
+	if endAt-p.bodyAt != p.bytes || p.Rows < 0 || p.Failed < 0 || p.Rows+p.Failed != to-from {
+		return nil, p.changed()
 	}
 	return p, nil
+}
+
+// changed returns the error of a part that is not as it was written.
+func (p *Part) changed() error {
+	return &FormatError{p.Path, "it was changed: its content has another digest or size; copy it or compute it again"}
+}
+
+// endsEarly reports whether text begins with the last line of a part whose body has this size, and
+// goes on behind it.
+func endsEarly(text []byte, bodyBytes int64) bool {
+	var last storedEnd
+	line, rest, _ := bytes.Cut(text, []byte{'\n'})
+	return len(rest) > 0 && decodeStrictly(line, &last) == nil && last.Bytes == bodyBytes
+}
+
+// findEnd reports whether there is a last line of a part behind its body, which begins at an offset,
+// and more text after it.
+func findEnd(f io.ReaderAt, bodyAt int64) bool {
+	block := make([]byte, 1<<20+maxEndBytes)
+	for from := bodyAt; ; from += 1 << 20 { // blocks overlap by a line
+		n, err := f.ReadAt(block, from)
+		for next := 0; ; next++ {
+			at := bytes.Index(block[next:n], endMark)
+			if at < 0 {
+				break
+			}
+			next += at
+			if endsEarly(block[next+1:min(n, next+1+maxEndBytes)], from+int64(next)-bodyAt) {
+				return true
+			}
+		}
+		if err != nil {
+			return false
+		}
+	}
 }
 
 // decodeStrictly decodes a line of JSON without unknown fields.
@@ -208,7 +246,10 @@ func (p *Part) Read(use func(r io.Reader) error) error {
 		return errors.Join(useErr, err)
 	}
 	if fmt.Sprintf("%x", h.Sum(nil)) != p.sha256 {
-		return &FormatError{p.Path, "its content does not match its SHA-256; copy it or compute it again"}
+		return p.changed()
 	}
 	return useErr
 }
+
+// Check reads the body and checks it, as Read does.
+func (p *Part) Check() error { return p.Read(func(io.Reader) error { return nil }) }

@@ -29,7 +29,7 @@ type Shard struct {
 }
 
 // form is I/N, or N alone.
-var form = regexp.MustCompile(`^(?:(\d{1,9})/)?(\d{1,9})$`)
+var form = regexp.MustCompile(`^(?:(\d+)/)?(\d+)$`)
 
 // ErrNoIndex says that neither the text of a shard nor the job has an index.
 var ErrNoIndex = errors.New("it has no index: write I/N, with I from 0 to N-1, or set JOB_COMPLETION_INDEX, as " +

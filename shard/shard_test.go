@@ -33,6 +33,11 @@ func TestParse(t *testing.T) {
 			t.Errorf("%q with index %q: %v, %v", c.text, c.index, s, err)
 		}
 	}
+	for _, text := range []string{"0/100001", "0/1000000000", "0/99999999999999999999", "0/0"} {
+		if _, err := Parse(text, ""); err == nil || !strings.Contains(err.Error(), "from 1 to 100000") {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
 	if _, err := Parse("3", ""); !errors.Is(err, ErrNoIndex) {
 		t.Error(err)
 	}
@@ -215,6 +220,67 @@ func TestDamagedParts(t *testing.T) {
 	}
 	if ok, err := IsPart(writeText(t, "")); ok || err != nil {
 		t.Error("an empty file is a part", err)
+	}
+}
+
+// TestDamageIsNamed: the error says what happened to a part.
+func TestDamageIsNamed(t *testing.T) {
+	path := writeParts(t, t.TempDir(), testHeader(2), []string{"one\n", "two\n", "", "four\n"})[0]
+	sound, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const (
+		changed = "it was changed: its content has another digest or size"
+		longer  = "longer than its end line says"
+		cut     = "cut off"
+	)
+	fake := replaceOnce(sound, "one\n", "one\n\n{\"garb_part_end\":3}\n")
+	for name, c := range map[string]struct {
+		data []byte
+		says string
+	}{
+		"a byte":           {replaceOnce(sound, "one\n", "onf\n"), changed},
+		"an inserted byte": {replaceOnce(sound, "one", "onee"), changed},
+		"the digest":       {replaceOnce(sound, `"sha256":"`, `"sha256":"x`), changed},
+		"rows":             {replaceOnce(sound, `"rows":2`, `"rows":1`), changed},
+		"twice":            {slices.Concat(sound, sound), changed},
+		"a line break":     {slices.Concat(sound, []byte("\n")), longer},
+		"a short text":     {slices.Concat(sound, []byte("text")), longer},
+		"a long text":      {slices.Concat(sound, bytes.Repeat([]byte("text\n"), 1000)), longer},
+		"cut":              {sound[:len(sound)-3], cut},
+		"cut in a line":    {sound[:len(sound)-1], cut},
+		"a false end":      {fake[:len(fake)-100], cut},
+		"a far end":        {replaceOnce(sound, "\n{\"garb_part_end\"", strings.Repeat("x", 2<<20)), cut},
+		"nothing behind":   {replaceOnce(sound, "\n{\"garb_part_end\"", "\n{\"garb_part_and\""), cut},
+	} {
+		if err := os.WriteFile(path, c.data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		p, err := Open(path)
+		if err == nil {
+			err = p.Check()
+		}
+		if err == nil || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestLongerPart: text behind the end of a long part is found, wherever a block of findEnd ends.
+func TestLongerPart(t *testing.T) {
+	for _, size := range []int{1<<20 - 200, 1<<20 - 1, 1 << 20, 1<<20 + 1, 1<<20 + maxEndBytes - 1, 3 << 20} {
+		path := writeParts(t, t.TempDir(), testHeader(1), []string{strings.Repeat("x", size)})[0]
+		data, err := os.ReadFile(path)
+		if err == nil {
+			err = os.WriteFile(path, append(data, bytes.Repeat([]byte("y"), 5000)...), 0o644)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Open(path); err == nil || !strings.Contains(err.Error(), "longer than its end line says") {
+			t.Errorf("%d bytes: %v", size, err)
+		}
 	}
 }
 

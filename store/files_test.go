@@ -16,7 +16,8 @@ func TestFolders(t *testing.T) {
 	folder := t.TempDir()
 	for _, name := range []string{"a.jpg", "b/c d.png", "b/.hidden.jpg", "notes.txt", "z.webp"} {
 		path := filepath.Join(folder, filepath.FromSlash(name))
-		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(name), 0o644)); err != nil {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(name),
+			0o644)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -41,13 +42,14 @@ func TestFolders(t *testing.T) {
 	if err != nil || len(urls) != 3 || !strings.HasSuffix(urls[1], "/b/c%20d.png") {
 		t.Fatalf("listed %q, %v", urls, err)
 	}
-	if data, err := s.Read(t.Context(), urls[1], 9); err != nil || string(data) != "b/c d.png" {
+	data, err := s.Read(t.Context(), urls[1], 9)
+	if err != nil || string(data) != "b/c d.png" {
 		t.Errorf("read %q, %v", data, err)
 	}
-	if _, err := s.Read(t.Context(), urls[1], 8); !errors.Is(err, store.ErrTooLarge) {
+	if _, err = s.Read(t.Context(), urls[1], 8); !errors.Is(err, store.ErrTooLarge) {
 		t.Errorf("reading too much: %v", err)
 	}
-	if _, err := list(t.Context(), s, filepath.Join(folder, "none"), &tally); !errors.Is(err, store.ErrNotFound) {
+	if _, err = list(t.Context(), s, filepath.Join(folder, "none"), &tally); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("listing nothing: %v", err)
 	}
 	one, err := list(t.Context(), s, filepath.Join(folder, "notes.txt"), &tally)
@@ -64,10 +66,10 @@ func TestFilesAppearWhenComplete(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := w.Write([]byte("row\n")); err != nil {
+		if _, err = w.Write([]byte("row\n")); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := os.Stat(path); err == nil {
+		if _, err = os.Stat(path); err == nil {
 			t.Error("the file appears before it is complete")
 		}
 		if abort {

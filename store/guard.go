@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -99,7 +100,8 @@ func (w *watch) endSending() {
 
 // explain returns the reason why the request was cancelled, or else the error.
 func (w *watch) explain(err error) error {
-	if stalled, ok := context.Cause(w.ctx).(*stalledError); ok {
+	var stalled *stalledError
+	if errors.As(context.Cause(w.ctx), &stalled) {
 		return stalled
 	}
 	return err
@@ -136,7 +138,7 @@ func (b *receivedBody) Read(p []byte) (int, error) {
 	if b.left > 0 {
 		b.left -= int64(n)
 	}
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		err = b.watch.explain(err)
 	}
 	return n, err

@@ -41,7 +41,8 @@ func parse(argument string) (location, error) {
 	}
 	u, err := url.Parse(argument)
 	if err != nil {
-		return l, l.fail(ErrURL, "write % in a key as %25, ? as %3F and # as %23", fmt.Errorf("the URL cannot be parsed"))
+		return l, l.fail(ErrURL, "write % in a key as %25, ? as %3F and # as %23",
+			fmt.Errorf("the URL cannot be parsed"))
 	}
 	l.url = u
 	switch {

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"net/url"
 	"strings"
 	"testing"
@@ -45,7 +46,8 @@ func listed(argument string) (all []error) {
 func TestMessagesHaveNoCredentials(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		part := rapid.StringMatching(`[ -~é]{0,6}`)
-		scheme := rapid.SampledFrom([]string{"s3", "S3", "gs", "azblob", "file", "http", "x", "1s", " s3"}).Draw(t, "scheme")
+		scheme := rapid.SampledFrom([]string{"s3", "S3", "gs", "azblob", "file", "http", "x", "1s", " s3"}).Draw(t,
+			"scheme")
 		host := rapid.StringMatching(`[a-z][a-z0-9.-]{0,8}`).Draw(t, "host")
 		key := rapid.StringMatching(`(/[a-z0-9 %@:é]{0,6}){0,3}`).Draw(t, "key")
 		password := part.Draw(t, "before") + secret + part.Draw(t, "after")
@@ -82,13 +84,14 @@ func TestLocationsInMessages(t *testing.T) {
 // FuzzParse parses arguments. What parses must name the same object when it is written again.
 func FuzzParse(f *testing.F) {
 	for _, argument := range []string{
-		"s3://bucket/a%20b?region=x", "s3://user:pass@bucket/a", "file:///a/b", "folder/a", "s3://b/%3F#c", "://", "s3://",
+		"s3://bucket/a%20b?region=x", "s3://user:pass@bucket/a", "file:///a/b", "folder/a", "s3://b/%3F#c",
+		"://", "s3://",
 	} {
 		f.Add(argument)
 	}
 	f.Fuzz(func(t *testing.T, argument string) {
 		l, err := parse(argument)
-		if kind := kindOf(err, nil); err != nil && kind != ErrURL {
+		if kind := kindOf(err, nil); err != nil && !errors.Is(kind, ErrURL) {
 			t.Fatalf("the error of %q is of the kind %v", argument, kind)
 		}
 		if err != nil || l.isFile() {

@@ -18,12 +18,12 @@ func (s *Store) readObject(ctx context.Context, l location, version string, maxB
 	if l.key == "" {
 		return nil, l.fail(ErrURL, "", errors.New("the URL names a bucket, not an object in it"))
 	}
-	b, err := s.bucket(ctx, l)
-	if err != nil {
-		return nil, err
+	b, failed := s.bucket(ctx, l)
+	if failed != nil {
+		return nil, failed
 	}
 	var data []byte
-	err = s.attempt(ctx, l, b.driver, func(ctx context.Context) error {
+	err := s.attempt(ctx, l, b.driver, func(ctx context.Context) error {
 		r, err := b.NewReader(ctx, l.key, &blob.ReaderOptions{
 			BeforeRead: func(as func(any) bool) error { b.driver.Once(as); return nil },
 		})

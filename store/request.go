@@ -60,7 +60,8 @@ func (s *Store) try(ctx context.Context, do func(context.Context) error) (err er
 		}
 	}()
 	err = do(ctx)
-	if slow, ok := context.Cause(ctx).(*slowError); ok && err != nil {
+	var slow *slowError
+	if err != nil && errors.As(context.Cause(ctx), &slow) {
 		return slow
 	}
 	return err

@@ -45,7 +45,8 @@ func open(t *testing.T, o store.Options) *store.Store {
 func setCredentials(t *testing.T) {
 	t.Helper()
 	for name, value := range map[string]string{
-		"AWS_ACCESS_KEY_ID": "AKIATEST", "AWS_SECRET_ACCESS_KEY": "verysecret", "AWS_REGION": "", "AWS_DEFAULT_REGION": "",
+		"AWS_ACCESS_KEY_ID": "AKIATEST", "AWS_SECRET_ACCESS_KEY": "verysecret", "AWS_REGION": "",
+		"AWS_DEFAULT_REGION":        "",
 		"AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": t.TempDir() + "/none", "AWS_PROFILE": "",
 		"AWS_SHARED_CREDENTIALS_FILE": t.TempDir() + "/none", "AWS_SESSION_TOKEN": "", "AWS_ENDPOINT_URL_S3": "",
 	} {
@@ -141,7 +142,8 @@ func TestS3WritesListsAndReads(t *testing.T) {
 		if !slices.Equal(got, want) {
 			t.Errorf("listed %q\nwant   %q", got, want)
 		}
-		if hidden, other := tally.Count(dataset.ReasonHidden), tally.Count(dataset.ReasonOther); hidden != 2 || other != 1 {
+		if hidden, other := tally.Count(dataset.ReasonHidden), tally.Count(dataset.ReasonOther); hidden != 2 ||
+			other != 1 {
 			t.Errorf("%d hidden and %d other files, want 2 and 1", hidden, other)
 		}
 		for _, u := range got {

@@ -33,8 +33,9 @@ type FeatureCounts struct {
 
 // OpenFeatures opens what extracts features by the backbone of c, with its weights, preprocessing
 // and limits; c's other settings do not matter, except Features. Each call of Extract uses one
-// thread. Errors include *features.KeyError for files of other features.
-func OpenFeatures(c Config) (*FeatureExtractor, error) {
+// thread. Errors include *features.KeyError for files of other features, *features.ChangedError for
+// files that were changed after they were written, and ctx's.
+func OpenFeatures(ctx context.Context, c Config) (*FeatureExtractor, error) {
 	r := &run{runState: runState{Config: c}, frozen: true}
 	var err error
 	if r.architecture, err = c.architecture(); err != nil {
@@ -46,18 +47,26 @@ func OpenFeatures(c Config) (*FeatureExtractor, error) {
 	if err = r.openWeights(); err != nil {
 		return nil, err
 	}
-	return r.openFeatures(1)
+	return r.openFeatures(ctx, 1, Progress{})
 }
 
 // openFeatures opens the extractor of a run's features.
-func (r *run) openFeatures(threads int) (*FeatureExtractor, error) {
+func (r *run) openFeatures(ctx context.Context, threads int, p Progress) (*FeatureExtractor, error) {
 	c := r.Config
 	e, err := model.NewExtractor(r.architecture, r.weights, c.Preprocessing,
 		model.Options{Threads: threads, Limits: c.DataOptions.Limits()})
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", c.Backbone, err)
 	}
-	return newFeatureExtractor(e, r.backboneDigest(), c.Features)
+	f, err := newFeatureExtractor(e, r.backboneDigest(), c.Features)
+	if err != nil {
+		return nil, err
+	}
+	if err = f.checkFiles(ctx, p); err != nil {
+		f.closeFiles()
+		return nil, err
+	}
+	return f, nil
 }
 
 // newFeatureExtractor opens the cache and the files with features of an extractor.
@@ -80,6 +89,27 @@ func newFeatureExtractor(e *model.Extractor, weightsDigest string, files []strin
 		return nil, err
 	}
 	return f, nil
+}
+
+// checkFiles checks the content of the files with features.
+func (f *FeatureExtractor) checkFiles(ctx context.Context, p Progress) error {
+	if len(f.files) == 0 {
+		return nil
+	}
+	total := 0
+	for _, file := range f.files {
+		total += int(file.Rows())
+	}
+	var checked func(vectors int)
+	if p.FeatureFiles != nil {
+		checked = p.FeatureFiles(total)
+	}
+	for _, file := range f.files {
+		if err := file.Check(ctx, checked); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // backboneDigest returns a digest that identifies the features of a backbone.

@@ -14,7 +14,7 @@ import (
 // openedFeatures opens the extractor of a config, and closes it after the test.
 func openedFeatures(t testing.TB, c Config) *FeatureExtractor {
 	t.Helper()
-	f, err := OpenFeatures(c)
+	f, err := OpenFeatures(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,7 +22,7 @@ type FeatureSet struct {
 func Features(
 	ctx context.Context, c Config, set *dataset.Set, tally *dataset.Tally, done func(),
 ) (*FeatureSet, error) {
-	f, err := OpenFeatures(c)
+	f, err := OpenFeatures(ctx, c)
 	if err != nil {
 		return nil, err
 	}

@@ -122,16 +122,16 @@ func (r *run) openData(ctx context.Context, o *pools, p Progress) error {
 	for _, part := range parts {
 		total += len(part.from.set.Samples)
 	}
-	done := func() {}
-	if p.Pictures != nil {
-		done = p.Pictures(total)
-	}
-	f, err := r.openExtractor()
+	f, err := r.openExtractor(ctx, p)
 	if err != nil {
 		return err
 	}
 	if f != nil {
 		defer f.closeFiles()
+	}
+	done := func() {}
+	if p.Pictures != nil {
+		done = p.Pictures(total)
 	}
 	digest := sha256.New()
 	for _, part := range parts {
@@ -168,7 +168,7 @@ func (r *run) openData(ctx context.Context, o *pools, p Progress) error {
 }
 
 // openExtractor returns what extracts the features of pictures; nil unless the backbone is frozen.
-func (r *run) openExtractor() (*FeatureExtractor, error) {
+func (r *run) openExtractor(ctx context.Context, p Progress) (*FeatureExtractor, error) {
 	if !r.frozen {
 		return nil, nil
 	}
@@ -176,7 +176,7 @@ func (r *run) openExtractor() (*FeatureExtractor, error) {
 	if r.Config.Augment.Enabled() {
 		threads = 0 // batches are processed one at a time
 	}
-	return r.openFeatures(threads)
+	return r.openFeatures(ctx, threads, p)
 }
 
 // openSplit reads the pictures of a split: to features if there is an extractor and the split is

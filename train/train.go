@@ -76,6 +76,10 @@ type Progress struct {
 	// Scanned is called once all pictures were read, with the number of those that are
 	// used and the tally of skipped files.
 	Scanned func(used int, tally *dataset.Tally)
+	// FeatureFiles is called once with the number of vectors in the files of Config.Features, if there
+	// are any, before their content is checked. It returns a function that is called with the number of
+	// vectors in each block that was checked.
+	FeatureFiles func(vectors int) (checked func(vectors int))
 	// Pictures is called once with the number of pictures of all splits. It returns a
 	// function that is called as each is read, from several goroutines.
 	Pictures func(total int) (done func())

@@ -31,6 +31,15 @@ func newCounter(command *cobra.Command, name string, total int) *counter {
 	return c
 }
 
+// newCheckCounter starts a counter of the vectors of files whose content is checked. It shows nothing
+// if they are so few that this takes less than a second.
+func newCheckCounter(command *cobra.Command, vectors int) *counter {
+	if vectors < 100_000 {
+		return &counter{out: io.Discard, total: vectors}
+	}
+	return newCounter(command, "vectors checked", vectors)
+}
+
 func (c *counter) add(n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

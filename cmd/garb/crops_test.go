@@ -442,7 +442,8 @@ func TestCropsReplacesOnlyItsOwn(t *testing.T) {
 	}
 	write(t, filepath.Join(out, "coat"), "mine.jpg", []byte("mine"))
 	code, _, errOut := runCrops(t, root, "--out", out, "--force")
-	if code != exitFailed || !strings.Contains(errOut, "did not write "+filepath.Join("coat", "mine.jpg")) || len(readTree(t, out)) != 4 {
+	if code != exitFailed || !strings.Contains(errOut, "did not write "+filepath.Join("coat", "mine.jpg")) ||
+		len(readTree(t, out)) != 4 {
 		t.Errorf("%d %s", code, errOut)
 	}
 	checkEntries(t, root, "labels.txt", "masks", "out", "photos")

@@ -85,7 +85,7 @@ func (f *featuresFlags) validate(args []string) error {
 }
 
 func (f *featuresFlags) run(c *cobra.Command) (err error) {
-	e, err := train.OpenFeatures(f.config)
+	e, err := train.OpenFeatures(c.Context(), f.config)
 	if err != nil {
 		return err
 	}

@@ -88,6 +88,9 @@ func (f mergeFlags) run(c *cobra.Command, args []string) error {
 		return err
 	}
 	if !isPart {
+		if err = refuseOthers(paths); err != nil {
+			return err
+		}
 		if f.page != "" || f.table != "" {
 			return fmt.Errorf("--html and --predictions are for parts of an evaluation, unlike %s", paths[0])
 		}
@@ -116,7 +119,7 @@ func (f mergeFlags) run(c *cobra.Command, args []string) error {
 			say(c, "wrote %s and %s", escape(f.out), escape(namePicturesFile(f.out)))
 		}
 	default:
-		err = f.write(c, func(w io.Writer) error { return joinParts(c, w, parts) })
+		err = f.join(c, parts)
 	}
 	if err != nil {
 		return err
@@ -162,6 +165,26 @@ func openParts(paths []string) ([]*shard.Part, error) {
 	return sorted, nil
 }
 
+// join writes the bodies of parts to --out, or to standard output.
+func (f mergeFlags) join(c *cobra.Command, parts []*shard.Part) error {
+	if f.out == "" { // nothing of what is printed can be taken back
+		if err := checkParts(c, parts); err != nil {
+			return err
+		}
+	}
+	return f.write(c, func(w io.Writer) error { return joinParts(c, w, parts) })
+}
+
+// checkParts checks the bodies of parts.
+func checkParts(c *cobra.Command, parts []*shard.Part) error {
+	for _, p := range parts {
+		if err := errors.Join(c.Context().Err(), p.Check()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // joinParts writes the bodies of parts, one after another.
 func joinParts(c *cobra.Command, w io.Writer, parts []*shard.Part) error {
 	if _, err := w.Write(parts[0].Prefix); err != nil {
@@ -182,6 +205,20 @@ func joinParts(c *cobra.Command, w io.Writer, parts []*shard.Part) error {
 	return nil
 }
 
+// refuseOthers reports a file that is neither a part of an output nor a file of features.
+func refuseOthers(paths []string) error {
+	for _, path := range paths {
+		ok, err := features.IsFile(path)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return fmt.Errorf("%s is neither a part that a command wrote with --shard nor a file of features", path)
+		}
+	}
+	return nil
+}
+
 // mergeFeatures merges files of features.
 func (f mergeFlags) mergeFeatures(c *cobra.Command, paths []string) error {
 	if f.out == "" {
@@ -191,9 +228,23 @@ func (f mergeFlags) mergeFeatures(c *cobra.Command, paths []string) error {
 	if err != nil {
 		return err
 	}
-	bar := newCounter(c, "vectors", total)
-	rows, err := features.Merge(c.Context(), f.out, paths, func() { bar.add(1) })
-	bar.finish()
+	check := newCheckCounter(c, total)
+	var bar *counter
+	rows, err := features.Merge(c.Context(), f.out, paths, features.MergeProgress{
+		Checked: check.add,
+		Written: func() {
+			if bar == nil {
+				check.finish()
+				bar = newCounter(c, "vectors", total)
+			}
+			bar.add(1)
+		},
+	})
+	if bar == nil {
+		check.finish()
+	} else {
+		bar.finish()
+	}
 	if err != nil {
 		return err
 	}

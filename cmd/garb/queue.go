@@ -67,8 +67,8 @@ func (f *queueFlags) add(flags *pflag.FlagSet) {
 		"`URL` of a NATS server with JetStream, instead of a folder; "+queueTokenVariable+" may hold its token")
 	flags.StringVar(&f.options.Credentials, "nats-creds", "", "`FILE` with the credentials of a NATS user")
 	flags.StringVar(&f.options.Listen, "listen", "",
-		"`ADDRESS` such as 0.0.0.0:4222, at which the folder's server also accepts other machines; they need the token "+
-			"in "+queueTokenVariable)
+		"`ADDRESS` such as 0.0.0.0:4222, at which the folder's server also accepts other machines; they need "+
+			"the token in "+queueTokenVariable)
 	flags.StringVar(&f.job, "job", defaultJob, "name of the job: letters, digits, - and _")
 }
 

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -10,6 +11,7 @@ import (
 	"fmt"
 	"iter"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -63,7 +65,8 @@ func newQueuePutCommand() *cobra.Command {
 	}
 	flags := command.Flags()
 	f.add(flags)
-	flags.IntVar(&f.options.Replicas, "replicas", 0, "copies of a new job that the servers of --nats keep, 1 to 5 (default 1)")
+	flags.IntVar(&f.options.Replicas, "replicas", 0,
+		"copies of a new job that the servers of --nats keep, 1 to 5 (default 1)")
 	flags.StringVar(&f.task, "task", string(queue.Classify), "what to compute: classify, embed or features")
 	addModelFlag(flags, &f.model)
 	flags.IntVar(&f.top, "top", 3, "number of classes in a result (top-k)")
@@ -76,25 +79,47 @@ func newQueuePutCommand() *cobra.Command {
 	return command
 }
 
-// jobFlags are the flags that the job stores.
-var jobFlags = []string{
-	"task", "model", "top", "batch", "accept", "max-pixels", "truncated", "backbone", "weights", "features-at",
-	"preprocess", "size", "channels", "resize", "orientation",
+// Flags that the job stores: those of each task, and those of one task only.
+var (
+	jobFlags     = []string{"task", "model", "batch", "max-pixels", "truncated"}
+	onlyClassify = []string{"top", "accept"}
+	onlyFeatures = []string{
+		"backbone", "weights", "features-at", "preprocess", "size", "channels", "resize", orientationName,
+	}
+)
+
+// findGiven returns the first of some flags that is given, or "".
+func findGiven(c *cobra.Command, names ...string) string {
+	for _, name := range names {
+		if c.Flags().Changed(name) {
+			return name
+		}
+	}
+	return ""
 }
 
 // changesJob reports whether a flag is given that the job stores.
 func (f *queuePutFlags) changesJob(c *cobra.Command) bool {
-	for _, name := range jobFlags {
-		if c.Flags().Changed(name) {
-			return true
-		}
+	return findGiven(c, slices.Concat(jobFlags, onlyClassify, onlyFeatures)...) != ""
+}
+
+// validateTask reports flags of another task.
+func (f *queuePutFlags) validateTask(c *cobra.Command) error {
+	task := queue.Task(f.task)
+	if name := findGiven(c, onlyClassify...); name != "" && task != queue.Classify {
+		return fmt.Errorf("--%s is for --task classify", name)
 	}
-	return false
+	if name := findGiven(c, onlyFeatures...); name != "" && task != queue.Features {
+		return fmt.Errorf("--%s is for --task features", name)
+	}
+	if task == queue.Features && c.Flags().Changed("model") {
+		return errors.New("--task features takes a --backbone, not a --model")
+	}
+	return nil
 }
 
 // validate reports flags and arguments that do not go together.
 func (f *queuePutFlags) validate(c *cobra.Command, args []string) error {
-	features := f.task == string(queue.Features)
 	switch {
 	case len(args) == 0 && !f.retryDead:
 		return errors.New("put needs a picture, a folder of pictures, or a URL such as s3://bucket/pictures/")
@@ -104,16 +129,9 @@ func (f *queuePutFlags) validate(c *cobra.Command, args []string) error {
 		return fmt.Errorf("--top %d: it must be at least 1", f.top)
 	case f.batch < 1:
 		return fmt.Errorf("--batch %d: it must be at least 1", f.batch)
-	case features && c.Flags().Changed("model"):
-		return errors.New("--task features takes a --backbone, not a --model")
-	case !features && (f.network.backbone != "" || f.network.weights != ""):
-		return errors.New("--backbone and --weights are for --task features")
-	}
-	if err := f.queueFlags.validate(c); err != nil {
-		return err
 	}
 	j := queue.Job{Name: f.job, Task: queue.Task(f.task), Batch: f.batch}
-	return j.Validate()
+	return cmp.Or(f.queueFlags.validate(c), j.Validate(), f.validateTask(c))
 }
 
 func (f *queuePutFlags) put(c *cobra.Command, args []string) error {
@@ -144,7 +162,7 @@ func (f *queuePutFlags) create(c *cobra.Command, q *queue.Queue) error {
 			return err
 		}
 	}
-	j, err := f.describeJob()
+	j, err := f.describeJob(c.Context())
 	if err != nil {
 		return err
 	}
@@ -152,13 +170,13 @@ func (f *queuePutFlags) create(c *cobra.Command, q *queue.Queue) error {
 }
 
 // describeJob returns the job that the flags describe. It opens the model for its digest.
-func (f *queuePutFlags) describeJob() (queue.Job, error) {
+func (f *queuePutFlags) describeJob(ctx context.Context) (queue.Job, error) {
 	j := queue.Job{
 		Name: f.job, Task: queue.Task(f.task), Model: f.model, Batch: f.batch,
 		MaxPixels: f.accepted.maxPixels, KeepTruncated: f.accepted.keepTruncated,
 	}
 	if j.Task == queue.Features {
-		return f.describeFeatures(j)
+		return f.describeFeatures(ctx, j)
 	}
 	if j.Task == queue.Classify {
 		j.Top, j.Accept = f.top, f.accept.threshold
@@ -172,7 +190,7 @@ func (f *queuePutFlags) describeJob() (queue.Job, error) {
 }
 
 // describeFeatures completes a job that computes features.
-func (f *queuePutFlags) describeFeatures(j queue.Job) (queue.Job, error) {
+func (f *queuePutFlags) describeFeatures(ctx context.Context, j queue.Job) (queue.Job, error) {
 	if f.network.backbone == "" {
 		f.network.backbone = train.Default().Backbone
 	}
@@ -180,8 +198,9 @@ func (f *queuePutFlags) describeFeatures(j queue.Job) (queue.Job, error) {
 	if err != nil {
 		return j, err
 	}
-	j.Model, j.Weights, j.FeaturesAt, j.Preprocessing = f.network.backbone, f.network.weights, f.network.featuresAt, &spec
-	e, err := train.OpenFeatures(configureFeatures(j))
+	j.Model, j.Weights = f.network.backbone, f.network.weights
+	j.FeaturesAt, j.Preprocessing = f.network.featuresAt, &spec
+	e, err := train.OpenFeatures(ctx, configureFeatures(j))
 	if err != nil {
 		return j, err
 	}
@@ -244,7 +263,8 @@ func closePut(c *cobra.Command, pictures, failures int, tally *dataset.Tally) er
 
 // listPictures lists the pictures of the arguments: paths, patterns and URLs. An argument that
 // cannot be listed is reported and counted, and does not stop the others.
-func listPictures(c *cobra.Command, s *store.Store, args []string, tally *dataset.Tally, failures *int) iter.Seq2[queue.Picture, error] {
+func listPictures(c *cobra.Command, s *store.Store, args []string, tally *dataset.Tally,
+	failures *int) iter.Seq2[queue.Picture, error] {
 	return func(yield func(queue.Picture, error) bool) {
 		dir, err := os.Getwd()
 		if err != nil {
@@ -270,12 +290,8 @@ func listPictures(c *cobra.Command, s *store.Store, args []string, tally *datase
 					fail(expanded.name, err)
 					listed++
 				default:
-					p := queue.Picture{Name: object.URL, Version: object.Version}
-					if !store.IsURL(object.URL) {
-						p.Dir = dir
-					}
 					listed++
-					if !yield(p, nil) {
+					if !yield(newPicture(object, dir), nil) {
 						return
 					}
 				}
@@ -285,6 +301,15 @@ func listPictures(c *cobra.Command, s *store.Store, args []string, tally *datase
 			}
 		}
 	}
+}
+
+// newPicture returns the picture of an object. A relative path is relative to dir.
+func newPicture(object store.Object, dir string) queue.Picture {
+	p := queue.Picture{Name: object.URL, Version: object.Version}
+	if !store.IsURL(object.URL) {
+		p.Dir = dir
+	}
+	return p
 }
 
 // expandLocations expands patterns of paths. URLs stay as they are.
@@ -301,7 +326,8 @@ func expandLocations(args []string) []source {
 }
 
 // listArgument lists a folder or URL, or the pictures of an archive or a table.
-func listArgument(ctx context.Context, s *store.Store, name string, tally *dataset.Tally) iter.Seq2[store.Object, error] {
+func listArgument(ctx context.Context, s *store.Store, name string, tally *dataset.Tally) iter.Seq2[store.Object,
+	error] {
 	info, err := os.Stat(name)
 	if store.IsURL(name) || err == nil && info.IsDir() {
 		return s.List(ctx, name, tally)

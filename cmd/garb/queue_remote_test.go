@@ -138,7 +138,7 @@ func TestQueueListen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := p.Start(); err != nil {
+	if err = p.Start(); err != nil {
 		t.Fatal(err)
 	}
 	var text [300]byte

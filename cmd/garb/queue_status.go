@@ -128,12 +128,15 @@ func (f *queueStatusFlags) print(out io.Writer, s queue.Status) error {
 	case f.asJSON:
 		return json.NewEncoder(out).Encode(statusLine{s, s.Left()})
 	case f.watch:
-		_, err = fmt.Fprintf(out, "%s: %d put, %d done, %d dead, %d in flight, %d left, %.1f pictures/s, remaining %s\n",
+		_, err = fmt.Fprintf(out,
+			"%s: %d put, %d done, %d dead, %d in flight, %d left, %.1f pictures/s, remaining %s\n",
 			s.Job.Name, s.Put, s.Done, s.Dead, s.InFlight, s.Left(), s.Rate, remaining)
 	default:
-		_, err = fmt.Fprintf(out, "job %s: %s with %s (%.19s)\n  put        %10d\n  done       %10d\n  dead       %10d\n"+
-			"  in flight  %10d\n  left       %10d\n  rate       %10.1f pictures/s\n  remaining  %10s\n", s.Job.Name, s.Job.Task,
-			escape(s.Job.Model), s.Job.Digest, s.Put, s.Done, s.Dead, s.InFlight, s.Left(), s.Rate, remaining)
+		_, err = fmt.Fprintf(out,
+			"job %s: %s with %s (%.19s)\n  put        %10d\n  done       %10d\n  dead       %10d\n"+
+				"  in flight  %10d\n  left       %10d\n  rate       %10.1f pictures/s\n  remaining  %10s\n",
+			s.Job.Name, s.Job.Task, escape(s.Job.Model), s.Job.Digest, s.Put, s.Done, s.Dead, s.InFlight,
+			s.Left(), s.Rate, remaining)
 	}
 	return err
 }

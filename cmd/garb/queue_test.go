@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/spf13/pflag"
 )
 
 // runQueue runs a command of garb queue on a folder and fails if its exit code is another.
@@ -65,6 +67,26 @@ func TestQueueAnswersLikeClassify(t *testing.T) {
 	}
 }
 
+// The limits and the threshold of a job are those of garb classify with the same flags: of a picture that
+// is cut short, and of one that the model accepts by itself.
+func TestQueueKeepsItsSettings(t *testing.T) {
+	data := t.TempDir()
+	whole := readFile(t, "../../examples/t-shirt.jpg")
+	write(t, data, "cut.jpg", whole[:len(whole)*3/4])
+	write(t, data, "whole.jpg", whole)
+	for _, flags := range [][]string{{"--truncated", "keep"}, {"--accept", "1"}, {"--max-pixels", "1000"}} {
+		dir := filepath.Join(t.TempDir(), "queue")
+		runQueue(t, 0, dir, "put", append([]string{data}, flags...)...)
+		runQueue(t, 0, dir, "work")
+		got, _ := runQueue(t, 0, dir, "get")
+		_, want, _ := runGarb(t, nil, append([]string{"classify", "--json", data}, flags...)...)
+		_, plain, _ := runGarb(t, nil, "classify", "--json", data)
+		if got != want || want == plain {
+			t.Errorf("%v: got\n%s, want\n%s, unlike\n%s", flags, got, want, plain)
+		}
+	}
+}
+
 // Features of a job are those of garb features, to the byte.
 func TestQueueFeatures(t *testing.T) {
 	root, dir := drawDataSet(t), filepath.Join(t.TempDir(), "queue")
@@ -94,7 +116,8 @@ func TestQueueStatus(t *testing.T) {
 		t.Error(said)
 	}
 	runQueue(t, 0, dir, "put", data)
-	if _, said := runQueue(t, 0, dir, "put", data); !strings.Contains(said, "put 0 pictures into job default; it had 17") {
+	if _, said := runQueue(t, 0, dir, "put", data); !strings.Contains(said,
+		"put 0 pictures into job default; it had 17") {
 		t.Error(said)
 	}
 	if _, said := runQueue(t, 1, dir, "put", "--top", "9", data); !strings.Contains(said, "another top: 3, not 9") {
@@ -116,10 +139,10 @@ func TestQueueStatus(t *testing.T) {
 			t.Errorf("no %s in %s", field, out)
 		}
 	}
-	if out, _ := runQueue(t, 0, dir, "status", "--watch"); !strings.Contains(out, "default: 17 put, 15 done, 2 dead") {
+	if out, _ = runQueue(t, 0, dir, "status", "--watch"); !strings.Contains(out, "default: 17 put, 15 done, 2 dead") {
 		t.Error(out)
 	}
-	if out, _ := runQueue(t, 0, dir, "status"); !strings.Contains(out, "dead                2") {
+	if out, _ = runQueue(t, 0, dir, "status"); !strings.Contains(out, "dead                2") {
 		t.Error(out)
 	}
 	out, _ = runQueue(t, 0, dir, "status", "--dead")
@@ -153,7 +176,13 @@ func TestQueueMisuse(t *testing.T) {
 		{[]string{"put", "--task", "cook", "x"}, exitMisused, "task"},
 		{[]string{"put", "--job", "a b", "x"}, exitMisused, "job name"},
 		{[]string{"put", "--task", "features", "--model", "garments", "x"}, exitMisused, "--backbone"},
+		{[]string{"put", "--task", "embed", "--top", "1", "x"}, exitMisused, "--top is for --task classify"},
+		{[]string{"put", "--task", "features", "--accept", "0.5", "x"}, exitMisused, "--accept is for --task classify"},
+		{[]string{"put", "--size", "96", "x"}, exitMisused, "--size is for --task features"},
+		{[]string{"put", "--exif-orientation", "ignore", "x"}, exitMisused,
+			"--exif-orientation is for --task features"},
 		{[]string{"put", "--retry-dead", "--top", "1"}, exitMisused, "--retry-dead"},
+		{[]string{"put", "--retry-dead", "--exif-orientation", "ignore"}, exitMisused, "--retry-dead"},
 		{[]string{"put", "--batch", "0", "x"}, exitMisused, "--batch"},
 		{[]string{"work", "--nats", "nats://127.0.0.1:1"}, exitMisused, "exclude each other"},
 		{[]string{"work", "--listen", "127.0.0.1:0"}, exitMisused, queueTokenVariable},
@@ -190,6 +219,24 @@ func TestQueueMisuse(t *testing.T) {
 }
 
 // TestQueuePage parses the commands of docs/queue.md.
+// TestQueuePutKnowsItsFlags: the lists of flags that a job stores name flags of put, and all of them but
+// those that say where the queue is and what to put.
+func TestQueuePutKnowsItsFlags(t *testing.T) {
+	c := newQueuePutCommand()
+	listed := slices.Concat(jobFlags, onlyClassify, onlyFeatures)
+	for _, name := range listed {
+		if c.Flags().Lookup(name) == nil {
+			t.Errorf("put has no flag --%s", name)
+		}
+	}
+	others := []string{"queue", "nats", "nats-creds", "listen", "job", "replicas", "retry-dead", strictFlag}
+	c.Flags().VisitAll(func(f *pflag.Flag) {
+		if !slices.Contains(listed, f.Name) && !slices.Contains(others, f.Name) {
+			t.Errorf("--%s is in no list: does the job store it?", f.Name)
+		}
+	})
+}
+
 func TestQueuePage(t *testing.T) {
 	page := string(readFile(t, "../../docs/queue.md"))
 	t.Setenv(queueTokenVariable, "secret")

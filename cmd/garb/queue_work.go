@@ -77,7 +77,7 @@ func (f *queueWorkFlags) work(c *cobra.Command, q *queue.Queue) error {
 	if err != nil {
 		return err
 	}
-	w, err := f.newWorker(j)
+	w, err := f.newWorker(ctx, j)
 	if err != nil {
 		return err
 	}
@@ -86,9 +86,7 @@ func (f *queueWorkFlags) work(c *cobra.Command, q *queue.Queue) error {
 	}
 	s := store.New(store.Default())
 	defer s.Close()
-	limits := picture.DefaultLimits().WithMaxPixels(j.MaxPixels)
-	limits.KeepTruncated = j.KeepTruncated
-	w.Source = pictureSource{s, limits}
+	w.Source = pictureSource{s, findLimits(j)}
 	w.Describe = func(err error) results.Failure { return describeFailure(err) }
 	stop := showQueueProgress(c, q, j.Name)
 	began := time.Now()
@@ -138,13 +136,13 @@ func (f *queueWorkFlags) sayReport(c *cobra.Command, q *queue.Queue, r queue.Wor
 }
 
 // newWorker opens the model of a job.
-func (f *queueWorkFlags) newWorker(j queue.Job) (queue.Worker, error) {
+func (f *queueWorkFlags) newWorker(ctx context.Context, j queue.Job) (queue.Worker, error) {
 	w := queue.Worker{Threads: f.threads, Wait: f.wait}
 	if j.Task == queue.Features {
 		if f.model != "" {
 			j.Weights = f.model
 		}
-		e, err := train.OpenFeatures(configureFeatures(j))
+		e, err := train.OpenFeatures(ctx, configureFeatures(j))
 		if err != nil {
 			return w, err
 		}
@@ -156,9 +154,7 @@ func (f *queueWorkFlags) newWorker(j queue.Job) (queue.Worker, error) {
 	if f.model != "" {
 		reference = f.model
 	}
-	limits := picture.DefaultLimits().WithMaxPixels(j.MaxPixels)
-	limits.KeepTruncated = j.KeepTruncated
-	c, err := model.Open(reference, model.Options{Threads: 1, Limits: limits, Accept: j.Accept})
+	c, err := model.Open(reference, model.Options{Threads: 1, Limits: findLimits(j), Accept: j.Accept})
 	if err != nil {
 		return w, err
 	}
@@ -169,6 +165,12 @@ func (f *queueWorkFlags) newWorker(j queue.Job) (queue.Worker, error) {
 		w.Compute = computeAnswers(c, j.Top)
 	}
 	return w, nil
+}
+
+// findLimits returns the limits of a job's pictures.
+func findLimits(j queue.Job) picture.Limits {
+	f := limitFlags{maxPixels: j.MaxPixels, keepTruncated: j.KeepTruncated}
+	return f.limits()
 }
 
 // computeAnswers returns a function that computes lines of classify --json.

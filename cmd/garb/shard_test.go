@@ -163,6 +163,8 @@ func evaluatedPictures(t *testing.T) (data, other string) {
 
 // TestShardsOfFeatures: merged features are those of one machine, and a model that is trained on
 // either, or on the parts, is the same to the bit as without.
+//
+//nolint:funlen // one story
 func TestShardsOfFeatures(t *testing.T) {
 	data := shardedPictures(t)
 	folder := t.TempDir()
@@ -217,6 +219,19 @@ func TestShardsOfFeatures(t *testing.T) {
 	if code != exitFailed || !strings.Contains(errOut, "width (64, not 96)") {
 		t.Errorf("features of another size: %d %s", code, errOut)
 	}
+	changed := readFile(t, whole)
+	changed[len(changed)-33] ^= 1 // in the last vector
+	flipped := write(t, folder, "flipped.safetensors", changed)
+	const says = "was changed after it was written: its content has another digest"
+	code, _, errOut = runGarb(t, nil, "merge", "--out", filepath.Join(folder, "x"), whole, flipped)
+	if code != exitFailed || !strings.Contains(errOut, says) {
+		t.Errorf("merging a flipped bit: %d %s", code, errOut)
+	}
+	code, _, errOut = runGarb(t, nil, "train", "--data", data, "--size", "64", "--epochs", "1", "--features", flipped,
+		"--out", filepath.Join(folder, "run"))
+	if code != exitFailed || !strings.Contains(errOut, says) {
+		t.Errorf("training with a flipped bit: %d %s", code, errOut)
+	}
 	code, _, errOut = runGarb(t, nil, "merge", "--out", filepath.Join(folder, "x"), whole, parts[0])
 	if code != exitFailed || !strings.Contains(errOut, "one is a shard") {
 		t.Errorf("a shard and a whole: %d %s", code, errOut)
@@ -229,6 +244,8 @@ func TestShardsOfFeatures(t *testing.T) {
 
 // TestMergeRefusesParts: parts that are missing, double, cut, or of another job are named, and nothing
 // is written.
+//
+//nolint:funlen // a table
 func TestMergeRefusesParts(t *testing.T) {
 	data := shardedPictures(t)
 	folder := t.TempDir()
@@ -239,6 +256,10 @@ func TestMergeRefusesParts(t *testing.T) {
 	}
 	sound := compute("sound", 3, data)
 	cut := write(t, folder, "cut", readFile(t, sound[1])[:500])
+	text := readFile(t, sound[2])
+	longer := write(t, folder, "longer", append(slices.Clone(text), "more"...))
+	text[bytes.LastIndex(text, []byte("\n{"))-3] ^= 1
+	changed := write(t, folder, "changed", text)
 	with := func(i int, path string) []string {
 		parts := slices.Clone(sound)
 		parts[i] = path
@@ -261,7 +282,11 @@ func TestMergeRefusesParts(t *testing.T) {
 		"number":  {with(1, compute("number", 4, data)[1]), "the number of shards"},
 		"foreign": {with(1, example), "is not a complete part"},
 		"gone":    {with(1, filepath.Join(folder, "gone")), "no such file"},
-		"picture": {[]string{example}, "is not a valid file of features"},
+		"picture": {[]string{example}, "is neither a part that a command wrote with --shard"},
+		"lines": {[]string{write(t, folder, "lines.jsonl", []byte("{\"class\":\"dress\"}\n"))},
+			"is neither a part that a command wrote with --shard"},
+		"changed": {with(2, changed), "was changed: its content has another digest or size"},
+		"longer":  {with(2, longer), "longer than its end line says"},
 	} {
 		out := filepath.Join(folder, "merged")
 		code, printed, errOut := runGarb(t, nil, append([]string{"merge", "--out", out}, c.parts...)...)
@@ -270,6 +295,11 @@ func TestMergeRefusesParts(t *testing.T) {
 		}
 		if _, err := os.Stat(out); err == nil {
 			t.Errorf("%s: the file is written", name)
+		}
+		// What is printed cannot be taken back.
+		code, printed, errOut = runGarb(t, nil, append([]string{"merge"}, c.parts...)...)
+		if code != exitFailed || printed != "" || !strings.Contains(errOut, c.says) {
+			t.Errorf("%s, printed: %d %s%s", name, code, printed, errOut)
 		}
 	}
 	// The same model by another name, and the same settings otherwise.

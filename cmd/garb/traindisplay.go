@@ -42,7 +42,13 @@ func (d *trainDisplay) progress() train.Progress {
 			}
 		},
 		Scanned: func(used int, tally *dataset.Tally) { d.used, d.tally = used, tally },
+		FeatureFiles: func(vectors int) func(int) {
+			d.endPictures()
+			d.bar = newCheckCounter(d.command, vectors)
+			return d.bar.add
+		},
 		Pictures: func(total int) func() {
+			d.endPictures()
 			d.bar = newCounter(d.command, "pictures", total)
 			return func() { d.bar.add(1) }
 		},

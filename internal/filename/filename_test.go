@@ -13,9 +13,11 @@ func TestIsPortable(t *testing.T) {
 		"a.jpg": true, "T-Shirt": true, "été": true, ".hidden": true, "con.fused.jpg": false, "confused.jpg": true,
 		"com": true, "com10": true, "auxiliary": true, "nulls": true, " a": true, "a b": true,
 		"": false, ".": false, "..": false, "a.": false, "a ": false, ".. ": false, "...": false,
-		"a/b": false, `a\b`: false, "C:": false, "a:stream": false, "a*": false, "a?": false, `"a"`: false, "<a>": false,
+		"a/b": false, `a\b`: false, "C:": false, "a:stream": false, "a*": false, "a?": false, `"a"`: false,
+		"<a>": false,
 		"a|b": false, "a\n": false, "a\x00b": false, "a\x7f": false,
-		"CON": false, "nul": false, "aux.txt": false, "PRN .txt": false, "COM1": false, "lpt9.jpg": false, "com¹": false,
+		"CON": false, "nul": false, "aux.txt": false, "PRN .txt": false, "COM1": false, "lpt9.jpg": false,
+		"com¹":   false,
 		"CONIN$": false, "conout$.jpg": false, "NUL .tar.gz": false, "nul..jpg": false,
 	} {
 		if got := IsPortable(name); got != want {

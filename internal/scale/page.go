@@ -175,7 +175,11 @@ func (m Measured) simulated(most int) (times, costs string, err error) {
 		all.Go(func() {
 			for j, workers := range workerCounts {
 				if errs[i] == nil {
-					cells[i][j], errs[i] = Simulate(plan(pictures, workers), m.Rates, 1)
+					p, r := plan(pictures, workers), m.Rates
+					if pictures > 1e7 { // ten batches at a time, with their work, or it takes too long
+						p.Batch, r.QueueBatch = 10*p.Batch, 10*r.QueueBatch
+					}
+					cells[i][j], errs[i] = Simulate(p, r, 1)
 				}
 			}
 		})

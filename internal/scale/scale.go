@@ -46,7 +46,7 @@ type Result struct {
 	Seconds     float64 // from the first put to the last acknowledgement
 	GetSeconds  float64 // for reading all results afterwards
 	CoreHours   float64 // of all workers, idle time included
-	Deliveries  int     // of batches, the first ones included
+	Deliveries  int     // of batches; more than Batches if workers are lost
 	Batches     int
 	Lost        int // workers
 	Use         Use

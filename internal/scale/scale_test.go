@@ -46,7 +46,7 @@ func TestBottleneck(t *testing.T) {
 			if found.Seconds < c.seconds || found.Seconds > 1.06*c.seconds {
 				t.Errorf("it took %.2f s; the work of %s is %.2f s", found.Seconds, c.name, c.seconds)
 			}
-			if c.name != Cores && found.Bottleneck != c.name { // of cores, the start is idle time
+			if c.name != Cores && found.Bottleneck != c.name { // while the workers start, their cores are idle
 				t.Errorf("the bottleneck is %s (%+v), not %s", found.Bottleneck, found.Use, c.name)
 			}
 		})

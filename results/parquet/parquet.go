@@ -82,7 +82,8 @@ func New(to results.File, o results.Options) (results.Writer, error) {
 		return &writer[answerRow]{file: to, kind: o.Kind, rows: parquet.NewGenericWriter[answerRow](to, options...),
 			convert: convertToAnswer}, nil
 	case results.KindEmbeddings:
-		return &writer[embeddingRow]{file: to, kind: o.Kind, rows: parquet.NewGenericWriter[embeddingRow](to, options...),
+		return &writer[embeddingRow]{file: to, kind: o.Kind, rows: parquet.NewGenericWriter[embeddingRow](to,
+			options...),
 			convert: convertToEmbedding}, nil
 	}
 	panic(fmt.Sprintf("parquet: unknown kind %q", o.Kind))

@@ -185,7 +185,7 @@ func readRows[T any](t fataler, file []byte) []T {
 	r := parquet.NewGenericReader[T](bytes.NewReader(file))
 	defer r.Close()
 	rows := make([]T, r.NumRows())
-	if n, err := r.Read(rows); n != len(rows) || err != nil && err != io.EOF {
+	if n, err := r.Read(rows); n != len(rows) || err != nil && !errors.Is(err, io.EOF) {
 		t.Fatal("read ", n, " rows: ", err)
 	}
 	return rows
@@ -218,7 +218,8 @@ func TestMetadata(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for key, want := range map[string]string{"garb.kind": "answers", "garb.model": "clothing", "garb.digest": "sha256:12"} {
+	for key, want := range map[string]string{"garb.kind": "answers", "garb.model": "clothing",
+		"garb.digest": "sha256:12"} {
 		if got, _ := f.Lookup(key); got != want {
 			t.Errorf("%s is %q, want %q", key, got, want)
 		}
@@ -297,7 +298,8 @@ func TestPyarrow(t *testing.T) {
 	rows := []results.Row{
 		results.Answer{Picture: "s3://b/ü.jpg", Class: "shirt", Probability: 1. / 3,
 			Predictions: []model.ListedPrediction{
-				{Prediction: model.Prediction{Class: "shirt", Probability: 1. / 3, Logit: 0.1}, WNID: "n1", Index: &index},
+				{Prediction: model.Prediction{Class: "shirt", Probability: 1. / 3, Logit: 0.1}, WNID: "n1",
+					Index: &index},
 				{Prediction: model.Prediction{Class: "hat", Probability: 5e-324, Logit: -7}},
 			}, Set: []string{"shirt", "hat"}, Labels: &labels, Accepted: &accepted, Acceptance: &acceptance,
 			Model: results.Model{Name: "clothing", Digest: "sha256:12"}},

@@ -61,16 +61,16 @@ func newClient(service, name string, options azcore.ClientOptions) (*container.C
 	connection := cmp.Or(os.Getenv("AZURE_STORAGE_CONNECTION_STRING"), os.Getenv("AZURE_STORAGEBLOB_CONNECTIONSTRING"))
 	switch {
 	case account != "" && key != "":
-		credential, err := azblob.NewSharedKeyCredential(account, key)
-		if err != nil {
+		credential, failed := azblob.NewSharedKeyCredential(account, key)
+		if failed != nil {
 			return nil, store.CredentialsError(errors.New("AZURE_STORAGE_KEY is no key in base64"))
 		}
 		return container.NewClientWithSharedKeyCredential(address, credential, o)
 	case os.Getenv("AZURE_STORAGE_SAS_TOKEN") != "":
 		return container.NewClientWithNoCredential(address, o)
 	case connection != "":
-		client, err := container.NewClientFromConnectionString(connection, name, o)
-		if err != nil {
+		client, failed := container.NewClientFromConnectionString(connection, name, o)
+		if failed != nil {
 			return nil, store.CredentialsError(errors.New("the connection string is malformed"))
 		}
 		return client, nil

@@ -77,7 +77,8 @@ func (s *service) list(w http.ResponseWriter, r *http.Request) {
 		}
 		n++
 		fmt.Fprintf(w, "<Blob><Name>%s</Name><Properties><Last-Modified>%s</Last-Modified><Etag>0x7</Etag>"+
-			"<Content-Length>%d</Content-Length></Properties></Blob>", key, time.Unix(1e9, 0).UTC().Format(http.TimeFormat),
+			"<Content-Length>%d</Content-Length></Properties></Blob>", key, time.Unix(1e9,
+			0).UTC().Format(http.TimeFormat),
 			len(s.blobs[key]))
 	}
 	fmt.Fprintf(w, "</Blobs><NextMarker>%s</NextMarker></EnumerationResults>", next)
@@ -100,7 +101,8 @@ func start(t *testing.T) (fake *service, s *store.Store, at func(key string) str
 	t.Cleanup(func() { s.Close() })
 	domain := strings.TrimPrefix(server.URL, "http://")
 	return fake, s, func(key string) string {
-		query := url.Values{"domain": {domain}, "localemu": {"true"}, "protocol": {"http"}, "storage_account": {"account"}}
+		query := url.Values{"domain": {domain}, "localemu": {"true"}, "protocol": {"http"},
+			"storage_account": {"account"}}
 		return (&url.URL{Scheme: "azblob", Host: "b", Path: "/" + key, RawQuery: query.Encode()}).String()
 	}
 }
@@ -149,7 +151,7 @@ func TestErrors(t *testing.T) {
 		fake.status = status
 		if _, err := s.Read(t.Context(), at("a.jpg"), 100); !errors.Is(err, want) {
 			t.Errorf("status %d: %v, want %v", status, err, want)
-		} else if want == store.ErrDenied && !strings.Contains(err.Error(), "AZURE_STORAGE_KEY") {
+		} else if errors.Is(want, store.ErrDenied) && !strings.Contains(err.Error(), "AZURE_STORAGE_KEY") {
 			t.Errorf("no hint: %v", err)
 		}
 	}

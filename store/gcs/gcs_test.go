@@ -154,18 +154,20 @@ func TestWritesListsAndReads(t *testing.T) {
 	}
 	want := []string{"gs://b/set/a%20b.jpg", "gs://b/set/b.jpg", "gs://b/set/c/%C3%BC.png"}
 	if !slices.Equal(got, want) || tally.Count(dataset.ReasonHidden) != 1 {
-		t.Errorf("listed %q, %d hidden; want %q and 1 of %v", got, tally.Count(dataset.ReasonHidden), want, fake.objects)
+		t.Errorf("listed %q, %d hidden; want %q and 1 of %v", got, tally.Count(dataset.ReasonHidden), want,
+			fake.objects)
 	}
 }
 
 func TestErrors(t *testing.T) {
 	fake, s := start(t)
-	for status, want := range map[int]error{0: store.ErrNotFound, 401: store.ErrDenied, 403: store.ErrDenied, 429: store.ErrTemporary,
+	for status, want := range map[int]error{0: store.ErrNotFound, 401: store.ErrDenied, 403: store.ErrDenied,
+		429: store.ErrTemporary,
 		503: store.ErrTemporary} {
 		fake.status = status
 		if _, err := s.Read(t.Context(), "gs://b/a.jpg", 100); !errors.Is(err, want) {
 			t.Errorf("status %d: %v, want %v", status, err, want)
-		} else if want == store.ErrDenied && !strings.Contains(err.Error(), "GOOGLE_APPLICATION_CREDENTIALS") {
+		} else if errors.Is(want, store.ErrDenied) && !strings.Contains(err.Error(), "GOOGLE_APPLICATION_CREDENTIALS") {
 			t.Errorf("no hint: %v", err)
 		}
 	}
