@@ -147,6 +147,10 @@ func isConflict(err error) bool {
 
 // isFull reports whether the server has no space.
 func isFull(err error) bool {
+	var full *FullError
+	if errors.As(err, &full) {
+		return true
+	}
 	var e *jetstream.APIError
 	if !errors.As(err, &e) {
 		return false
@@ -155,9 +159,29 @@ func isFull(err error) bool {
 	case codeInsufficientResources, codeStorageExceeded:
 		return true
 	case codeStoreFailed:
-		return strings.Contains(e.Description, "maximum bytes") || strings.Contains(e.Description, "no space")
+		if strings.Contains(e.Description, "maximum bytes") {
+			return true
+		}
 	}
-	return false
+	// The texts of the operating systems: Unix, Windows.
+	return strings.Contains(e.Description, "no space left") || strings.Contains(e.Description, "not enough space")
+}
+
+// explain returns a *FullError for an error whose reason is that the server has no space, and other
+// errors unchanged.
+func (q *Queue) explain(err error) error {
+	var full *FullError
+	var answer *jetstream.APIError
+	switch {
+	case errors.As(err, &full):
+	case isFull(err):
+		return &FullError{q.place(), err}
+	case errors.As(err, &answer) && answer.Code == 500: // such as "error creating store for stream"
+		if full := q.checkSpace(); full != nil {
+			return full
+		}
+	}
+	return err
 }
 
 // isTransient reports whether the server may answer otherwise later: it restarts, elects a

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"os"
 	"path/filepath"
@@ -59,14 +60,17 @@ func (q *Queue) openFolder(ctx, keeping context.Context) error {
 	for {
 		err := q.host.tryOwn()
 		if err != nil {
+			if full := q.checkSpace(); full != nil {
+				return full
+			}
 			return err
 		}
 		if q.nc, err = q.host.connect(); err == nil {
 			break
 		}
-		if time.Since(began) > time.Second { // as long as another process needs to start it
-			if spaceErr := q.host.probeSpace(); spaceErr != nil {
-				return &FullError{dir, spaceErr}
+		if time.Since(began) > spaceCheck {
+			if full := q.checkSpace(); full != nil {
+				return full
 			}
 		}
 		if time.Since(began) > q.options.Patience {
@@ -80,11 +84,26 @@ func (q *Queue) openFolder(ctx, keeping context.Context) error {
 	return nil
 }
 
+// spaceCheck is the time without an answer of the server after which its disk is suspected: as long
+// as a process needs to start the server.
+const spaceCheck = time.Second
+
+// checkSpace returns a *FullError if the queue is in a folder without space. No process can start
+// the server then.
+func (q *Queue) checkSpace() error {
+	if q.host == nil {
+		return nil
+	}
+	if err := q.host.probeSpace(); err != nil {
+		return &FullError{q.place(), err}
+	}
+	return nil
+}
+
 // probeBytes is what probeSpace writes: more than the server needs to start.
 const probeBytes = 1 << 16
 
-// probeSpace returns an error if the folder has no space, with which no process can start the
-// server.
+// probeSpace returns an error if the folder has no space.
 func (h *host) probeSpace() error {
 	f, err := os.CreateTemp(h.options.Dir, "space.*.tmp")
 	if err != nil {
@@ -255,6 +274,11 @@ func (h *host) serverOptions() (*server.Options, error) {
 		SyncAlways:        true, // before a message is confirmed; a message is a batch, so there are few
 		NoSigs:            true, DisableJetStreamBanner: true,
 	}
+	if o.JetStreamMaxStore == 0 {
+		// The server's own default depends on the space that is free when it starts, and would stay
+		// when a full disk has space again.
+		o.JetStreamMaxStore = math.MaxInt64
+	}
 	if h.options.Token != "" {
 		o.Authorization = h.options.Token
 	}
@@ -342,9 +366,14 @@ func (h *host) revive(ctx context.Context) {
 			h.lock.Unlock()
 			return
 		}
-		if h.start() == nil {
+		if h.probeSpace() != nil {
+			continue
+		}
+		err := h.start()
+		if err == nil {
 			return
 		}
+		h.options.Warn(err)
 	}
 }
 

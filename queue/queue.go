@@ -31,7 +31,7 @@ type Options struct {
 	// Listen is the address, such as 0.0.0.0:4222, at which the server of Dir also accepts other
 	// machines; "" means a free port of this machine only.
 	Listen string
-	// MaxBytes bounds the size of Dir; 0 means three quarters of the free space.
+	// MaxBytes bounds the size of Dir; 0 means that only the disk does.
 	MaxBytes int64
 
 	// URL is the address of a NATS server or cluster with JetStream, instead of Dir.
@@ -178,7 +178,8 @@ func (q *Queue) Address() string {
 	return q.host.clientURL()
 }
 
-// retry calls f until it succeeds, fails for good, or has failed for longer than the patience.
+// retry calls f until it succeeds, fails for good, or has failed for longer than the patience. A
+// full disk is a *FullError, at once.
 func (q *Queue) retry(ctx context.Context, f func(context.Context) error) error {
 	const most = 5 * time.Second
 	wait := 50 * time.Millisecond
@@ -193,9 +194,14 @@ func (q *Queue) retry(ctx context.Context, f func(context.Context) error) error 
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case !isTransient(err):
-			return err
+			return q.explain(err)
 		case time.Since(began) > q.options.Patience:
 			return &NoAnswerError{q.place(), err}
+		}
+		if time.Since(began) > spaceCheck {
+			if full := q.checkSpace(); full != nil {
+				return full
+			}
 		}
 		if err := sleep(ctx, wait); err != nil {
 			return err
