@@ -4,11 +4,29 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
+
+// NoQueueError reports a folder that has no queue.
+type NoQueueError struct {
+	Dir string
+	Err error
+}
+
+// Error says why.
+func (e *NoQueueError) Error() string {
+	if errors.Is(e.Err, fs.ErrNotExist) {
+		return "no queue in " + e.Dir
+	}
+	return fmt.Sprintf("no queue in %s: %v", e.Dir, e.Err)
+}
+
+// Unwrap returns the error of the file system.
+func (e *NoQueueError) Unwrap() error { return e.Err }
 
 // UnknownJobError reports a job that the queue does not have.
 type UnknownJobError struct {

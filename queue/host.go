@@ -52,6 +52,11 @@ type host struct {
 // openFolder connects to the server of the folder, and starts it if no process runs it.
 func (q *Queue) openFolder(ctx, keeping context.Context) error {
 	dir := q.options.Dir
+	if q.options.Existing {
+		if _, err := os.Stat(filepath.Join(dir, lockFile)); err != nil {
+			return &NoQueueError{dir, err}
+		}
+	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}

@@ -28,6 +28,8 @@ type Options struct {
 	// Dir is the folder of a queue on this machine. The first process that opens it runs the
 	// server. If that process ends, another one that has the queue open takes over.
 	Dir string
+	// Existing makes it a *NoQueueError if Dir has no queue; otherwise Open makes one.
+	Existing bool
 	// Listen is the address, such as 0.0.0.0:4222, at which the server of Dir also accepts other
 	// machines; "" means a free port of this machine only.
 	Listen string
@@ -57,8 +59,8 @@ func (o Options) Validate() error {
 		return errors.New("a queue needs a folder or the address of a NATS server")
 	case o.Dir != "" && o.URL != "":
 		return errors.New("a queue is in a folder or on a NATS server, not both")
-	case o.URL != "" && (o.Listen != "" || o.MaxBytes != 0):
-		return errors.New("a NATS server has its own address and limits")
+	case o.URL != "" && (o.Listen != "" || o.MaxBytes != 0 || o.Existing):
+		return errors.New("a NATS server has its own folder, address and limits")
 	case o.Dir != "" && (o.Credentials != "" || o.Replicas > 1):
 		return errors.New("a queue in a folder has no credentials and no replicas")
 	case o.Credentials != "" && o.Token != "":

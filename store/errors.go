@@ -102,7 +102,8 @@ func tidy(text string) string {
 
 // kindOf returns the kind of an error of this package, or another kind if it has none.
 func kindOf(err, otherwise error) error {
-	for _, kind := range []error{ErrNotFound, ErrDenied, ErrTooLarge, ErrChanged, ErrRedirect, ErrTemporary, ErrScheme, ErrURL} {
+	for _, kind := range []error{ErrNotFound, ErrDenied, ErrTooLarge, ErrChanged, ErrRedirect, ErrTemporary, ErrScheme,
+		ErrURL} {
 		if errors.Is(err, kind) {
 			return kind
 		}

@@ -58,7 +58,7 @@ func newQueueWorkCommand() *cobra.Command {
 			return errors.Join(refuseArguments(c, args), f.validate(c))
 		},
 		RunE: func(c *cobra.Command, _ []string) error {
-			f.existing = !f.wait
+			f.options.Existing = !f.wait
 			return f.run(c, func(ctx context.Context, q *queue.Queue) error { return f.work(c, q) })
 		},
 	}
@@ -73,7 +73,7 @@ func newQueueWorkCommand() *cobra.Command {
 
 func (f *queueWorkFlags) work(c *cobra.Command, q *queue.Queue) error {
 	ctx := c.Context()
-	j, err := f.findJob(ctx, q)
+	j, err := f.findJob(c, q)
 	if err != nil {
 		return err
 	}
@@ -100,12 +100,16 @@ func (f *queueWorkFlags) work(c *cobra.Command, q *queue.Queue) error {
 }
 
 // findJob returns the job, and with --wait waits until there is one.
-func (f *queueWorkFlags) findJob(ctx context.Context, q *queue.Queue) (queue.Job, error) {
-	for {
+func (f *queueWorkFlags) findJob(c *cobra.Command, q *queue.Queue) (queue.Job, error) {
+	ctx := c.Context()
+	for said := false; ; said = true {
 		j, err := q.Job(ctx, f.job)
 		var unknown *queue.UnknownJobError
 		if !f.wait || !errors.As(err, &unknown) {
 			return j, err
+		}
+		if !said {
+			say(c, "%v; waiting for it", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -118,7 +122,7 @@ func (f *queueWorkFlags) findJob(ctx context.Context, q *queue.Queue) (queue.Job
 // sayReport prints what this worker did and what is left. Its error is that of the status.
 func (f *queueWorkFlags) sayReport(c *cobra.Command, q *queue.Queue, r queue.WorkReport, took time.Duration) error {
 	say(c, "this worker: %s done, %d dead, in %.1f s", count(r.Done, "picture"), r.Dead, took.Seconds())
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Context()), 10*time.Second) // more than a scan of damaged data
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Context()), 10*time.Second) // damage is found in less
 	defer cancel()
 	s, err := q.Status(ctx, f.job)
 	if err != nil {
