@@ -34,11 +34,15 @@ build: ## bin/garb, one static binary
 	CGO_ENABLED=0 go build -buildvcs=auto -trimpath -ldflags '-s -w' -o bin/garb ./cmd/garb
 	@ls -l bin/garb | awk '{ printf "bin/garb: %.1f MB\n", $$5 / 1e6 }'
 
-# The tools are not tools of go.mod: their modules would be in it.
+# The tools are not tools of go.mod: their modules would be in it. One that is there in its version stays: go install
+# would compile it again where the build cache was trimmed, which takes minutes.
 TOOLS ?= $(CURDIR)/bin/tools
 release-tools:
-	GOBIN=$(TOOLS) GOFLAGS= go install $(GORELEASER)
-	GOBIN=$(TOOLS) GOFLAGS= go install $(CYCLONEDX)
+	@for tool in $(GORELEASER) $(CYCLONEDX) $(ACTIONLINT); do \
+		name=$$(sed -E 's,(/v[0-9]+)?@.*,,; s,.*/,,' <<<"$$tool"); \
+		go version -m $(TOOLS)/$$name 2>/dev/null | grep -qE "^\s+mod\s.*\s$${tool#*@}\s" || \
+			GOBIN=$(TOOLS) GOFLAGS= go install $$tool || exit; \
+	done
 
 # Archives an executable file under the name that Lambda starts, without its date: the same bytes each time.
 define zip_bootstrap
@@ -67,8 +71,8 @@ snapshot: release-tools ## a release of the last commit in dist/, tried: make sn
 release: release-tools
 	PATH=$(TOOLS):$$PATH goreleaser release --clean
 
-workflows: ## check the workflows in .github
-	go run $(ACTIONLINT)
+workflows: release-tools ## check the workflows in .github
+	$(TOOLS)/actionlint
 
 # garb beside its peers; needs a Python with numpy, onnx, onnxruntime and pillow
 # (GARB_PYTHON names it). bench/README.md tells what is measured.
