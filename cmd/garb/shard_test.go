@@ -283,7 +283,7 @@ func TestMergeRefusesParts(t *testing.T) {
 			"the command"},
 		"number":  {with(1, compute("number", 4, data)[1]), "the number of shards"},
 		"foreign": {with(1, example), "is not a complete part"},
-		"gone":    {with(1, filepath.Join(folder, "gone")), "no such file"},
+		"gone":    {with(1, filepath.Join(folder, "gone")), missingText},
 		"picture": {[]string{example}, "is neither a part that a command wrote with --shard"},
 		"lines": {[]string{write(t, folder, "lines.jsonl", []byte("{\"class\":\"dress\"}\n"))},
 			"is neither a part that a command wrote with --shard"},

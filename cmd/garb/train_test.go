@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -162,9 +161,7 @@ func TestTrainInterrupted(t *testing.T) {
 	c := newGarbProcess(t, append(makeQuickArgs(data, out), "--epochs", "100000")...)
 	var said bytes.Buffer
 	c.Stdout, c.Stderr = &said, &said
-	if runtime.GOOS == "windows" {
-		t.Skip("Go cannot send Ctrl-C to one process of Windows")
-	}
+	makeInterruptible(c)
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -174,9 +171,7 @@ func TestTrainInterrupted(t *testing.T) {
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	if err := c.Process.Signal(os.Interrupt); err != nil {
-		t.Fatal(err)
-	}
+	interrupt(t, c)
 	c.Wait()
 	if code := c.ProcessState.ExitCode(); code != exitStopped || !strings.Contains(said.String(),
 		"garb train --resume "+out) {
