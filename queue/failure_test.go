@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -117,7 +118,7 @@ func TestValidate(t *testing.T) {
 	}
 	for _, o := range []queue.Options{
 		{}, {Dir: "a", URL: "nats://b"}, {URL: "nats://b", Listen: ":1"}, {Dir: "a", Replicas: 3},
-		{URL: "nats://b", Replicas: 9},
+		{URL: "nats://b", Replicas: 9}, {URL: "nats://b", Existing: true},
 		{URL: "nats://b", Token: "a", Credentials: "b"}, {Dir: "a", MaxBytes: -1},
 	} {
 		if o.Validate() == nil {
@@ -370,6 +371,103 @@ func TestCorruptStore(t *testing.T) {
 	if _, err := queue.Open(t.Context(), queue.Options{Dir: filepath.Join(dir, "lock")}); err == nil {
 		t.Error("a file was opened as a queue")
 	}
+}
+
+// TestDamagedFiles damages each file of a queue, in several ways. Opening, status, work and get then do what they
+// should, or end with an error that names the damaged data: no endless wait, no result that is missing.
+func TestDamagedFiles(t *testing.T) {
+	whole := newFolder(t)
+	q := open(t, whole)
+	create(t, q, queue.Job{Batch: 8})
+	put(t, q, number(0, 400))
+	ctx, stop := context.WithCancel(t.Context())
+	w := newWorker(readName)
+	w.Done = func(int, int) { stop() }
+	if _, err := q.Work(ctx, "job", w); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	if err := q.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var files []string
+	err := filepath.WalkDir(filepath.Join(whole, "store"), func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && !entry.IsDir() {
+			path, err = filepath.Rel(whole, path)
+			files = append(files, path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	damages := map[string]func(data []byte) []byte{
+		"empty":  func([]byte) []byte { return nil },
+		"cut":    func(data []byte) []byte { return data[:len(data)/2] },
+		"start":  func(data []byte) []byte { return flip(data, 0) },
+		"middle": func(data []byte) []byte { return flip(data, len(data)/2) },
+		"end":    func(data []byte) []byte { return flip(data, max(len(data)-30, 0)) },
+		"gone":   nil,
+	}
+	for _, file := range files {
+		for name, damage := range damages {
+			t.Run(file+" "+name, func(t *testing.T) {
+				dir := newFolder(t)
+				if err := os.CopyFS(dir, os.DirFS(whole)); err != nil {
+					t.Fatal(err)
+				}
+				path := filepath.Join(dir, file)
+				data, err := os.ReadFile(path)
+				if err == nil && damage == nil {
+					err = os.Remove(path)
+				} else if err == nil {
+					err = os.WriteFile(path, damage(data), 0o600)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				began := time.Now()
+				err = useDamaged(t, dir)
+				t.Log(time.Since(began).Round(time.Millisecond), err)
+			})
+		}
+	}
+}
+
+// flip changes 20 bytes from a place on.
+func flip(data []byte, from int) []byte {
+	data = slices.Clone(data)
+	for i := from; i < min(from+20, len(data)); i++ {
+		data[i] ^= 0x5a
+	}
+	return data
+}
+
+// useDamaged finishes the job of TestDamagedFiles. It returns the first error.
+func useDamaged(t *testing.T, dir string) error {
+	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+	defer stop()
+	q, err := queue.Open(ctx, queue.Options{Dir: dir, Patience: 10 * time.Second})
+	if err != nil {
+		return fmt.Errorf("open: %w", err)
+	}
+	defer q.Close()
+	if _, err = q.Status(ctx, "job"); err != nil {
+		return fmt.Errorf("status: %w", err)
+	}
+	if _, err = q.Work(ctx, "job", newWorker(readName)); err != nil {
+		return fmt.Errorf("work: %w", err)
+	}
+	n := 0
+	for _, err := range q.Results(ctx, "job", false) {
+		if err != nil {
+			return fmt.Errorf("get: %w", err)
+		}
+		n++
+	}
+	if n != 400 {
+		t.Errorf("%d rows", n)
+	}
+	return nil
 }
 
 // Whatever workers fail, stop or crash, the rows are those of the pictures, each once.

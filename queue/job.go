@@ -156,8 +156,6 @@ func (q *Queue) Create(ctx context.Context, j Job) error {
 				return err
 			}
 			return compareJobs(have, j)
-		case isFull(err):
-			return &FullError{q.place(), err}
 		case err != nil:
 			return fmt.Errorf("cannot create job %q: %w", j.Name, err)
 		}

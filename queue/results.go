@@ -340,12 +340,10 @@ func (q *Queue) retryBatch(ctx context.Context, job string, d deadBatch) (int, e
 			jetstream.WithRetryAttempts(0))
 		return putErr
 	})
-	switch {
-	case isConflict(err):
+	if isConflict(err) {
 		return 0, nil
-	case isFull(err):
-		return 0, &FullError{q.place(), err}
-	case err != nil:
+	}
+	if err != nil {
 		return 0, err
 	}
 	return len(again.Pictures), nil

@@ -228,7 +228,10 @@ func (r *run) takeAll(ctx context.Context) error {
 			answered = time.Now()
 		case isTransient(err):
 			if time.Since(answered) > r.q.options.Patience {
-				return &NoAnswerError{r.q.place(), err}
+				if r.q.checkSpace() == nil {
+					return &NoAnswerError{r.q.place(), err}
+				}
+				answered = time.Now() // the batches of this worker wait for space, too
 			}
 			sleep(ctx, hostCheck)
 		default:

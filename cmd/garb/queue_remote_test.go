@@ -72,6 +72,28 @@ func TestQueueObjectStore(t *testing.T) {
 	}
 }
 
+// An object that is changed between put and work becomes a dead letter.
+func TestQueueObjectChanged(t *testing.T) {
+	backend, locate := startBucket(t)
+	data, dir := drawQueued(t), filepath.Join(t.TempDir(), "queue")
+	write := func(from, to string) {
+		picture := readFile(t, filepath.Join(data, filepath.FromSlash(from)))
+		if _, err := backend.PutObject("b", to, nil, bytes.NewReader(picture), int64(len(picture)), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("dark/0.png", "pictures/a.png")
+	write("dark/0.png", "pictures/b.png")
+	runQueue(t, 0, dir, "put", locate("pictures/"))
+	write("light/0.png", "pictures/a.png")
+	if _, said := runQueue(t, 0, dir, "work"); !strings.Contains(said, "1 picture done, 1 dead") {
+		t.Error(said)
+	}
+	if out, _ := runQueue(t, 0, dir, "status", "--dead"); !strings.Contains(out, "it was changed after it was put") {
+		t.Error(out)
+	}
+}
+
 // A worker that is interrupted ends with its exit code, and the next one does the rest.
 func TestQueueWorkInterrupted(t *testing.T) {
 	terminate := func(t *testing.T, c *exec.Cmd) {

@@ -14,7 +14,7 @@ import (
 )
 
 //go:generate sh -c "cd _generate && go run . -out ../kernel_amd64.s -stubs ../stubs_amd64.go -pkg kernel"
-//go:generate go run ./_neon
+//go:generate go run ./_neon kernel
 
 // Level is the instruction set that the kernels use.
 type Level uint8
