@@ -138,7 +138,8 @@ var layout = []struct{ pkg, ours, modules string }{
 			"tensor picture nn diagram backbone keras weights model convert report dataset relabel results " +
 			"results/parquet store/gcs store/azure crops augment " +
 			"evaluate train explain project mislabel answers store queue drift features shard serve/listen serve",
-		"github.com/spf13/cobra github.com/spf13/pflag go.yaml.in/yaml/v3 golang.org/x/sys golang.org/x/term golang.org/x/text"},
+		"github.com/spf13/cobra github.com/spf13/pflag go.yaml.in/yaml/v3 golang.org/x/sys golang.org/x/term " +
+			"golang.org/x/text"},
 	{"cmd/garb-lambda", "accept internal/kernel picture model serve serve/function", "github.com/aws/aws-lambda-go"},
 	{"cmd/garb-wasm", ". picture", ""},
 	{"cmd/garb-wasm/make", "", "github.com/andybalholm/brotli"},

@@ -418,24 +418,29 @@ func TestDamagedFiles(t *testing.T) {
 						t.Fatal(err)
 					}
 					damageFile(t, filepath.Join(dir, file), damage)
-					err := useDamaged(t, dir, steps)
-					var broken *queue.StoreError
-					if err != nil && !errors.As(err, &broken) {
-						t.Error(err)
-					}
-					state := filepath.Join("garb-pictures-job", "obs", "work")
-					if err == nil || !strings.Contains(err.Error(), state) {
-						return
-					}
-					if err = os.RemoveAll(filepath.Join(dir, "store", "jetstream", "$G", "streams", state)); err == nil {
-						err = useDamaged(t, dir, steps)
-					}
-					if err != nil {
-						t.Errorf("after what the error says was done: %v", err)
-					}
+					checkDamaged(t, dir, steps)
 				})
 			}
 		}
+	}
+}
+
+// checkDamaged takes steps with a damaged queue. Where an error says what to remove, they succeed afterwards.
+func checkDamaged(t *testing.T, dir, steps string) {
+	err := useDamaged(t, dir, steps)
+	var broken *queue.StoreError
+	if err != nil && !errors.As(err, &broken) {
+		t.Error(err)
+	}
+	state := filepath.Join("garb-pictures-job", "obs", "work")
+	if err == nil || !strings.Contains(err.Error(), state) {
+		return
+	}
+	if err = os.RemoveAll(filepath.Join(dir, "store", "jetstream", "$G", "streams", state)); err == nil {
+		err = useDamaged(t, dir, steps)
+	}
+	if err != nil {
+		t.Errorf("after what the error says was done: %v", err)
 	}
 }
 

@@ -152,6 +152,7 @@ func (q *Queue) explainConsumer(stream string, err error) error {
 		return err
 	}
 	folder := filepath.Join(streamsFolder, stream, "obs", consumerName)
-	return &StoreError{q.place(), fmt.Sprintf("%s: %v", folder, err), "end all commands that use the queue, and remove " +
-		"the folder of this name: the results stay, and the batches are handed out again"}
+	return &StoreError{q.place(), fmt.Sprintf("%s: %v", folder, err),
+		"end all commands that use the queue, and remove " +
+			"the folder of this name: the results stay, and the batches are handed out again"}
 }

@@ -4,8 +4,9 @@
 // Each operation has a portable implementation in Go, which is the reference and
 // always compiled, and assembly for amd64 (AVX2 with FMA, AVX-512) and arm64 (NEON).
 // All assembly gives the same bits. For WebAssembly (the build tag simd128) simd128.wasm has the
-// product and the depthwise convolution, with the bits of the portable kernels. The level is chosen once at start-up; the
-// environment variable GARB_CPU (generic, avx2, avx512, neon, simd128) forces one.
+// product and the depthwise convolution, with the bits of the portable kernels. The level is
+// chosen once at start-up; the environment variable GARB_CPU (generic, avx2, avx512, neon,
+// simd128) forces one.
 package kernel
 
 import (

@@ -44,7 +44,7 @@ func build(root, folder string) error {
 	if err != nil {
 		return fmt.Errorf("go env GOROOT: %w", err)
 	}
-	if err := errors.Join(os.RemoveAll(folder), os.MkdirAll(folder, 0o755)); err != nil {
+	if err = errors.Join(os.RemoveAll(folder), os.MkdirAll(folder, 0o755)); err != nil {
 		return err
 	}
 	page, err := filepath.Glob(filepath.Join(root, "cmd/garb-wasm/page/*"))
@@ -56,11 +56,7 @@ func build(root, folder string) error {
 		filepath.Join(root, "serve/page/assets/icon.svg"),
 		filepath.Join(strings.TrimSpace(string(goRoot)), "lib/wasm/wasm_exec.js"),
 	) {
-		data, err := os.ReadFile(file)
-		if err != nil {
-			return err
-		}
-		if err := os.WriteFile(filepath.Join(folder, filepath.Base(file)), data, 0o644); err != nil {
+		if err = copyFile(filepath.Join(folder, filepath.Base(file)), file); err != nil {
 			return err
 		}
 	}
@@ -149,4 +145,12 @@ func compress(folder string) error {
 		return fmt.Errorf("the page is too large: %d bytes as Brotli, more than %d", total, maxBytes)
 	}
 	return nil
+}
+
+func copyFile(to, from string) error {
+	data, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(to, data, 0o644)
 }
