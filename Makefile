@@ -38,31 +38,45 @@ build: ## bin/garb, one static binary
 try: ## docs/try, a page that classifies pictures in the browser
 	go run ./cmd/garb-wasm/make docs/try
 
-# The tools are not tools of go.mod: their modules would be in it.
+# The tools are not tools of go.mod: their modules would be in it. One that is there in its version stays: go install
+# would compile it again where the build cache was trimmed, which takes minutes.
+TOOLS ?= $(CURDIR)/bin/tools
 release-tools:
-	@mkdir -p bin/tools
-	GOBIN=$(CURDIR)/bin/tools GOFLAGS= go install $(GORELEASER)
-	GOBIN=$(CURDIR)/bin/tools GOFLAGS= go install $(CYCLONEDX)
+	@for tool in $(GORELEASER) $(CYCLONEDX) $(ACTIONLINT); do \
+		name=$$(sed -E 's,(/v[0-9]+)?@.*,,; s,.*/,,' <<<"$$tool"); \
+		go version -m $(TOOLS)/$$name 2>/dev/null | grep -qE "^\s+mod\s.*\s$${tool#*@}\s" || \
+			GOBIN=$(TOOLS) GOFLAGS= go install $$tool || exit; \
+	done
+
+# Archives an executable file under the name that Lambda starts, without its date: the same bytes each time.
+define zip_bootstrap
+import sys, zipfile
+file = zipfile.ZipInfo("bootstrap")
+file.external_attr = 0o755 << 16
+file.compress_type = zipfile.ZIP_DEFLATED
+with zipfile.ZipFile(sys.argv[1], "w") as archive, open(sys.argv[2], "rb") as program:
+    archive.writestr(file, program.read())
+endef
+export zip_bootstrap
 
 # The archives lie beside the folders, because sam deploy packs everything in a folder.
 lambda: ## garb-lambda for AWS Lambda: bin/lambda/ARCH/bootstrap and bin/lambda/ARCH.zip
 	for arch in arm64 amd64; do \
 		CGO_ENABLED=0 GOOS=linux GOARCH=$$arch go build -tags lambda.norpc -buildvcs=auto -trimpath -ldflags '-s -w' \
 			-o bin/lambda/$$arch/bootstrap ./cmd/garb-lambda || exit; \
-		rm -f bin/lambda/$$arch.zip; \
-		python3 -c 'import sys, zipfile; zipfile.ZipFile(sys.argv[1], "w", zipfile.ZIP_DEFLATED).write(sys.argv[2], "bootstrap")' \
-			bin/lambda/$$arch.zip bin/lambda/$$arch/bootstrap || exit; \
+		python3 -c "$$zip_bootstrap" bin/lambda/$$arch.zip bin/lambda/$$arch/bootstrap || exit; \
 	done
 
 snapshot: release-tools ## a release of the last commit in dist/, tried: make snapshot BUILDS=default
-	PATH=$(CURDIR)/bin/tools:$$PATH .ci/snapshot $(CURDIR)/bin/tools/goreleaser $(BUILDS)
+	PATH=$(TOOLS):$$PATH .ci/snapshot $(TOOLS)/goreleaser $(BUILDS)
+	.ci/try-release
 
 # .goreleaser.yaml lists the variables that it needs.
 release: release-tools
-	PATH=$(CURDIR)/bin/tools:$$PATH goreleaser release --clean
+	PATH=$(TOOLS):$$PATH goreleaser release --clean
 
-workflows: ## check the workflows in .github
-	go run $(ACTIONLINT)
+workflows: release-tools ## check the workflows in .github
+	$(TOOLS)/actionlint
 
 # garb beside its peers; needs a Python with numpy, onnx, onnxruntime and pillow
 # (GARB_PYTHON names it). bench/README.md tells what is measured.

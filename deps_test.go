@@ -27,7 +27,7 @@ const module = "garb"
 // testModules.
 var layout = []struct{ pkg, ours, modules string }{
 	{"internal/filename", "", ""},
-	{"internal/safefile", "", "golang.org/x/sys"},
+	{"internal/safefile", "internal/filename", "golang.org/x/sys"},
 	{"internal/edition", "", ""},
 	{"internal/tfevents", "internal/safefile", "google.golang.org/protobuf"},
 	{"internal/download", "internal/safefile", "github.com/hashicorp/go-retryablehttp"},
@@ -72,14 +72,14 @@ var layout = []struct{ pkg, ours, modules string }{
 		""},
 	{"report", "picture", ""},
 	{"dataset", "internal/filename internal/safefile internal/download picture",
-		"github.com/gofrs/flock golang.org/x/sync gonum.org/v1/gonum"},
+		"github.com/gofrs/flock golang.org/x/sync golang.org/x/text gonum.org/v1/gonum"},
 	{"relabel", "internal/filename internal/safefile dataset", ""},
 	{"results", "model", ""},
 	{"results/parquet", "results", "github.com/parquet-go/parquet-go"},
 	{"store", "internal/safefile dataset", "github.com/aws/aws-sdk-go-v2 github.com/aws/smithy-go gocloud.dev"},
 	{"store/gcs", "store", "cloud.google.com/go/storage gocloud.dev google.golang.org/api"},
 	{"store/azure", "store", "github.com/Azure/azure-sdk-for-go gocloud.dev"},
-	{"crops", "picture dataset", ""},
+	{"crops", "picture dataset", "golang.org/x/text"},
 	{"augment", "picture dataset", ""},
 	{"evaluate", "nn picture accept conformal model report dataset", "gonum.org/v1/gonum"},
 	{"internal/scale", "", ""},
@@ -138,7 +138,8 @@ var layout = []struct{ pkg, ours, modules string }{
 			"tensor picture nn diagram backbone keras weights model convert report dataset relabel results " +
 			"results/parquet store/gcs store/azure crops augment " +
 			"evaluate train explain project mislabel answers store queue drift features shard serve/listen serve",
-		"github.com/spf13/cobra github.com/spf13/pflag go.yaml.in/yaml/v3 golang.org/x/sys golang.org/x/term"},
+		"github.com/spf13/cobra github.com/spf13/pflag go.yaml.in/yaml/v3 golang.org/x/sys golang.org/x/term " +
+			"golang.org/x/text"},
 	{"cmd/garb-lambda", "accept internal/kernel picture model serve serve/function", "github.com/aws/aws-lambda-go"},
 	{"cmd/garb-wasm", ". picture", ""},
 	{"cmd/garb-wasm/make", "", "github.com/andybalholm/brotli"},

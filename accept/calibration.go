@@ -86,7 +86,7 @@ func (all examples) regress() (a, b float64) {
 		ga, gb, haa, hab, hbb := 0.0, 0.0, ridge, 0.0, ridge
 		for _, e := range all {
 			p := Logistic(float64(a*e.score) + b)
-			g, h := e.weight*(p-e.target), e.weight*p*(1-p)
+			g, h := float64(e.weight*(p-e.target)), e.weight*p*(1-p)
 			ga, gb = ga+float64(g*e.score), gb+g
 			haa, hab, hbb = haa+float64(h*e.score*e.score), hab+float64(h*e.score), hbb+float64(h)
 		}

@@ -16,7 +16,7 @@ import (
 )
 
 //go:generate sh -c "cd _generate && go run . -out ../kernel_amd64.s -stubs ../stubs_amd64.go -pkg kernel"
-//go:generate go run ./_neon
+//go:generate go run ./_neon kernel
 //go:generate go run ./_wasm -out simd128.wasm
 
 // Level is the instruction set that the kernels use.

@@ -56,7 +56,7 @@ func build(root, folder string) error {
 		filepath.Join(root, "serve/page/assets/icon.svg"),
 		filepath.Join(strings.TrimSpace(string(goRoot)), "lib/wasm/wasm_exec.js"),
 	) {
-		if err = copyFile(file, filepath.Join(folder, filepath.Base(file))); err != nil {
+		if err = copyFile(filepath.Join(folder, filepath.Base(file)), file); err != nil {
 			return err
 		}
 	}
@@ -71,14 +71,6 @@ func build(root, folder string) error {
 		return fmt.Errorf("%v: %w\n%s", command, err, output)
 	}
 	return seal(folder)
-}
-
-func copyFile(from, to string) error {
-	data, err := os.ReadFile(from)
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(to, data, 0o644)
 }
 
 // seal writes the digests of the programs into garb.js, and that of all files into sw.js, the name of whose cache
@@ -153,4 +145,12 @@ func compress(folder string) error {
 		return fmt.Errorf("the page is too large: %d bytes as Brotli, more than %d", total, maxBytes)
 	}
 	return nil
+}
+
+func copyFile(to, from string) error {
+	data, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(to, data, 0o644)
 }

@@ -280,11 +280,13 @@ func TestAnswers(t *testing.T) {
 	_, address := servePage(t, folder, nil)
 	p := open(t, startBrowser(t), address)
 	p.shows("Ready.")
-	p.evaluate(`import("./garb.js").then(({ load }) => load()).then((f) => { window.classify = f; })`, nil)
+	p.evaluate(`import("./garb.js").then(({ load }) => load()).then((classify) => { window.classify = classify; })`,
+		nil)
 	for i, name := range pictures {
 		var got any
-		p.evaluate(fmt.Sprintf(`fetch("/picture?file=%s").then((r) => r.arrayBuffer())
-			.then((b) => window.classify(new Uint8Array(b)))`, name), &got)
+		p.evaluate(fmt.Sprintf(
+			`fetch("/picture?file=%s").then((r) => r.arrayBuffer()).then((b) => window.classify(new Uint8Array(b)))`,
+			name), &got)
 		if !reflect.DeepEqual(got, want[i]) {
 			t.Errorf("%s: the browser's answer is\n%v, the portable kernels'\n%v", name, got, want[i])
 		}
@@ -313,9 +315,9 @@ func TestPage(t *testing.T) {
 	if wide {
 		t.Error("the page is wider than a phone")
 	}
-	dark := &emulation.MediaFeature{Name: "prefers-color-scheme", Value: "dark"}
 	p.run(chromedp.EmulateViewport(1000, 700),
-		emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{dark}))
+		emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme",
+			Value: "dark"}}))
 	p.choose(filepath.Join(root, "examples/cat.jpg"))
 	p.shows("not clothing")
 	p.screenshot("try-dark")
@@ -399,8 +401,8 @@ func TestMemory(t *testing.T) {
 // TestNoSIMD checks the sentence in a browser without SIMD.
 func TestNoSIMD(t *testing.T) {
 	_, address := servePage(t, page(t), nil)
-	old := chromedp.Flag("js-flags", "--no-enable-sse3 --no-enable-ssse3 --no-enable-sse4-1")
-	p := open(t, startBrowser(t, old), address)
+	p := open(t, startBrowser(t, chromedp.Flag("js-flags", "--no-enable-sse3 --no-enable-ssse3 --no-enable-sse4-1")),
+		address)
 	p.shows("its WebAssembly has no SIMD")
 	p.expectQuiet()
 }
@@ -470,8 +472,8 @@ func TestCamera(t *testing.T) {
 	p := open(t, startBrowser(t, chromedp.Flag("use-fake-device-for-media-stream", true),
 		chromedp.Flag("use-fake-ui-for-media-stream", true)), address)
 	p.shows("Ready.")
-	p.run(chromedp.EmulateViewport(360, 740, chromedp.EmulateMobile),
-		chromedp.Click("#photo"), chromedp.WaitVisible("#shoot"))
+	p.run(chromedp.EmulateViewport(360, 740, chromedp.EmulateMobile), chromedp.Click("#photo"),
+		chromedp.WaitVisible("#shoot"))
 	p.evaluate(`new Promise((done) => {
 		const poll = () => (document.getElementById("video").videoWidth > 0 ? done(true) : setTimeout(poll, 20));
 		poll();
