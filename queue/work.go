@@ -317,7 +317,7 @@ func (r *run) warnIdle(info *jetstream.ConsumerInfo) {
 		r.job.Name)
 	if r.q.host != nil {
 		text += "; if there is no other worker, end this one and remove the folder " +
-			filepath.Join(r.q.options.Dir, streamsFolder, pictureStream(r.job.Name), "obs", consumerName)
+			filepath.Join(r.q.options.Dir, consumerFolder(pictureStream(r.job.Name)))
 	}
 	r.q.options.Warn(errors.New(text))
 }
