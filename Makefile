@@ -19,7 +19,7 @@ data = $(or $(DATA),$(GARB_DATA),$(error name the data set: make $@ DATA=folder)
 ROWS ?=
 ROUNDS ?= 7
 
-.PHONY: check check-rest help build lambda snapshot release release-tools workflows bench soak fuzz mutate model scenes-settings head seed card course lab generate format vet lint prose prose-help prose-code screens modules generated layout deploy cross test test-purego test-avx2 test-race
+.PHONY: check check-rest help build lambda try snapshot release release-tools workflows bench soak fuzz mutate model scenes-settings head seed card course lab generate format vet lint prose prose-help prose-code screens modules generated layout deploy cross test test-purego test-avx2 test-race
 
 check: test check-rest ## everything that a change must pass
 
@@ -33,6 +33,10 @@ help: ## print this list
 build: ## bin/garb, one static binary
 	CGO_ENABLED=0 go build -buildvcs=auto -trimpath -ldflags '-s -w' -o bin/garb ./cmd/garb
 	@ls -l bin/garb | awk '{ printf "bin/garb: %.1f MB\n", $$5 / 1e6 }'
+
+# A page of static files for any web server; docs/browser.md describes it.
+try: ## docs/try, a page that classifies pictures in the browser
+	go run ./cmd/garb-wasm/make docs/try
 
 # The tools are not tools of go.mod: their modules would be in it. One that is there in its version stays: go install
 # would compile it again where the build cache was trimmed, which takes minutes.
@@ -224,7 +228,7 @@ modules: ## check that go.mod names what the code imports
 
 # What programs wrote is what they write now.
 generated: ## check that generated files are current
-	@sums() { grep -rlZ --include='*.go' --include='*.s' --exclude-dir=.git '^// Code generated' . | sort -z | xargs -0r sha256sum; }; \
+	@sums() { { grep -rlZ --include='*.go' --include='*.s' --exclude-dir=.git '^// Code generated' . | sort -z; printf 'internal/kernel/simd128.wasm\0'; } | xargs -0r sha256sum; }; \
 	before=$$(sums); $(MAKE) --no-print-directory generate && after=$$(sums) && \
 	if [ "$$before" != "$$after" ]; then echo "generated files were stale; commit what make generate wrote"; exit 1; fi
 
@@ -233,6 +237,7 @@ cross: ## build and vet garb and its tests for other systems
 	@for s in $(SYSTEMS_TO_CHECK); do echo "$$s"; \
 	GOOS=$${s%/*} GOARCH=$${s#*/} CGO_ENABLED=0 go vet ./... && \
 	GOOS=$${s%/*} GOARCH=$${s#*/} CGO_ENABLED=0 go build -o /dev/null ./cmd/garb || exit 1; done
+	@echo js/wasm; GOOS=js GOARCH=wasm go vet -tags small,simd128 ./cmd/garb-wasm ./internal/kernel
 
 # The layout, the sources' hygiene and the binary's form; the binary is built
 # anew, which the test cache cannot see.

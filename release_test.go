@@ -18,17 +18,8 @@ type release struct {
 		ID           string
 		GOOS, GOARCH []string
 	}
-	Archives []struct {
-		IDs             []string
-		NameTemplate    string `yaml:"name_template"`
-		Formats         []string
-		FormatOverrides []struct {
-			GOOS    string
-			Formats []string
-		} `yaml:"format_overrides"`
-		Files []struct{ Src string }
-	}
-	NFPMs []struct {
+	Archives []releaseArchive
+	NFPMs    []struct {
 		IDs              []string
 		FileNameTemplate string `yaml:"file_name_template"`
 		Formats          []string
@@ -43,6 +34,27 @@ type release struct {
 		Dockerfile string
 		ExtraFiles []string `yaml:"extra_files"`
 	} `yaml:"dockers_v2"`
+}
+
+type releaseArchive struct {
+	IDs             []string
+	NameTemplate    string `yaml:"name_template"`
+	Formats         []string
+	FormatOverrides []struct {
+		GOOS    string
+		Formats []string
+	} `yaml:"format_overrides"`
+	Files []struct{ Src string }
+}
+
+// formatsFor returns an archive's formats for a system.
+func (a releaseArchive) formatsFor(system string) []string {
+	for _, override := range a.FormatOverrides {
+		if override.GOOS == system {
+			return override.Formats
+		}
+	}
+	return a.Formats
 }
 
 func readRelease(t *testing.T) release {
@@ -81,14 +93,8 @@ func (r release) fileNames(t *testing.T) map[string]bool {
 		for _, system := range build.GOOS {
 			for _, arch := range build.GOARCH {
 				for _, a := range r.Archives {
-					formats := a.Formats
-					for _, o := range a.FormatOverrides {
-						if o.GOOS == system {
-							formats = o.Formats
-						}
-					}
 					if slices.Contains(a.IDs, build.ID) {
-						add(a.NameTemplate, system, arch, formats)
+						add(a.NameTemplate, system, arch, a.formatsFor(system))
 					}
 				}
 				for _, p := range r.NFPMs {

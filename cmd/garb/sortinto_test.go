@@ -529,16 +529,19 @@ func TestNoRaceReplacesAFile(t *testing.T) {
 
 // TestSortGoesOnToTheNextName: a sorter tries the next name if another process takes one.
 func TestSortGoesOnToTheNextName(t *testing.T) {
-	root := t.TempDir()
+	root, err := filepath.EvalSymlinks(t.TempDir()) // macOS has temporary files behind a link
+	if err != nil {
+		t.Fatal(err)
+	}
 	into := filepath.Join(root, "out")
 	s := openTestSorter(t, into, sortCopy, "c")
 	picture := write(t, root, "a.jpg", []byte("new"))
-	if err := s.makeFolder("c"); err != nil {
+	if err = s.makeFolder("c"); err != nil {
 		t.Fatal(err)
 	}
 	write(t, filepath.Join(into, "c"), "a.jpg", []byte("mine"))
 	// The attempt at a name that was free a moment ago.
-	err := s.attempt(sortRecord{Action: sortCopy, From: filePath(picture)}, filepath.Join(into, "c", "a.jpg"))
+	err = s.attempt(sortRecord{Action: sortCopy, From: filePath(picture)}, filepath.Join(into, "c", "a.jpg"))
 	if !errors.Is(err, fs.ErrExist) {
 		t.Errorf("%v", err)
 	}

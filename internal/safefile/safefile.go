@@ -136,14 +136,14 @@ type File struct {
 // Create starts to replace the file at path, which need not exist. It follows symbolic links. One
 // of Close and Abort must end it.
 func Create(path string) (*File, error) {
+	if err := checkName(path, runtime.GOOS); err != nil {
+		return nil, err
+	}
 	if target, err := filepath.EvalSymlinks(path); err == nil {
 		path = target
 	}
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 		return nil, &NotRegularError{path, info.Mode()}
-	}
-	if err := checkName(path, runtime.GOOS); err != nil {
-		return nil, err
 	}
 	folder, name := filepath.Split(path)
 	if folder == "" {
@@ -214,4 +214,6 @@ func syncFolder(path string) error {
 }
 
 // cannotSync reports whether an error of syncing says that the file system cannot do it.
-func cannotSync(err error) bool { return errors.Is(err, errors.ErrUnsupported) || errors.Is(err, syscall.EINVAL) }
+func cannotSync(err error) bool {
+	return errors.Is(err, errors.ErrUnsupported) || errors.Is(err, syscall.EINVAL)
+}
