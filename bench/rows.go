@@ -31,6 +31,11 @@ func newTable() []row {
 		{"lambda/memory", 134, measureLambdaMemory}, // MB: 128 MiB
 	}
 	all = append(all, newPictureRows()...)
+	all = append(all,
+		row{"browser/node", 1, measureBrowser("node")},
+		row{"browser/chromium", 1, measureBrowser("chromium")},
+		row{"browser/size", 1, measureBrowserSize},
+	)
 	for _, network := range []struct {
 		name, architecture string
 		side               int
