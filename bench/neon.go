@@ -102,7 +102,8 @@ func (b *bench) buildCounter(ctx context.Context) error {
 func (b *bench) countWorker(ctx context.Context, level string, s subject, runs int) (int64, []float32, error) {
 	counted := filepath.Join(b.folder, "count")
 	command := exec.CommandContext(ctx, "qemu-aarch64",
-		"-plugin", filepath.Join(b.folder, counterName)+",out="+counted, filepath.Join(b.folder, armName), workerArgument)
+		"-plugin", filepath.Join(b.folder, counterName)+",out="+counted, filepath.Join(b.folder,
+			armName), workerArgument)
 	// One thread collects no garbage beside another.
 	command.Env = append(os.Environ(), "GARB_CPU="+level, "GOMAXPROCS=1")
 	command.Stderr = os.Stderr

@@ -4,11 +4,29 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
+
+// NoQueueError reports a folder that has no queue.
+type NoQueueError struct {
+	Dir string
+	Err error
+}
+
+// Error says why.
+func (e *NoQueueError) Error() string {
+	if errors.Is(e.Err, fs.ErrNotExist) {
+		return "no queue in " + e.Dir
+	}
+	return fmt.Sprintf("no queue in %s: %v", e.Dir, e.Err)
+}
+
+// Unwrap returns the error of the file system.
+func (e *NoQueueError) Unwrap() error { return e.Err }
 
 // UnknownJobError reports a job that the queue does not have.
 type UnknownJobError struct {
@@ -104,12 +122,16 @@ func (e *NoAnswerError) Unwrap() error { return e.Err }
 type StoreError struct {
 	Dir  string
 	Text string
+	Hint string // what to do; "" means the default
 }
 
 // Error says what to do.
 func (e *StoreError) Error() string {
-	return fmt.Sprintf("%s: the data of the queue cannot be read: %s; restore the folder from a backup, or remove it "+
-		"and put the pictures again", e.Dir, e.Text)
+	hint := e.Hint
+	if hint == "" {
+		hint = "restore the folder from a backup, or remove it and put the pictures again"
+	}
+	return fmt.Sprintf("%s: the data of the queue cannot be read: %s; %s", e.Dir, e.Text, hint)
 }
 
 // PermanentError marks an error of a Source that another attempt would not change.
@@ -147,6 +169,10 @@ func isConflict(err error) bool {
 
 // isFull reports whether the server has no space.
 func isFull(err error) bool {
+	var full *FullError
+	if errors.As(err, &full) {
+		return true
+	}
 	var e *jetstream.APIError
 	if !errors.As(err, &e) {
 		return false
@@ -155,9 +181,29 @@ func isFull(err error) bool {
 	case codeInsufficientResources, codeStorageExceeded:
 		return true
 	case codeStoreFailed:
-		return strings.Contains(e.Description, "maximum bytes") || strings.Contains(e.Description, "no space")
+		if strings.Contains(e.Description, "maximum bytes") {
+			return true
+		}
 	}
-	return false
+	// The texts of the operating systems: Unix, Windows.
+	return strings.Contains(e.Description, "no space left") || strings.Contains(e.Description, "not enough space")
+}
+
+// explain returns a *FullError for an error whose reason is that the server has no space, and other
+// errors unchanged.
+func (q *Queue) explain(err error) error {
+	var full *FullError
+	var answer *jetstream.APIError
+	switch {
+	case errors.As(err, &full):
+	case isFull(err):
+		return &FullError{q.place(), err}
+	case errors.As(err, &answer) && answer.Code == 500: // such as "error creating store for stream"
+		if full := q.checkSpace(); full != nil {
+			return full
+		}
+	}
+	return err
 }
 
 // isTransient reports whether the server may answer otherwise later: it restarts, elects a

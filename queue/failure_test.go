@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -116,7 +118,7 @@ func TestValidate(t *testing.T) {
 	}
 	for _, o := range []queue.Options{
 		{}, {Dir: "a", URL: "nats://b"}, {URL: "nats://b", Listen: ":1"}, {Dir: "a", Replicas: 3},
-		{URL: "nats://b", Replicas: 9},
+		{URL: "nats://b", Replicas: 9}, {URL: "nats://b", Existing: true},
 		{URL: "nats://b", Token: "a", Credentials: "b"}, {Dir: "a", MaxBytes: -1},
 	} {
 		if o.Validate() == nil {
@@ -324,7 +326,7 @@ func TestBrokenAddressFile(t *testing.T) {
 		q := open(t, dir)
 		create(t, q, queue.Job{})
 		info, err := os.Stat(filepath.Join(dir, "server.json"))
-		if err != nil || info.Mode().Perm() != 0o600 {
+		if err != nil || runtime.GOOS != "windows" && info.Mode().Perm() != 0o600 {
 			t.Error(info, err)
 		}
 		if content == `{"address": 5}` { // and one that is broken while the server runs
@@ -369,6 +371,142 @@ func TestCorruptStore(t *testing.T) {
 	if _, err := queue.Open(t.Context(), queue.Options{Dir: filepath.Join(dir, "lock")}); err == nil {
 		t.Error("a file was opened as a queue")
 	}
+}
+
+// TestDamagedFiles damages each file of a queue, in several ways. Opening, status, work and get then do what they
+// should, or end with an error that names the damaged data: no endless wait, no result that is missing.
+func TestDamagedFiles(t *testing.T) {
+	whole := newFolder(t)
+	q := open(t, whole)
+	create(t, q, queue.Job{Batch: 8, DeadlineSeconds: 0.5})
+	put(t, q, number(0, 400))
+	ctx, stop := context.WithCancel(t.Context())
+	w := newWorker(readName)
+	w.Done = func(int, int) { stop() }
+	if _, err := q.Work(ctx, "job", w); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	if err := q.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var files []string
+	err := filepath.WalkDir(filepath.Join(whole, "store"), func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && !entry.IsDir() {
+			path, err = filepath.Rel(whole, path)
+			files = append(files, path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	damages := map[string]func(data []byte) []byte{
+		"empty":  func([]byte) []byte { return nil },
+		"cut":    func(data []byte) []byte { return data[:len(data)/2] },
+		"start":  func(data []byte) []byte { return flip(data, 0) },
+		"middle": func(data []byte) []byte { return flip(data, len(data)/2) },
+		"end":    func(data []byte) []byte { return flip(data, max(len(data)-30, 0)) },
+		"gone":   nil,
+	}
+	for _, file := range files {
+		for name, damage := range damages {
+			for _, steps := range []string{"status work get", "work status", "get work get"} {
+				t.Run(file+" "+name+" "+steps, func(t *testing.T) {
+					t.Parallel()
+					dir := newFolder(t)
+					if err := os.CopyFS(dir, os.DirFS(whole)); err != nil {
+						t.Fatal(err)
+					}
+					damageFile(t, filepath.Join(dir, file), damage)
+					checkDamaged(t, dir, steps)
+				})
+			}
+		}
+	}
+}
+
+// checkDamaged takes steps with a damaged queue. Where an error says what to remove, they succeed afterwards.
+func checkDamaged(t *testing.T, dir, steps string) {
+	err := useDamaged(t, dir, steps)
+	var broken *queue.StoreError
+	if err != nil && !errors.As(err, &broken) {
+		t.Error(err)
+	}
+	state := filepath.Join("garb-pictures-job", "obs", "work")
+	if err == nil || !strings.Contains(err.Error(), state) {
+		return
+	}
+	if err = os.RemoveAll(filepath.Join(dir, "store", "jetstream", "$G", "streams", state)); err == nil {
+		err = useDamaged(t, dir, steps)
+	}
+	if err != nil {
+		t.Errorf("after what the error says was done: %v", err)
+	}
+}
+
+// damageFile changes a file, or removes it if damage is nil.
+func damageFile(t *testing.T, path string, damage func([]byte) []byte) {
+	data, err := os.ReadFile(path)
+	if err == nil && damage == nil {
+		err = os.Remove(path)
+	} else if err == nil {
+		err = os.WriteFile(path, damage(data), 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// flip changes 20 bytes from a place on.
+func flip(data []byte, from int) []byte {
+	data = slices.Clone(data)
+	for i := from; i < min(from+20, len(data)); i++ {
+		data[i] ^= 0x5a
+	}
+	return data
+}
+
+// useDamaged takes steps with the job of TestDamagedFiles. It returns the first error. Unless there is one, all
+// pictures have a result after work.
+func useDamaged(t *testing.T, dir, steps string) error {
+	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+	defer stop()
+	var warning error
+	q, err := queue.Open(ctx, queue.Options{Dir: dir, Patience: 10 * time.Second, Warn: func(err error) {
+		warning = &queue.StoreError{Text: err.Error()}
+		stop()
+	}})
+	if err != nil {
+		return fmt.Errorf("open: %w", err)
+	}
+	defer q.Close()
+	for i, step := range strings.Fields(steps) {
+		n := 0
+		switch step {
+		case "status":
+			var s queue.Status
+			s, err = q.Status(ctx, "job")
+			n = s.Done
+		case "work":
+			_, err = q.Work(ctx, "job", newWorker(readName))
+			if warning != nil { // it waits for workers that never were
+				err = warning
+			}
+			n = 400
+		case "get":
+			for _, rowErr := range q.Results(ctx, "job", i == 0) {
+				err = errors.Join(err, rowErr)
+				n++
+			}
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", step, err)
+		}
+		if i > 0 && n != 400 {
+			t.Errorf("%s: %d rows", step, n)
+		}
+	}
+	return nil
 }
 
 // Whatever workers fail, stop or crash, the rows are those of the pictures, each once.

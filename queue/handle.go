@@ -377,7 +377,7 @@ func (r *run) publish(ctx context.Context, m *nats.Msg) error {
 			return err
 		}
 		if !warned {
-			r.q.options.Warn(&FullError{r.q.place(), err})
+			r.q.options.Warn(err)
 			warned = true
 		}
 		if err := sleep(ctx, fullWait); err != nil {

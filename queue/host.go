@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"os"
 	"path/filepath"
@@ -51,6 +52,11 @@ type host struct {
 // openFolder connects to the server of the folder, and starts it if no process runs it.
 func (q *Queue) openFolder(ctx, keeping context.Context) error {
 	dir := q.options.Dir
+	if q.options.Existing {
+		if _, err := os.Stat(filepath.Join(dir, lockFile)); err != nil {
+			return &NoQueueError{dir, err}
+		}
+	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
@@ -59,10 +65,18 @@ func (q *Queue) openFolder(ctx, keeping context.Context) error {
 	for {
 		err := q.host.tryOwn()
 		if err != nil {
+			if full := q.checkSpace(); full != nil {
+				return full
+			}
 			return err
 		}
 		if q.nc, err = q.host.connect(); err == nil {
 			break
+		}
+		if time.Since(began) > spaceCheck {
+			if full := q.checkSpace(); full != nil {
+				return full
+			}
 		}
 		if time.Since(began) > q.options.Patience {
 			return &NoAnswerError{dir, err}
@@ -73,6 +87,36 @@ func (q *Queue) openFolder(ctx, keeping context.Context) error {
 	}
 	q.running.Go(func() { q.keepHost(keeping) })
 	return nil
+}
+
+// spaceCheck is the time without an answer of the server after which its disk is suspected: as long
+// as a process needs to start the server.
+const spaceCheck = time.Second
+
+// checkSpace returns a *FullError if the queue is in a folder without space. No process can start
+// the server then.
+func (q *Queue) checkSpace() error {
+	if q.host == nil {
+		return nil
+	}
+	if err := q.host.probeSpace(); err != nil {
+		return &FullError{q.place(), err}
+	}
+	return nil
+}
+
+// probeBytes is what probeSpace writes: more than the server needs to start.
+const probeBytes = 1 << 16
+
+// probeSpace returns an error if the folder has no space.
+func (h *host) probeSpace() error {
+	f, err := os.CreateTemp(h.options.Dir, "space.*.tmp")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(make([]byte, probeBytes))
+	err = errors.Join(err, f.Close())
+	return errors.Join(err, os.Remove(f.Name()))
 }
 
 // keepHost takes over the server when the process that ran it has ended, and starts it again
@@ -217,7 +261,7 @@ func (h *host) writeAddress(data []byte) error {
 	_, err = f.Write(data)
 	err = errors.Join(err, f.Close())
 	if err == nil {
-		err = os.Rename(f.Name(), filepath.Join(h.options.Dir, addressFile))
+		err = safefile.Rename(f.Name(), filepath.Join(h.options.Dir, addressFile))
 	}
 	if err != nil {
 		return errors.Join(err, os.Remove(f.Name()))
@@ -234,6 +278,11 @@ func (h *host) serverOptions() (*server.Options, error) {
 		JetStreamMaxStore: h.options.MaxBytes,
 		SyncAlways:        true, // before a message is confirmed; a message is a batch, so there are few
 		NoSigs:            true, DisableJetStreamBanner: true,
+	}
+	if o.JetStreamMaxStore == 0 {
+		// The server's own default depends on the space that is free when it starts, and would stay
+		// when a full disk has space again.
+		o.JetStreamMaxStore = math.MaxInt64
 	}
 	if h.options.Token != "" {
 		o.Authorization = h.options.Token
@@ -270,11 +319,13 @@ func reachLocally(a net.Addr) string {
 	return a.String()
 }
 
+// streamsFolder is the folder with the streams, in that of the queue.
+var streamsFolder = filepath.Join(storeFolder, "jetstream", "$G", "streams")
+
 // checkStore reports streams on disk that the server could not read. The server only logs
 // them, and would answer as if they had never been.
 func (h *host) checkStore(s *server.Server) error {
-	folder := filepath.Join(h.options.Dir, storeFolder, "jetstream", "$G", "streams")
-	entries, err := os.ReadDir(folder)
+	entries, err := os.ReadDir(filepath.Join(h.options.Dir, streamsFolder))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
@@ -289,11 +340,18 @@ func (h *host) checkStore(s *server.Server) error {
 	for _, account := range info.AccountDetails {
 		for _, stream := range account.Streams {
 			known[stream.Name] = true
+			isJob := strings.HasPrefix(stream.Name, pictureStream("")) || strings.HasPrefix(stream.Name,
+				resultStream(""))
+			if lost := stream.State.LastSeq - stream.State.Msgs; isJob && lost > 0 { // see check
+				return &StoreError{Dir: h.options.Dir, Text: fmt.Sprintf("%s: %d of %d messages cannot be read",
+					describeStream(h.options.Dir, stream.Name), lost, stream.State.LastSeq)}
+			}
 		}
 	}
 	for _, entry := range entries {
 		if !known[entry.Name()] && !strings.HasPrefix(entry.Name(), ".") {
-			return &StoreError{h.options.Dir, fmt.Sprintf("stream %s: %s", entry.Name(), h.log.last())}
+			return &StoreError{Dir: h.options.Dir, Text: fmt.Sprintf("%s: %s",
+				describeStream(h.options.Dir, entry.Name()), strings.TrimSpace(h.log.last()))}
 		}
 	}
 	return nil
@@ -316,9 +374,14 @@ func (h *host) revive(ctx context.Context) {
 			h.lock.Unlock()
 			return
 		}
-		if h.start() == nil {
+		if h.probeSpace() != nil {
+			continue
+		}
+		err := h.start()
+		if err == nil {
 			return
 		}
+		h.options.Warn(err)
 	}
 }
 

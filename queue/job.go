@@ -156,8 +156,6 @@ func (q *Queue) Create(ctx context.Context, j Job) error {
 				return err
 			}
 			return compareJobs(have, j)
-		case isFull(err):
-			return &FullError{q.place(), err}
 		case err != nil:
 			return fmt.Errorf("cannot create job %q: %w", j.Name, err)
 		}
@@ -218,6 +216,7 @@ func (q *Queue) Job(ctx context.Context, name string) (Job, error) {
 		stream, err := q.js.Stream(ctx, pictureStream(name))
 		if err == nil {
 			description = stream.CachedInfo().Config.Metadata[metadataKey]
+			q.remember(pictureStream(name), stream)
 		}
 		return err
 	})
@@ -270,5 +269,7 @@ func (q *Queue) Delete(ctx context.Context, name string) error {
 			return err
 		}
 	}
+	q.streams.Delete(pictureStream(name))
+	q.streams.Delete(resultStream(name))
 	return nil
 }

@@ -60,7 +60,10 @@ func (q *Queue) Put(ctx context.Context, job string, pictures iter.Seq2[Picture,
 			return p.report, err
 		}
 	}
-	return p.report, p.flush(ctx)
+	if err := p.flush(ctx); err != nil {
+		return p.report, err
+	}
+	return p.report, q.notePut(ctx, job, p.last)
 }
 
 // messageLimit returns the largest body of a message.
@@ -150,7 +153,10 @@ func (p *putter) flush(ctx context.Context) error {
 			p.waiting, p.starts = p.waiting[:0], p.starts[:0]
 		case isFull(err):
 			// Some of the batches may be stored: count them.
-			return errors.Join(&FullError{p.q.place(), err}, p.catchUp(ctx))
+			if countErr := p.catchUp(ctx); countErr != nil && !isFull(countErr) {
+				return errors.Join(p.q.explain(err), countErr)
+			}
+			return p.q.explain(err)
 		case !isConflict(err) && !isTransient(err):
 			return fmt.Errorf("cannot put pictures: %w", err)
 		case time.Since(began) > p.q.options.Patience:

@@ -28,10 +28,12 @@ type Options struct {
 	// Dir is the folder of a queue on this machine. The first process that opens it runs the
 	// server. If that process ends, another one that has the queue open takes over.
 	Dir string
+	// Existing makes it a *NoQueueError if Dir has no queue; otherwise Open makes one.
+	Existing bool
 	// Listen is the address, such as 0.0.0.0:4222, at which the server of Dir also accepts other
 	// machines; "" means a free port of this machine only.
 	Listen string
-	// MaxBytes bounds the size of Dir; 0 means three quarters of the free space.
+	// MaxBytes bounds the size of Dir; 0 means that only the disk does.
 	MaxBytes int64
 
 	// URL is the address of a NATS server or cluster with JetStream, instead of Dir.
@@ -57,8 +59,8 @@ func (o Options) Validate() error {
 		return errors.New("a queue needs a folder or the address of a NATS server")
 	case o.Dir != "" && o.URL != "":
 		return errors.New("a queue is in a folder or on a NATS server, not both")
-	case o.URL != "" && (o.Listen != "" || o.MaxBytes != 0):
-		return errors.New("a NATS server has its own address and limits")
+	case o.URL != "" && (o.Listen != "" || o.MaxBytes != 0 || o.Existing):
+		return errors.New("a NATS server has its own folder, address and limits")
 	case o.Dir != "" && (o.Credentials != "" || o.Replicas > 1):
 		return errors.New("a queue in a folder has no credentials and no replicas")
 	case o.Credentials != "" && o.Token != "":
@@ -79,7 +81,7 @@ type Queue struct {
 	host    *host // nil for a server of its own
 	stop    context.CancelFunc
 	running sync.WaitGroup
-	streams sync.Map // jetstream.Stream by name
+	streams sync.Map // openStream by name
 }
 
 // Open opens a queue. Close it, so that another process can take over its folder at once.
@@ -178,7 +180,8 @@ func (q *Queue) Address() string {
 	return q.host.clientURL()
 }
 
-// retry calls f until it succeeds, fails for good, or has failed for longer than the patience.
+// retry calls f until it succeeds, fails for good, or has failed for longer than the patience. A
+// full disk is a *FullError, at once.
 func (q *Queue) retry(ctx context.Context, f func(context.Context) error) error {
 	const most = 5 * time.Second
 	wait := 50 * time.Millisecond
@@ -193,9 +196,14 @@ func (q *Queue) retry(ctx context.Context, f func(context.Context) error) error 
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case !isTransient(err):
-			return err
+			return q.explain(err)
 		case time.Since(began) > q.options.Patience:
 			return &NoAnswerError{q.place(), err}
+		}
+		if time.Since(began) > spaceCheck {
+			if full := q.checkSpace(); full != nil {
+				return full
+			}
 		}
 		if err := sleep(ctx, wait); err != nil {
 			return err

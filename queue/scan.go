@@ -3,6 +3,8 @@ package queue
 import (
 	"context"
 	"errors"
+	"fmt"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -38,7 +40,10 @@ func (q *Queue) scan(ctx context.Context, stream string, o scanOptions, use func
 		}
 		return err
 	})
-	return errors.Join(failed, err)
+	if failed != nil || err != nil {
+		return errors.Join(failed, err)
+	}
+	return q.check(ctx, stream, 0)
 }
 
 // scanOnce reads with one consumer. setUp bounds the time of its creation only.
@@ -56,7 +61,7 @@ func (q *Queue) scanOnce(ctx, setUp context.Context, name string, o *scanOptions
 	}
 	info := consumer.CachedInfo()
 	defer q.js.DeleteConsumer(context.WithoutCancel(ctx), name, info.Name) // or it goes after five minutes by itself
-	left := info.NumPending
+	left, promised, got := info.NumPending, info.NumPending, uint64(0)
 	if left == 0 {
 		return nil
 	}
@@ -66,7 +71,12 @@ func (q *Queue) scanOnce(ctx, setUp context.Context, name string, o *scanOptions
 	}
 	defer messages.Stop()
 	for left > 0 {
-		m, err := messages.Next(jetstream.NextContext(ctx))
+		next, cancel := context.WithTimeout(ctx, scanStall)
+		m, err := messages.Next(jetstream.NextContext(next))
+		cancel()
+		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+			return q.judgeStall(ctx, name, o)
+		}
 		if err != nil {
 			return err
 		}
@@ -79,6 +89,39 @@ func (q *Queue) scanOnce(ctx, setUp context.Context, name string, o *scanOptions
 		if err != nil {
 			return err
 		}
+		got++
+	}
+	if got < promised {
+		return q.damaged(name, fmt.Sprintf("%d of %d messages cannot be read", promised-got, promised))
 	}
 	return nil
+}
+
+// scanStall is the time without a message after which scan asks whether there is one.
+const scanStall = 3 * time.Second
+
+// errStalled says that a message did not come in time although the server has it.
+var errStalled = fmt.Errorf("the next message does not come: %w", nats.ErrTimeout)
+
+// judgeStall returns the reason why a consumer gets no message that the server has promised: a
+// *StoreError if the server answers but cannot read the message, because it skips damaged ones
+// without a word.
+func (q *Queue) judgeStall(ctx context.Context, name string, o *scanOptions) error {
+	ctx, cancel := context.WithTimeout(ctx, scanStall)
+	defer cancel()
+	s, err := q.js.Stream(ctx, name)
+	if err != nil {
+		return err
+	}
+	var options []jetstream.GetMsgOpt
+	if o.subject != "" {
+		options = append(options, jetstream.WithGetMsgSubject(o.subject))
+	}
+	if _, err = s.GetMsg(ctx, o.after+1, options...); err == nil {
+		return errStalled
+	}
+	if isTransient(err) {
+		return err
+	}
+	return q.damaged(name, fmt.Sprintf("the messages after number %d cannot be read: %v", o.after, err))
 }

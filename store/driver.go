@@ -21,7 +21,7 @@ type Driver interface {
 	// argument of gocloud.dev's BeforeRead or BeforeList.
 	Once(as func(any) bool)
 	// Describe returns the key of an object as the service sorts it, and its version. as is that
-	// of a listed object or of attributes. Both may be "".
+	// of a listed object, of attributes or of a reader. Both may be "".
 	Describe(as func(any) bool) (key, version string)
 	// Explain returns the HTTP status in an error, or 0, and the error in short, or nil.
 	Explain(err error) (status int, cause error)

@@ -22,6 +22,8 @@ var (
 	ErrNotFound  = errors.New("not found")
 	ErrDenied    = errors.New("access denied")
 	ErrTooLarge  = errors.New("too large")
+	ErrChanged   = errors.New("it was changed")
+	ErrRedirect  = errors.New("the store redirects to another address")
 	ErrTemporary = errors.New("the store does not answer properly") // after all attempts
 	ErrScheme    = errors.New("unknown scheme")
 	ErrURL       = errors.New("invalid URL")
@@ -100,7 +102,8 @@ func tidy(text string) string {
 
 // kindOf returns the kind of an error of this package, or another kind if it has none.
 func kindOf(err, otherwise error) error {
-	for _, kind := range []error{ErrNotFound, ErrDenied, ErrTooLarge, ErrTemporary, ErrScheme, ErrURL} {
+	for _, kind := range []error{ErrNotFound, ErrDenied, ErrTooLarge, ErrChanged, ErrRedirect, ErrTemporary, ErrScheme,
+		ErrURL} {
 		if errors.Is(err, kind) {
 			return kind
 		}
@@ -117,9 +120,14 @@ func (l location) explain(err error, d Driver) *Error {
 	if cause == nil {
 		cause = err
 	}
+	var redirect *redirectError
 	switch {
+	case errors.As(err, &redirect):
+		return l.fail(ErrRedirect, "name that address as the endpoint if you trust it", redirect)
 	case errors.Is(err, ErrTooLarge):
 		return l.fail(ErrTooLarge, "", nil)
+	case errors.Is(err, ErrChanged):
+		return l.fail(ErrChanged, "", nil)
 	case status == http.StatusNotFound:
 		return l.fail(ErrNotFound, "", cause)
 	case status == http.StatusUnauthorized, status == http.StatusForbidden:

@@ -27,13 +27,23 @@ func listFiles(ctx context.Context, l location, tally *dataset.Tally, yield func
 	return dataset.EachPicture(ctx, l.path, tally, use)
 }
 
-// readFile returns the content of a file of at most maxBytes.
-func readFile(ctx context.Context, l location, maxBytes int64) ([]byte, error) {
+// readFile returns the content of a version of a file, of at most maxBytes.
+func readFile(ctx context.Context, l location, version string, maxBytes int64) ([]byte, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	data, err := safefile.Read(l.path, maxBytes)
-	return data, l.failFile(err)
+	if err != nil || version == "" {
+		return data, l.failFile(err)
+	}
+	info, err := os.Stat(l.path)
+	if err != nil {
+		return nil, l.failFile(err)
+	}
+	if orTime("", info.ModTime()) != version {
+		return nil, l.fail(ErrChanged, "", nil)
+	}
+	return data, nil
 }
 
 // fileWriter writes a file.

@@ -53,6 +53,12 @@ func (g *guard) RoundTrip(request *http.Request) (*http.Response, error) {
 		cancel(nil)
 		return nil, err
 	}
+	if redirect := findRedirect(request.URL, response); redirect != nil {
+		response.Body.Close()
+		w.timer.Stop()
+		cancel(nil)
+		return nil, redirect
+	}
 	body := &receivedBody{ReadCloser: response.Body, watch: w, left: -1}
 	if limit, ok := request.Context().Value(bodyLimit{}).(int64); ok {
 		body.left = limit

@@ -113,6 +113,22 @@ func TestHostileReads(t *testing.T) {
 				"PermanentRedirect")
 		},
 			requests: 1, want: errAny, text: "AWS_REGION"},
+		"307 to another address": {answer: func(_ int, w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Location", "http://127.0.0.1:9/secret")
+			w.WriteHeader(307)
+		}, requests: 1, want: store.ErrRedirect, text: "redirects to another address: http://127.0.0.1:9;"},
+		"302": {answer: func(_ int, w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Location", "/other")
+			w.WriteHeader(302)
+		}, requests: 1, want: store.ErrRedirect, text: "redirects"},
+		"307 of the same address": {answer: func(n int, w http.ResponseWriter, r *http.Request) {
+			if n == 1 {
+				w.Header().Set("Location", r.URL.Path+"?moved")
+				w.WriteHeader(307)
+				return
+			}
+			right(w)
+		}, requests: 2},
 		"501": {answer: func(_ int, w http.ResponseWriter, _ *http.Request) { fail(w, 501, "NotImplemented") },
 			requests: 1, want: errAny, text: "NotImplemented"},
 		"reset, then right": {answer: func(n int, w http.ResponseWriter, _ *http.Request) {

@@ -13,8 +13,8 @@ import (
 	"garb/dataset"
 )
 
-// readObject reads an object of a bucket.
-func (s *Store) readObject(ctx context.Context, l location, maxBytes int64) ([]byte, error) {
+// readObject reads a version of an object of a bucket.
+func (s *Store) readObject(ctx context.Context, l location, version string, maxBytes int64) ([]byte, error) {
 	if l.key == "" {
 		return nil, l.fail(ErrURL, "", errors.New("the URL names a bucket, not an object in it"))
 	}
@@ -31,6 +31,9 @@ func (s *Store) readObject(ctx context.Context, l location, maxBytes int64) ([]b
 			return err
 		}
 		defer r.Close()
+		if _, have := b.driver.Describe(r.As); isChanged(version, have, r.ModTime()) {
+			return ErrChanged
+		}
 		if r.Size() > maxBytes {
 			return ErrTooLarge
 		}
@@ -117,6 +120,18 @@ func orTime(version string, changed time.Time) string {
 		return changed.UTC().Format(time.RFC3339Nano)
 	}
 	return version
+}
+
+// isChanged reports whether an object that is read has another version than the wanted one. A
+// listing of objects without versions has their times, of which readings have only the seconds.
+func isChanged(want, have string, changed time.Time) bool {
+	if want == "" {
+		return false
+	}
+	if at, err := time.Parse(time.RFC3339Nano, want); err == nil {
+		return at.Unix() != changed.Unix()
+	}
+	return have != "" && have != want
 }
 
 // listing is a listing in progress.

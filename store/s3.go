@@ -110,11 +110,14 @@ func (s3Driver) Once(as func(any) bool) {
 func (s3Driver) Describe(as func(any) bool) (key, version string) {
 	var listed types.Object
 	var head s3.HeadObjectOutput
+	var read s3.GetObjectOutput
 	switch {
 	case as(&listed):
 		return aws.ToString(listed.Key), strings.Trim(aws.ToString(listed.ETag), `"`)
 	case as(&head):
 		return "", strings.Trim(aws.ToString(head.ETag), `"`)
+	case as(&read):
+		return "", strings.Trim(aws.ToString(read.ETag), `"`)
 	}
 	return "", ""
 }

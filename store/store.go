@@ -177,14 +177,20 @@ var errStop = errors.New("stop")
 // Read returns the content of an object, of at most maxBytes. It tries again after errors that may
 // pass.
 func (s *Store) Read(ctx context.Context, url string, maxBytes int64) ([]byte, error) {
+	return s.ReadVersion(ctx, url, "", maxBytes)
+}
+
+// ReadVersion reads an object as Read does. The error is ErrChanged if the object has another
+// version than that of its Object in a listing; "" means any.
+func (s *Store) ReadVersion(ctx context.Context, url, version string, maxBytes int64) ([]byte, error) {
 	l, err := parse(url)
 	switch {
 	case err != nil:
 		return nil, err
 	case l.isFile():
-		return readFile(ctx, l, maxBytes)
+		return readFile(ctx, l, version, maxBytes)
 	}
-	return s.readObject(ctx, l, maxBytes)
+	return s.readObject(ctx, l, version, maxBytes)
 }
 
 // Writer writes an object, which appears when Close returns nil. One of Close and Abort must end

@@ -88,6 +88,30 @@ func put(t *testing.T, s *store.Store, url string, content []byte) {
 	}
 }
 
+// An object or file that has another version than the wanted one is not returned.
+func TestReadVersion(t *testing.T) {
+	locate := startS3(t)
+	s := open(t, quick())
+	for _, url := range []string{locate("a.jpg"), t.TempDir() + "/a.jpg"} {
+		put(t, s, url, []byte("old"))
+		var version string
+		for o, err := range s.List(t.Context(), url, nil) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			version = o.Version
+		}
+		if data, err := s.ReadVersion(t.Context(), url, version, 100); err != nil || string(data) != "old" {
+			t.Errorf("read %q, %v", data, err)
+		}
+		time.Sleep(20 * time.Millisecond) // the versions of files are times
+		put(t, s, url, []byte("new"))
+		if data, err := s.ReadVersion(t.Context(), url, version, 100); !errors.Is(err, store.ErrChanged) {
+			t.Errorf("read %q, %v", data, err)
+		}
+	}
+}
+
 // list returns the URLs of a listing, and its error.
 func list(ctx context.Context, s *store.Store, url string, tally *dataset.Tally) (urls []string, err error) {
 	for o, err := range s.List(ctx, url, tally) {

@@ -75,13 +75,16 @@ func (f *queueFlags) open(c *cobra.Command) (*queue.Queue, error) {
 	if o.URL != "" && !c.Flags().Changed("queue") {
 		o.Dir = ""
 	}
+	if o.Dir == "" {
+		o.Existing = false
+	}
 	if o.URL != "" || o.Listen != "" {
 		o.Token = os.Getenv(queueTokenVariable)
 	}
 	o.Warn = func(err error) { fmt.Fprintf(escapingWriter{c.ErrOrStderr()}, "garb: warning: %v\n", err) }
 	q, err := queue.Open(c.Context(), o)
 	if err != nil {
-		return nil, err
+		return nil, hintQueue(err)
 	}
 	if address := q.Address(); address != "" {
 		say(c, "other machines reach this queue with --nats %s", address)
@@ -118,12 +121,15 @@ func (f *queueFlags) validate(c *cobra.Command) error {
 
 // hintQueue adds what the person at the terminal can do about an error of package queue.
 func hintQueue(err error) error {
+	var none *queue.NoQueueError
 	var unknown *queue.UnknownJobError
 	var exists *queue.JobExistsError
 	var incomplete *queue.IncompleteError
 	var digest *queue.DigestError
 	hint := ""
 	switch {
+	case errors.As(err, &none):
+		hint = "see --queue, or start one with garb queue put"
 	case errors.As(err, &unknown):
 		hint = "choose one with --job, or start one with garb queue put"
 	case errors.As(err, &exists):
@@ -152,6 +158,7 @@ func newQueueDeleteCommand() *cobra.Command {
 			return errors.Join(refuseArguments(c, args), f.validate(c))
 		},
 		RunE: func(c *cobra.Command, _ []string) error {
+			f.options.Existing = true
 			return f.run(c, func(ctx context.Context, q *queue.Queue) error {
 				if err := q.Delete(ctx, f.job); err != nil {
 					return err

@@ -51,6 +51,7 @@ func newQueueGetCommand() *cobra.Command {
 			return errors.Join(refuseArguments(c, args), f.validate(c))
 		},
 		RunE: func(c *cobra.Command, _ []string) error {
+			f.options.Existing = true
 			return f.run(c, func(ctx context.Context, q *queue.Queue) error { return f.get(ctx, c, q) })
 		},
 	}

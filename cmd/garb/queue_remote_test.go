@@ -6,7 +6,7 @@ import (
 	"bytes"
 	"net/http/httptest"
 	"net/url"
-	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -72,37 +72,70 @@ func TestQueueObjectStore(t *testing.T) {
 	}
 }
 
+// An object that is changed between put and work becomes a dead letter.
+func TestQueueObjectChanged(t *testing.T) {
+	backend, locate := startBucket(t)
+	data, dir := drawQueued(t), filepath.Join(t.TempDir(), "queue")
+	write := func(from, to string) {
+		picture := readFile(t, filepath.Join(data, filepath.FromSlash(from)))
+		if _, err := backend.PutObject("b", to, nil, bytes.NewReader(picture), int64(len(picture)), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("dark/0.png", "pictures/a.png")
+	write("dark/0.png", "pictures/b.png")
+	runQueue(t, 0, dir, "put", locate("pictures/"))
+	write("light/0.png", "pictures/a.png")
+	if _, said := runQueue(t, 0, dir, "work"); !strings.Contains(said, "1 picture done, 1 dead") {
+		t.Error(said)
+	}
+	if out, _ := runQueue(t, 0, dir, "status", "--dead"); !strings.Contains(out, "it was changed after it was put") {
+		t.Error(out)
+	}
+}
+
 // A worker that is interrupted ends with its exit code, and the next one does the rest.
 func TestQueueWorkInterrupted(t *testing.T) {
-	for _, signal := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
-		data, dir := drawQueued(t), filepath.Join(t.TempDir(), "queue")
-		runQueue(t, 0, dir, "put", data)
-		// The first worker waits for more pictures, and so is at work when it gets the signal.
-		p := newGarbProcess(t, "queue", "work", "--queue", dir, "--wait")
-		var said bytes.Buffer
-		p.Stderr = &said
-		if err := p.Start(); err != nil {
-			t.Fatal(err)
+	terminate := func(t *testing.T, c *exec.Cmd) {
+		t.Helper()
+		if err := c.Process.Signal(syscall.SIGTERM); err != nil {
+			c.Process.Kill()
+			c.Wait()
+			t.Skip(err) // Windows has no such signal
 		}
-		for {
-			out, _ := runQueue(t, 0, dir, "status", "--json")
-			if strings.Contains(out, `"left":0`) {
-				break
-			}
-			time.Sleep(50 * time.Millisecond)
+	}
+	for name, stop := range map[string]func(*testing.T, *exec.Cmd){"interrupt": interrupt, "terminate": terminate} {
+		t.Run(name, func(t *testing.T) { testQueueWorkStopped(t, stop) })
+	}
+}
+
+func testQueueWorkStopped(t *testing.T, stop func(*testing.T, *exec.Cmd)) {
+	data, dir := drawQueued(t), filepath.Join(t.TempDir(), "queue")
+	runQueue(t, 0, dir, "put", data)
+	// The first worker waits for more pictures, and so is at work when it gets the signal.
+	p := newGarbProcess(t, "queue", "work", "--queue", dir, "--wait")
+	var said bytes.Buffer
+	p.Stderr = &said
+	makeInterruptible(p)
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		out, _ := runQueue(t, 0, dir, "status", "--json")
+		if strings.Contains(out, `"left":0`) {
+			break
 		}
-		runQueue(t, 0, dir, "put", "../../examples/t-shirt.jpg")
-		if err := p.Process.Signal(signal); err != nil {
-			t.Fatal(err)
-		}
-		p.Wait() //nolint:errcheck // the exit code is compared
-		if code := p.ProcessState.ExitCode(); code != exitStopped {
-			t.Errorf("%v: exit code %d: %s", signal, code, said.String())
-		}
-		runQueue(t, 0, dir, "work")
-		if out, _ := runQueue(t, 0, dir, "get"); strings.Count(out, "\n") != 18 {
-			t.Errorf("%v: %s", signal, out)
-		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	runQueue(t, 0, dir, "put", "../../examples/t-shirt.jpg")
+	stop(t, p)
+	p.Wait() //nolint:errcheck // the exit code is compared
+	if code := p.ProcessState.ExitCode(); code != exitStopped {
+		t.Errorf("exit code %d: %s", code, said.String())
+	}
+	runQueue(t, 0, dir, "work")
+	if out, _ := runQueue(t, 0, dir, "get"); strings.Count(out, "\n") != 18 {
+		t.Error(out)
 	}
 }
 

@@ -47,6 +47,7 @@ func newQueueStatusCommand() *cobra.Command {
 			return errors.Join(refuseArguments(c, args), f.validate(c))
 		},
 		RunE: func(c *cobra.Command, _ []string) error {
+			f.options.Existing = true
 			return f.run(c, func(ctx context.Context, q *queue.Queue) error {
 				if f.dead {
 					return f.printDead(ctx, c, q)

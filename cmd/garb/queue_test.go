@@ -109,13 +109,10 @@ func TestQueueFeatures(t *testing.T) {
 // The status counts and lists dead letters. A changed file is one, until it is put again.
 func TestQueueStatus(t *testing.T) {
 	data, dir := drawQueued(t), filepath.Join(t.TempDir(), "queue")
-	if _, said := runQueue(t, 0, dir, "status"); !strings.Contains(said, "no jobs") {
-		t.Error(said)
-	}
+	runQueue(t, 0, dir, "put", data)
 	if _, said := runQueue(t, 1, dir, "status", "--job", "other"); !strings.Contains(said, `there is no job "other"`) {
 		t.Error(said)
 	}
-	runQueue(t, 0, dir, "put", data)
 	if _, said := runQueue(t, 0, dir, "put", data); !strings.Contains(said,
 		"put 0 pictures into job default; it had 17") {
 		t.Error(said)
@@ -187,7 +184,6 @@ func TestQueueMisuse(t *testing.T) {
 		{[]string{"work", "--nats", "nats://127.0.0.1:1"}, exitMisused, "exclude each other"},
 		{[]string{"work", "--listen", "127.0.0.1:0"}, exitMisused, queueTokenVariable},
 		{[]string{"work", "--threads", "-1"}, exitMisused, "--threads"},
-		{[]string{"work"}, exitFailed, "no job"},
 		{[]string{"delete"}, exitMisused, "--job"},
 		{[]string{"status", "--dead", "--watch"}, exitMisused, "exclude each other"},
 		{[]string{"put", empty}, exitFailed, "no pictures"},
@@ -197,14 +193,28 @@ func TestQueueMisuse(t *testing.T) {
 			t.Errorf("%v: %s", test.args, said)
 		}
 	}
+	for _, folder := range []string{filepath.Join(empty, "queue"), empty} { // there is none, and it is no queue
+		for _, args := range [][]string{{"status"}, {"work"}, {"get"}, {"delete", "--job", "x"}} {
+			_, said := runQueue(t, exitFailed, folder, args[0], args[1:]...)
+			if !strings.Contains(said, "no queue in "+folder+"; see --queue, or start one with garb queue put") {
+				t.Errorf("%v: %s", args, said)
+			}
+		}
+	}
+	if entries, err := os.ReadDir(empty); err != nil || len(entries) > 0 {
+		t.Error("a command that reads has made files of a queue:", entries, err)
+	}
 	// Another model than the job's.
 	runQueue(t, 0, dir, "put", drawQueued(t))
-	if _, said := runQueue(t, 1, dir, "work", "--model", "garments"); !strings.Contains(said, "another digest") {
-		t.Error(said)
+	for range 2 { // also when the job is complete
+		_, said := runQueue(t, 1, dir, "work", "--model", "garments")
+		if !strings.Contains(said, "another digest") || strings.Contains(said, "this worker:") {
+			t.Error(said)
+		}
+		runQueue(t, 0, dir, "work")
 	}
 }
 
-// TestQueuePage parses the commands of docs/queue.md.
 // TestQueuePutKnowsItsFlags: the lists of flags that a job stores name flags of put, and all of them but
 // those that say where the queue is and what to put.
 func TestQueuePutKnowsItsFlags(t *testing.T) {
@@ -223,6 +233,7 @@ func TestQueuePutKnowsItsFlags(t *testing.T) {
 	})
 }
 
+// TestQueuePage parses the commands of docs/queue.md.
 func TestQueuePage(t *testing.T) {
 	page := string(readFile(t, "../../docs/queue.md"))
 	t.Setenv(queueTokenVariable, "secret")

@@ -58,6 +58,7 @@ func newQueueWorkCommand() *cobra.Command {
 			return errors.Join(refuseArguments(c, args), f.validate(c))
 		},
 		RunE: func(c *cobra.Command, _ []string) error {
+			f.options.Existing = !f.wait
 			return f.run(c, func(ctx context.Context, q *queue.Queue) error { return f.work(c, q) })
 		},
 	}
@@ -72,13 +73,16 @@ func newQueueWorkCommand() *cobra.Command {
 
 func (f *queueWorkFlags) work(c *cobra.Command, q *queue.Queue) error {
 	ctx := c.Context()
-	j, err := f.findJob(ctx, q)
+	j, err := f.findJob(c, q)
 	if err != nil {
 		return err
 	}
 	w, err := f.newWorker(ctx, j)
 	if err != nil {
 		return err
+	}
+	if w.Digest != j.Digest {
+		return &queue.DigestError{Job: j.Name, Have: w.Digest, Want: j.Digest}
 	}
 	s := store.New(store.Default())
 	defer s.Close()
@@ -88,17 +92,24 @@ func (f *queueWorkFlags) work(c *cobra.Command, q *queue.Queue) error {
 	began := time.Now()
 	report, err := q.Work(ctx, j.Name, w)
 	stop()
-	f.sayReport(c, q, report, time.Since(began))
+	statusErr := f.sayReport(c, q, report, time.Since(began))
+	if err == nil {
+		err = statusErr
+	}
 	return err
 }
 
 // findJob returns the job, and with --wait waits until there is one.
-func (f *queueWorkFlags) findJob(ctx context.Context, q *queue.Queue) (queue.Job, error) {
-	for {
+func (f *queueWorkFlags) findJob(c *cobra.Command, q *queue.Queue) (queue.Job, error) {
+	ctx := c.Context()
+	for said := false; ; said = true {
 		j, err := q.Job(ctx, f.job)
 		var unknown *queue.UnknownJobError
 		if !f.wait || !errors.As(err, &unknown) {
 			return j, err
+		}
+		if !said {
+			say(c, "%v; waiting for it", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -108,14 +119,14 @@ func (f *queueWorkFlags) findJob(ctx context.Context, q *queue.Queue) (queue.Job
 	}
 }
 
-// sayReport prints what this worker did and what is left.
-func (f *queueWorkFlags) sayReport(c *cobra.Command, q *queue.Queue, r queue.WorkReport, took time.Duration) {
+// sayReport prints what this worker did and what is left. Its error is that of the status.
+func (f *queueWorkFlags) sayReport(c *cobra.Command, q *queue.Queue, r queue.WorkReport, took time.Duration) error {
 	say(c, "this worker: %s done, %d dead, in %.1f s", count(r.Done, "picture"), r.Dead, took.Seconds())
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Context()), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Context()), 10*time.Second) // damage is found in less
 	defer cancel()
 	s, err := q.Status(ctx, f.job)
 	if err != nil {
-		return // the error of the work says more
+		return err
 	}
 	switch {
 	case s.Left() > 0:
@@ -125,6 +136,7 @@ func (f *queueWorkFlags) sayReport(c *cobra.Command, q *queue.Queue, r queue.Wor
 	default:
 		say(c, "job %s is complete: %s", f.job, count(s.Done, "picture"))
 	}
+	return nil
 }
 
 // newWorker opens the model of a job.
@@ -202,13 +214,17 @@ type pictureSource struct {
 	limits picture.Limits
 }
 
-// Read implements queue.Source. A file that was changed after it was put is an error, because
+// Read implements queue.Source. A picture that was changed after it was put is an error, because
 // its result would be that of another picture.
 func (s pictureSource) Read(ctx context.Context, p queue.Picture) ([]byte, error) {
 	if store.IsURL(p.Name) {
-		data, err := s.store.Read(ctx, p.Name, s.limits.MaxBytes)
-		for _, kind := range []error{store.ErrNotFound, store.ErrDenied, store.ErrTooLarge, store.ErrURL,
-			store.ErrScheme} {
+		data, err := s.store.ReadVersion(ctx, p.Name, p.Version, s.limits.MaxBytes)
+		if errors.Is(err, store.ErrChanged) {
+			return nil, &queue.PermanentError{Err: errors.New("it was changed after it was put; put it again")}
+		}
+		for _, kind := range []error{
+			store.ErrNotFound, store.ErrDenied, store.ErrTooLarge, store.ErrRedirect, store.ErrURL, store.ErrScheme,
+		} {
 			if errors.Is(err, kind) {
 				return nil, &queue.PermanentError{Err: err}
 			}

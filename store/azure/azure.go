@@ -90,6 +90,7 @@ func (driver) Once(func(any) bool) {}
 func (driver) Describe(as func(any) bool) (key, version string) {
 	var listed container.BlobItem
 	var properties azureblob.GetPropertiesResponse
+	var read azureblob.DownloadStreamResponse
 	var tag *azcore.ETag
 	switch {
 	case as(&listed):
@@ -101,6 +102,8 @@ func (driver) Describe(as func(any) bool) (key, version string) {
 		}
 	case as(&properties):
 		tag = properties.ETag
+	case as(&read):
+		tag = read.ETag
 	}
 	if tag != nil {
 		version = strings.Trim(string(*tag), `"`)

@@ -29,6 +29,9 @@ type service struct {
 	mu     sync.Mutex
 	blobs  map[string]string
 	status int // of all answers, unless 0
+
+	tag      string // of all blobs
+	redirect string // address to which all requests are redirected, unless ""
 }
 
 func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -39,6 +42,9 @@ func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("x-ms-creation-time", time.Unix(1e9, 0).UTC().Format(http.TimeFormat))
 	key := strings.TrimPrefix(r.URL.Path, "/account/b/")
 	switch content, exists := s.blobs[key]; {
+	case s.redirect != "":
+		w.Header().Set("Location", s.redirect)
+		w.WriteHeader(http.StatusTemporaryRedirect)
 	case s.status != 0:
 		w.Header().Set("x-ms-error-code", fmt.Sprint("Code", s.status))
 		w.WriteHeader(s.status)
@@ -55,7 +61,7 @@ func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("x-ms-error-code", "BlobNotFound")
 		w.WriteHeader(http.StatusNotFound)
 	default:
-		w.Header().Set("ETag", `"0x7"`)
+		w.Header().Set("ETag", `"`+s.tag+`"`)
 		w.Header().Set("Content-Length", fmt.Sprint(len(content)))
 		if r.Method == http.MethodGet {
 			io.WriteString(w, content)
@@ -76,17 +82,16 @@ func (s *service) list(w http.ResponseWriter, r *http.Request) {
 			break
 		}
 		n++
-		fmt.Fprintf(w, "<Blob><Name>%s</Name><Properties><Last-Modified>%s</Last-Modified><Etag>0x7</Etag>"+
+		fmt.Fprintf(w, "<Blob><Name>%s</Name><Properties><Last-Modified>%s</Last-Modified><Etag>%s</Etag>"+
 			"<Content-Length>%d</Content-Length></Properties></Blob>", key, time.Unix(1e9,
-			0).UTC().Format(http.TimeFormat),
-			len(s.blobs[key]))
+			0).UTC().Format(http.TimeFormat), s.tag, len(s.blobs[key]))
 	}
 	fmt.Fprintf(w, "</Blobs><NextMarker>%s</NextMarker></EnumerationResults>", next)
 }
 
 func start(t *testing.T) (fake *service, s *store.Store, at func(key string) string) {
 	t.Helper()
-	fake = &service{blobs: map[string]string{}}
+	fake = &service{blobs: map[string]string{}, tag: "0x7"}
 	server := httptest.NewServer(fake)
 	t.Cleanup(server.Close)
 	for _, name := range []string{"AZURE_STORAGE_CONNECTION_STRING", "AZURE_STORAGEBLOB_CONNECTIONSTRING",
@@ -142,6 +147,27 @@ func TestWritesListsAndReads(t *testing.T) {
 	want := []string{at("set/a b.jpg"), at("set/b.jpg"), at("set/c/ü.png")}
 	if !slices.Equal(got, want) || tally.Count(dataset.ReasonHidden) != 1 {
 		t.Errorf("listed %q, %d hidden; want %q and 1", got, tally.Count(dataset.ReasonHidden), want)
+	}
+}
+
+// Another version of a blob is not returned, nor what another address has.
+func TestChangedAndRedirected(t *testing.T) {
+	fake, s, at := start(t)
+	fake.blobs["a.jpg"] = "content"
+	if data, err := s.ReadVersion(t.Context(), at("a.jpg"), "0x7", 100); err != nil || string(data) != "content" {
+		t.Errorf("read %q, %v", data, err)
+	}
+	fake.tag = "0x8"
+	if data, err := s.ReadVersion(t.Context(), at("a.jpg"), "0x7", 100); !errors.Is(err, store.ErrChanged) {
+		t.Errorf("read %q, %v", data, err)
+	}
+	asked := false
+	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked = true }))
+	defer other.Close()
+	fake.redirect = other.URL + "/secret"
+	_, err := s.Read(t.Context(), at("a.jpg"), 100)
+	if !errors.Is(err, store.ErrRedirect) || !strings.Contains(err.Error(), other.URL) || asked {
+		t.Errorf("%v; the other address was asked: %v", err, asked)
 	}
 }
 

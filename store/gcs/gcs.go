@@ -78,7 +78,14 @@ func (driver) Once(as func(any) bool) {
 // Describe returns an object's key and its generation.
 func (driver) Describe(as func(any) bool) (key, version string) {
 	var attributes storage.ObjectAttrs
-	if !as(&attributes) {
+	var read *storage.Reader
+	switch {
+	case as(&read):
+		if read.Attrs.Generation == 0 {
+			return "", ""
+		}
+		return "", strconv.FormatInt(read.Attrs.Generation, 10)
+	case !as(&attributes):
 		return "", ""
 	}
 	return attributes.Name, strconv.FormatInt(attributes.Generation, 10)

@@ -32,6 +32,9 @@ type service struct {
 	mu      sync.Mutex
 	objects map[string]string
 	status  int // of all answers, unless 0
+
+	generation string // of all objects
+	redirect   string // address to which all requests are redirected, unless ""
 }
 
 func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -44,6 +47,9 @@ func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	key, _ = url.PathUnescape(key)
 	switch {
+	case s.redirect != "":
+		w.Header().Set("Location", s.redirect)
+		w.WriteHeader(http.StatusTemporaryRedirect)
 	case s.status != 0:
 		w.WriteHeader(s.status)
 		fmt.Fprintf(w, `{"error":{"code":%d,"message":"about %d"}}`, s.status, s.status)
@@ -55,6 +61,7 @@ func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNotFound)
 		io.WriteString(w, `{"error":{"code":404,"message":"No such object"}}`)
 	case strings.HasPrefix(path, "/b/") || r.URL.Query().Get("alt") == "media":
+		w.Header().Set("X-Goog-Generation", s.generation)
 		io.WriteString(w, s.objects[key])
 	default:
 		json.NewEncoder(w).Encode(s.describe(key))
@@ -62,7 +69,7 @@ func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *service) describe(key string) map[string]string {
-	return map[string]string{"kind": "storage#object", "name": key, "bucket": "b", "generation": "7",
+	return map[string]string{"kind": "storage#object", "name": key, "bucket": "b", "generation": s.generation,
 		"size": strconv.Itoa(len(s.objects[key])), "updated": time.Unix(1e9, 0).Format(time.RFC3339)}
 }
 
@@ -109,7 +116,7 @@ func (s *service) list(w http.ResponseWriter, r *http.Request) {
 
 func start(t *testing.T) (*service, *store.Store) {
 	t.Helper()
-	fake := &service{objects: map[string]string{}}
+	fake := &service{objects: map[string]string{}, generation: "7"}
 	server := httptest.NewServer(fake)
 	t.Cleanup(server.Close)
 	t.Setenv("STORAGE_EMULATOR_HOST", strings.TrimPrefix(server.URL, "http://"))
@@ -156,6 +163,27 @@ func TestWritesListsAndReads(t *testing.T) {
 	if !slices.Equal(got, want) || tally.Count(dataset.ReasonHidden) != 1 {
 		t.Errorf("listed %q, %d hidden; want %q and 1 of %v", got, tally.Count(dataset.ReasonHidden), want,
 			fake.objects)
+	}
+}
+
+// Another generation of an object is not returned, nor what another address has.
+func TestChangedAndRedirected(t *testing.T) {
+	fake, s := start(t)
+	fake.objects["a.jpg"] = "content"
+	if data, err := s.ReadVersion(t.Context(), "gs://b/a.jpg", "7", 100); err != nil || string(data) != "content" {
+		t.Errorf("read %q, %v", data, err)
+	}
+	fake.generation = "8"
+	if data, err := s.ReadVersion(t.Context(), "gs://b/a.jpg", "7", 100); !errors.Is(err, store.ErrChanged) {
+		t.Errorf("read %q, %v", data, err)
+	}
+	asked := false
+	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked = true }))
+	defer other.Close()
+	fake.redirect = other.URL + "/secret"
+	_, err := s.Read(t.Context(), "gs://b/a.jpg", 100)
+	if !errors.Is(err, store.ErrRedirect) || !strings.Contains(err.Error(), other.URL) || asked {
+		t.Errorf("%v; the other address was asked: %v", err, asked)
 	}
 }
 
