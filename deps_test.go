@@ -32,6 +32,7 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"internal/tfevents", "internal/safefile", "google.golang.org/protobuf"},
 	{"internal/download", "internal/safefile", "github.com/hashicorp/go-retryablehttp"},
 	{"internal/kernel", "", "golang.org/x/sys"},
+	{"internal/elementary", "", ""},
 	{"internal/raster", "", ""},
 	{"internal/exif", "", ""},
 	{"internal/icc", "", ""},
@@ -53,7 +54,7 @@ var layout = []struct{ pkg, ours, modules string }{
 			"internal/bmp internal/gif internal/png internal/ico internal/tiff internal/webp", ""},
 	{"internal/drawn", "picture", ""},
 	{"internal/drawn/make", "picture internal/drawn", ""},
-	{"nn", "internal/kernel tensor", ""},
+	{"nn", "internal/kernel internal/elementary tensor", ""},
 	{"internal/peertest", "tensor nn", ""},
 	{"internal/mutate", "", ""},
 	{"diagram", "tensor nn", ""},
@@ -63,9 +64,9 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"weights", "internal/safefile internal/edition internal/download tensor nn backbone keras torch", ""},
 	{"onnx", "internal/safefile internal/kernel tensor nn", "google.golang.org/protobuf"},
 	{"tflite", "tensor nn", "github.com/google/flatbuffers"},
-	{"accept", "nn", ""},
+	{"accept", "internal/elementary nn", ""},
 	{"conformal", "", ""},
-	{"model", "accept tensor picture nn backbone weights conformal", ""},
+	{"model", "internal/elementary accept tensor picture nn backbone weights conformal", ""},
 	{".", "picture model", "golang.org/x/sync"},
 	{"convert", "internal/safefile internal/edition accept tensor picture nn backbone keras weights onnx tflite model",
 		""},
@@ -124,10 +125,11 @@ var layout = []struct{ pkg, ours, modules string }{
 			"serve/grpc serve/classify",
 		"google.golang.org/protobuf"},
 	{"serve/page", "", ""},
+	{"serve/trypage", "", ""},
 	{"serve", "model answers serve/listen serve/observe serve/reload serve/access serve/connection serve/fetch " +
 		"serve/origin " +
 		"serve/engine serve/registry serve/request serve/grpc serve/health serve/classify serve/inference " +
-		"serve/tensorflow serve/page",
+		"serve/tensorflow serve/page serve/trypage",
 		""},
 	{"serve/function", "serve/request", "github.com/aws/aws-lambda-go"},
 	{"serve/functiontest", "", ""},
@@ -136,8 +138,11 @@ var layout = []struct{ pkg, ours, modules string }{
 			"tensor picture nn diagram backbone keras weights model convert report dataset relabel results " +
 			"results/parquet store/gcs store/azure crops augment " +
 			"evaluate train explain project mislabel answers store queue drift features shard serve/listen serve",
-		"github.com/spf13/cobra github.com/spf13/pflag go.yaml.in/yaml/v3 golang.org/x/sys golang.org/x/term golang.org/x/text"},
+		"github.com/spf13/cobra github.com/spf13/pflag go.yaml.in/yaml/v3 golang.org/x/sys golang.org/x/term " +
+			"golang.org/x/text"},
 	{"cmd/garb-lambda", "accept internal/kernel picture model serve serve/function", "github.com/aws/aws-lambda-go"},
+	{"cmd/garb-wasm", ". picture", ""},
+	{"cmd/garb-wasm/make", "", "github.com/andybalholm/brotli"},
 	{"examples/train", ". train", ""},
 	{"docs/lab", "internal/safefile model report evaluate train", ""},
 	{"bench/frozen", "dataset", ""},

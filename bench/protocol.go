@@ -54,6 +54,8 @@ type subject struct {
 	// differ.
 	Picture string `json:"picture,omitempty"`
 	Loose   bool   `json:"loose,omitempty"`
+	// Decoded says that the picture is decoded before, so that only its resizing is measured.
+	Decoded bool `json:"decoded,omitempty"`
 
 	Side int `json:"side"`
 }

@@ -57,6 +57,12 @@ func newTable() []row {
 		row{"train-lite0/pytorch", 0.6, measurePair(newTrainingSubject("pytorch"))},
 		row{"train-lite0/keras", 0.4, measurePair(newTrainingSubject("keras"))},
 	)
+	all = append(all,
+		row{"neon/lite0", 1. / 8, countPair(
+			subject{Architecture: "efficientnet-lite0", Side: 224, Batch: 1, Threads: 1}, 1)},
+		row{"neon/jpeg", 0, countPair(subject{Picture: smallPicture}, 10)},
+		row{"neon/resize", 0, countPair(subject{Picture: smallPicture, Side: 224, Decoded: true}, 10)},
+	)
 	all = append(all, newConvertedRows()...)
 	all = append(all, newModelRows()...)
 	return append(all,

@@ -44,7 +44,8 @@ func TestFormsOfColumns(t *testing.T) {
 	if want := ": " + composedHat + " 1, " + composedShoe + " 1"; err != nil || describe(d) != want {
 		t.Errorf("%v, %q", err, describe(d))
 	}
-	root = lay(t, with(pictures(2, "images"), contents{"labels.csv": "image," + apartHat + "\nimages-0,a\nimages-1,b\n"}))
+	root = lay(t, with(pictures(2, "images"),
+		contents{"labels.csv": "image," + apartHat + "\nimages-0,a\nimages-1,b\n"}))
 	for _, column := range []string{composedHat, apartHat} {
 		d, err = Read(t.Context(), root, Options{LabelColumn: column})
 		if err != nil || describe(d) != ": a 1, b 1" {

@@ -122,12 +122,16 @@ func (e *NoAnswerError) Unwrap() error { return e.Err }
 type StoreError struct {
 	Dir  string
 	Text string
+	Hint string // what to do; "" means the default
 }
 
 // Error says what to do.
 func (e *StoreError) Error() string {
-	return fmt.Sprintf("%s: the data of the queue cannot be read: %s; restore the folder from a backup, or remove it "+
-		"and put the pictures again", e.Dir, e.Text)
+	hint := e.Hint
+	if hint == "" {
+		hint = "restore the folder from a backup, or remove it and put the pictures again"
+	}
+	return fmt.Sprintf("%s: the data of the queue cannot be read: %s; %s", e.Dir, e.Text, hint)
 }
 
 // PermanentError marks an error of a Source that another attempt would not change.

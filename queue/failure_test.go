@@ -378,7 +378,7 @@ func TestCorruptStore(t *testing.T) {
 func TestDamagedFiles(t *testing.T) {
 	whole := newFolder(t)
 	q := open(t, whole)
-	create(t, q, queue.Job{Batch: 8})
+	create(t, q, queue.Job{Batch: 8, DeadlineSeconds: 0.5})
 	put(t, q, number(0, 400))
 	ctx, stop := context.WithCancel(t.Context())
 	w := newWorker(readName)
@@ -410,26 +410,50 @@ func TestDamagedFiles(t *testing.T) {
 	}
 	for _, file := range files {
 		for name, damage := range damages {
-			t.Run(file+" "+name, func(t *testing.T) {
-				dir := newFolder(t)
-				if err := os.CopyFS(dir, os.DirFS(whole)); err != nil {
-					t.Fatal(err)
-				}
-				path := filepath.Join(dir, file)
-				data, err := os.ReadFile(path)
-				if err == nil && damage == nil {
-					err = os.Remove(path)
-				} else if err == nil {
-					err = os.WriteFile(path, damage(data), 0o600)
-				}
-				if err != nil {
-					t.Fatal(err)
-				}
-				began := time.Now()
-				err = useDamaged(t, dir)
-				t.Log(time.Since(began).Round(time.Millisecond), err)
-			})
+			for _, steps := range []string{"status work get", "work status", "get work get"} {
+				t.Run(file+" "+name+" "+steps, func(t *testing.T) {
+					t.Parallel()
+					dir := newFolder(t)
+					if err := os.CopyFS(dir, os.DirFS(whole)); err != nil {
+						t.Fatal(err)
+					}
+					damageFile(t, filepath.Join(dir, file), damage)
+					checkDamaged(t, dir, steps)
+				})
+			}
 		}
+	}
+}
+
+// checkDamaged takes steps with a damaged queue. Where an error says what to remove, they succeed afterwards.
+func checkDamaged(t *testing.T, dir, steps string) {
+	err := useDamaged(t, dir, steps)
+	var broken *queue.StoreError
+	if err != nil && !errors.As(err, &broken) {
+		t.Error(err)
+	}
+	state := filepath.Join("garb-pictures-job", "obs", "work")
+	if err == nil || !strings.Contains(err.Error(), state) {
+		return
+	}
+	if err = os.RemoveAll(filepath.Join(dir, "store", "jetstream", "$G", "streams", state)); err == nil {
+		err = useDamaged(t, dir, steps)
+	}
+	if err != nil {
+		t.Errorf("after what the error says was done: %v", err)
+	}
+}
+
+// damageFile changes a file, or removes it if damage is nil.
+func damageFile(t *testing.T, path string, damage func([]byte) []byte) {
+	data, err := os.ReadFile(path)
+	if err == nil && damage == nil {
+		err = os.Remove(path)
+	} else if err == nil {
+		err = os.WriteFile(path, damage(data), 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -442,30 +466,45 @@ func flip(data []byte, from int) []byte {
 	return data
 }
 
-// useDamaged finishes the job of TestDamagedFiles. It returns the first error.
-func useDamaged(t *testing.T, dir string) error {
+// useDamaged takes steps with the job of TestDamagedFiles. It returns the first error. Unless there is one, all
+// pictures have a result after work.
+func useDamaged(t *testing.T, dir, steps string) error {
 	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
 	defer stop()
-	q, err := queue.Open(ctx, queue.Options{Dir: dir, Patience: 10 * time.Second})
+	var warning error
+	q, err := queue.Open(ctx, queue.Options{Dir: dir, Patience: 10 * time.Second, Warn: func(err error) {
+		warning = &queue.StoreError{Text: err.Error()}
+		stop()
+	}})
 	if err != nil {
 		return fmt.Errorf("open: %w", err)
 	}
 	defer q.Close()
-	if _, err = q.Status(ctx, "job"); err != nil {
-		return fmt.Errorf("status: %w", err)
-	}
-	if _, err = q.Work(ctx, "job", newWorker(readName)); err != nil {
-		return fmt.Errorf("work: %w", err)
-	}
-	n := 0
-	for _, err := range q.Results(ctx, "job", false) {
-		if err != nil {
-			return fmt.Errorf("get: %w", err)
+	for i, step := range strings.Fields(steps) {
+		n := 0
+		switch step {
+		case "status":
+			var s queue.Status
+			s, err = q.Status(ctx, "job")
+			n = s.Done
+		case "work":
+			_, err = q.Work(ctx, "job", newWorker(readName))
+			if warning != nil { // it waits for workers that never were
+				err = warning
+			}
+			n = 400
+		case "get":
+			for _, rowErr := range q.Results(ctx, "job", i == 0) {
+				err = errors.Join(err, rowErr)
+				n++
+			}
 		}
-		n++
-	}
-	if n != 400 {
-		t.Errorf("%d rows", n)
+		if err != nil {
+			return fmt.Errorf("%s: %w", step, err)
+		}
+		if i > 0 && n != 400 {
+			t.Errorf("%s: %d rows", step, n)
+		}
 	}
 	return nil
 }

@@ -319,11 +319,13 @@ func reachLocally(a net.Addr) string {
 	return a.String()
 }
 
+// streamsFolder is the folder with the streams, in that of the queue.
+var streamsFolder = filepath.Join(storeFolder, "jetstream", "$G", "streams")
+
 // checkStore reports streams on disk that the server could not read. The server only logs
 // them, and would answer as if they had never been.
 func (h *host) checkStore(s *server.Server) error {
-	folder := filepath.Join(h.options.Dir, storeFolder, "jetstream", "$G", "streams")
-	entries, err := os.ReadDir(folder)
+	entries, err := os.ReadDir(filepath.Join(h.options.Dir, streamsFolder))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
@@ -338,17 +340,18 @@ func (h *host) checkStore(s *server.Server) error {
 	for _, account := range info.AccountDetails {
 		for _, stream := range account.Streams {
 			known[stream.Name] = true
-			// No message of these streams is ever deleted, so their numbers have no gaps.
-			isJob := strings.HasPrefix(stream.Name, pictureStream("")) || strings.HasPrefix(stream.Name, resultStream(""))
-			if lost := stream.State.LastSeq - stream.State.Msgs; isJob && lost > 0 {
-				return &StoreError{h.options.Dir, fmt.Sprintf("stream %s: %d of %d messages cannot be read", stream.Name,
-					lost, stream.State.LastSeq)}
+			isJob := strings.HasPrefix(stream.Name, pictureStream("")) || strings.HasPrefix(stream.Name,
+				resultStream(""))
+			if lost := stream.State.LastSeq - stream.State.Msgs; isJob && lost > 0 { // see check
+				return &StoreError{Dir: h.options.Dir, Text: fmt.Sprintf("%s: %d of %d messages cannot be read",
+					describeStream(h.options.Dir, stream.Name), lost, stream.State.LastSeq)}
 			}
 		}
 	}
 	for _, entry := range entries {
 		if !known[entry.Name()] && !strings.HasPrefix(entry.Name(), ".") {
-			return &StoreError{h.options.Dir, fmt.Sprintf("stream %s: %s", entry.Name(), h.log.last())}
+			return &StoreError{Dir: h.options.Dir, Text: fmt.Sprintf("%s: %s",
+				describeStream(h.options.Dir, entry.Name()), strings.TrimSpace(h.log.last()))}
 		}
 	}
 	return nil

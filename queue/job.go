@@ -216,6 +216,7 @@ func (q *Queue) Job(ctx context.Context, name string) (Job, error) {
 		stream, err := q.js.Stream(ctx, pictureStream(name))
 		if err == nil {
 			description = stream.CachedInfo().Config.Metadata[metadataKey]
+			q.remember(pictureStream(name), stream)
 		}
 		return err
 	})
@@ -268,5 +269,7 @@ func (q *Queue) Delete(ctx context.Context, name string) error {
 			return err
 		}
 	}
+	q.streams.Delete(pictureStream(name))
+	q.streams.Delete(resultStream(name))
 	return nil
 }

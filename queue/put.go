@@ -60,7 +60,10 @@ func (q *Queue) Put(ctx context.Context, job string, pictures iter.Seq2[Picture,
 			return p.report, err
 		}
 	}
-	return p.report, p.flush(ctx)
+	if err := p.flush(ctx); err != nil {
+		return p.report, err
+	}
+	return p.report, q.notePut(ctx, job, p.last)
 }
 
 // messageLimit returns the largest body of a message.

@@ -81,7 +81,7 @@ type Queue struct {
 	host    *host // nil for a server of its own
 	stop    context.CancelFunc
 	running sync.WaitGroup
-	streams sync.Map // jetstream.Stream by name
+	streams sync.Map // openStream by name
 }
 
 // Open opens a queue. Close it, so that another process can take over its folder at once.

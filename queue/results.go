@@ -45,7 +45,11 @@ func (q *Queue) Results(ctx context.Context, job string, partial bool) iter.Seq2
 				}
 			}
 		}
-		if err := ctx.Err(); err != nil {
+		err = ctx.Err()
+		if err == nil {
+			err = q.checkJob(ctx, job)
+		}
+		if err != nil {
 			yield(Row{}, err)
 		}
 	}
@@ -161,23 +165,6 @@ func (q *Queue) readMessage(ctx context.Context, stream, subject string) (*jetst
 		return getErr
 	})
 	return m, err
-}
-
-// stream returns a stream, and remembers it.
-func (q *Queue) stream(ctx context.Context, name string) (jetstream.Stream, error) {
-	if s, ok := q.streams.Load(name); ok {
-		return s.(jetstream.Stream), nil
-	}
-	var s jetstream.Stream
-	err := q.retry(ctx, func(ctx context.Context) error {
-		var err error
-		s, err = q.js.Stream(ctx, name)
-		return err
-	})
-	if err == nil {
-		q.streams.Store(name, s)
-	}
-	return s, err
 }
 
 // lastSequence returns the sequence number of the last message of a stream.

@@ -40,7 +40,10 @@ func (q *Queue) scan(ctx context.Context, stream string, o scanOptions, use func
 		}
 		return err
 	})
-	return errors.Join(failed, err)
+	if failed != nil || err != nil {
+		return errors.Join(failed, err)
+	}
+	return q.check(ctx, stream, 0)
 }
 
 // scanOnce reads with one consumer. setUp bounds the time of its creation only.
@@ -121,9 +124,4 @@ func (q *Queue) judgeStall(ctx context.Context, name string, o *scanOptions) err
 		return err
 	}
 	return q.damaged(name, fmt.Sprintf("the messages after number %d cannot be read: %v", o.after, err))
-}
-
-// damaged returns the error of a stream that lacks messages.
-func (q *Queue) damaged(stream, text string) error {
-	return &StoreError{q.place(), fmt.Sprintf("stream %s: %s", stream, text)}
 }

@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -43,6 +44,9 @@ type group struct{ second, pictures int64 }
 // Watch returns a Watcher of a job.
 func (q *Queue) Watch(ctx context.Context, job string) (*Watcher, error) {
 	j, err := q.Job(ctx, job)
+	if err == nil {
+		_, err = q.stream(ctx, resultStream(job)) // for check
+	}
 	return &Watcher{q: q, job: j}, err
 }
 
@@ -70,11 +74,24 @@ func (w *Watcher) Status(ctx context.Context) (Status, error) {
 		return s, err
 	}
 	s.Done, s.Dead = w.done, max(w.dead-w.retried, 0)
-	batches, err := w.q.countClaims(ctx, w.job.Name)
+	claims, finished, err := w.q.countClaims(ctx, w.job.Name)
 	if err != nil {
 		return s, err
 	}
-	s.InFlight = min(batches*w.job.Batch, s.Left())
+	if finished && s.Left() > 0 {
+		// Meanwhile the last batches may have come. Later ones cannot: the server hands out none.
+		if err := w.countResults(ctx); err != nil {
+			return s, err
+		}
+		if s.Done, s.Dead = w.done, max(w.dead-w.retried, 0); s.Left() > 0 {
+			return s, w.q.damaged(resultStream(w.job.Name), fmt.Sprintf(
+				"%d of %d pictures have no result, although all batches were acknowledged", s.Left(), s.Put))
+		}
+	}
+	if err := w.q.checkJob(ctx, w.job.Name); err != nil {
+		return s, err
+	}
+	s.InFlight = min(claims*w.job.Batch, s.Left())
 	s.Rate = w.measureRate(time.Now().Unix())
 	if s.Rate > 0 {
 		s.Remaining = float64(s.Left()) / s.Rate
@@ -153,21 +170,22 @@ func (q *Queue) countPut(ctx context.Context, job string) (int, error) {
 	return total, err
 }
 
-// countClaims returns the number of batches that workers have.
-func (q *Queue) countClaims(ctx context.Context, job string) (int, error) {
-	claims := 0
-	err := q.retry(ctx, func(ctx context.Context) error {
-		consumer, err := q.js.Consumer(ctx, pictureStream(job), consumerName)
-		if errors.Is(err, jetstream.ErrConsumerNotFound) { // no worker has come yet
+// countClaims returns the number of batches that workers have, and whether all batches are finished.
+func (q *Queue) countClaims(ctx context.Context, job string) (claims int, finished bool, err error) {
+	err = q.retry(ctx, func(ctx context.Context) error {
+		consumer, failure := q.js.Consumer(ctx, pictureStream(job), consumerName)
+		if errors.Is(failure, jetstream.ErrConsumerNotFound) { // no worker has come yet
 			return nil
 		}
-		if err != nil {
-			return err
+		if failure != nil {
+			return failure
 		}
-		claims = consumer.CachedInfo().NumAckPending
+		info := consumer.CachedInfo()
+		claims = info.NumAckPending
+		finished = claims == 0 && info.NumPending == 0
 		return nil
 	})
-	return claims, err
+	return claims, finished, err
 }
 
 // Progress is a rough status that costs little, however large the job is.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -137,6 +138,11 @@ type run struct {
 	failed  chan error // the first error that ends the worker
 
 	done, dead, returned atomic.Int64
+
+	idle struct { // since when this worker waits for others, and where they were then
+		since time.Time
+		floor uint64
+	}
 }
 
 // Work takes batches of a job and publishes their results, until all pictures of the job have
@@ -179,7 +185,10 @@ func (q *Queue) Work(ctx context.Context, job string, w Worker) (WorkReport, err
 
 // connect finds the marks of the job and its consumer, which it creates the first time.
 func (r *run) connect(ctx context.Context) error {
-	return r.q.retry(ctx, func(ctx context.Context) error {
+	if _, err := r.q.stream(ctx, resultStream(r.job.Name)); err != nil { // for checkJob
+		return err
+	}
+	err := r.q.retry(ctx, func(ctx context.Context) error {
 		var err error
 		r.consumer, err = r.q.js.CreateConsumer(ctx, pictureStream(r.job.Name), jetstream.ConsumerConfig{
 			Durable: consumerName, AckPolicy: jetstream.AckExplicitPolicy, AckWait: r.job.deadline(),
@@ -191,6 +200,7 @@ func (r *run) connect(ctx context.Context) error {
 		r.marks, err = r.q.js.KeyValue(ctx, markBucket(r.job.Name))
 		return err
 	})
+	return r.q.explainConsumer(pictureStream(r.job.Name), err)
 }
 
 // takeAll takes batches until none are left.
@@ -216,7 +226,7 @@ func (r *run) takeAll(ctx context.Context) error {
 			continue
 		case errors.Is(err, nats.ErrTimeout):
 			var finished bool
-			if finished, err = r.isFinished(ctx, requests); finished {
+			if finished, err = r.isFinished(ctx, requests); finished && err == nil {
 				return nil
 			}
 		}
@@ -267,6 +277,39 @@ func (r *run) isFinished(ctx context.Context, requests *intake) (bool, error) {
 	if info.NumPending > 0 {
 		requests.close()
 	}
-	busy := r.worker.Wait || r.busy.Load() > 0
-	return !busy && info.NumPending == 0 && info.NumAckPending == 0, nil
+	if r.busy.Load() > 0 {
+		return false, nil
+	}
+	if info.NumPending > 0 || info.NumAckPending > 0 {
+		// Others have the batches that are left, or the server cannot read them.
+		r.warnIdle(info)
+		return false, r.q.checkMessage(attempt, pictureStream(r.job.Name), info.AckFloor.Stream+1)
+	}
+	if r.worker.Wait {
+		return false, nil
+	}
+	return true, r.q.checkJob(ctx, r.job.Name)
+}
+
+// idleDeadlines is the number of deadlines without progress after which warnIdle speaks.
+const idleDeadlines = 4
+
+// warnIdle warns if other workers have all batches that are left and finish none for a long time. A batch can
+// take that long; but the server also waits for workers that never were if the file with its state is
+// damaged.
+func (r *run) warnIdle(info *jetstream.ConsumerInfo) {
+	if r.idle.since.IsZero() || info.AckFloor.Stream != r.idle.floor {
+		r.idle.since, r.idle.floor = time.Now(), info.AckFloor.Stream
+	}
+	if time.Since(r.idle.since) < idleDeadlines*r.job.deadline() {
+		return
+	}
+	r.idle.since = time.Now()
+	text := fmt.Sprintf("other workers have the last %d batches of job %q, and do not finish them", info.NumAckPending,
+		r.job.Name)
+	if r.q.host != nil {
+		text += "; if there is no other worker, end this one and remove the folder " +
+			filepath.Join(r.q.options.Dir, streamsFolder, pictureStream(r.job.Name), "obs", consumerName)
+	}
+	r.q.options.Warn(errors.New(text))
 }

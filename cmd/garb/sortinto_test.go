@@ -536,7 +536,7 @@ func TestSortGoesOnToTheNextName(t *testing.T) {
 	into := filepath.Join(root, "out")
 	s := openTestSorter(t, into, sortCopy, "c")
 	picture := write(t, root, "a.jpg", []byte("new"))
-	if err := s.makeFolder("c"); err != nil {
+	if err = s.makeFolder("c"); err != nil {
 		t.Fatal(err)
 	}
 	write(t, filepath.Join(into, "c"), "a.jpg", []byte("mine"))

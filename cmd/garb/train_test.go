@@ -83,6 +83,7 @@ func makeQuickArgs(data, out string) []string {
 // TestKilled kills garb train at random moments, again and again, and resumes the run each
 // time. Its model is that of a run that was not killed, to the bit.
 func TestKilled(t *testing.T) {
+	skipSmall(t, "ImageNet network")
 	if testing.Short() {
 		t.Skip("left out with -short: it runs garb a dozen times")
 	}
@@ -155,6 +156,7 @@ func trainWithKills(t *testing.T, data, out string, wait func() time.Duration) i
 
 // TestTrainInterrupted: Ctrl-C saves the run, prints how to resume it, and exits with 130.
 func TestTrainInterrupted(t *testing.T) {
+	skipSmall(t, "ImageNet network")
 	data, out := drawDataSet(t), filepath.Join(t.TempDir(), "run")
 	c := newGarbProcess(t, append(makeQuickArgs(data, out), "--epochs", "100000")...)
 	var said bytes.Buffer
@@ -178,6 +180,7 @@ func TestTrainInterrupted(t *testing.T) {
 }
 
 func TestTrainCommand(t *testing.T) {
+	skipSmall(t, "ImageNet network")
 	data := drawDataSet(t)
 	t.Setenv("GARB_HOME", t.TempDir())
 	out := filepath.Join(t.TempDir(), "run")
@@ -218,6 +221,7 @@ func TestTrainCommand(t *testing.T) {
 
 // TestTrainOnAFile: the backbone of a run can be trained further in the next run.
 func TestTrainOnAFile(t *testing.T) {
+	skipSmall(t, "ImageNet network")
 	data := drawDataSet(t)
 	t.Setenv("GARB_HOME", t.TempDir())
 	first, second := filepath.Join(t.TempDir(), "first"), filepath.Join(t.TempDir(), "second")
@@ -266,6 +270,7 @@ func TestTrainOnAFile(t *testing.T) {
 // TestTrainDiskFull: a full disk ends the run with an error that says so, and files from
 // before can still be used.
 func TestTrainDiskFull(t *testing.T) {
+	skipSmall(t, "ImageNet network")
 	data, folder := drawDataSet(t), t.TempDir()
 	t.Setenv("GARB_HOME", t.TempDir())
 	if err := mountSmall(folder); err != nil {
@@ -299,6 +304,7 @@ func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
 // TestSweepCommand runs a grid of two by two, stops it and continues it.
 func TestSweepCommand(t *testing.T) {
+	skipSmall(t, "ImageNet network")
 	data := drawDataSet(t)
 	t.Setenv("GARB_HOME", t.TempDir())
 	out := filepath.Join(t.TempDir(), "sweep")
@@ -335,6 +341,7 @@ func TestSweepCommand(t *testing.T) {
 }
 
 func TestLRFindCommand(t *testing.T) {
+	skipSmall(t, "ImageNet network")
 	data := drawDataSet(t)
 	t.Setenv("GARB_HOME", t.TempDir())
 	plot := filepath.Join(t.TempDir(), "rates.svg")

@@ -214,4 +214,6 @@ func syncFolder(path string) error {
 }
 
 // cannotSync reports whether an error of syncing says that the file system cannot do it.
-func cannotSync(err error) bool { return errors.Is(err, errors.ErrUnsupported) || errors.Is(err, syscall.EINVAL) }
+func cannotSync(err error) bool {
+	return errors.Is(err, errors.ErrUnsupported) || errors.Is(err, syscall.EINVAL)
+}

@@ -10,8 +10,8 @@ var vector = kernel.ActiveLevel() != kernel.Generic
 // kernels has the kernels of the modes of prediction.
 var kernels = [16]func(out, in, above *uint32, n int){
 	1: predictLeftAssembly, 2: predictAboveAssembly, 3: predictAboveRightAssembly, 4: predictAboveLeftAssembly,
-	5: predict5Assembly, 6: predict6Assembly, 7: predict7Assembly, 8: predict8Assembly, 9: predict9Assembly, 10: predict10Assembly,
-	11: predict11Assembly, 12: predict12Assembly, 13: predict13Assembly,
+	5: predict5Assembly, 6: predict6Assembly, 7: predict7Assembly, 8: predict8Assembly,
+	9: predict9Assembly, 10: predict10Assembly, 11: predict11Assembly, 12: predict12Assembly, 13: predict13Assembly,
 }
 
 // predict adds predictions of a mode to all pixels but the first.
