@@ -31,6 +31,7 @@ var layout = []struct{ pkg, ours, modules string }{
 	{"internal/edition", "", ""},
 	{"internal/tfevents", "internal/safefile", "google.golang.org/protobuf"},
 	{"internal/download", "internal/safefile", "github.com/hashicorp/go-retryablehttp"},
+	{"internal/fence", "", ""},
 	{"internal/kernel", "", "golang.org/x/sys"},
 	{"internal/elementary", "", ""},
 	{"internal/raster", "", ""},

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"net"
 	"os"
@@ -276,8 +277,11 @@ func (h *host) serverOptions() (*server.Options, error) {
 		Authorization: rand.Text(),
 		JetStream:     true, StoreDir: filepath.Join(h.options.Dir, storeFolder),
 		JetStreamMaxStore: h.options.MaxBytes,
-		SyncAlways:        true, // before a message is confirmed; a message is a batch, so there are few
-		NoSigs:            true, DisableJetStreamBanner: true,
+		// Before a message is confirmed, it is written, and so outlives this process; only a loss of power can
+		// take it. To sync each message as well would hold up the computation: Go's scheduler notices late
+		// that a thread is blocked.
+		SyncInterval: syncInterval,
+		NoSigs:       true, DisableJetStreamBanner: true,
 	}
 	if o.JetStreamMaxStore == 0 {
 		// The server's own default depends on the space that is free when it starts, and would stay
@@ -308,6 +312,38 @@ func (h *host) serverOptions() (*server.Options, error) {
 		o.Port = server.RANDOM_PORT
 	}
 	return o, nil
+}
+
+// syncInterval is the time between two syncs of the server's files.
+const syncInterval = 10 * time.Second
+
+// sync syncs the files of a job to the disk, if they are on this machine.
+func (q *Queue) sync(job string) error {
+	if q.host == nil {
+		return nil
+	}
+	for _, stream := range []string{pictureStream(job), resultStream(job)} {
+		folder := filepath.Join(q.options.Dir, streamsFolder, stream, "msgs")
+		entries, err := os.ReadDir(folder)
+		if err != nil {
+			return err
+		}
+		for _, entry := range entries {
+			if err := syncFile(filepath.Join(folder, entry.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// syncFile syncs a file to the disk.
+func syncFile(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
 }
 
 // reachLocally returns an address of a server that this machine can reach.

@@ -17,11 +17,12 @@ type intake struct {
 	wait     time.Duration
 }
 
-// How long next waits: short while a batch of this worker may be the last of the job, so that the
-// worker ends soon after it, and longer when other workers have the last batches.
+// How long next waits: until a batch of this worker ends, which may be the last of the job; then shortly, until the
+// server has noted that; and longer and longer when other workers have the last batches.
 const (
-	shortWait = 200 * time.Millisecond
+	firstWait = 5 * time.Millisecond
 	longWait  = 2 * time.Second
+	staleWait = 200 * time.Millisecond // after which a request is taken for lost if the server has batches
 )
 
 // next returns the next batch. The error is nats.ErrTimeout if there is none for now.
@@ -32,19 +33,25 @@ func (n *intake) next(ctx context.Context) (jetstream.Msg, error) {
 			return nil, err
 		}
 	}
-	if n.run.busy.Load() > 0 {
-		n.wait = shortWait
-	}
-	limited, cancel := context.WithTimeout(ctx, max(n.wait, shortWait))
+	limited, cancel := context.WithCancel(ctx)
 	defer cancel()
+	n.run.wake.Store(&cancel) // before busy is read, so that the end of the last batch is not missed
+	wait, busy := max(n.wait, firstWait), n.run.busy.Load() > 0
+	if busy {
+		wait = longWait
+	}
+	defer time.AfterFunc(wait, cancel).Stop()
 	m, err := n.messages.Next(jetstream.NextContext(limited))
 	switch {
 	case err == nil:
-		n.wait = shortWait
+		n.wait = 0
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
 	case limited.Err() != nil:
-		n.wait = min(2*n.wait, longWait)
+		n.wait = min(2*wait, longWait)
+		if busy {
+			n.wait = 0
+		}
 		return nil, nats.ErrTimeout
 	case errors.Is(err, jetstream.ErrMsgIteratorClosed):
 		n.messages = nil

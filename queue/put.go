@@ -63,6 +63,9 @@ func (q *Queue) Put(ctx context.Context, job string, pictures iter.Seq2[Picture,
 	if err := p.flush(ctx); err != nil {
 		return p.report, err
 	}
+	if err := q.sync(job); err != nil {
+		return p.report, err
+	}
 	return p.report, q.notePut(ctx, job, p.last)
 }
 

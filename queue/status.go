@@ -3,7 +3,6 @@ package queue
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -84,8 +83,7 @@ func (w *Watcher) Status(ctx context.Context) (Status, error) {
 			return s, err
 		}
 		if s.Done, s.Dead = w.done, max(w.dead-w.retried, 0); s.Left() > 0 {
-			return s, w.q.damaged(resultStream(w.job.Name), fmt.Sprintf(
-				"%d of %d pictures have no result, although all batches were acknowledged", s.Left(), s.Put))
+			return s, w.q.lostResults(w.job.Name, s)
 		}
 	}
 	if err := w.q.checkJob(ctx, w.job.Name); err != nil {

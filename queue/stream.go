@@ -141,6 +141,29 @@ func describeStream(dir, stream string) string {
 	return filepath.Join(streamsFolder, stream)
 }
 
+// lostResults returns the error of a job whose batches are all finished, but not all have results: the
+// file with the results was damaged, or the power was lost before it was synced.
+func (q *Queue) lostResults(job string, s Status) error {
+	err := &StoreError{Dir: q.place(), Text: fmt.Sprintf("%s: %d of %d pictures have no result, although all batches "+
+		"were acknowledged", describeStream(q.options.Dir, resultStream(job)), s.Left(), s.Put)}
+	if q.host != nil {
+		err.Hint = hintConsumer(pictureStream(job)) + "; if the pictures still have no result, remove the whole folder " +
+			"of the queue and put the pictures again"
+	}
+	return err
+}
+
+// hintConsumer says how to hand out all batches of a job again.
+func hintConsumer(stream string) string {
+	return "end all commands that use the queue, and remove its folder " + consumerFolder(stream) +
+		": the results stay, and the batches are handed out again"
+}
+
+// consumerFolder returns the folder with the state of a job's consumer, in that of the queue.
+func consumerFolder(stream string) string {
+	return filepath.Join(streamsFolder, stream, "obs", consumerName)
+}
+
 // codeConsumerStore is the server's code of an error about the files of a consumer.
 const codeConsumerStore jetstream.ErrorCode = 10012
 
@@ -151,8 +174,5 @@ func (q *Queue) explainConsumer(stream string, err error) error {
 	if q.host == nil || !errors.As(err, &answer) || answer.ErrorCode != codeConsumerStore {
 		return err
 	}
-	folder := filepath.Join(streamsFolder, stream, "obs", consumerName)
-	return &StoreError{q.place(), fmt.Sprintf("%s: %v", folder, err),
-		"end all commands that use the queue, and remove " +
-			"the folder of this name: the results stay, and the batches are handed out again"}
+	return &StoreError{q.place(), fmt.Sprintf("%s: %v", consumerFolder(stream), err), hintConsumer(stream)}
 }

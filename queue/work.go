@@ -135,7 +135,8 @@ type run struct {
 
 	batches sync.WaitGroup
 	busy    atomic.Int64
-	failed  chan error // the first error that ends the worker
+	wake    atomic.Pointer[context.CancelFunc] // ends the wait for a batch
+	failed  chan error                         // the first error that ends the worker
 
 	done, dead, returned atomic.Int64
 
@@ -176,6 +177,9 @@ func (q *Queue) Work(ctx context.Context, job string, w Worker) (WorkReport, err
 	case failure := <-r.failed:
 		err = failure
 	default:
+	}
+	if syncErr := q.sync(job); err == nil {
+		err = syncErr
 	}
 	if ctx.Err() != nil {
 		err = ctx.Err()
@@ -255,7 +259,11 @@ func (r *run) start(ctx context.Context, m jetstream.Msg, slots <-chan struct{})
 	r.busy.Add(1)
 	r.batches.Go(func() {
 		defer func() { <-slots }()
-		defer r.busy.Add(-1)
+		defer func() {
+			if wake := r.wake.Load(); r.busy.Add(-1) == 0 && wake != nil {
+				(*wake)()
+			}
+		}()
 		if err := r.handle(ctx, m); err != nil && ctx.Err() == nil {
 			select {
 			case r.failed <- err:
@@ -274,7 +282,7 @@ func (r *run) isFinished(ctx context.Context, requests *intake) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	if info.NumPending > 0 {
+	if info.NumPending > 0 && requests.wait >= staleWait {
 		requests.close()
 	}
 	if r.busy.Load() > 0 {
@@ -309,7 +317,7 @@ func (r *run) warnIdle(info *jetstream.ConsumerInfo) {
 		r.job.Name)
 	if r.q.host != nil {
 		text += "; if there is no other worker, end this one and remove the folder " +
-			filepath.Join(r.q.options.Dir, streamsFolder, pictureStream(r.job.Name), "obs", consumerName)
+			filepath.Join(r.q.options.Dir, consumerFolder(pictureStream(r.job.Name)))
 	}
 	r.q.options.Warn(errors.New(text))
 }
