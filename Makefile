@@ -19,7 +19,7 @@ data = $(or $(DATA),$(GARB_DATA),$(error name the data set: make $@ DATA=folder)
 ROWS ?=
 ROUNDS ?= 7
 
-.PHONY: check check-rest help build lambda snapshot release release-tools workflows bench soak fuzz mutate model scenes-settings head seed card course lab generate format vet lint prose prose-help prose-code screens modules generated layout deploy cross test test-purego test-avx2 test-race
+.PHONY: check check-rest help build lambda try snapshot release release-tools workflows bench soak fuzz mutate model scenes-settings head seed card course lab generate format vet lint prose prose-help prose-code screens modules generated layout deploy cross test test-purego test-avx2 test-race
 
 check: test check-rest ## everything that a change must pass
 
@@ -34,31 +34,49 @@ build: ## bin/garb, one static binary
 	CGO_ENABLED=0 go build -buildvcs=auto -trimpath -ldflags '-s -w' -o bin/garb ./cmd/garb
 	@ls -l bin/garb | awk '{ printf "bin/garb: %.1f MB\n", $$5 / 1e6 }'
 
-# The tools are not tools of go.mod: their modules would be in it.
+# A page of static files for any web server; docs/browser.md describes it.
+try: ## docs/try, a page that classifies pictures in the browser
+	go run ./cmd/garb-wasm/make docs/try
+
+# The tools are not tools of go.mod: their modules would be in it. One that is there in its version stays: go install
+# would compile it again where the build cache was trimmed, which takes minutes.
+TOOLS ?= $(CURDIR)/bin/tools
 release-tools:
-	@mkdir -p bin/tools
-	GOBIN=$(CURDIR)/bin/tools GOFLAGS= go install $(GORELEASER)
-	GOBIN=$(CURDIR)/bin/tools GOFLAGS= go install $(CYCLONEDX)
+	@for tool in $(GORELEASER) $(CYCLONEDX) $(ACTIONLINT); do \
+		name=$$(sed -E 's,(/v[0-9]+)?@.*,,; s,.*/,,' <<<"$$tool"); \
+		go version -m $(TOOLS)/$$name 2>/dev/null | grep -qE "^\s+mod\s.*\s$${tool#*@}\s" || \
+			GOBIN=$(TOOLS) GOFLAGS= go install $$tool || exit; \
+	done
+
+# Archives an executable file under the name that Lambda starts, without its date: the same bytes each time.
+define zip_bootstrap
+import sys, zipfile
+file = zipfile.ZipInfo("bootstrap")
+file.external_attr = 0o755 << 16
+file.compress_type = zipfile.ZIP_DEFLATED
+with zipfile.ZipFile(sys.argv[1], "w") as archive, open(sys.argv[2], "rb") as program:
+    archive.writestr(file, program.read())
+endef
+export zip_bootstrap
 
 # The archives lie beside the folders, because sam deploy packs everything in a folder.
 lambda: ## garb-lambda for AWS Lambda: bin/lambda/ARCH/bootstrap and bin/lambda/ARCH.zip
 	for arch in arm64 amd64; do \
 		CGO_ENABLED=0 GOOS=linux GOARCH=$$arch go build -tags lambda.norpc -buildvcs=auto -trimpath -ldflags '-s -w' \
 			-o bin/lambda/$$arch/bootstrap ./cmd/garb-lambda || exit; \
-		rm -f bin/lambda/$$arch.zip; \
-		python3 -c 'import sys, zipfile; zipfile.ZipFile(sys.argv[1], "w", zipfile.ZIP_DEFLATED).write(sys.argv[2], "bootstrap")' \
-			bin/lambda/$$arch.zip bin/lambda/$$arch/bootstrap || exit; \
+		python3 -c "$$zip_bootstrap" bin/lambda/$$arch.zip bin/lambda/$$arch/bootstrap || exit; \
 	done
 
 snapshot: release-tools ## a release of the last commit in dist/, tried: make snapshot BUILDS=default
-	PATH=$(CURDIR)/bin/tools:$$PATH .ci/snapshot $(CURDIR)/bin/tools/goreleaser $(BUILDS)
+	PATH=$(TOOLS):$$PATH .ci/snapshot $(TOOLS)/goreleaser $(BUILDS)
+	.ci/try-release
 
 # .goreleaser.yaml lists the variables that it needs.
 release: release-tools
-	PATH=$(CURDIR)/bin/tools:$$PATH goreleaser release --clean
+	PATH=$(TOOLS):$$PATH goreleaser release --clean
 
-workflows: ## check the workflows in .github
-	go run $(ACTIONLINT)
+workflows: release-tools ## check the workflows in .github
+	$(TOOLS)/actionlint
 
 # garb beside its peers; needs a Python with numpy, onnx, onnxruntime and pillow
 # (GARB_PYTHON names it). bench/README.md tells what is measured.
@@ -210,7 +228,7 @@ modules: ## check that go.mod names what the code imports
 
 # What programs wrote is what they write now.
 generated: ## check that generated files are current
-	@sums() { grep -rlZ --include='*.go' --include='*.s' --exclude-dir=.git '^// Code generated' . | sort -z | xargs -0r sha256sum; }; \
+	@sums() { { grep -rlZ --include='*.go' --include='*.s' --exclude-dir=.git '^// Code generated' . | sort -z; printf 'internal/kernel/simd128.wasm\0'; } | xargs -0r sha256sum; }; \
 	before=$$(sums); $(MAKE) --no-print-directory generate && after=$$(sums) && \
 	if [ "$$before" != "$$after" ]; then echo "generated files were stale; commit what make generate wrote"; exit 1; fi
 
@@ -219,6 +237,7 @@ cross: ## build and vet garb and its tests for other systems
 	@for s in $(SYSTEMS_TO_CHECK); do echo "$$s"; \
 	GOOS=$${s%/*} GOARCH=$${s#*/} CGO_ENABLED=0 go vet ./... && \
 	GOOS=$${s%/*} GOARCH=$${s#*/} CGO_ENABLED=0 go build -o /dev/null ./cmd/garb || exit 1; done
+	@echo js/wasm; GOOS=js GOARCH=wasm go vet -tags small,simd128 ./cmd/garb-wasm ./internal/kernel
 
 # The layout, the sources' hygiene and the binary's form; the binary is built
 # anew, which the test cache cannot see.

@@ -212,7 +212,7 @@ func (s Share) interval() (low, high float64) {
 	const z = 1.959963984540054 // the standard normal distribution's quantile .975
 	n, p := float64(s.Count), s.Value()
 	centre := (p + z*z/(2*n)) / (1 + z*z/n)
-	half := z / (1 + z*z/n) * math.Sqrt(p*(1-p)/n+z*z/(4*n*n))
+	half := float64(z / (1 + z*z/n) * math.Sqrt(p*(1-p)/n+z*z/(4*n*n)))
 	return max(0, centre-half), min(1, centre+half)
 }
 

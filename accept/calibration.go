@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
+
+	"garb/internal/elementary"
 )
 
 // Calibration maps a score to an acceptance: 1/(1+e^−(Slope·score+Offset)).
@@ -28,7 +30,7 @@ func (c Calibration) Acceptances(scores []float64) []float64 {
 }
 
 // Logistic returns 1/(1+e^−v).
-func Logistic(v float64) float64 { return 1 / (1 + math.Exp(-v)) }
+func Logistic(v float64) float64 { return 1 / (1 + elementary.Exp(-v)) }
 
 // Validate returns an error unless both numbers are finite and the slope is not negative.
 func (c Calibration) Validate() error {
@@ -72,7 +74,7 @@ func (all examples) loss(a, b float64) float64 {
 	sum := 0.0
 	for _, e := range all {
 		v := float64(a*e.score) + b
-		sum += float64(e.weight * (max(v, 0) + math.Log1p(math.Exp(-math.Abs(v))) - float64(e.target*v)))
+		sum += float64(e.weight * (max(v, 0) + math.Log1p(elementary.Exp(-math.Abs(v))) - float64(e.target*v)))
 	}
 	return sum
 }
@@ -84,7 +86,7 @@ func (all examples) regress() (a, b float64) {
 		ga, gb, haa, hab, hbb := 0.0, 0.0, ridge, 0.0, ridge
 		for _, e := range all {
 			p := Logistic(float64(a*e.score) + b)
-			g, h := e.weight*(p-e.target), e.weight*p*(1-p)
+			g, h := float64(e.weight*(p-e.target)), e.weight*p*(1-p)
 			ga, gb = ga+float64(g*e.score), gb+g
 			haa, hab, hbb = haa+float64(h*e.score*e.score), hab+float64(h*e.score), hbb+float64(h)
 		}

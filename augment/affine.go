@@ -31,7 +31,7 @@ func newAffine(degrees, across, down, shearDegrees, zoomAcross, zoomDown float64
 		yy: (-float64(sin*shearSin) + float64(cos*shearCos)) * zoomDown,
 		y0: float64(sin*across) + float64(cos*down),
 	}
-	centreX, centreY := float64(width-1)/2, float64(height-1)/2
+	centreX, centreY := float64(float64(width-1)/2), float64(float64(height-1)/2)
 	a.x0 += centreX - (float64(a.xx*centreX) + float64(a.xy*centreY))
 	a.y0 += centreY - (float64(a.yx*centreX) + float64(a.yy*centreY))
 	return a

@@ -245,7 +245,7 @@ type changes struct {
 // drawChanges draws the changes of an input of the given size. It also draws the changes that are off, so
 // that turning on one change does not affect the others.
 func (c Config) drawChanges(r *rand.Rand, width, height int) changes {
-	within := func(limit float64) float64 { return float64(limit * (float64(2*r.Float64()) - 1)) }
+	within := func(limit float64) float64 { return float64(limit * (2*float64(r.Float64()) - 1)) }
 	var d changes
 	degrees := within(c.RotationRangeDegrees)
 	across, down := drawShift(c.WidthShift, width, r.Float64()), drawShift(c.HeightShift, height, r.Float64())
@@ -269,13 +269,13 @@ func (c Config) drawChanges(r *rand.Rand, width, height int) changes {
 func drawShift(limit float64, side int, u float64) float64 {
 	switch {
 	case limit < 1:
-		return limit * float64(side) * (float64(2*u) - 1)
+		return float64(limit * float64(side) * (2*float64(u) - 1))
 	case limit >= 2 && limit == math.Trunc(limit):
 		// A whole number below the limit, with a sign drawn separately, as in Keras.
 		n := int(2 * limit * u)
 		return float64(n / 2 * (1 - n%2*2))
 	}
-	return limit * (float64(2*u) - 1)
+	return float64(limit * (2*float64(u) - 1))
 }
 
 // apply changes p, which has the input's size. It may return another picture.

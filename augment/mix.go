@@ -97,8 +97,8 @@ func drawLogGamma(r *rand.Rand, alpha float64) float64 {
 		}
 		w *= w * w
 		// 1−U is in (0, 1], so its logarithm is finite.
-		if math.Log(1-r.Float64()) < float64(x*x/2)+d-float64(d*w)+float64(d*math.Log(w)) {
-			return math.Log(d*w) + math.Log(1-r.Float64())/alpha
+		if math.Log(1-float64(r.Float64())) < float64(x*x/2)+d-float64(d*w)+float64(d*math.Log(w)) {
+			return math.Log(d*w) + math.Log(1-float64(r.Float64()))/alpha
 		}
 	}
 }

@@ -50,7 +50,7 @@ const (
 // channels scales a number of channels by the width coefficient, to a multiple of 8 that is at most
 // a tenth below the exact number.
 func (v liteVariant) channels(n int) int {
-	exact := v.width * float64(n)
+	exact := float64(v.width * float64(n))
 	rounded := max(8, int(exact+4)/8*8)
 	if float64(rounded) < 0.9*exact {
 		rounded += 8

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-//go:embed peers/*.py
+//go:embed peers/*.py peers/*.mjs peers/package.json
 var peers embed.FS
 
 const (

@@ -10,6 +10,7 @@ type request struct {
 	//   convert  write the network of the Keras file From to File as ONNX
 	//   export   write the weights of Architecture to File as float32 safetensors
 	//   train    train the subject for a step, and answer with the number of its Parameters
+	//   size     answer with the bytes of all that a page loads, as Brotli
 	//   draw     draw the two pictures into the folder File
 	//   encode   write the picture From to File, in the format of its name, with as many megapixels as
 	//            the name says
@@ -54,6 +55,8 @@ type subject struct {
 	// differ.
 	Picture string `json:"picture,omitempty"`
 	Loose   bool   `json:"loose,omitempty"`
+	// Decoded says that the picture is decoded before, so that only its resizing is measured.
+	Decoded bool `json:"decoded,omitempty"`
 
 	Side int `json:"side"`
 }

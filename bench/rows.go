@@ -31,6 +31,11 @@ func newTable() []row {
 		{"lambda/memory", 134, measureLambdaMemory}, // MB: 128 MiB
 	}
 	all = append(all, newPictureRows()...)
+	all = append(all,
+		row{"browser/node", 1, measureBrowser("node")},
+		row{"browser/chromium", 1, measureBrowser("chromium")},
+		row{"browser/size", 1, measureBrowserSize},
+	)
 	for _, network := range []struct {
 		name, architecture string
 		side               int
@@ -56,6 +61,12 @@ func newTable() []row {
 	all = append(all,
 		row{"train-lite0/pytorch", 0.6, measurePair(newTrainingSubject("pytorch"))},
 		row{"train-lite0/keras", 0.4, measurePair(newTrainingSubject("keras"))},
+	)
+	all = append(all,
+		row{"neon/lite0", 1. / 8, countPair(
+			subject{Architecture: "efficientnet-lite0", Side: 224, Batch: 1, Threads: 1}, 1)},
+		row{"neon/jpeg", 0, countPair(subject{Picture: smallPicture}, 10)},
+		row{"neon/resize", 0, countPair(subject{Picture: smallPicture, Side: 224, Decoded: true}, 10)},
 	)
 	all = append(all, newConvertedRows()...)
 	all = append(all, newModelRows()...)

@@ -187,11 +187,22 @@ func loadPicture(s subject) (workload, error) {
 	spec := lite.Spec
 	spec.Width, spec.Height = s.Side, s.Side
 	values := make([]float32, s.Side*s.Side*3)
+	run := func() error {
+		_, err := spec.Load(context.Background(), data, picture.DefaultLimits(), values)
+		return err
+	}
+	if s.Decoded {
+		p, err := picture.Decode(context.Background(), data, picture.DefaultLimits())
+		if err != nil {
+			return workload{}, err
+		}
+		run = func() error {
+			spec.Tensor(p, values)
+			return nil
+		}
+	}
 	return workload{
-		run: func() error {
-			_, err := spec.Load(context.Background(), data, picture.DefaultLimits(), values)
-			return err
-		},
+		run: run,
 		output: func() []float32 {
 			levels := make([]float32, len(values))
 			for i, v := range values {

@@ -77,7 +77,7 @@ func Needed(coverage float64) int {
 // scores.
 func thresholdRank(n int, coverage float64) int {
 	const rounding = 1e-9 // 20·0.95 is a little above 19
-	return int(math.Ceil(float64(n+1)*coverage - rounding))
+	return int(math.Ceil(float64(float64(n+1)*coverage) - rounding))
 }
 
 // CheckCoverage returns an error unless the coverage is above 0 and at most 0.999, which needs
@@ -183,7 +183,7 @@ func (r *Rule) calibrate(pictures []rankedPicture) {
 
 // score returns the score of the class at a rank, from 0.
 func (r Rule) score(before []float64, rank int) float64 {
-	return before[rank] + r.Penalty*float64(max(0, rank+1-r.Free))
+	return before[rank] + float64(r.Penalty*float64(max(0, rank+1-r.Free)))
 }
 
 // size returns the number of classes whose score is at most the threshold, and at least 1.

@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
 )
 
 // maxNames is the largest number of labels in a mask with 8 bits per pixel.
@@ -125,8 +127,8 @@ func ParseNames(text []byte) ([]string, error) {
 	return names, nil
 }
 
-// foldCase returns the same text for names that differ only in letter case.
-func foldCase(name string) string { return strings.ToLower(strings.ToUpper(name)) }
+// foldCase returns the same text for names that macOS or Windows treats as equal.
+func foldCase(name string) string { return norm.NFC.String(strings.ToLower(strings.ToUpper(name))) }
 
 // Cutter cuts crops out of photos by a rule. Several goroutines may use it.
 type Cutter struct {

@@ -452,11 +452,11 @@ func TestFindPairs(t *testing.T) {
 	photos, masks := t.TempDir(), t.TempDir()
 	for _, name := range []string{"b.jpg", "a.jpg", "street/a.webp", "no-mask.jpg", "twice.jpg", "twice.png",
 		"Case.jpg",
-		"notes.txt", "two-masks.jpg"} {
+		"notes.txt", "two-masks.jpg", "e\u0301te\u0301.jpg"} {
 		save(t, photos, name, []byte(name))
 	}
 	for _, name := range []string{"a.png", "b.png", "street/a.PNG", "twice.png", "case.png", "no-photo.png",
-		"two-masks.png", "two-masks.gif"} {
+		"two-masks.png", "two-masks.gif", "\u00e9t\u00e9.png"} { // été in another form of Unicode
 		save(t, masks, name, []byte(name))
 	}
 	var tally dataset.Tally
@@ -471,7 +471,7 @@ func TestFindPairs(t *testing.T) {
 			t.Errorf("%+v", p)
 		}
 	}
-	if want := []string{"Case", "a", "b", "street/a"}; !cmp.Equal(got, want) {
+	if want := []string{"Case", "a", "b", "e\u0301te\u0301", "street/a"}; !cmp.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
 	want := map[dataset.Reason]int{dataset.ReasonNoLabel: 1, dataset.ReasonMissing: 1, dataset.ReasonBadMask: 3,

@@ -158,9 +158,9 @@ func (a *assignment) computeChange(group, part int, sign float64) float64 {
 	g, all := a.groups[group], len(a.totals)-1
 	sum := 0.0
 	addClass := func(class, count int) {
-		delta := sign * float64(count)
-		d := a.counts[part][class] - a.shares[part]*a.totals[class]
-		sum += delta * (2*d + delta) / a.totals[class]
+		delta := float64(sign * float64(count))
+		d := a.counts[part][class] - float64(a.shares[part]*a.totals[class])
+		sum += delta * (float64(2*d) + delta) / a.totals[class]
 	}
 	for i, label := range g.labels {
 		addClass(label, g.counts[i])

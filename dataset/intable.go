@@ -490,7 +490,7 @@ func (r *tableReader) label(row tableRow) (label string, reason Reason, message 
 		return "picture", "", ""
 	}
 	if r.classes == nil {
-		if label = strings.TrimSpace(row.Fields[r.columns.Label]); label == "" {
+		if label = CleanLabel(row.Fields[r.columns.Label]); label == "" {
 			return "", ReasonNoLabel, fmt.Sprintf("line %d has no label", row.Line)
 		}
 		return label, "", ""

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"unicode"
 
+	"golang.org/x/text/unicode/norm"
+
 	"garb/picture"
 )
 
@@ -106,6 +108,10 @@ type selection struct {
 	exclude, classes []string
 }
 
+// CleanLabel returns a label without surrounding spaces, in Unicode's composed form (NFC). File systems
+// of macOS and archives made there have names such as é in another form than people type.
+func CleanLabel(label string) string { return norm.NFC.String(strings.TrimSpace(label)) }
+
 // foldLabel returns a label without case, spaces and invisible characters. Labels for which it
 // returns the same are easily confused.
 func foldLabel(label string) string {
@@ -114,7 +120,7 @@ func foldLabel(label string) string {
 			return -1
 		}
 		return r
-	}, label))
+	}, norm.NFC.String(label)))
 }
 
 // newSelection prepares a selection among the labels of a data set. If a name in the options is
@@ -127,7 +133,7 @@ func newSelection(o Options, labels map[string]bool) (s *selection, notes []stri
 		alike[foldLabel(l)] = append(alike[foldLabel(l)], l)
 	}
 	resolve := func(option, name string, known func(string) bool) string {
-		name = strings.TrimSpace(name)
+		name = CleanLabel(name)
 		if known(name) {
 			return name
 		}
@@ -141,11 +147,11 @@ func newSelection(o Options, labels map[string]bool) (s *selection, notes []stri
 	isLabel := func(name string) bool { return labels[name] }
 	renamed := map[string]bool{}
 	for _, from := range slices.Sorted(maps.Keys(o.Merge)) {
-		to := strings.TrimSpace(o.Merge[from])
+		to := CleanLabel(o.Merge[from])
 		renamed[to] = true
 		label := resolve("merge", from, isLabel)
 		_, exact := o.Merge[label]
-		if before, ok := s.merge[label]; label != strings.TrimSpace(from) && (exact || ok && before != to) {
+		if before, ok := s.merge[label]; label != CleanLabel(from) && (exact || ok && before != to) {
 			notes = append(notes, fmt.Sprintf("merge: %q is ignored, because %q is renamed otherwise", from, label))
 			continue
 		}

@@ -522,7 +522,7 @@ func (d *Data) findInFolders(ctx context.Context, folder string, classes []strin
 	var all []foundPicture
 	for _, class := range classes {
 		w, err := newWalker(ctx, filepath.Join(folder, class), &d.Tally, func(path string, _ fs.FileInfo) error {
-			all = append(all, foundPicture{path: path, label: strings.TrimSpace(class)})
+			all = append(all, foundPicture{path: path, label: CleanLabel(class)})
 			return nil
 		})
 		if err != nil {
@@ -734,7 +734,7 @@ func (d *Data) checkClasses(o Options, counts map[string]int) {
 		d.addProblem(ProblemClasses, ErrNoClasses, "%s has no labelled pictures: %s", d.Path, d.Tally.Summary(0))
 	}
 	for _, name := range o.Classes {
-		class := strings.TrimSpace(name)
+		class := CleanLabel(name)
 		isLike := func(c string) bool { return foldLabel(c) == foldLabel(class) }
 		if counts[class] == 0 && !slices.ContainsFunc(d.Classes, isLike) {
 			d.addProblem(ProblemClasses, nil, "the requested class %q has no pictures; the labels are %s", class,

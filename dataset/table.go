@@ -14,6 +14,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
 )
 
 // Limits of a table.
@@ -50,7 +52,7 @@ func (e *TableError) Unwrap() error { return e.Err }
 // in RFC 4180. A byte order mark is ignored.
 type Table struct {
 	File      string
-	Columns   []string // names, trimmed
+	Columns   []string // names, as CleanLabel returns them
 	Delimiter rune
 }
 
@@ -187,7 +189,7 @@ func (t *Table) setColumns(line int, fields []string) error {
 		if !utf8.ValidString(name) {
 			return &TableError{t.File, line, "it is not UTF-8; save it as UTF-8", nil}
 		}
-		t.Columns = append(t.Columns, strings.TrimSpace(name))
+		t.Columns = append(t.Columns, CleanLabel(name))
 	}
 	return nil
 }
@@ -296,7 +298,7 @@ func (t *Table) usualColumns(names []string) []int {
 // column returns the index of the column with a name, or with the only name that differs from it
 // just in case and punctuation.
 func (t *Table) column(name string) (int, error) {
-	if i := slices.Index(t.Columns, strings.TrimSpace(name)); i >= 0 {
+	if i := slices.Index(t.Columns, CleanLabel(name)); i >= 0 {
 		return i, nil
 	}
 	at := -1
@@ -339,7 +341,24 @@ type files struct {
 // listing is the content of a folder.
 type listing struct {
 	names map[string]bool     // the files, and whether a row names them
-	stems map[string][]string // the pictures with each name without extension
+	stems map[string][]string // the pictures with each name without extension, in composed form
+	forms map[string]string   // the names that are not in composed form, by that form
+}
+
+// spell returns a name as the folder spells it: macOS and archives made there often have the letters
+// of names in another form of Unicode than tables. A name that is not there stays as it is.
+func (l *listing) spell(name string) string {
+	if _, there := l.names[name]; there {
+		return name
+	}
+	composed := norm.NFC.String(name)
+	if spelled, there := l.forms[composed]; there {
+		return spelled
+	}
+	if _, there := l.names[composed]; there {
+		return composed
+	}
+	return name
 }
 
 func newFiles(base string, inside bool) *files {
@@ -351,19 +370,41 @@ func (f *files) list(folder string) *listing {
 	if l, ok := f.folders[folder]; ok {
 		return l
 	}
-	l := &listing{map[string]bool{}, map[string][]string{}}
+	l := &listing{map[string]bool{}, map[string][]string{}, map[string]string{}}
 	entries, _ := os.ReadDir(folder)
 	for _, e := range entries {
 		name := e.Name()
 		l.names[name] = false
+		if !norm.NFC.IsNormalString(name) {
+			l.forms[norm.NFC.String(name)] = name
+		}
 		extension := filepath.Ext(name)
 		if slices.Contains(pictureExtensions, strings.ToLower(extension)) && !isHidden(name) {
-			stem := strings.TrimSuffix(name, extension)
+			stem := norm.NFC.String(strings.TrimSuffix(name, extension))
 			l.stems[stem] = append(l.stems[stem], name)
 		}
 	}
 	f.folders[folder] = l
 	return l
+}
+
+// spell returns a path as the file system spells it (see listing.spell). It changes only names below the
+// base.
+func (f *files) spell(path string) string {
+	folder, name := filepath.Split(path)
+	folder = filepath.Clean(folder)
+	if isASCII(path) || !contains(f.base, folder) {
+		return path
+	}
+	if folder != f.base {
+		folder = f.spell(folder)
+	}
+	return filepath.Join(folder, f.list(folder).spell(name))
+}
+
+// isASCII reports whether a text has only characters of ASCII, which have just one form.
+func isASCII(text string) bool {
+	return !strings.ContainsFunc(text, func(r rune) bool { return r >= utf8.RuneSelf })
 }
 
 // mark notes that a row names a picture that find found.
@@ -392,21 +433,22 @@ func (f *files) find(name string) (path string, reason Reason, message string) {
 	} else if f.inside {
 		return "", ReasonBadRow, fmt.Sprintf("%q leads out of the archive", name)
 	}
-	folder, file := filepath.Split(path)
 	if len(f.folders) > maxFolders {
 		clear(f.folders)
 	}
+	path = f.spell(path)
+	folder, file := filepath.Split(path)
 	l := f.list(filepath.Clean(folder))
 	if _, there := l.names[file]; there {
 		if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
-			if alternatives := l.stems[file]; len(alternatives) == 0 {
+			if alternatives := l.stems[norm.NFC.String(file)]; len(alternatives) == 0 {
 				return "", ReasonUnreadable, fmt.Sprintf("%q is not a file", path)
 			}
 		} else {
 			return path, "", ""
 		}
 	}
-	switch alternatives := l.stems[file]; len(alternatives) {
+	switch alternatives := l.stems[norm.NFC.String(file)]; len(alternatives) {
 	case 0:
 		return "", ReasonMissing, fmt.Sprintf("there is no file %q", path)
 	case 1:

@@ -89,10 +89,10 @@ func kolmogorov(x float64) float64 {
 		for k := 1.0; k <= terms; k++ {
 			sum += math.Exp(-(2*k - 1) * (2*k - 1) * math.Pi * math.Pi / (8 * x * x))
 		}
-		return min(1, 1-math.Sqrt(2*math.Pi)/x*sum)
+		return min(1, 1-float64(math.Sqrt(2*math.Pi)/x*sum))
 	}
 	for k, sign := 1.0, 2.0; k <= terms; k, sign = k+1, -sign {
-		sum += sign * math.Exp(-2*k*k*x*x)
+		sum += float64(sign * math.Exp(-2*k*k*x*x))
 	}
 	return sum
 }
@@ -224,13 +224,13 @@ func squareDistance(x, y []float32) float32 {
 	i := 0
 	for ; i+4 <= len(x); i += 4 {
 		a, b, c, d := x[i]-y[i], x[i+1]-y[i+1], x[i+2]-y[i+2], x[i+3]-y[i+3]
-		sums[0] += a * a
-		sums[1] += b * b
-		sums[2] += c * c
-		sums[3] += d * d
+		sums[0] += float32(a * a)
+		sums[1] += float32(b * b)
+		sums[2] += float32(c * c)
+		sums[3] += float32(d * d)
 	}
 	for ; i < len(x); i++ {
-		sums[0] += (x[i] - y[i]) * (x[i] - y[i])
+		sums[0] += float32((x[i] - y[i]) * (x[i] - y[i]))
 	}
 	return sums[0] + sums[1] + sums[2] + sums[3]
 }

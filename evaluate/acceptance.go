@@ -352,7 +352,7 @@ func thin(curve []RiskPoint) []RiskPoint {
 //
 // So the interval has a width even if the measured area is 1.
 func computeAUROCInterval(auroc float64, m, n int) [2]float64 {
-	product, weight := float64(m)*float64(n), (float64(m)+float64(n))/2-1
+	product, weight := float64(m)*float64(n), float64((float64(m)+float64(n))/2)-1
 	inside := func(θ float64) bool {
 		v := θ * (1 - θ) / product * (1 + weight*(1-θ)/(2-θ) + weight*θ/(1+θ))
 		return math.Abs(θ-auroc) <= z95*math.Sqrt(v)
@@ -360,7 +360,7 @@ func computeAUROCInterval(auroc float64, m, n int) [2]float64 {
 	edge := func(outer float64) float64 { // by bisection, from the measured area outwards
 		inner := auroc
 		for range 60 {
-			if middle := (inner + outer) / 2; inside(middle) {
+			if middle := float64((inner + outer) / 2); inside(middle) {
 				inner = middle
 			} else {
 				outer = middle

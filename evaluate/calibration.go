@@ -47,7 +47,8 @@ func Calibration(answers []Answer) (ece float64, all []Bin) {
 		}
 		all[b].Confidence /= n
 		all[b].Accuracy /= n
-		ece += n / float64(len(answers)) * max(all[b].Accuracy-all[b].Confidence, all[b].Confidence-all[b].Accuracy)
+		distance := max(all[b].Accuracy-all[b].Confidence, all[b].Confidence-all[b].Accuracy)
+		ece += float64(n / float64(len(answers)) * distance)
 	}
 	return ece, all
 }

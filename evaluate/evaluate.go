@@ -132,7 +132,7 @@ func Wilson(right, count int) [2]float64 {
 // computeWilson returns the interval for a share p of n pictures, where n may be fractional.
 func computeWilson(p, n float64) [2]float64 {
 	centre := p + z95*z95/(2*n)
-	spread := z95 * math.Sqrt(p*(1-p)/n+z95*z95/(4*n*n))
+	spread := float64(z95 * math.Sqrt(p*(1-p)/n+z95*z95/(4*n*n)))
 	scale := 1 + z95*z95/n
 	return [2]float64{max(0, (centre-spread)/scale), min(1, (centre+spread)/scale)}
 }

@@ -172,8 +172,8 @@ func checkKnown(classes, known []string) error {
 	return &UnknownClassesError{unknown, slices.Clone(known)}
 }
 
-// foldCase returns a name in lower case, without surrounding spaces.
-func foldCase(name string) string { return strings.ToLower(strings.TrimSpace(name)) }
+// foldCase returns a name in lower case, cleaned as labels are.
+func foldCase(name string) string { return strings.ToLower(dataset.CleanLabel(name)) }
 
 // keepLetters returns the letters, marks and digits of a name in lower case.
 func keepLetters(name string) string {

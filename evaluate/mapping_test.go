@@ -34,6 +34,7 @@ func TestMapClasses(t *testing.T) {
 		{class: "X1", to: "x1"},
 		{class: "x_1", ambiguous: []string{"x-1", "x1"}},
 		{class: "ÉTÉ", to: "été"},
+		{class: "e\u0301te\u0301", to: "été"}, // another form of Unicode
 		{class: "t-shirts"},
 		{class: "!!!", to: "!!!"},
 		{class: "???"}, // names without letters are only themselves

@@ -13,7 +13,7 @@ func McNemar(onlyA, onlyB int) float64 {
 	lgamma := func(x int) float64 { v, _ := math.Lgamma(float64(x) + 1); return v }
 	sum := 0.0
 	for k := 0; k <= fewer; k++ {
-		sum += math.Exp(lgamma(n) - lgamma(k) - lgamma(n-k) - float64(n)*math.Ln2)
+		sum += math.Exp(lgamma(n) - lgamma(k) - lgamma(n-k) - float64(float64(n)*math.Ln2))
 	}
 	return min(1, 2*sum)
 }

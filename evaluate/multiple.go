@@ -217,7 +217,7 @@ func varyBetweenTrials(trials []Trial, accuracies []float64) variance {
 		}
 		within += c * (s - c) / s
 	}
-	answers := max(0, within-n*v.squares) / (n - 1) // e²·(S−1)
+	answers := max(0, within-float64(n*v.squares)) / (n - 1) // e²·(S−1)
 	v.excess = v.squares - answers/n
 	return v
 }
@@ -226,7 +226,7 @@ func varyBetweenTrials(trials []Trial, accuracies []float64) variance {
 func sumSquares(values []float64) float64 {
 	mean, sum := computeMean(values), 0.0
 	for _, v := range values {
-		sum += (v - mean) * (v - mean)
+		sum += float64((v - mean) * (v - mean))
 	}
 	return sum
 }
@@ -313,7 +313,7 @@ func (p *pairing) computePValue(seeds []variance, folds variance, settings int) 
 		return max(value, computeStudentP(p.difference, pictures+s, normalFreedom))
 	}
 	share := 2 / float64(p.trials) // a difference has the variance of two means of trials
-	v := pictures + excess*share
+	v := pictures + float64(excess*share)
 	return max(value, computeStudentP(p.difference, v, computeFreedom(v, pictures, n-1, squares*share, freedom)))
 }
 
@@ -329,7 +329,7 @@ func computeFreedom(v, pictures, pictureFreedom, seeds, seedFreedom float64) flo
 func (p *pairing) varyBetweenPictures() (v, n float64) {
 	for i, count := range p.counts {
 		d := float64(i-p.trials)/float64(p.trials) - p.difference
-		v += float64(count) * d * d
+		v += float64(float64(count) * d * d)
 		n += float64(count)
 	}
 	return v / (n * max(n-1, 1)), n
@@ -407,7 +407,7 @@ func addFlips(reached []float64, n, d int) []float64 {
 	probability := math.Exp2(-float64(n))
 	for k := 0; k <= n; k++ {
 		for x, p := range reached {
-			next[x+k*d] += p * probability
+			next[x+k*d] += float64(p * probability)
 		}
 		probability *= float64(n-k) / float64(k+1)
 	}
@@ -437,7 +437,7 @@ func studentTails(t float64, freedom int) float64 {
 		return math.Erfc(t / math.Sqrt2)
 	}
 	f := float64(freedom)
-	return mathext.RegIncBeta(f/2, 0.5, f/(f+t*t))
+	return mathext.RegIncBeta(f/2, 0.5, f/(f+float64(t*t)))
 }
 
 // studentQuantile returns the t beyond which lie 5 % on both sides together.

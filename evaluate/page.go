@@ -280,7 +280,8 @@ func newMatrix(r *Report) []matrixRow {
 			}
 			c := cell{Count: n}
 			if n > 0 {
-				c.Style = template.CSS(fmt.Sprintf("background:rgba(var(%s),%.2f)", colour, 0.12+0.6*math.Sqrt(share)))
+				c.Style = template.CSS(fmt.Sprintf("background:rgba(var(%s),%.2f)", colour,
+					0.12+float64(0.6*math.Sqrt(share))))
 			}
 			row.Cells = append(row.Cells, c)
 		}

@@ -91,9 +91,9 @@ func (c *setCounts) summarize() SetFigures {
 	f.MeanSize = float64(c.sizes) / n
 	variance := 0.0 // of the size, estimated with n−1
 	if c.count > 1 {
-		variance = max(0, float64(c.squares)-n*f.MeanSize*f.MeanSize) / (n - 1)
+		variance = max(0, float64(c.squares)-float64(n*f.MeanSize*f.MeanSize)) / (n - 1)
 	}
-	spread := z95 * math.Sqrt(variance/n)
+	spread := float64(z95 * math.Sqrt(variance/n))
 	f.SizeInterval = [2]float64{max(1, f.MeanSize-spread), f.MeanSize + spread}
 	return f
 }

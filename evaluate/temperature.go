@@ -29,16 +29,16 @@ func Temperature(logits [][]float32, labels []int) float64 {
 	// The loss is convex in 1/T, so it has one minimum in log T, found by golden-section search.
 	const ratio = 0.6180339887498949
 	low, high := math.Log(minTemperature), math.Log(maxTemperature)
-	a, b := high-ratio*(high-low), low+ratio*(high-low)
+	a, b := high-float64(ratio*(high-low)), low+float64(ratio*(high-low))
 	atA, atB := loss(a), loss(b)
 	for high-low > 1e-4 {
 		if atA < atB {
 			high, b, atB = b, a, atA
-			a = high - ratio*(high-low)
+			a = high - float64(ratio*(high-low))
 			atA = loss(a)
 		} else {
 			low, a, atA = a, b, atB
-			b = low + ratio*(high-low)
+			b = low + float64(ratio*(high-low))
 			atB = loss(b)
 		}
 	}
@@ -60,7 +60,7 @@ func computeLoss(logits [][]float32, labels []int, temperature, soft float64) fl
 		own := float64(row[labels[i]]) / temperature
 		total += nn.LogSumExp(row, temperature) - own
 		if len(row) > 1 {
-			total += soft * (own - others/float64(len(row)-1))
+			total += float64(soft * (own - others/float64(len(row)-1)))
 		}
 	}
 	return total / float64(len(logits))

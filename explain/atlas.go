@@ -162,9 +162,10 @@ func (a *Atlas) scalePoints() [][2]float64 {
 		low, high = [2]float64{min(low[0], p.X), min(low[1], p.Y)}, [2]float64{max(high[0], p.X), max(high[1], p.Y)}
 	}
 	span := max(high[0]-low[0], high[1]-low[1], math.SmallestNonzeroFloat32)
+	centreX, centreY := float64((low[0]+high[0])/2), float64((low[1]+high[1])/2)
 	all := make([][2]float64, len(a.Points))
 	for i, p := range a.Points {
-		all[i] = [2]float64{0.5 + (p.X-(low[0]+high[0])/2)/span, 0.5 + (p.Y-(low[1]+high[1])/2)/span}
+		all[i] = [2]float64{0.5 + (p.X-centreX)/span, 0.5 + (p.Y-centreY)/span}
 	}
 	return all
 }

@@ -11,22 +11,22 @@ import (
 var colourMap = func() (all [256]color.NRGBA) {
 	for i := range all {
 		t := float64(i) / 255
-		hue := (305 - 200*t) / 180 * math.Pi
-		all[i] = fromOklab(0.16+0.8*t, 0.13*math.Cos(hue), 0.13*math.Sin(hue))
+		hue := (305 - float64(200*t)) / 180 * math.Pi
+		all[i] = fromOklab(0.16+float64(0.8*t), 0.13*math.Cos(hue), 0.13*math.Sin(hue))
 	}
 	return all
 }()
 
 // fromOklab converts a colour from Oklab to sRGB, and clips what sRGB cannot show.
 func fromOklab(lightness, a, b float64) color.NRGBA {
-	l := lightness + 0.3963377774*a + 0.2158037573*b
-	m := lightness - 0.1055613458*a - 0.0638541728*b
-	s := lightness - 0.0894841775*a - 1.2914855480*b
+	l := lightness + float64(0.3963377774*a) + float64(0.2158037573*b)
+	m := lightness - float64(0.1055613458*a) - float64(0.0638541728*b)
+	s := lightness - float64(0.0894841775*a) - float64(1.2914855480*b)
 	l, m, s = l*l*l, m*m*m, s*s*s
 	return color.NRGBA{
-		encodeSRGB(4.0767416621*l - 3.3077115913*m + 0.2309699292*s),
-		encodeSRGB(-1.2684380046*l + 2.6097574011*m - 0.3413193965*s),
-		encodeSRGB(-0.0041960863*l - 0.7034186147*m + 1.7076147010*s), 255,
+		encodeSRGB(float64(4.0767416621*l) - float64(3.3077115913*m) + float64(0.2309699292*s)),
+		encodeSRGB(float64(-1.2684380046*l) + float64(2.6097574011*m) - float64(0.3413193965*s)),
+		encodeSRGB(float64(-0.0041960863*l) - float64(0.7034186147*m) + float64(1.7076147010*s)), 255,
 	}
 }
 
@@ -35,7 +35,7 @@ func encodeSRGB(v float64) uint8 {
 	if v = min(max(v, 0), 1); v <= 0.0031308 {
 		v *= 12.92
 	} else {
-		v = 1.055*math.Pow(v, 1/2.4) - 0.055
+		v = float64(1.055*math.Pow(v, 1/2.4)) - 0.055
 	}
 	return uint8(math.Round(255 * v))
 }
@@ -48,6 +48,6 @@ func signedColour(share float64) color.NRGBA {
 	}
 	share = min(-share, 1)
 	return color.NRGBA{
-		R: 30, G: uint8(math.Round(90 + 100*(1-share))), B: 255, A: uint8(math.Round(255 * 0.8 * share)),
+		R: 30, G: uint8(math.Round(90 + float64(100*(1-share)))), B: 255, A: uint8(math.Round(255 * 0.8 * share)),
 	}
 }

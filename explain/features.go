@@ -32,7 +32,7 @@ func (m *FeatureMap) Strongest() []int {
 		var sum, squares float64
 		for i := c; i < len(m.Values); i += m.Channels {
 			v := float64(m.Values[i])
-			sum, squares = sum+v, squares+v*v
+			sum, squares = sum+v, squares+float64(v*v)
 		}
 		n := float64(m.Height * m.Width)
 		spread[c] = squares/n - sum/n*sum/n

@@ -32,8 +32,8 @@ func interpolate(m *model.ActivationMap, x, y float64) float64 {
 	right, bottom := min(left+1, m.Width-1), min(top+1, m.Height-1)
 	fx, fy := x-float64(left), y-float64(top)
 	value := func(x, y int) float64 { return float64(m.Values[y*m.Width+x]) }
-	return (1-fy)*((1-fx)*value(left, top)+fx*value(right, top)) +
-		fy*((1-fx)*value(left, bottom)+fx*value(right, bottom))
+	row := func(y int) float64 { return float64((1-fx)*value(left, y)) + float64(fx*value(right, y)) }
+	return float64((1-fy)*row(top)) + float64(fy*row(bottom))
 }
 
 // heatColour returns the colour of a heat from 0 to 1.

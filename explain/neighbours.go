@@ -15,9 +15,9 @@ func Similarity(a, b []float32) float64 {
 	var dot, x, y float64
 	for i, v := range a {
 		w := b[i]
-		dot += float64(v) * float64(w)
-		x += float64(v) * float64(v)
-		y += float64(w) * float64(w)
+		dot += float64(float64(v) * float64(w))
+		x += float64(float64(v) * float64(v))
+		y += float64(float64(w) * float64(w))
 	}
 	if x == 0 || y == 0 {
 		return 0

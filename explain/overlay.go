@@ -32,9 +32,9 @@ func (o Overlay) Draw(p *picture.RGB, spec picture.Spec) *image.NRGBA {
 	left := (width - w) / 2
 	for i := 0; i < len(base.Pix); i += 4 {
 		r, g, b := float64(base.Pix[i]), float64(base.Pix[i+1]), float64(base.Pix[i+2])
-		grey := 0.299*r + 0.587*g + 0.114*b
+		grey := float64(0.299*r) + float64(0.587*g) + float64(0.114*b)
 		for c, v := range []float64{r, g, b} {
-			base.Pix[i+c] = uint8(0.8*grey + 0.2*v)
+			base.Pix[i+c] = uint8(float64(0.8*grey) + float64(0.2*v))
 		}
 	}
 	place := image.Rect(left, 0, left+w, h)
@@ -87,13 +87,13 @@ func drawMap(m *model.ActivationMap, spec picture.Spec, width, height, w, h int,
 	part := spec.Part(width, height)
 	for y := range h {
 		// (u, v) is the centre of the pixel as a share of the input's width and height.
-		v := ((float64(y)+0.5)/float64(h)*float64(height) - part.Top) / part.Height
+		v := (float64((float64(y)+0.5)/float64(h)*float64(height)) - part.Top) / part.Height
 		for x := range w {
-			u := ((float64(x)+0.5)/float64(w)*float64(width) - part.Left) / part.Width
+			u := (float64((float64(x)+0.5)/float64(w)*float64(width)) - part.Left) / part.Width
 			if u < 0 || u > 1 || v < 0 || v > 1 {
 				continue // the network did not see it
 			}
-			value := interpolate(m, u*float64(m.Width)-0.5, v*float64(m.Height)-0.5)
+			value := interpolate(m, float64(u*float64(m.Width))-0.5, float64(v*float64(m.Height))-0.5)
 			out.SetNRGBA(x, y, colourOf(value/float64(largest)))
 		}
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/gofrs/flock"
 
+	"garb/internal/safefile"
 	"garb/weights"
 )
 
@@ -203,5 +204,5 @@ func (c *Cache) writeWith(stored *File) error {
 	if stored != nil {
 		stored.Close()
 	}
-	return os.Rename(next, c.path)
+	return safefile.Rename(next, c.path)
 }

@@ -93,7 +93,7 @@ type File struct {
 
 // IsFile reports whether a file begins as a file of features does.
 func IsFile(path string) (bool, error) {
-	f, err := openRegular(path)
+	f, err := safefile.OpenRegular(path)
 	if err != nil {
 		return false, err
 	}
@@ -122,21 +122,9 @@ func Open(path string) (*File, error) {
 	return f, nil
 }
 
-// openRegular opens a file, but no pipe or device, which could keep it waiting.
-func openRegular(path string) (*os.File, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, &safefile.NotRegularError{Path: path, Mode: info.Mode()}
-	}
-	return os.Open(path)
-}
-
 // openUnsorted opens a file, but does not check the order of its digests.
 func openUnsorted(path string) (*File, error) {
-	file, err := openRegular(path)
+	file, err := safefile.OpenRegular(path)
 	if err != nil {
 		return nil, err
 	}

@@ -211,7 +211,7 @@ func computeScore(p []float64, label int, by Order) float64 {
 		entropy := 0.0
 		for _, v := range p {
 			if v > 0 {
-				entropy -= v * math.Log(v)
+				entropy -= float64(v * math.Log(v))
 			}
 		}
 		w := max(entropy/math.Log(float64(len(p)))/max(own, smallest), smallest)

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"garb/accept"
+	"garb/internal/elementary"
 	"garb/nn"
 )
 
@@ -99,7 +100,7 @@ func (c *Classifier) PredictionSet(predictions []Prediction) []string {
 func Softmax(logits []float32) []float64 {
 	probabilities, logSum := make([]float64, len(logits)), nn.LogSumExp(logits, 1)
 	for c, v := range logits {
-		probabilities[c] = math.Exp(float64(v) - logSum)
+		probabilities[c] = elementary.Exp(float64(v) - logSum)
 	}
 	return probabilities
 }

@@ -1,6 +1,10 @@
 package nn
 
-import "math"
+import (
+	"math"
+
+	"garb/internal/elementary"
+)
 
 // Loss measures how far one output is from its target.
 type Loss interface {
@@ -40,7 +44,7 @@ func (l SoftmaxCrossEntropy) Gradient(gradient, logits, targets []float32) float
 		if t != 0 { // 0·∞ is 0 here
 			loss -= float64(t * logProbability)
 		}
-		gradient[c] = float32(weight * (float64(total*math.Exp(logProbability)) - t))
+		gradient[c] = float32(weight * (float64(total*elementary.Exp(logProbability)) - t))
 	}
 	return weight * loss
 }
@@ -65,8 +69,8 @@ func (l BinaryCrossEntropy) Gradient(gradient, logits, targets []float32) float6
 			weight = float64(l.ClassWeights[0]*(1-t)) + float64(l.ClassWeights[1]*t)
 		}
 		t = float64(t*(1-l.LabelSmoothing)) + float64(l.LabelSmoothing/2)
-		loss += float64(weight * (math.Max(x, 0) - float64(x*t) + math.Log1p(math.Exp(-math.Abs(x)))))
-		gradient[i] = float32(weight * (1/(1+math.Exp(-x)) - t) / n)
+		loss += float64(weight * (math.Max(x, 0) - float64(x*t) + math.Log1p(elementary.Exp(-math.Abs(x)))))
+		gradient[i] = float32(weight * (1/(1+elementary.Exp(-x)) - t) / n)
 	}
 	return loss / n
 }

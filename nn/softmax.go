@@ -1,6 +1,10 @@
 package nn
 
-import "math"
+import (
+	"math"
+
+	"garb/internal/elementary"
+)
 
 // OpSoftmax turns logits into probabilities: see Builder.Softmax.
 const OpSoftmax Op = "Softmax"
@@ -27,7 +31,7 @@ func (s *softmaxRows) compute(b *buffers, _ piece) {
 		logits, out := b.in[low:][:s.columns], b.out[low:]
 		logSum := LogSumExp(logits, 1)
 		for c, v := range logits {
-			out[c] = float32(math.Exp(float64(v) - logSum))
+			out[c] = float32(elementary.Exp(float64(v) - logSum))
 		}
 	}
 }
@@ -70,7 +74,7 @@ func LogSumExp(values []float32, temperature float64) float64 {
 	}
 	sum := 0.0
 	for _, v := range values {
-		sum += math.Exp(float64(v)/temperature - largest)
+		sum += elementary.Exp(float64(v)/temperature - largest)
 	}
-	return largest + math.Log(sum)
+	return largest + elementary.Log(sum)
 }

@@ -11,7 +11,9 @@ import (
 // the network. A layer that another layer reads too is no part of a pattern.
 
 // isNear tells whether two constants are equal but for a few roundings to float32.
-func isNear(got, want float64) bool { return math.Abs(got-want) <= 1e-6*math.Abs(want) }
+func isNear(got, want float64) bool {
+	return math.Abs(float64(got)-float64(want)) <= float64(1e-6*math.Abs(want))
+}
 
 // isInside tells whether a layer is read only once, within a pattern.
 func (c *call) isInside(layer int) bool { return !c.public[layer] }

@@ -4,9 +4,9 @@
 
 #include "textflag.h"
 
-// func scaleRowsAVX2(dst0 *byte, dst1 *byte, src0 *byte, src1 *byte, places *int, order *byte, halves *int16, pairs int, step int, vectors int)
+// func scaleRowsAssembly(dst0 *byte, dst1 *byte, src0 *byte, src1 *byte, places *int, order *byte, halves *int16, pairs int, step int, vectors int)
 // Requires: AVX, AVX2
-TEXT ·scaleRowsAVX2(SB), NOSPLIT, $0-80
+TEXT ·scaleRowsAssembly(SB), NOSPLIT, $0-80
 	MOVQ         dst0+0(FP), AX
 	MOVQ         dst1+8(FP), CX
 	MOVQ         src0+16(FP), DX
@@ -74,9 +74,9 @@ pair:
 	VZEROUPPER
 	RET
 
-// func mixRowsAVX2(dst *byte, rows *byte, stride int, k *int32, count int, vectors int)
+// func mixRowsAssembly(dst *byte, rows *byte, stride int, k *int32, count int, vectors int)
 // Requires: AVX, AVX2
-TEXT ·mixRowsAVX2(SB), NOSPLIT, $0-48
+TEXT ·mixRowsAssembly(SB), NOSPLIT, $0-48
 	MOVQ         dst+0(FP), AX
 	MOVQ         rows+8(FP), CX
 	MOVQ         stride+16(FP), DX
@@ -132,9 +132,9 @@ row:
 	VZEROUPPER
 	RET
 
-// func normalizeAVX2(dst *float32, src *byte, mean *[24]float32, std *[24]float32, groups int)
+// func normalizeAssembly(dst *float32, src *byte, mean *[24]float32, std *[24]float32, groups int)
 // Requires: AVX, AVX2
-TEXT ·normalizeAVX2(SB), NOSPLIT, $0-40
+TEXT ·normalizeAssembly(SB), NOSPLIT, $0-40
 	MOVQ    dst+0(FP), AX
 	MOVQ    src+8(FP), CX
 	MOVQ    mean+16(FP), DX

@@ -666,6 +666,32 @@ func TestTensorIsTheSameByVectors(t *testing.T) {
 	}
 }
 
+// TestNormalizeOddNumbers compares the bits of normalized pixels, at an odd address, with Go's.
+func TestNormalizeOddNumbers(t *testing.T) {
+	pix := make([]uint8, 1+4*normalized+1)[1:]
+	for i := range pix {
+		pix[i] = uint8(5 * i)
+	}
+	nan, infinite := float32(math.NaN()), float32(math.Inf(1))
+	odd := []float32{0, float32(math.Copysign(0, -1)), 1e-45, -1e-39, 85, nan, infinite, -infinite, math.MaxFloat32}
+	for _, mean := range odd {
+		for _, std := range odd {
+			got := make([]float32, len(pix))
+			done := normalize(got, pix, [3]float32{mean, 5, 7}, [3]float32{std, 2, 3})
+			for i := range done {
+				m, s := [3]float32{mean, 5, 7}[i%3], [3]float32{std, 2, 3}[i%3]
+				want := (float32(pix[i]) - m) / s
+				if math.Float32bits(got[i]) != math.Float32bits(want) && (got[i] == got[i] || want == want) {
+					t.Fatalf("(%d − %v) / %v is %v, want %v", pix[i], m, s, got[i], want)
+				}
+			}
+		}
+	}
+}
+
+// normalized is the number of values of normalGroup, which builds without assembly do not have.
+const normalized = 24
+
 func seeds(f *testing.F) {
 	all, err := filepath.Glob("testdata/*.*.png")
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 )
 
 //go:generate sh -c "cd _generate && go run . -out ../picture_amd64.s -stubs ../stubs_amd64.go -pkg picture"
+//go:generate go run ../internal/kernel/_neon picture
 
 // resize scales a part of p as Pillow's Image.resize does, to the bit: with weights in fixed point,
 // rounding to 8 bits after each direction (Pillow 13.0.0, src/libImaging/Resample.c and, for
@@ -154,7 +155,7 @@ func newWeights(in, out int, filter Filter) *weights {
 	}
 	scale := float64(in) / float64(out)
 	stretch := max(scale, 1)
-	support *= stretch
+	support = float64(support * stretch)
 	w := &weights{first: make([]int, out), count: make([]int, out), size: int(math.Ceil(support))*2 + 1}
 	w.values = make([]int32, out*w.size)
 	w.lanes = sync.OnceValue(func() *lanes { return newLanes(w) })

@@ -4,18 +4,18 @@
 
 package picture
 
-// scaleRowsAVX2 scales two rows across, as the fields of lanes say. It reads 16 bytes for each pair of
+// scaleRowsAssembly scales two rows across, as the fields of lanes say. It reads 16 bytes for each pair of
 // weights and writes 4 for each half of a vector.
 //
 //go:noescape
-func scaleRowsAVX2(dst0 *byte, dst1 *byte, src0 *byte, src1 *byte, places *int, order *byte, halves *int16, pairs int, step int, vectors int)
+func scaleRowsAssembly(dst0 *byte, dst1 *byte, src0 *byte, src1 *byte, places *int, order *byte, halves *int16, pairs int, step int, vectors int)
 
-// mixRowsAVX2 sets dst to the weighted sum of count rows, for vectors of 32 bytes.
+// mixRowsAssembly sets dst to the weighted sum of count rows, for vectors of 32 bytes.
 //
 //go:noescape
-func mixRowsAVX2(dst *byte, rows *byte, stride int, k *int32, count int, vectors int)
+func mixRowsAssembly(dst *byte, rows *byte, stride int, k *int32, count int, vectors int)
 
-// normalizeAVX2 sets dst[i] = (src[i] − mean[i mod 24]) / std[i mod 24] for groups of 24 values.
+// normalizeAssembly sets dst[i] = (src[i] − mean[i mod 24]) / std[i mod 24] for groups of 24 values.
 //
 //go:noescape
-func normalizeAVX2(dst *float32, src *byte, mean *[24]float32, std *[24]float32, groups int)
+func normalizeAssembly(dst *float32, src *byte, mean *[24]float32, std *[24]float32, groups int)

@@ -39,8 +39,8 @@ func newDescent(affinities [][]affinity, rows [][]float64, seed uint64) *descent
 	}
 	random := rand.New(rand.NewPCG(seed, 2))
 	for i, row := range rows {
-		d.x[i] = scale*row[0] + initialDeviation/100*random.NormFloat64()
-		d.y[i] = scale*row[1] + initialDeviation/100*random.NormFloat64()
+		d.x[i] = float64(scale*row[0]) + float64(initialDeviation/100*random.NormFloat64())
+		d.y[i] = float64(scale*row[1]) + float64(initialDeviation/100*random.NormFloat64())
 		d.gainX[i], d.gainY[i] = 1, 1
 	}
 	return d
@@ -56,12 +56,12 @@ func (d *descent) descend(ctx context.Context, attraction, momentum float64) err
 		var pullX, pullY float64
 		for _, a := range d.affinities[i] {
 			dx, dy := d.x[i]-d.x[a.to], d.y[i]-d.y[a.to]
-			share := a.p / (1 + dx*dx + dy*dy)
-			pullX += share * dx
-			pullY += share * dy
+			share := a.p / (1 + float64(dx*dx) + float64(dy*dy))
+			pullX += float64(share * dx)
+			pullY += float64(share * dy)
 		}
-		d.slopeX[i] = 4 * (attraction*pullX - d.repelX[i]/total)
-		d.slopeY[i] = 4 * (attraction*pullY - d.repelY[i]/total)
+		d.slopeX[i] = 4 * (float64(attraction*pullX) - d.repelX[i]/total)
+		d.slopeY[i] = 4 * (float64(attraction*pullY) - d.repelY[i]/total)
 	})
 	if err != nil {
 		return err
@@ -79,11 +79,11 @@ func (d *descent) sumRepulsion(i int) {
 	var px, py, sum float64
 	for j, xj := range x {
 		dx, dy := xi-xj, yi-y[j]
-		q := 1 / (1 + dx*dx + dy*dy)
+		q := 1 / (1 + float64(dx*dx) + float64(dy*dy))
 		sum += q
 		q *= q
-		px += q * dx
-		py += q * dy
+		px += float64(q * dx)
+		py += float64(q * dy)
 	}
 	d.repelX[i], d.repelY[i], d.sums[i] = px, py, sum-1 // without point i itself
 }
@@ -106,7 +106,7 @@ func advance(positions, steps, gains, slopes []float64, rate, momentum float64) 
 		} else {
 			gains[i] += gainUp
 		}
-		steps[i] = momentum*steps[i] - rate*gains[i]*slope
+		steps[i] = float64(momentum*steps[i]) - float64(rate*gains[i]*slope)
 		positions[i] += steps[i]
 		mean += positions[i]
 	}
@@ -126,7 +126,7 @@ func (d *descent) divergence(ctx context.Context) (float64, error) {
 		for _, a := range affinities {
 			if a.p > 0 {
 				dx, dy := d.x[i]-d.x[a.to], d.y[i]-d.y[a.to]
-				sum += a.p * math.Log(a.p*(1+dx*dx+dy*dy)*total)
+				sum += float64(a.p * math.Log(a.p*(1+float64(dx*dx)+float64(dy*dy))*total))
 			}
 		}
 	}

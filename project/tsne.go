@@ -175,7 +175,7 @@ func computeProbabilities(affinities []affinity, entropy float64) {
 			distance := a.p - affinities[0].p // the offset keeps the exponentials in range
 			weights[i] = math.Exp(-beta * distance)
 			sum += weights[i]
-			moment += weights[i] * distance
+			moment += float64(weights[i] * distance)
 		}
 		excess := math.Log(sum) + beta*moment/sum - entropy
 		if math.Abs(excess) < 1e-6 {

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -325,7 +326,7 @@ func TestBrokenAddressFile(t *testing.T) {
 		q := open(t, dir)
 		create(t, q, queue.Job{})
 		info, err := os.Stat(filepath.Join(dir, "server.json"))
-		if err != nil || info.Mode().Perm() != 0o600 {
+		if err != nil || runtime.GOOS != "windows" && info.Mode().Perm() != 0o600 {
 			t.Error(info, err)
 		}
 		if content == `{"address": 5}` { // and one that is broken while the server runs
@@ -417,24 +418,29 @@ func TestDamagedFiles(t *testing.T) {
 						t.Fatal(err)
 					}
 					damageFile(t, filepath.Join(dir, file), damage)
-					err := useDamaged(t, dir, steps)
-					var broken *queue.StoreError
-					if err != nil && !errors.As(err, &broken) {
-						t.Error(err)
-					}
-					state := filepath.Join("garb-pictures-job", "obs", "work")
-					if err == nil || !strings.Contains(err.Error(), state) {
-						return
-					}
-					if err = os.RemoveAll(filepath.Join(dir, "store", "jetstream", "$G", "streams", state)); err == nil {
-						err = useDamaged(t, dir, steps)
-					}
-					if err != nil && !strings.Contains(err.Error(), "put the pictures again") {
-						t.Errorf("after what the error says was done: %v", err)
-					}
+					checkDamaged(t, dir, steps)
 				})
 			}
 		}
+	}
+}
+
+// checkDamaged takes steps with a damaged queue. Where an error says what to remove, they succeed afterwards.
+func checkDamaged(t *testing.T, dir, steps string) {
+	err := useDamaged(t, dir, steps)
+	var broken *queue.StoreError
+	if err != nil && !errors.As(err, &broken) {
+		t.Error(err)
+	}
+	state := filepath.Join("garb-pictures-job", "obs", "work")
+	if err == nil || !strings.Contains(err.Error(), state) {
+		return
+	}
+	if err = os.RemoveAll(filepath.Join(dir, "store", "jetstream", "$G", "streams", state)); err == nil {
+		err = useDamaged(t, dir, steps)
+	}
+	if err != nil && !strings.Contains(err.Error(), "put the pictures again") {
+		t.Errorf("after what the error says was done: %v", err)
 	}
 }
 

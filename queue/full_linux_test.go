@@ -96,7 +96,11 @@ func TestFullDisk(t *testing.T) {
 	}
 	for name, err := range map[string]error{
 		"status": tryStatus(t, dir),
-		"put":    func() error { _, err := q.Put(t.Context(), "job", number(1000, 2000), queue.PutOptions{}); return err }(),
+		"put": func() error {
+			_, err := q.Put(t.Context(), "job", number(1000, 2000),
+				queue.PutOptions{})
+			return err
+		}(),
 	} {
 		if !errors.As(err, &full) {
 			t.Errorf("%s: %v", name, err)

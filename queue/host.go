@@ -262,7 +262,7 @@ func (h *host) writeAddress(data []byte) error {
 	_, err = f.Write(data)
 	err = errors.Join(err, f.Close())
 	if err == nil {
-		err = os.Rename(f.Name(), filepath.Join(h.options.Dir, addressFile))
+		err = safefile.Rename(f.Name(), filepath.Join(h.options.Dir, addressFile))
 	}
 	if err != nil {
 		return errors.Join(err, os.Remove(f.Name()))
@@ -376,7 +376,8 @@ func (h *host) checkStore(s *server.Server) error {
 	for _, account := range info.AccountDetails {
 		for _, stream := range account.Streams {
 			known[stream.Name] = true
-			isJob := strings.HasPrefix(stream.Name, pictureStream("")) || strings.HasPrefix(stream.Name, resultStream(""))
+			isJob := strings.HasPrefix(stream.Name, pictureStream("")) || strings.HasPrefix(stream.Name,
+				resultStream(""))
 			if lost := stream.State.LastSeq - stream.State.Msgs; isJob && lost > 0 { // see check
 				return &StoreError{Dir: h.options.Dir, Text: fmt.Sprintf("%s: %d of %d messages cannot be read",
 					describeStream(h.options.Dir, stream.Name), lost, stream.State.LastSeq)}

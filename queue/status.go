@@ -171,12 +171,12 @@ func (q *Queue) countPut(ctx context.Context, job string) (int, error) {
 // countClaims returns the number of batches that workers have, and whether all batches are finished.
 func (q *Queue) countClaims(ctx context.Context, job string) (claims int, finished bool, err error) {
 	err = q.retry(ctx, func(ctx context.Context) error {
-		consumer, err := q.js.Consumer(ctx, pictureStream(job), consumerName)
-		if errors.Is(err, jetstream.ErrConsumerNotFound) { // no worker has come yet
+		consumer, failure := q.js.Consumer(ctx, pictureStream(job), consumerName)
+		if errors.Is(failure, jetstream.ErrConsumerNotFound) { // no worker has come yet
 			return nil
 		}
-		if err != nil {
-			return err
+		if failure != nil {
+			return failure
 		}
 		info := consumer.CachedInfo()
 		claims = info.NumAckPending

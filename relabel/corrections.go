@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"garb/dataset"
 	"garb/internal/safefile"
 )
 
@@ -106,7 +107,7 @@ func (c columns) parse(data []byte, r record) (correction Correction, accepted b
 	}
 	get := func(column int) string { return unquote(data[r.fields[column].start:r.fields[column].end]) }
 	correction = Correction{
-		r.line, get(c.picture), strings.TrimSpace(get(c.label)), strings.TrimSpace(get(c.new)),
+		r.line, get(c.picture), dataset.CleanLabel(get(c.label)), dataset.CleanLabel(get(c.new)),
 	}
 	if c.accepted < 0 {
 		return correction, true, nil

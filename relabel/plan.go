@@ -267,7 +267,7 @@ func (p *planner) planMove(c Correction, from string) {
 	if p.data.Layout == dataset.LayoutSplits {
 		class = 1
 	}
-	if !ok || len(parts) < class+2 || strings.TrimSpace(parts[class]) != c.Label {
+	if !ok || len(parts) < class+2 || dataset.CleanLabel(parts[class]) != c.Label {
 		p.addProblem(c, "the picture is not in the class folder %q", c.Label)
 		return
 	}
@@ -288,14 +288,14 @@ func (p *planner) planMove(c Correction, from string) {
 }
 
 // findClassFolder returns the name of the class folder of a label in a split, which may have
-// spaces around the label.
+// spaces around the label, or the label in another form of Unicode.
 func findClassFolder(split, label string) string {
 	if info, err := os.Stat(filepath.Join(split, label)); err == nil && info.IsDir() {
 		return label
 	}
 	entries, _ := os.ReadDir(split)
 	for _, e := range entries {
-		if strings.TrimSpace(e.Name()) == label {
+		if dataset.CleanLabel(e.Name()) == label {
 			return e.Name()
 		}
 	}
@@ -434,7 +434,7 @@ func (p *planner) planTable(s *dataset.RowSource, changes map[cell]change) error
 	for at, ch := range changes {
 		f, ok := found[at]
 		raw := data[f.start:f.end]
-		if !ok || strings.TrimSpace(unquote(raw)) != ch.before {
+		if !ok || dataset.CleanLabel(unquote(raw)) != ch.before {
 			p.addProblem(ch.Correction, "%s, line %d, has another label; did the table just change?",
 				s.Table.File, at.line)
 			continue

@@ -187,6 +187,27 @@ func TestMove(t *testing.T) {
 	}
 }
 
+// TestMoveInBothForms moves pictures between folders whose names have another form of Unicode than the
+// labels.
+func TestMoveInBothForms(t *testing.T) {
+	const composed, apart = "m\u00fctze", "mu\u0308tze"
+	root := t.TempDir()
+	write(t, root, nil, apart+"/a.jpg", "shoes/b.jpg", "shoes/c.jpg")
+	before := readTree(t, root)
+	apply(t, root, Options{}, Correction{Picture: apart + "/a.jpg", Label: composed, New: "shoes"},
+		Correction{Picture: "shoes/b.jpg", Label: "shoes", New: composed})
+	data, err := dataset.Read(t.Context(), root, dataset.Options{})
+	if err != nil || !slices.Equal(data.Classes, []string{composed, "shoes"}) {
+		t.Fatal(data.Classes, err)
+	}
+	after := readTree(t, root)
+	if after["shoes/a.jpg"] == "" || after[apart+"/b.jpg"] == "" {
+		t.Errorf("%q", after)
+	}
+	undo(t, root)
+	checkSame(t, before, root)
+}
+
 func TestMoveLinks(t *testing.T) {
 	root, store := t.TempDir(), t.TempDir()
 	write(t, store, nil, "1.jpg", "folder/2.jpg", "folder/3.jpg")
@@ -275,6 +296,20 @@ func TestTables(t *testing.T) {
 }
 
 // TestTablesQuote gives a label that has to be quoted in all forms of table.
+// TestTableInBothForms rewrites a table with labels in another form of Unicode than the corrections.
+func TestTableInBothForms(t *testing.T) {
+	const composed, apart = "m\u00fctze", "mu\u0308tze"
+	root := t.TempDir()
+	table := "image,label\na.jpg," + apart + "\nb.jpg,shoes\nc.jpg," + apart + "\n"
+	write(t, root, map[string]string{"labels.csv": table}, "a.jpg", "b.jpg", "c.jpg")
+	apply(t, root, Options{}, Correction{Picture: "a.jpg", Label: composed, New: "shoes"},
+		Correction{Picture: "b.jpg", Label: "shoes", New: composed})
+	want := "image,label\na.jpg,shoes\nb.jpg," + composed + "\nc.jpg," + apart + "\n"
+	if got := readTree(t, root)["labels.csv"]; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
 func TestTablesQuote(t *testing.T) {
 	const label = "x, \"y\"; |z"
 	for name, c := range tables {

@@ -175,7 +175,7 @@ func (a axis) place(v float64) float64 {
 		v = math.Log10(v)
 	}
 	share := (v - a.low) / (a.high - a.low)
-	return a.first + min(max(share, 0), 1)*(a.last-a.first)
+	return a.first + float64(min(max(share, 0), 1)*(a.last-a.first))
 }
 
 // ticks returns round values on the axis: powers of ten if it is logarithmic.
@@ -189,7 +189,7 @@ func (a axis) ticks() []float64 {
 		return all
 	}
 	step := roundStep((a.high - a.low) / chartTicks)
-	for i := math.Ceil(a.low/step - 1e-9); i*step <= a.high+step*1e-9 && len(all) <= 2*chartTicks; i++ {
+	for i := math.Ceil(a.low/step - 1e-9); i*step <= a.high+float64(step*1e-9) && len(all) <= 2*chartTicks; i++ {
 		all = append(all, i*step)
 	}
 	return all

@@ -50,6 +50,8 @@ type Config struct {
 	Answers answers.Config
 	// Origin has the web pages that may use the service.
 	Origin origin.Config
+	// TryFolder is the folder of the page that classifies in the visitor's browser, for /try/; "" for none.
+	TryFolder string
 	// TraceEndpoint is the OTLP/HTTP URL that traces are sent to; "" leaves it to the OTEL_* variables.
 	TraceEndpoint string
 }

@@ -16,6 +16,7 @@ import (
 	"garb/serve/page"
 	"garb/serve/request"
 	"garb/serve/tensorflow"
+	"garb/serve/trypage"
 )
 
 // Handler returns the handler of all requests, for a server of your own. The Host header is not checked
@@ -32,8 +33,12 @@ func (s *Server) handler(loopback bool) http.Handler {
 		c := s.settings()
 		return page.Settings{
 			MaxBytes: min(c.Bodies.MaxBytes, c.Engine.Limits.MaxBytes), FirstModel: s.backend.Models.DefaultName(),
+			Try: s.try != nil,
 		}
 	})
+	if s.try != nil {
+		s.try.Register(mux)
+	}
 	mux.Handle("POST /v1/classify", classify.New(&s.backend))
 	mux.HandleFunc("POST /v1/feedback", s.backend.RequireKey(s.handleFeedback))
 	mux.HandleFunc("GET /metrics", s.backend.RequireKey(s.observer.Handler().ServeHTTP))
@@ -105,9 +110,9 @@ var queryParameters = map[string][]string{
 }
 
 // checkQuery refuses queries that are malformed or have parameters that the pattern does not have. Only
-// the files of the page accept any query.
+// the files of the pages accept any query.
 func checkQuery(r *http.Request, pattern string) error {
-	if r.URL.RawQuery == "" || page.Owns(pattern) {
+	if r.URL.RawQuery == "" || page.Owns(pattern) || trypage.Owns(pattern) {
 		return nil
 	}
 	return request.CheckQuery(r, queryParameters[pattern])

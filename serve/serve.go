@@ -25,6 +25,7 @@ import (
 	"garb/serve/registry"
 	"garb/serve/reload"
 	"garb/serve/request"
+	"garb/serve/trypage"
 )
 
 // Server is a service with open models.
@@ -35,6 +36,7 @@ type Server struct {
 	log      *slog.Logger
 	tls      *access.Certificate // nil without TLS
 	admin    net.Listener        // for probes and metrics; nil if there is none
+	try      *trypage.Page       // the page that classifies in the browser; nil if there is none
 
 	mu       sync.Mutex
 	endWatch func() // ends the watching of the files of keys and certificate
@@ -84,6 +86,11 @@ func New(c Config, open Opener, log *slog.Logger) (_ *Server, err error) {
 	s.backend.Streams = func() request.StreamConfig {
 		now := s.settings()
 		return request.StreamConfig{MessageTimeout: now.RequestTimeout, IdleTimeout: now.Connection.IdleTimeout}
+	}
+	if c.TryFolder != "" {
+		if s.try, err = trypage.Open(c.TryFolder); err != nil {
+			return nil, fmt.Errorf("serve: %w", err)
+		}
 	}
 	fetcher, err := fetch.New(c.fetch())
 	if err != nil {

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"hash"
 	"io"
-	"os"
 
 	"garb/internal/safefile"
 )
@@ -105,7 +104,7 @@ type Part struct {
 
 // IsPart reports whether a file begins as a part does.
 func IsPart(path string) (bool, error) {
-	f, err := openRegular(path)
+	f, err := safefile.OpenRegular(path)
 	if err != nil {
 		return false, err
 	}
@@ -119,22 +118,10 @@ func IsPart(path string) (bool, error) {
 	return bytes.Equal(begin[:n], mark), err
 }
 
-// openRegular opens a file, but no pipe or device, which could keep it waiting.
-func openRegular(path string) (*os.File, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, &safefile.NotRegularError{Path: path, Mode: info.Mode()}
-	}
-	return os.Open(path)
-}
-
 // Open reads the first and the last line of a part. Errors are *FormatError, and those of opening and
 // reading the file.
 func Open(path string) (*Part, error) {
-	f, err := openRegular(path)
+	f, err := safefile.OpenRegular(path)
 	if err != nil {
 		return nil, err
 	}
@@ -234,7 +221,7 @@ func decodeStrictly(line []byte, into any) error {
 // Read calls use with the part's body, and checks it. The error is a *FormatError if the body was
 // changed, or what use returns.
 func (p *Part) Read(use func(r io.Reader) error) error {
-	f, err := openRegular(p.Path)
+	f, err := safefile.OpenRegular(p.Path)
 	if err != nil {
 		return err
 	}

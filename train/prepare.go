@@ -302,7 +302,7 @@ func drawInitialWeights(g *nn.Graph, seed uint64) tensor.Map {
 			window := tensor.Len(p.Shape[:axes-2])
 			limit := math.Sqrt(6 / float64(window*(p.Shape[axes-2]+p.Shape[axes-1])))
 			for i := range t.Data {
-				t.Data[i] = float32((float64(2*random.Float64()) - 1) * limit)
+				t.Data[i] = float32((2*float64(random.Float64()) - 1) * limit)
 			}
 			continue
 		}

@@ -1,33 +1,16 @@
 package weights
 
 import (
-	"context"
 	"crypto/md5"
 	"crypto/sha256"
 	"fmt"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 
-	"garb/internal/download"
 	"garb/internal/safefile"
 	"garb/tensor"
 )
-
-// DownloadError says that a source's file could not be downloaded.
-type DownloadError struct {
-	Name string // of the source
-	URL  string
-	Err  error
-}
-
-func (e *DownloadError) Error() string {
-	return fmt.Sprintf("downloading %s: %v", e.URL, e.Err)
-}
-
-// Unwrap returns the cause.
-func (e *DownloadError) Unwrap() error { return e.Err }
 
 // DigestError says that a file differs from the one that its makers publish.
 type DigestError struct {
@@ -57,28 +40,6 @@ func (s Source) checkDigest(origin string, data []byte) error {
 		return &DigestError{origin, "MD5", s.MD5, got}
 	}
 	return nil
-}
-
-// Download downloads a source's official file and checks its digest. It calls progress, unless nil,
-// with the bytes received and the total (−1 if unknown). What a failed or stopped download received
-// stays in the cache folder, and the next one continues from there. Errors are a *DownloadError, a
-// *DigestError or the context's.
-func Download(ctx context.Context, client *http.Client, s Source, progress func(done, total int64)) ([]byte, error) {
-	if s.BuiltIn {
-		return nil, fmt.Errorf("the weights %q are built into garb; there is nothing to download", s.Name)
-	}
-	partial := ""
-	if path, err := s.Path(); err == nil {
-		partial = path + ".partial"
-	}
-	data, err := download.Fetch(ctx, client, s.URL, s.MaxBytes, partial, progress)
-	if err != nil {
-		if ctx.Err() != nil {
-			return nil, ctx.Err() // stopped by the caller, which needs no advice
-		}
-		return nil, &DownloadError{s.Name, s.URL, err}
-	}
-	return data, s.checkDigest(s.URL, data)
 }
 
 // ReadCopy reads a source's official file from a local path and checks its digest.

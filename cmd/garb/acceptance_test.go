@@ -122,6 +122,7 @@ func TestClassifyRefuses(t *testing.T) {
 // TestClassifyWithoutAcceptance: a model without an acceptance prints none, and takes no
 // threshold.
 func TestClassifyWithoutAcceptance(t *testing.T) {
+	skipSmall(t, "ImageNet network")
 	_, out, _ := runGarb(t, nil, "classify", "--model", model.ImageNet, "--json", example)
 	if strings.Contains(out, "accept") || !strings.Contains(out, `"class"`) {
 		t.Error(out)

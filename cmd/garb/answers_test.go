@@ -104,6 +104,7 @@ func TestClassifyCSV(t *testing.T) {
 
 // TestClassifyCSVImageNet: ImageNet has many classes, and two of them have the same name.
 func TestClassifyCSVImageNet(t *testing.T) {
+	skipSmall(t, "ImageNet network")
 	code, out, _ := runGarb(t, nil, "classify", "--csv", "--model", "imagenet", example)
 	header, rows := parseTable(t, out)
 	if code != exitDone || len(header) != 3+1000+1 || len(rows) != 1 {
@@ -216,6 +217,7 @@ func TestClassifySpeed(t *testing.T) {
 
 // TestAnswerTimed: a timed answer is that of Judge, to the bit.
 func TestAnswerTimed(t *testing.T) {
+	skipSmall(t, "ImageNet network")
 	for _, reference := range []string{model.Clothing, model.ImageNet} {
 		c, err := model.Open(reference, model.Options{Threads: 1})
 		if err != nil {

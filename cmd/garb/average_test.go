@@ -130,6 +130,7 @@ func TestAverageGreedy(t *testing.T) {
 }
 
 func TestAverageRefuses(t *testing.T) {
+	skipSmall(t, "ImageNet network")
 	out := filepath.Join(t.TempDir(), "mean.safetensors")
 	for word, args := range map[string][]string{
 		"at least two":       {"clothing", "--out", out},

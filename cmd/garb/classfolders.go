@@ -7,6 +7,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"golang.org/x/text/unicode/norm"
+
 	"garb/internal/filename"
 )
 
@@ -30,8 +32,8 @@ func nameClassFolders(classes []string) []string {
 	return names
 }
 
-// foldCase maps names that a case-insensitive file system treats as equal to the same text.
-func foldCase(name string) string { return strings.ToLower(strings.ToUpper(name)) }
+// foldCase returns the same text for names that macOS or Windows treats as equal.
+func foldCase(name string) string { return norm.NFC.String(strings.ToLower(strings.ToUpper(name))) }
 
 // escapeFolderName returns a class's name as a folder name. Characters that some file system
 // refuses, that lead to another folder or that cannot be printed are percent-encoded, and so

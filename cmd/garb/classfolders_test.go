@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/text/unicode/norm"
 	"pgregory.net/rapid"
 )
 
@@ -29,6 +30,18 @@ func TestFolderName(t *testing.T) {
 	a, b := escapeFolderName(long), escapeFolderName(long+"x")
 	if a == b || len(a) > 200 || !strings.HasPrefix(a, "éé") {
 		t.Errorf("long names: %q, %q", a, b)
+	}
+}
+
+// TestClassFoldersAlike: file systems that treat names as equal hold a folder for each class.
+func TestClassFoldersAlike(t *testing.T) {
+	names := nameClassFolders([]string{"\u00e9t\u00e9", "e\u0301te\u0301", "\u00c9T\u00c9", "hat", "Hat"})
+	seen := map[string]bool{}
+	for _, name := range names {
+		seen[norm.NFD.String(strings.ToLower(name))] = true
+	}
+	if len(seen) != len(names) {
+		t.Errorf("%+q", names)
 	}
 }
 

@@ -91,6 +91,7 @@ var flagValues = map[string]valueRule{
 	"answers":              folders,
 	"log-answers":          folders,
 	"api-key-file":         anyFiles,
+	"try":                  folders,
 	"max-pixels":           noRule,
 	"truncated":            allowOnly(refuseTruncated, keepTruncated),
 	orientationName:        allowOnly("apply", "ignore"),

@@ -11,6 +11,7 @@ import (
 
 // TestCompletion runs the queries of a shell.
 func TestCompletion(t *testing.T) {
+	skipSmall(t, "service")
 	for _, c := range []struct {
 		args      []string
 		want      []string
@@ -81,6 +82,7 @@ func TestCompletionOfCommands(t *testing.T) {
 // TestEveryFlagHasValues: flagValues has exactly the flags that take text. A new flag needs a
 // row there.
 func TestEveryFlagHasValues(t *testing.T) {
+	skipSmall(t, "service")
 	used := map[string]bool{}
 	arguments := map[string]bool{}
 	var walk func(c *cobra.Command)
@@ -124,6 +126,7 @@ func TestEveryFlagHasValues(t *testing.T) {
 // TestChoices: an invalid value is refused before anything is done, and the error suggests the
 // value that was probably meant.
 func TestChoices(t *testing.T) {
+	skipSmall(t, "service")
 	for _, c := range []struct {
 		args []string
 		want string

@@ -139,6 +139,7 @@ func TestConfigSaysWhatIsWrong(t *testing.T) {
 // TestConfigOfARun: the config.json of a run gives the same settings to train, sweep and
 // lr-find.
 func TestConfigOfARun(t *testing.T) {
+	skipSmall(t, "ImageNet network")
 	folder := t.TempDir()
 	want, err := parseConfig(t, "--data", "pictures", "--out", filepath.Join(folder, "run"), "--backbone", "xception",
 		"--size", "150", "--momentum", "0", "--warm-up", "0", "--validation-share", "0.3", "--test-share", "0",

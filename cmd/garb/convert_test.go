@@ -137,6 +137,7 @@ func TestGrouped(t *testing.T) {
 }
 
 func TestModelsList(t *testing.T) {
+	skipSmall(t, "ImageNet network")
 	t.Setenv("GARB_HOME", t.TempDir())
 	out, _, err := runCommand(t, newModelsCommand(), "list", "--json")
 	if err != nil {
@@ -207,6 +208,7 @@ func TestModelsPull(t *testing.T) {
 }
 
 func TestModelsShow(t *testing.T) {
+	skipSmall(t, "ImageNet network")
 	out, _, err := runCommand(t, newModelsCommand(), "show", "efficientnet-lite0")
 	if err != nil {
 		t.Fatal(err)
@@ -252,6 +254,7 @@ func TestModelsShow(t *testing.T) {
 
 // TestConvertOut writes the built-in model for other programs, and reads it back.
 func TestConvertOut(t *testing.T) {
+	skipSmall(t, "ONNX, and writes no Keras files")
 	folder, homework := t.TempDir(), unpackKerasFile(t, "network-homework3.keras")
 	exported, back := filepath.Join(folder, "c.onnx"), filepath.Join(folder, "c.safetensors")
 	for _, c := range []struct {
@@ -322,6 +325,7 @@ func TestConvertSignature(t *testing.T) {
 
 // TestConvertRefuses: convert refuses flags and files that do not fit, and writes nothing.
 func TestConvertRefuses(t *testing.T) {
+	skipSmall(t, "ONNX, and writes no Keras files")
 	folder, homework := t.TempDir(), unpackKerasFile(t, "network-homework3.keras")
 	exported := filepath.Join(folder, "c.onnx")
 	for _, path := range []string{exported, filepath.Join(folder, "c.tflite")} {

@@ -265,7 +265,7 @@ func checkRefusals(t *testing.T, folder, out string) {
 	t.Helper()
 	for word, wrong := range map[string][]string{
 		"--out": {"--answers", folder}, "--answers": {"--out", "x"},
-		"no such":   {"--answers", out + "-", "--out", out + "2"},
+		missingText: {"--answers", out + "-", "--out", out + "2"},
 		"not empty": {"--answers", folder, "--out", out},
 	} {
 		code, _, errOut := runGarb(t, nil, append([]string{"data", "from-feedback"}, wrong...)...)

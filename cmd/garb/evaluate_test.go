@@ -96,6 +96,7 @@ func trainDividedModel(t *testing.T, data, seed string, flags ...string) string 
 // TestEvaluateDivides: for a folder without splits, a model is evaluated on the pictures that
 // its own training held out, whatever the seed.
 func TestEvaluateDivides(t *testing.T) {
+	skipSmall(t, "ImageNet network")
 	t.Setenv("GARB_HOME", t.TempDir())
 	shirt, plain := readFile(t, example), readFile(t, "../../picture/testdata/plain.png")
 	files := map[string][]byte{}
@@ -163,6 +164,7 @@ func TestEvaluateDivides(t *testing.T) {
 // TestCompare compares the built-in classifier, which recognizes the t-shirt, with a model
 // that was trained on wrong labels.
 func TestCompare(t *testing.T) {
+	skipSmall(t, "ImageNet network")
 	t.Setenv("GARB_HOME", t.TempDir())
 	shirt, plain := readFile(t, example), readFile(t, "../../picture/testdata/plain.png")
 	files := map[string][]byte{}

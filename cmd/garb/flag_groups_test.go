@@ -9,6 +9,7 @@ import (
 
 // TestServeHelpGroups: the help text of serve lists each flag once, below the heading of its group.
 func TestServeHelpGroups(t *testing.T) {
+	skipSmall(t, "service")
 	_, out, _ := runGarb(t, nil, "serve", "--help")
 	if regexp.MustCompile(`(?m)^Flags:$`).MatchString(out) {
 		t.Error("some flags are in no group")

@@ -11,6 +11,7 @@ import (
 // TestForeignBackbone: another program's file can be used as a backbone directly, and is
 // converted once.
 func TestForeignBackbone(t *testing.T) {
+	skipSmall(t, "ONNX, and writes no Keras files")
 	folder := t.TempDir()
 	t.Setenv("GARB_HOME", filepath.Join(folder, "home"))
 	path := filepath.Join(folder, "colours.onnx")

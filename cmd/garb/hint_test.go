@@ -21,6 +21,7 @@ import (
 // TestHints: each error of a library package gets its hint, however it is wrapped; other
 // errors stay as they are.
 func TestHints(t *testing.T) {
+	skipSmall(t, "service")
 	table := dataset.Problem{Kind: dataset.ProblemTable, Message: "no labels"}
 	alike := dataset.Problem{Kind: dataset.ProblemAlike, Message: "Hat and hat"}
 	division := dataset.Problem{Kind: dataset.ProblemDivision, Message: "one hat"}

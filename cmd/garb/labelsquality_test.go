@@ -79,6 +79,7 @@ func readRows(t testing.TB, path string) [][]string {
 // TestLabelsQualityAndRelabel: the wrong label comes first in every form of the list. Once
 // accepted it is corrected, and the correction can be undone.
 func TestLabelsQualityAndRelabel(t *testing.T) {
+	skipSmall(t, "ImageNet network")
 	t.Setenv("GARB_HOME", t.TempDir())
 	root, wrong := makeMislabelled(t)
 	list, page := filepath.Join(t.TempDir(), "l.csv"), filepath.Join(t.TempDir(), "l.html")
@@ -167,6 +168,7 @@ func relabelAndUndo(t *testing.T, root, wrong, list string, rows [][]string) {
 }
 
 func TestLabelsQualityRefuses(t *testing.T) {
+	skipSmall(t, "ImageNet network")
 	t.Setenv("GARB_HOME", t.TempDir())
 	root, _ := makeMislabelled(t)
 	one := t.TempDir()
@@ -203,6 +205,7 @@ func TestLabelsQualityRefuses(t *testing.T) {
 // TestLabelsQualityOfGroups: if all pictures of a class are in one group, the command says
 // that its labels cannot be judged.
 func TestLabelsQualityOfGroups(t *testing.T) {
+	skipSmall(t, "ImageNet network")
 	t.Setenv("GARB_HOME", t.TempDir())
 	root := t.TempDir()
 	table := "image,label,sender\n"

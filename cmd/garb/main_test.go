@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"garb/backbone"
+	"garb/internal/edition"
 	"garb/model"
 	"garb/tensor"
 )
@@ -30,6 +31,14 @@ func runGarb(t testing.TB, in io.Reader, args ...string) (code int, out, errOut 
 	var o, e bytes.Buffer
 	code = run(context.Background(), args, in, &o, &e)
 	return code, o.String(), e.String()
+}
+
+// skipSmall skips a test in the small build, which does not have the part that the test needs.
+func skipSmall(t *testing.T, part string) {
+	t.Helper()
+	if edition.Name == "small" {
+		t.Skip("the small build has no " + part)
+	}
 }
 
 // badPictures are broken or unusual files, with the kind of error and a word of its message.
@@ -107,6 +116,7 @@ func decodeObject(t testing.TB, line string, keys ...string) map[string]any {
 }
 
 func TestClassifyJSON(t *testing.T) {
+	skipSmall(t, "ImageNet network")
 	code, out, _ := runGarb(t, nil, "classify", "--json", "--top", "3", example)
 	if code != exitDone || strings.Count(out, "\n") != 1 {
 		t.Fatalf("%d\n%s", code, out)
@@ -230,6 +240,7 @@ func TestWrongUse(t *testing.T) {
 }
 
 func TestBadModels(t *testing.T) {
+	skipSmall(t, "ImageNet network")
 	folder := t.TempDir()
 	whole := readFile(t, "../../model/clothing.safetensors")
 	flipped := bytes.Clone(whole)
@@ -293,6 +304,7 @@ func TestEmbed(t *testing.T) {
 }
 
 func TestTrainEvaluateClassify(t *testing.T) {
+	skipSmall(t, "ImageNet network")
 	t.Setenv("GARB_HOME", t.TempDir())
 	root := t.TempDir()
 	data := readFile(t, example)
@@ -348,6 +360,9 @@ func TestTrainEvaluateClassify(t *testing.T) {
 
 func TestHelpHasExamples(t *testing.T) {
 	for _, command := range newRootCommand().Commands() {
+		if command.Hidden { // not in this build
+			continue
+		}
 		code, out, _ := runGarb(t, nil, command.Name(), "--help")
 		if code != exitDone || !strings.Contains(out, "Examples:") || !strings.Contains(out, "garb "+command.Name()) {
 			t.Errorf("%s: %d\n%s", command.Name(), code, out)

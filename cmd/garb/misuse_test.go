@@ -52,6 +52,7 @@ func TestDidYouMean(t *testing.T) {
 
 // TestFlagValues: an error about a value names the flag and says what the value must be.
 func TestFlagValues(t *testing.T) {
+	skipSmall(t, "service")
 	for _, c := range []struct {
 		args []string
 		want string

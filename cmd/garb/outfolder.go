@@ -43,7 +43,7 @@ func openOutFolder(path string, force bool) (outFolder, error) {
 	}
 	for _, file := range files {
 		if file.Type().IsRegular() && ownFiles.MatchString(file.Name()) {
-			if err := os.Remove(filepath.Join(path, file.Name())); err != nil {
+			if err := safefile.Remove(filepath.Join(path, file.Name())); err != nil {
 				return f, err
 			}
 		}

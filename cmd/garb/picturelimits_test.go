@@ -194,6 +194,7 @@ func convertToKeras(t *testing.T) (folder, native string, convert []string) {
 // TestConvertOrientation checks what converted models do with EXIF's orientation, and that garb says
 // so.
 func TestConvertOrientation(t *testing.T) {
+	skipSmall(t, "ONNX, and writes no Keras files")
 	folder, native, convert := convertToKeras(t)
 	for _, test := range []struct {
 		flags []string
@@ -234,6 +235,7 @@ func TestConvertOrientation(t *testing.T) {
 // TestIgnoredOrientation checks that a picture is classified as it is stored by a model that ignores
 // EXIF's orientation.
 func TestIgnoredOrientation(t *testing.T) {
+	skipSmall(t, "ONNX, and writes no Keras files")
 	folder, native, convert := convertToKeras(t)
 	photo, err := os.ReadFile("../../examples/dress.jpg")
 	if err != nil {

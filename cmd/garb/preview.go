@@ -273,7 +273,7 @@ func (p *preview) draw(sheet *image.NRGBA, row, column int, values []float32) {
 	left, top := sheetGap+column*(p.spec.Width+sheetGap), sheetGap+row*(p.spec.Height+sheetGap)
 	channels := p.spec.Channels()
 	level := func(i, channel int) uint8 {
-		v := float64(values[channels*i+channel%channels]*p.spec.Std[channel] + p.spec.Mean[channel])
+		v := float64(float32(values[channels*i+channel%channels]*p.spec.Std[channel]) + p.spec.Mean[channel])
 		return uint8(math.Round(min(max(v, 0), 255)))
 	}
 	for i := range p.spec.Width * p.spec.Height {

@@ -180,6 +180,9 @@ func (s *service) addAccessFlags(flags *pflag.FlagSet) {
 		"host `NAME` under which the service is available, beside localhost; repeatable (default none)")
 	flags.StringArrayVar(&config.URLPrefixes, "allow-url-prefix", nil,
 		"`URL` prefix from which pictures may be fetched; repeatable (default none)")
+	flags.StringVar(&config.TryFolder, "try", "",
+		"`FOLDER` that make try wrote, with a page that classifies clothing in the browser, to serve at /try/ "+
+			"(default none)")
 	flags.StringArrayVar(&s.privateNetworks, "allow-private-prefix", nil,
 		"private `NETWORK`, such as 10.0.0.0/8, from which pictures may be fetched; repeatable (default none)")
 }

@@ -166,6 +166,7 @@ func evaluatedPictures(t *testing.T) (data, other string) {
 //
 //nolint:funlen // one story
 func TestShardsOfFeatures(t *testing.T) {
+	skipSmall(t, "ImageNet network")
 	data := shardedPictures(t)
 	folder := t.TempDir()
 	home := func() { t.Setenv("GARB_HOME", t.TempDir()) } // an empty cache
@@ -247,6 +248,7 @@ func TestShardsOfFeatures(t *testing.T) {
 //
 //nolint:funlen // a table
 func TestMergeRefusesParts(t *testing.T) {
+	skipSmall(t, "ImageNet network")
 	data := shardedPictures(t)
 	folder := t.TempDir()
 	compute := func(name string, count int, args ...string) []string {
@@ -281,7 +283,7 @@ func TestMergeRefusesParts(t *testing.T) {
 			"the command"},
 		"number":  {with(1, compute("number", 4, data)[1]), "the number of shards"},
 		"foreign": {with(1, example), "is not a complete part"},
-		"gone":    {with(1, filepath.Join(folder, "gone")), "no such file"},
+		"gone":    {with(1, filepath.Join(folder, "gone")), missingText},
 		"picture": {[]string{example}, "is neither a part that a command wrote with --shard"},
 		"lines": {[]string{write(t, folder, "lines.jsonl", []byte("{\"class\":\"dress\"}\n"))},
 			"is neither a part that a command wrote with --shard"},
@@ -370,6 +372,7 @@ func TestShardWrongUse(t *testing.T) {
 
 // TestStoppedShard: after Ctrl-C there is neither a part nor a half of one.
 func TestStoppedShard(t *testing.T) {
+	skipSmall(t, "ImageNet network")
 	data, _ := evaluatedPictures(t)
 	for _, args := range [][]string{
 		{"classify", "--json", data}, {"embed", data}, {"evaluate", "--data", data}, {"features", "--data", data},
@@ -399,6 +402,7 @@ func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
 // TestShardsOfASweep: the shards of a sweep train its runs, and the sweep then only ranks them.
 func TestShardsOfASweep(t *testing.T) {
+	skipSmall(t, "ImageNet network")
 	data := drawDataSet(t)
 	t.Setenv("GARB_HOME", t.TempDir())
 	args := strings.Fields("sweep --size 32 --epochs 1 --batch 4 --seeds 2 --learning-rate 1e-4,0.01")

@@ -324,7 +324,7 @@ func (d *description) profile(ctx context.Context) (*nn.Graph, []time.Duration, 
 	const rounds = 9 // the fastest one excludes time taken by other processes
 	input := make([]float32, tensor.Len(plan.InputShape()))
 	for i := range input {
-		input[i] = float32(i%17)/8 - 1 // zeros would be unrealistic: ReLUs would block everything
+		input[i] = float32(float32(i%17)/8) - 1 // zeros would be unrealistic: ReLUs would block everything
 	}
 	times, err := plan.Profile(ctx, input, rounds)
 	return d.network, times, err

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -44,5 +45,22 @@ func TestSmallClassifies(t *testing.T) {
 		if code != exitDone || strings.Contains(out, "imagenet ") || strings.Count(out, "garments") == 0 {
 			t.Errorf("%s: %d %s%s", line, code, out, errOut)
 		}
+	}
+}
+
+// TestSmallTrains trains on the features of a built-in model, and uses the result.
+func TestSmallTrains(t *testing.T) {
+	data, run := drawDataSet(t), filepath.Join(t.TempDir(), "run")
+	t.Setenv("GARB_HOME", t.TempDir())
+	args := append(makeQuickArgs(data, run), "--backbone", model.Garments)
+	if code, out, errOut := runGarb(t, nil, args...); code != exitDone || !strings.Contains(out, "test      accuracy") {
+		t.Fatalf("%d %s%s", code, out, errOut)
+	}
+	code, out, errOut := runGarb(t, nil, "evaluate", "--model", run, "--data", filepath.Join(data, "test"))
+	if code != exitDone || !strings.Contains(out, "accuracy") {
+		t.Errorf("%d %s%s", code, out, errOut)
+	}
+	if code, out, errOut := runGarb(t, nil, "classify", "--model", run, "../../examples/t-shirt.jpg"); code != exitDone {
+		t.Errorf("%d %s%s", code, out, errOut)
 	}
 }

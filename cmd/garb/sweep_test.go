@@ -16,6 +16,7 @@ import (
 // TestSweepSaysWhatItKnows: the text of the ranking for one seed and for several, and the hint
 // if the folder holds another sweep.
 func TestSweepSaysWhatItKnows(t *testing.T) {
+	skipSmall(t, "ImageNet network")
 	data := drawDataSet(t)
 	t.Setenv("GARB_HOME", t.TempDir())
 	out := filepath.Join(t.TempDir(), "sweep")
@@ -79,6 +80,7 @@ The best is significantly better than the other point.
 // TestSweepOfBackbones sweeps over networks in files and networks with names. Each has its own
 // preprocessing, and flags change all of them.
 func TestSweepOfBackbones(t *testing.T) {
+	skipSmall(t, "ONNX, and writes no Keras files")
 	folder := t.TempDir()
 	t.Setenv("GARB_HOME", filepath.Join(folder, "home"))
 	data, network := drawDataSet(t), filepath.Join(folder, "colours.onnx")

@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -84,6 +83,7 @@ func makeQuickArgs(data, out string) []string {
 // TestKilled kills garb train at random moments, again and again, and resumes the run each
 // time. Its model is that of a run that was not killed, to the bit.
 func TestKilled(t *testing.T) {
+	skipSmall(t, "ImageNet network")
 	if testing.Short() {
 		t.Skip("left out with -short: it runs garb a dozen times")
 	}
@@ -156,13 +156,12 @@ func trainWithKills(t *testing.T, data, out string, wait func() time.Duration) i
 
 // TestTrainInterrupted: Ctrl-C saves the run, prints how to resume it, and exits with 130.
 func TestTrainInterrupted(t *testing.T) {
+	skipSmall(t, "ImageNet network")
 	data, out := drawDataSet(t), filepath.Join(t.TempDir(), "run")
 	c := newGarbProcess(t, append(makeQuickArgs(data, out), "--epochs", "100000")...)
 	var said bytes.Buffer
 	c.Stdout, c.Stderr = &said, &said
-	if runtime.GOOS == "windows" {
-		t.Skip("Go cannot send Ctrl-C to one process of Windows")
-	}
+	makeInterruptible(c)
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -172,9 +171,7 @@ func TestTrainInterrupted(t *testing.T) {
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	if err := c.Process.Signal(os.Interrupt); err != nil {
-		t.Fatal(err)
-	}
+	interrupt(t, c)
 	c.Wait()
 	if code := c.ProcessState.ExitCode(); code != exitStopped || !strings.Contains(said.String(),
 		"garb train --resume "+out) {
@@ -183,6 +180,7 @@ func TestTrainInterrupted(t *testing.T) {
 }
 
 func TestTrainCommand(t *testing.T) {
+	skipSmall(t, "ImageNet network")
 	data := drawDataSet(t)
 	t.Setenv("GARB_HOME", t.TempDir())
 	out := filepath.Join(t.TempDir(), "run")
@@ -223,6 +221,7 @@ func TestTrainCommand(t *testing.T) {
 
 // TestTrainOnAFile: the backbone of a run can be trained further in the next run.
 func TestTrainOnAFile(t *testing.T) {
+	skipSmall(t, "ImageNet network")
 	data := drawDataSet(t)
 	t.Setenv("GARB_HOME", t.TempDir())
 	first, second := filepath.Join(t.TempDir(), "first"), filepath.Join(t.TempDir(), "second")
@@ -271,6 +270,7 @@ func TestTrainOnAFile(t *testing.T) {
 // TestTrainDiskFull: a full disk ends the run with an error that says so, and files from
 // before can still be used.
 func TestTrainDiskFull(t *testing.T) {
+	skipSmall(t, "ImageNet network")
 	data, folder := drawDataSet(t), t.TempDir()
 	t.Setenv("GARB_HOME", t.TempDir())
 	if err := mountSmall(folder); err != nil {
@@ -304,6 +304,7 @@ func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
 // TestSweepCommand runs a grid of two by two, stops it and continues it.
 func TestSweepCommand(t *testing.T) {
+	skipSmall(t, "ImageNet network")
 	data := drawDataSet(t)
 	t.Setenv("GARB_HOME", t.TempDir())
 	out := filepath.Join(t.TempDir(), "sweep")
@@ -340,6 +341,7 @@ func TestSweepCommand(t *testing.T) {
 }
 
 func TestLRFindCommand(t *testing.T) {
+	skipSmall(t, "ImageNet network")
 	data := drawDataSet(t)
 	t.Setenv("GARB_HOME", t.TempDir())
 	plot := filepath.Join(t.TempDir(), "rates.svg")

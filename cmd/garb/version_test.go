@@ -46,6 +46,7 @@ func TestBuildOf(t *testing.T) {
 }
 
 func TestVersion(t *testing.T) {
+	skipSmall(t, "ImageNet network")
 	code, out, _ := runGarb(t, nil, "version")
 	if code != exitDone || !strings.Contains(out, model.Version) || strings.Count(out, "sha256:") != 3 ||
 		!strings.Contains(out, "commit    ") {

@@ -107,9 +107,12 @@ func deriveWeights(number int) (kr, kb float32) {
 	}
 	rx, ry, gx, gy, bx, by, wx, wy := v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7]
 	rz, gz, bz, wz := 1-(rx+ry), 1-(gx+gy), 1-(bx+by), 1-(wx+wy)
-	divisor := wy * (rx*(gy*bz-by*gz) + gx*(by*rz-ry*bz) + bx*(ry*gz-gy*rz))
-	kr = ry * (wx*(gy*bz-by*gz) + wy*(bx*gz-gx*bz) + wz*(gx*by-bx*gy)) / divisor
-	kb = by * (wx*(ry*gz-gy*rz) + wy*(gx*rz-rx*gz) + wz*(rx*gy-gx*ry)) / divisor
+	// minor returns a·d − b·c, and sum the sum of products, each product rounded.
+	minor := func(a, b, c, d float32) float32 { return float32(a*d) - float32(b*c) }
+	sum := func(a, x, b, y, c, z float32) float32 { return float32(a*x) + float32(b*y) + float32(c*z) }
+	divisor := wy * sum(rx, minor(gy, by, gz, bz), gx, minor(by, ry, bz, rz), bx, minor(ry, gy, rz, gz))
+	kr = ry * sum(wx, minor(gy, by, gz, bz), wy, minor(bx, gx, bz, gz), wz, minor(gx, bx, gy, by)) / divisor
+	kb = by * sum(wx, minor(ry, gy, rz, gz), wy, minor(gx, rx, gz, rz), wz, minor(rx, gx, ry, gy)) / divisor
 	return kr, kb
 }
 
@@ -152,7 +155,7 @@ func (c *floatConverter) convert(y, cb, cr float32, stored uint16) (r, g, b floa
 // convertReversible converts by H.273, formulas 62 to 65.
 func (c *floatConverter) convertReversible(y int, cb, cr float32) (r, g, b float32) {
 	limit := float32(uint16(1)<<c.depth - 1)
-	round := func(v float32) int { return int(math.Floor(float64(v*limit + 0.5))) }
+	round := func(v float32) int { return int(math.Floor(float64(float32(v*limit) + 0.5))) }
 	cg, co := round(cb), round(cr)
 	t := y - cg>>1
 	green := max(0, min(t+cg, 255))

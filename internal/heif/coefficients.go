@@ -83,7 +83,8 @@ func (p primaryColour) weights() (kr, kb float32) {
 	// others when white takes its place.
 	z := func(c [2]float32) float32 { return 1 - c[0] - c[1] }
 	volume := func(a, b, c [2]float32) float32 {
-		return a[0]*(b[1]*z(c)-c[1]*z(b)) + b[0]*(c[1]*z(a)-a[1]*z(c)) + c[0]*(a[1]*z(b)-b[1]*z(a))
+		minor := func(a, b [2]float32) float32 { return float32(a[1]*z(b)) - float32(b[1]*z(a)) }
+		return float32(a[0]*minor(b, c)) + float32(b[0]*minor(c, a)) + float32(c[0]*minor(a, b))
 	}
 	all := p.white[1] * volume(p.red, p.green, p.blue)
 	return p.red[1] * volume(p.white, p.green, p.blue) / all, p.blue[1] * volume(p.red, p.green, p.white) / all

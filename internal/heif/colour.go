@@ -150,7 +150,7 @@ func convertIdentity[T, O sample](fullRange bool, bits, subX, drop int) rowConve
 		green[i], other[i] = round(float32(i)), round(float32(i))
 		if !fullRange {
 			v := float32(i) - black(bits)
-			green[i], other[i] = round(v*lumaStretch), round(v*chromaStretch)
+			green[i], other[i] = round(float32(v*lumaStretch)), round(float32(v*chromaStretch))
 		}
 	}
 	return func(out []O, y, cb, cr []T) {

@@ -114,7 +114,7 @@ func hasSRGBPrimaries(data []byte) bool {
 }
 
 // readFixed reads a number with 16 bits after the point.
-func readFixed(b []byte) float64 { return float64(int32(binary.BigEndian.Uint32(b))) / 65536 }
+func readFixed(b []byte) float64 { return float64(float64(int32(binary.BigEndian.Uint32(b))) / 65536) }
 
 // hasSRGBCurve reports whether the tone curve gives half the level the light that sRGB gives it.
 func hasSRGBCurve(tag []byte) bool {

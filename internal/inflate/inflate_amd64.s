@@ -56,9 +56,9 @@ DATA adlerOnes<>+28(SB)/2, $0x0001
 DATA adlerOnes<>+30(SB)/2, $0x0001
 GLOBL adlerOnes<>(SB), RODATA|NOPTR, $32
 
-// func adlerAVX2(p *byte, vectors int, sums *[3][8]uint32)
+// func adlerAssembly(p *byte, vectors int, sums *[3][8]uint32)
 // Requires: AVX, AVX2
-TEXT ·adlerAVX2(SB), NOSPLIT, $0-24
+TEXT ·adlerAssembly(SB), NOSPLIT, $0-24
 	MOVQ    p+0(FP), AX
 	MOVQ    vectors+8(FP), CX
 	MOVQ    sums+16(FP), DX

@@ -4,8 +4,8 @@
 
 package inflate
 
-// adlerAVX2 sets sums[0] to the sums of bytes, sums[1] to the sums of sums[0] before each vector,
+// adlerAssembly sets sums[0] to the sums of bytes, sums[1] to the sums of sums[0] before each vector,
 // and sums[2] to the sums of bytes, of which the first in a vector counts 32 times and the last once.
 //
 //go:noescape
-func adlerAVX2(p *byte, vectors int, sums *[3][8]uint32)
+func adlerAssembly(p *byte, vectors int, sums *[3][8]uint32)

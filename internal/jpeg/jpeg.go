@@ -23,6 +23,7 @@ import (
 )
 
 //go:generate sh -c "cd _generate && go run . -out ../jpeg_amd64.s -stubs ../stubs_amd64.go -pkg jpeg"
+//go:generate go run ../kernel/_neon jpeg
 
 // Repairs that this package makes.
 const (

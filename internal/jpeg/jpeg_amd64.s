@@ -136,9 +136,9 @@ DATA transformColumns<>+30(SB)/1, $0x0b
 DATA transformColumns<>+31(SB)/1, $0x0f
 GLOBL transformColumns<>(SB), RODATA|NOPTR, $32
 
-// func transformAVX2(block *int16, quantization *int16, out *byte, stride int)
+// func transformAssembly(block *int16, quantization *int16, out *byte, stride int)
 // Requires: AVX, AVX2
-TEXT ·transformAVX2(SB), NOSPLIT, $0-32
+TEXT ·transformAssembly(SB), NOSPLIT, $0-32
 	MOVQ    block+0(FP), AX
 	MOVQ    quantization+8(FP), CX
 	VMOVDQU (AX), Y0
@@ -313,9 +313,9 @@ large:
 	VMOVDQA Y0, Y3
 	JMP     transpose
 
-// func sumsAVX2(dst *int16, near *byte, far *byte, vectors int)
+// func sumsAssembly(dst *int16, near *byte, far *byte, vectors int)
 // Requires: AVX, AVX2
-TEXT ·sumsAVX2(SB), NOSPLIT, $0-32
+TEXT ·sumsAssembly(SB), NOSPLIT, $0-32
 	MOVQ dst+0(FP), AX
 	MOVQ near+8(FP), CX
 	MOVQ far+16(FP), DX
@@ -336,9 +336,9 @@ loop:
 	VZEROUPPER
 	RET
 
-// func expandAVX2(dst *byte, sums *int16, vectors int, evenBias uint16, oddBias uint16, shift uint64)
+// func expandAssembly(dst *byte, sums *int16, vectors int, evenBias uint16, oddBias uint16, shift uint64)
 // Requires: AVX, AVX2
-TEXT ·expandAVX2(SB), NOSPLIT, $0-40
+TEXT ·expandAssembly(SB), NOSPLIT, $0-40
 	MOVQ         dst+0(FP), AX
 	MOVQ         sums+8(FP), CX
 	MOVQ         vectors+16(FP), DX
@@ -546,9 +546,9 @@ DATA convertShuffles<>+126(SB)/1, $0x80
 DATA convertShuffles<>+127(SB)/1, $0x80
 GLOBL convertShuffles<>(SB), RODATA|NOPTR, $128
 
-// func convertAVX2(dst *byte, y *byte, cb *byte, cr *byte, vectors int)
+// func convertAssembly(dst *byte, y *byte, cb *byte, cr *byte, vectors int)
 // Requires: AVX, AVX2
-TEXT ·convertAVX2(SB), NOSPLIT, $0-40
+TEXT ·convertAssembly(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), AX
 	MOVQ y+8(FP), CX
 	MOVQ cb+16(FP), DX

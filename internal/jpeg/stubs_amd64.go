@@ -4,23 +4,23 @@
 
 package jpeg
 
-// transformAVX2 turns a block of coefficients into 8 × 8 samples.
+// transformAssembly turns a block of coefficients into 8 × 8 samples.
 //
 //go:noescape
-func transformAVX2(block *int16, quantization *int16, out *byte, stride int)
+func transformAssembly(block *int16, quantization *int16, out *byte, stride int)
 
-// sumsAVX2 sets dst = 3·near + far for vectors of 16 samples.
+// sumsAssembly sets dst = 3·near + far for vectors of 16 samples.
 //
 //go:noescape
-func sumsAVX2(dst *int16, near *byte, far *byte, vectors int)
+func sumsAssembly(dst *int16, near *byte, far *byte, vectors int)
 
-// expandAVX2 sets dst[2i] = (3·sums[i] + sums[i−1] + evenBias) >> shift and
+// expandAssembly sets dst[2i] = (3·sums[i] + sums[i−1] + evenBias) >> shift and
 // dst[2i+1] = (3·sums[i] + sums[i+1] + oddBias) >> shift for vectors of 16 sums.
 //
 //go:noescape
-func expandAVX2(dst *byte, sums *int16, vectors int, evenBias uint16, oddBias uint16, shift uint64)
+func expandAssembly(dst *byte, sums *int16, vectors int, evenBias uint16, oddBias uint16, shift uint64)
 
-// convertAVX2 turns vectors of 16 pixels from YCbCr into RGB.
+// convertAssembly turns vectors of 16 pixels from YCbCr into RGB.
 //
 //go:noescape
-func convertAVX2(dst *byte, y *byte, cb *byte, cr *byte, vectors int)
+func convertAssembly(dst *byte, y *byte, cb *byte, cr *byte, vectors int)

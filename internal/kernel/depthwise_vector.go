@@ -1,4 +1,4 @@
-//go:build (amd64 || arm64) && !purego
+//go:build ((amd64 || arm64) && !purego) || (js && simd128)
 
 package kernel
 
@@ -42,7 +42,7 @@ func depthwiseVector(d *Depthwise, rowLow, rowHigh int, level Level) {
 	}
 	// One output at a time, unless the generator has a function for the width and stride.
 	width, stride, relu, blocks := 0, 0, 0, d.DstWidth
-	if (d.KernelWidth == 3 || d.KernelWidth == 5) && d.Stride <= 2 {
+	if (d.KernelWidth == 3 || d.KernelWidth == 5) && d.Stride <= 2 && level != SIMD128 {
 		width, stride, blocks = d.KernelWidth, d.Stride, (d.DstWidth+depthwiseOutputs-1)/depthwiseOutputs
 	}
 	if d.ReLUInput {

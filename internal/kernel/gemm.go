@@ -48,8 +48,8 @@ func (m *Matrix) panel(p int) (column, columns int, data []float32) {
 }
 
 // panelColumns is the number of columns in a panel of each level: micro-kernels process two
-// vectors, and with NEON one, which leaves registers for more rows.
-var panelColumns = [...]int{Generic: 16, AVX2: 16, AVX512: 32, NEON: 8}
+// vectors, and with NEON and SIMD128 one, which leaves registers for more rows.
+var panelColumns = [...]int{Generic: 16, AVX2: 16, AVX512: 32, NEON: 8, SIMD128: 8}
 
 func newMatrix(rows, columns int, level Level) *Matrix {
 	m := &Matrix{Rows: rows, Columns: columns, PanelColumns: panelColumns[level], level: level}

@@ -1,4 +1,4 @@
-//go:build (amd64 || arm64) && !purego
+//go:build ((amd64 || arm64) && !purego) || (js && simd128)
 
 package kernel
 
@@ -18,7 +18,7 @@ type gemmTile struct {
 }
 
 // tileRows is the number of rows of each level's largest micro-kernel.
-var tileRows = [...]int{AVX2: 6, AVX512: maxTileRows, NEON: 8}
+var tileRows = [...]int{AVX2: 6, AVX512: maxTileRows, NEON: 8, SIMD128: 6}
 
 const (
 	// groupValues limits the values of B in a group of panels to half of a core's second-level

@@ -1,47 +1,24 @@
 package kernel
 
 import (
-	"syscall"
 	"testing"
-	"unsafe"
+
+	"garb/internal/fence"
 )
 
-// fence makes slices that end, or begin, where memory ends: a read or write
-// beside them stops the program.
-type fence struct {
+// fenced makes slices that end, or begin, where memory ends.
+type fenced struct {
 	t     *testing.T
 	atEnd bool
 }
 
-// bytes returns n bytes.
-func (f fence) bytes(n int) []byte {
-	f.t.Helper()
-	page := syscall.Getpagesize()
-	body := (n + page - 1) / page * page
-	all, err := syscall.Mmap(-1, 0, page+body+page, syscall.PROT_READ|syscall.PROT_WRITE,
-		syscall.MAP_ANON|syscall.MAP_PRIVATE)
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	f.t.Cleanup(func() { syscall.Munmap(all) })
-	for _, p := range [][]byte{all[:page], all[page+body:]} {
-		if err := syscall.Mprotect(p, syscall.PROT_NONE); err != nil {
-			f.t.Fatal(err)
-		}
-	}
-	low := page
-	if f.atEnd {
-		low = page + body - n
-	}
-	return all[low:][:n:n]
-}
-
 // values returns a copy of v, nil for nil.
-func (f fence) values(v []float32) []float32 {
+func (f fenced) values(v []float32) []float32 {
+	f.t.Helper()
 	if v == nil {
 		return nil
 	}
-	c := unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(f.bytes(4*len(v))))), len(v))
+	c := fence.Make[float32](f.t, len(v), f.atEnd)
 	copy(c, v)
 	return c
 }
@@ -50,7 +27,7 @@ func (f fence) values(v []float32) []float32 {
 func TestFences(t *testing.T) {
 	for _, atEnd := range []bool{false, true} {
 		eachLevel(t, func(t *testing.T, l Level) {
-			f := fence{t, atEnd}
+			f := fenced{t, atEnd}
 			f.testGemm(l)
 			f.testDepthwise()
 			f.testWinograd()
@@ -59,7 +36,7 @@ func TestFences(t *testing.T) {
 	}
 }
 
-func (f fence) testGemm(l Level) {
+func (f fenced) testGemm(l Level) {
 	for _, s := range []shape{
 		{rows: 1, columns: 1, segments: 1, segmentLen: 1, aStride: 1, bias: true, residual: true},
 		{rows: 3, columns: 9, segments: 1, segmentLen: 5, aStride: 5, bias: true, residual: true},
@@ -82,7 +59,7 @@ func (f fence) testGemm(l Level) {
 	}
 }
 
-func (f fence) testDepthwise() {
+func (f fenced) testDepthwise() {
 	for _, kernel := range []int{1, 3, 5} {
 		for _, stride := range []int{1, 2} {
 			for _, width := range []int{1, 3, 7, 8, 13} {
@@ -98,7 +75,7 @@ func (f fence) testDepthwise() {
 	}
 }
 
-func (f fence) testWinograd() {
+func (f fenced) testWinograd() {
 	for _, channels := range []int{1, 9, 16, 40} {
 		for _, rows := range []int{1, 2} {
 			s := winogradCase{channels: channels, rows: rows, positions: 5}
@@ -115,14 +92,14 @@ func (f fence) testWinograd() {
 	}
 }
 
-func (f fence) testElementwise() {
+func (f fenced) testElementwise() {
 	for _, n := range lengths[1:] {
 		a, b := operands(n)
 		a, b = f.values(a), f.values(b)
 		Max(a, b)
 		Add(a, b, ReLU6)
 		Activate(a, b, ReLU)
-		FromHalf(a, f.bytes(2*n))
+		FromHalf(a, fence.Make[byte](f.t, 2*n, f.atEnd))
 		for _, g := range nonlinearities {
 			g.run(a, b)
 		}

@@ -3,8 +3,10 @@
 //
 // Each operation has a portable implementation in Go, which is the reference and
 // always compiled, and assembly for amd64 (AVX2 with FMA, AVX-512) and arm64 (NEON).
-// All assembly gives the same bits. The level is chosen once at start-up; the
-// environment variable GARB_CPU (generic, avx2, avx512, neon) forces one.
+// All assembly gives the same bits. For WebAssembly (the build tag simd128) simd128.wasm has the
+// product and the depthwise convolution, with the bits of the portable kernels. The level is
+// chosen once at start-up; the environment variable GARB_CPU (generic, avx2, avx512, neon,
+// simd128) forces one.
 package kernel
 
 import (
@@ -14,7 +16,8 @@ import (
 )
 
 //go:generate sh -c "cd _generate && go run . -out ../kernel_amd64.s -stubs ../stubs_amd64.go -pkg kernel"
-//go:generate go run ./_neon
+//go:generate go run ./_neon kernel
+//go:generate go run ./_wasm -out simd128.wasm
 
 // Level is the instruction set that the kernels use.
 type Level uint8
@@ -25,11 +28,18 @@ const (
 	AVX2                    // amd64: 256-bit vectors, with FMA and F16C
 	AVX512                  // amd64: 512-bit vectors: F, BW, DQ, VL
 	NEON                    // arm64: 128-bit vectors
+	SIMD128                 // WebAssembly: 128-bit vectors; the bits of Generic
 	levelCount              // the number of levels
 )
 
 // String returns the level's name in GARB_CPU.
-func (l Level) String() string { return [levelCount]string{"generic", "avx2", "avx512", "neon"}[l] }
+func (l Level) String() string {
+	return [levelCount]string{"generic", "avx2", "avx512", "neon", "simd128"}[l]
+}
+
+// complete tells whether the level has its own kernels for all operations; these do not round a product
+// before they add it. SIMD128 has kernels for Gemm and Depthwise, which round as the portable ones do.
+func (l Level) complete() bool { return l != Generic && l != SIMD128 }
 
 // level is the level in use; levelErr says what is wrong with GARB_CPU.
 var level, levelErr = chooseLevel(os.Getenv("GARB_CPU"), offeredLevels())
@@ -60,7 +70,7 @@ func chooseLevel(name string, offered []Level) (Level, error) {
 				"unset it or choose one of these", name, strings.Join(names, ", "))
 		}
 	}
-	return best, fmt.Errorf("GARB_CPU=%s: the levels are generic, avx2, avx512 and neon", name)
+	return best, fmt.Errorf("GARB_CPU=%s: the levels are generic, avx2, avx512, neon and simd128", name)
 }
 
 // Pack packs b, a rows × columns matrix in row-major order, for Gemm. Column j is multiplied by

@@ -2,18 +2,7 @@
 
 package kernel
 
-// offeredLevels returns the levels of this build.
-func offeredLevels() []Level { return []Level{Generic} }
-
-// Without assembly the level is Generic, so nothing calls these.
-
-func gemmVector(g *Gemm, rowLow, rowHigh, panelLow, panelHigh int) {
-	gemmGeneric(g, rowLow, rowHigh, panelLow, panelHigh)
-}
-
-func depthwiseVector(d *Depthwise, rowLow, rowHigh int, _ Level) {
-	depthwiseGeneric(d, rowLow, rowHigh)
-}
+// No level of this build has these; they are portable, or nothing calls them.
 
 func outerVector(o *Outer, low, count int) { outerGeneric(o, low, count) }
 

@@ -166,7 +166,7 @@ func applyUnary(f unaryFunction, dst, src []float32, a, b float64) {
 	if len(src) < len(dst) {
 		panic("kernel: source is shorter than destination")
 	}
-	if level != Generic {
+	if level.complete() {
 		unaryVectors(f, dst, src, float32(a), float32(b))
 		return
 	}

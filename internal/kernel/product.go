@@ -59,7 +59,7 @@ func applyBinary(f binaryFunction, dst, x, y []float32) {
 		panic("kernel: source is shorter than destination")
 	}
 	x, y = x[:len(dst)], y[:len(dst)]
-	if level != Generic {
+	if level.complete() {
 		binaryVectors(f, dst, x, y)
 		return
 	}

@@ -18,7 +18,7 @@ var products = []struct {
 }{
 	{"Multiply", Multiply, func(_, x, y float32) float32 { return x * y }, false},
 	{"AddMultiply", AddMultiply, func(dst, x, y float32) float32 {
-		if level == Generic {
+		if !level.complete() {
 			return dst + float32(x*y)
 		}
 		return fused(x, y, dst)
@@ -102,7 +102,7 @@ func TestPReLUSlopesGradient(t *testing.T) {
 			want := slices.Clone(sums.values)
 			for i, g := range gradient {
 				below := min(src[i], 0)
-				if l == Generic {
+				if !l.complete() {
 					want[i%width] += float32(below * g)
 				} else {
 					want[i%width] = fused(below, g, want[i%width])

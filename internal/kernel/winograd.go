@@ -53,7 +53,7 @@ func (w *Winograd) Gradient(count int) {
 // transformMap computes the planes of size × size positions of Map for each of count tiles. apply
 // transforms a vector.
 func (w *Winograd) transformMap(count, transform, size int, apply func(v [4]float32) [4]float32) {
-	if level != Generic && count > 0 {
+	if level.complete() && count > 0 {
 		w.transformVector(count, transform, &WinogradEpilogue{})
 		return
 	}
@@ -104,7 +104,7 @@ func (w *Winograd) Output(rows, positions int, e WinogradEpilogue) {
 		panic("kernel: Winograd Residual is too short")
 	case positions <= 0:
 		return
-	case level != Generic:
+	case level.complete():
 		if whole := positions / 2; whole > 0 {
 			w.transformVector(whole, winogradOutput+2*rows-1, &e)
 		}

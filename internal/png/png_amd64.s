@@ -4,9 +4,9 @@
 
 #include "textflag.h"
 
-// func upAVX2(out *byte, data *byte, above *byte, vectors int)
+// func upAssembly(out *byte, data *byte, above *byte, vectors int)
 // Requires: AVX, AVX2
-TEXT ·upAVX2(SB), NOSPLIT, $0-32
+TEXT ·upAssembly(SB), NOSPLIT, $0-32
 	MOVQ out+0(FP), AX
 	MOVQ data+8(FP), CX
 	MOVQ above+16(FP), DX
@@ -24,9 +24,9 @@ loop:
 	VZEROUPPER
 	RET
 
-// func sub3AVX2(out *byte, data *byte, pixels int)
+// func sub3Assembly(out *byte, data *byte, pixels int)
 // Requires: AVX
-TEXT ·sub3AVX2(SB), NOSPLIT, $0-24
+TEXT ·sub3Assembly(SB), NOSPLIT, $0-24
 	MOVQ  out+0(FP), AX
 	MOVQ  data+8(FP), CX
 	MOVQ  pixels+16(FP), DX
@@ -42,9 +42,9 @@ loop:
 	JNZ    loop
 	RET
 
-// func average3AVX2(out *byte, data *byte, above *byte, pixels int)
+// func average3Assembly(out *byte, data *byte, above *byte, pixels int)
 // Requires: AVX
-TEXT ·average3AVX2(SB), NOSPLIT, $0-32
+TEXT ·average3Assembly(SB), NOSPLIT, $0-32
 	MOVQ     out+0(FP), AX
 	MOVQ     data+8(FP), CX
 	MOVQ     above+16(FP), DX
@@ -69,9 +69,9 @@ loop:
 	JNZ    loop
 	RET
 
-// func paeth3AVX2(out *byte, data *byte, above *byte, pixels int)
+// func paeth3Assembly(out *byte, data *byte, above *byte, pixels int)
 // Requires: AVX
-TEXT ·paeth3AVX2(SB), NOSPLIT, $0-32
+TEXT ·paeth3Assembly(SB), NOSPLIT, $0-32
 	MOVQ     out+0(FP), AX
 	MOVQ     data+8(FP), CX
 	MOVQ     above+16(FP), DX
@@ -108,9 +108,9 @@ loop:
 	JNZ       loop
 	RET
 
-// func sub4AVX2(out *byte, data *byte, pixels int)
+// func sub4Assembly(out *byte, data *byte, pixels int)
 // Requires: AVX
-TEXT ·sub4AVX2(SB), NOSPLIT, $0-24
+TEXT ·sub4Assembly(SB), NOSPLIT, $0-24
 	MOVQ  out+0(FP), AX
 	MOVQ  data+8(FP), CX
 	MOVQ  pixels+16(FP), DX
@@ -126,9 +126,9 @@ loop:
 	JNZ    loop
 	RET
 
-// func average4AVX2(out *byte, data *byte, above *byte, pixels int)
+// func average4Assembly(out *byte, data *byte, above *byte, pixels int)
 // Requires: AVX
-TEXT ·average4AVX2(SB), NOSPLIT, $0-32
+TEXT ·average4Assembly(SB), NOSPLIT, $0-32
 	MOVQ     out+0(FP), AX
 	MOVQ     data+8(FP), CX
 	MOVQ     above+16(FP), DX
@@ -153,9 +153,9 @@ loop:
 	JNZ    loop
 	RET
 
-// func paeth4AVX2(out *byte, data *byte, above *byte, pixels int)
+// func paeth4Assembly(out *byte, data *byte, above *byte, pixels int)
 // Requires: AVX
-TEXT ·paeth4AVX2(SB), NOSPLIT, $0-32
+TEXT ·paeth4Assembly(SB), NOSPLIT, $0-32
 	MOVQ     out+0(FP), AX
 	MOVQ     data+8(FP), CX
 	MOVQ     above+16(FP), DX

@@ -4,37 +4,37 @@
 
 package png
 
-// upAVX2 unfilters vectors of 32 bytes with filter Up.
+// upAssembly unfilters vectors of 32 bytes with filter Up.
 //
 //go:noescape
-func upAVX2(out *byte, data *byte, above *byte, vectors int)
+func upAssembly(out *byte, data *byte, above *byte, vectors int)
 
-// sub3AVX2 unfilters pixels with filter Sub.
+// sub3Assembly unfilters pixels with filter Sub.
 //
 //go:noescape
-func sub3AVX2(out *byte, data *byte, pixels int)
+func sub3Assembly(out *byte, data *byte, pixels int)
 
-// average3AVX2 unfilters pixels with filter Average.
+// average3Assembly unfilters pixels with filter Average.
 //
 //go:noescape
-func average3AVX2(out *byte, data *byte, above *byte, pixels int)
+func average3Assembly(out *byte, data *byte, above *byte, pixels int)
 
-// paeth3AVX2 unfilters pixels with filter Paeth.
+// paeth3Assembly unfilters pixels with filter Paeth.
 //
 //go:noescape
-func paeth3AVX2(out *byte, data *byte, above *byte, pixels int)
+func paeth3Assembly(out *byte, data *byte, above *byte, pixels int)
 
-// sub4AVX2 unfilters pixels with filter Sub.
+// sub4Assembly unfilters pixels with filter Sub.
 //
 //go:noescape
-func sub4AVX2(out *byte, data *byte, pixels int)
+func sub4Assembly(out *byte, data *byte, pixels int)
 
-// average4AVX2 unfilters pixels with filter Average.
+// average4Assembly unfilters pixels with filter Average.
 //
 //go:noescape
-func average4AVX2(out *byte, data *byte, above *byte, pixels int)
+func average4Assembly(out *byte, data *byte, above *byte, pixels int)
 
-// paeth4AVX2 unfilters pixels with filter Paeth.
+// paeth4Assembly unfilters pixels with filter Paeth.
 //
 //go:noescape
-func paeth4AVX2(out *byte, data *byte, above *byte, pixels int)
+func paeth4Assembly(out *byte, data *byte, above *byte, pixels int)

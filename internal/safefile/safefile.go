@@ -11,6 +11,9 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"syscall"
+
+	"garb/internal/filename"
 )
 
 // TooLargeError says that a file is larger than the maximum that Read was given.
@@ -42,6 +45,22 @@ type NotFolderError struct{ Path string }
 
 func (e *NotFolderError) Error() string { return e.Path + " is a file, not a folder" }
 
+// NameError says that Windows does not allow the name of a file.
+type NameError struct{ Path string }
+
+func (e *NameError) Error() string {
+	return fmt.Sprintf("%s: Windows does not allow the name %q; choose another", e.Path, filepath.Base(e.Path))
+}
+
+// checkName returns a *NameError for a file that a system would not create under its name. Windows would
+// open a device for aux.csv, write a hidden stream for a:b, and drop the dot of "a.".
+func checkName(path, system string) error {
+	if name := filepath.Base(path); system == "windows" && !filename.IsPortable(name) {
+		return &NameError{path}
+	}
+	return nil
+}
+
 // ReadDir returns the entries of a folder, sorted by name. If something else has that name, the error is
 // a *NotFolderError. The error of os.ReadDir on Windows would be fs.ErrNotExist, so that a
 // program that creates the folder could replace a file.
@@ -56,10 +75,9 @@ func ReadDir(path string) ([]fs.DirEntry, error) {
 	return entries, err
 }
 
-// Read returns the content of a regular file of at most maxBytes. Its errors are
-// *NotRegularError (found before it opens the file, because opening a pipe can wait
-// forever), *TooLargeError, or those of package os.
-func Read(path string, maxBytes int64) ([]byte, error) {
+// OpenRegular opens a regular file as Open does. Its errors are *NotRegularError, found before it opens
+// the file, because opening a pipe can wait forever, or those of package os.
+func OpenRegular(path string) (*os.File, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
@@ -67,14 +85,24 @@ func Read(path string, maxBytes int64) ([]byte, error) {
 	if !info.Mode().IsRegular() {
 		return nil, &NotRegularError{path, info.Mode()}
 	}
-	if info.Size() > maxBytes {
-		return nil, &TooLargeError{path, info.Size(), maxBytes}
-	}
-	f, err := Open(path)
+	return Open(path)
+}
+
+// Read returns the content of a regular file of at most maxBytes. Its errors are *TooLargeError and those
+// of OpenRegular.
+func Read(path string, maxBytes int64) ([]byte, error) {
+	f, err := OpenRegular(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if info.Size() > maxBytes {
+		return nil, &TooLargeError{path, info.Size(), maxBytes}
+	}
 	data := make([]byte, info.Size())
 	n, err := io.ReadFull(f, data)
 	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
@@ -108,6 +136,9 @@ type File struct {
 // Create starts to replace the file at path, which need not exist. It follows symbolic links. One
 // of Close and Abort must end it.
 func Create(path string) (*File, error) {
+	if err := checkName(path, runtime.GOOS); err != nil {
+		return nil, err
+	}
 	if target, err := filepath.EvalSymlinks(path); err == nil {
 		path = target
 	}
@@ -140,7 +171,7 @@ func (f *File) Close() error {
 // Abort drops the new content. After Close it does nothing.
 func (f *File) Abort() error {
 	f.temporary.Close() // a second Close does no harm
-	if err := os.Remove(f.temporary.Name()); !errors.Is(err, fs.ErrNotExist) {
+	if err := Remove(f.temporary.Name()); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return nil
@@ -165,8 +196,8 @@ func (f *File) replace() error {
 	return Rename(f.temporary.Name(), f.path)
 }
 
-// syncFolder syncs a folder, so that a rename in it survives a loss of power. Windows cannot
-// sync folders and need not.
+// syncFolder syncs a folder, so that a rename in it survives a loss of power. Windows and some network
+// file systems cannot sync folders.
 func syncFolder(path string) error {
 	if runtime.GOOS == "windows" {
 		return nil
@@ -176,5 +207,13 @@ func syncFolder(path string) error {
 		return err
 	}
 	defer f.Close()
-	return f.Sync()
+	if err = f.Sync(); cannotSync(err) {
+		return nil
+	}
+	return err
+}
+
+// cannotSync reports whether an error of syncing says that the file system cannot do it.
+func cannotSync(err error) bool {
+	return errors.Is(err, errors.ErrUnsupported) || errors.Is(err, syscall.EINVAL)
 }

@@ -5,6 +5,9 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -83,5 +86,66 @@ func TestReadAndWriteRefuse(t *testing.T) {
 	}
 	if _, err := Read(filepath.Join(folder, "none"), 4); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("reading a missing file: %v", err)
+	}
+}
+
+// TestCheckName checks which names Windows would change, or open as something else.
+func TestCheckName(t *testing.T) {
+	for name, allowed := range map[string]bool{
+		"a.csv": true, "console.csv": true, "été.csv": true, ".a": true,
+		"aux.csv": false, "NUL": false, "out:1.csv": false, "a.": false, "a ": false, "a?.csv": false,
+	} {
+		path := filepath.Join("folder", name)
+		if err := checkName(path, "linux"); err != nil {
+			t.Error(err)
+		}
+		var wrong *NameError
+		if err := checkName(path, "windows"); errors.As(err, &wrong) == allowed {
+			t.Errorf("%q: %v", name, err)
+		}
+		if runtime.GOOS == "windows" && !allowed {
+			if f, err := Create(filepath.Join(t.TempDir(), name)); !errors.As(err, &wrong) {
+				t.Errorf("created %q: %v, %v", name, f, err)
+			}
+		}
+	}
+}
+
+// TestLongPaths uses paths of more than 260 characters, which Windows supports only in part.
+func TestLongPaths(t *testing.T) {
+	folder := t.TempDir()
+	for range 4 {
+		folder = filepath.Join(folder, strings.Repeat("long", 20))
+	}
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(folder, "file")
+	write(t, path, "text")
+	write(t, path, "text")
+	if got, err := Read(path, 100); err != nil || string(got) != "text" {
+		t.Errorf("read %q, %v", got, err)
+	}
+	if err := Rename(path, path+"2"); err != nil {
+		t.Fatal(err)
+	}
+	if entries, err := ReadDir(folder); err != nil || len(entries) != 1 {
+		t.Errorf("%v, %v", entries, err)
+	}
+	if err := Remove(path + "2"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestCannotSync(t *testing.T) {
+	for err, want := range map[error]bool{
+		nil: false, syscall.EIO: false, syscall.ENOSPC: false, syscall.EINVAL: true, syscall.ENOTSUP: true,
+	} {
+		if err != nil {
+			err = &os.PathError{Op: "sync", Path: "folder", Err: err}
+		}
+		if cannotSync(err) != want {
+			t.Errorf("%v", err)
+		}
 	}
 }

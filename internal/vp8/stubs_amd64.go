@@ -9,82 +9,82 @@ package vp8
 //go:noescape
 func readTokensBMI2(r *uint64, table *byte, context int, first int, q *int32, out *int16) int
 
-// addOneAVX2 adds the inverse cosine transform of blocks to 4 rows of samples of the workspace.
+// addOneAssembly adds the inverse cosine transform of blocks to 4 rows of samples of the workspace.
 //
 //go:noescape
-func addOneAVX2(block *int16, w *byte)
+func addOneAssembly(block *int16, w *byte)
 
-// addTwoAVX2 adds the inverse cosine transform of blocks to 4 rows of samples of the workspace.
+// addTwoAssembly adds the inverse cosine transform of blocks to 4 rows of samples of the workspace.
 //
 //go:noescape
-func addTwoAVX2(block *int16, w *byte)
+func addTwoAssembly(block *int16, w *byte)
 
-// trueMotion16AVX2 predicts 16 × 16 samples of the workspace.
+// trueMotion16Assembly predicts 16 × 16 samples of the workspace.
 //
 //go:noescape
-func trueMotion16AVX2(w *byte)
+func trueMotion16Assembly(w *byte)
 
-// trueMotion8AVX2 predicts 8 × 8 samples of the workspace.
+// trueMotion8Assembly predicts 8 × 8 samples of the workspace.
 //
 //go:noescape
-func trueMotion8AVX2(w *byte)
+func trueMotion8Assembly(w *byte)
 
-// filterHorizontalSimpleAVX2 filters 16 places of a horizontal edge.
+// filterHorizontalSimpleAssembly filters 16 places of a horizontal edge.
 //
 //go:noescape
-func filterHorizontalSimpleAVX2(p *byte, stride int, limit uint8, interior uint8, variance uint8)
+func filterHorizontalSimpleAssembly(p *byte, stride int, limit uint8, interior uint8, variance uint8)
 
-// filterVerticalSimpleAVX2 filters 16 places of a vertical edge.
+// filterVerticalSimpleAssembly filters 16 places of a vertical edge.
 //
 //go:noescape
-func filterVerticalSimpleAVX2(p *byte, stride int, limit uint8, interior uint8, variance uint8)
+func filterVerticalSimpleAssembly(p *byte, stride int, limit uint8, interior uint8, variance uint8)
 
-// filterHorizontalLumaInnerAVX2 filters 16 places of a horizontal edge.
+// filterHorizontalLumaInnerAssembly filters 16 places of a horizontal edge.
 //
 //go:noescape
-func filterHorizontalLumaInnerAVX2(p *byte, stride int, limit uint8, interior uint8, variance uint8)
+func filterHorizontalLumaInnerAssembly(p *byte, stride int, limit uint8, interior uint8, variance uint8)
 
-// filterVerticalLumaInnerAVX2 filters 16 places of a vertical edge.
+// filterVerticalLumaInnerAssembly filters 16 places of a vertical edge.
 //
 //go:noescape
-func filterVerticalLumaInnerAVX2(p *byte, stride int, limit uint8, interior uint8, variance uint8)
+func filterVerticalLumaInnerAssembly(p *byte, stride int, limit uint8, interior uint8, variance uint8)
 
-// filterHorizontalLumaOuterAVX2 filters 16 places of a horizontal edge.
+// filterHorizontalLumaOuterAssembly filters 16 places of a horizontal edge.
 //
 //go:noescape
-func filterHorizontalLumaOuterAVX2(p *byte, stride int, limit uint8, interior uint8, variance uint8)
+func filterHorizontalLumaOuterAssembly(p *byte, stride int, limit uint8, interior uint8, variance uint8)
 
-// filterVerticalLumaOuterAVX2 filters 16 places of a vertical edge.
+// filterVerticalLumaOuterAssembly filters 16 places of a vertical edge.
 //
 //go:noescape
-func filterVerticalLumaOuterAVX2(p *byte, stride int, limit uint8, interior uint8, variance uint8)
+func filterVerticalLumaOuterAssembly(p *byte, stride int, limit uint8, interior uint8, variance uint8)
 
-// filterHorizontalChromaInnerAVX2 filters 16 places of a horizontal edge.
+// filterHorizontalChromaInnerAssembly filters 16 places of a horizontal edge.
 //
 //go:noescape
-func filterHorizontalChromaInnerAVX2(u *byte, v *byte, stride int, limit uint8, interior uint8, variance uint8)
+func filterHorizontalChromaInnerAssembly(u *byte, v *byte, stride int, limit uint8, interior uint8, variance uint8)
 
-// filterVerticalChromaInnerAVX2 filters 16 places of a vertical edge.
+// filterVerticalChromaInnerAssembly filters 16 places of a vertical edge.
 //
 //go:noescape
-func filterVerticalChromaInnerAVX2(u *byte, v *byte, stride int, limit uint8, interior uint8, variance uint8)
+func filterVerticalChromaInnerAssembly(u *byte, v *byte, stride int, limit uint8, interior uint8, variance uint8)
 
-// filterHorizontalChromaOuterAVX2 filters 16 places of a horizontal edge.
+// filterHorizontalChromaOuterAssembly filters 16 places of a horizontal edge.
 //
 //go:noescape
-func filterHorizontalChromaOuterAVX2(u *byte, v *byte, stride int, limit uint8, interior uint8, variance uint8)
+func filterHorizontalChromaOuterAssembly(u *byte, v *byte, stride int, limit uint8, interior uint8, variance uint8)
 
-// filterVerticalChromaOuterAVX2 filters 16 places of a vertical edge.
+// filterVerticalChromaOuterAssembly filters 16 places of a vertical edge.
 //
 //go:noescape
-func filterVerticalChromaOuterAVX2(u *byte, v *byte, stride int, limit uint8, interior uint8, variance uint8)
+func filterVerticalChromaOuterAssembly(u *byte, v *byte, stride int, limit uint8, interior uint8, variance uint8)
 
-// upsampleAVX2 writes the two samples between each sample and the next, for vectors of 16.
+// upsampleAssembly writes the two samples between each sample and the next, for vectors of 16.
 //
 //go:noescape
-func upsampleAVX2(to *byte, near *byte, far *byte, vectors int)
+func upsampleAssembly(to *byte, near *byte, far *byte, vectors int)
 
-// convertAVX2 turns vectors of 16 pixels into RGB.
+// convertAssembly turns vectors of 16 pixels into RGB.
 //
 //go:noescape
-func convertAVX2(out *byte, luma *byte, u *byte, v *byte, vectors int)
+func convertAssembly(out *byte, luma *byte, u *byte, v *byte, vectors int)

@@ -1,10 +1,6 @@
-//go:build !amd64 || purego
+//go:build (!amd64 && !arm64) || purego
 
 package vp8
-
-func readTokens(r *boolReader, table *tokenTable, context, first int, q *steps, out *[16]int16) int {
-	return readTokensGeneric(r, table, context, first, q, out)
-}
 
 func addOne(block *[16]int16, w *workspace, at int) { addResidual(block, w, at) }
 

@@ -10,6 +10,7 @@ import (
 )
 
 //go:generate sh -c "cd _generate && go run . -out ../vp8_amd64.s -stubs ../stubs_amd64.go -pkg vp8"
+//go:generate go run ../kernel/_neon vp8
 
 // headerSize is the size of what precedes the first partition (RFC 6386, section 9.1).
 const headerSize = 10

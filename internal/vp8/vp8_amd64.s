@@ -1119,39 +1119,39 @@ finish:
 	MOVQ R9, ret+48(FP)
 	RET
 
-DATA addOneAVX2Cosine<>+0(SB)/2, $0x4e7b
-DATA addOneAVX2Cosine<>+2(SB)/2, $0x4e7b
-DATA addOneAVX2Cosine<>+4(SB)/2, $0x4e7b
-DATA addOneAVX2Cosine<>+6(SB)/2, $0x4e7b
-DATA addOneAVX2Cosine<>+8(SB)/2, $0x4e7b
-DATA addOneAVX2Cosine<>+10(SB)/2, $0x4e7b
-DATA addOneAVX2Cosine<>+12(SB)/2, $0x4e7b
-DATA addOneAVX2Cosine<>+14(SB)/2, $0x4e7b
-GLOBL addOneAVX2Cosine<>(SB), RODATA|NOPTR, $16
+DATA addOneAssemblyCosine<>+0(SB)/2, $0x4e7b
+DATA addOneAssemblyCosine<>+2(SB)/2, $0x4e7b
+DATA addOneAssemblyCosine<>+4(SB)/2, $0x4e7b
+DATA addOneAssemblyCosine<>+6(SB)/2, $0x4e7b
+DATA addOneAssemblyCosine<>+8(SB)/2, $0x4e7b
+DATA addOneAssemblyCosine<>+10(SB)/2, $0x4e7b
+DATA addOneAssemblyCosine<>+12(SB)/2, $0x4e7b
+DATA addOneAssemblyCosine<>+14(SB)/2, $0x4e7b
+GLOBL addOneAssemblyCosine<>(SB), RODATA|NOPTR, $16
 
-DATA addOneAVX2Sine<>+0(SB)/2, $0x8a8c
-DATA addOneAVX2Sine<>+2(SB)/2, $0x8a8c
-DATA addOneAVX2Sine<>+4(SB)/2, $0x8a8c
-DATA addOneAVX2Sine<>+6(SB)/2, $0x8a8c
-DATA addOneAVX2Sine<>+8(SB)/2, $0x8a8c
-DATA addOneAVX2Sine<>+10(SB)/2, $0x8a8c
-DATA addOneAVX2Sine<>+12(SB)/2, $0x8a8c
-DATA addOneAVX2Sine<>+14(SB)/2, $0x8a8c
-GLOBL addOneAVX2Sine<>(SB), RODATA|NOPTR, $16
+DATA addOneAssemblySine<>+0(SB)/2, $0x8a8c
+DATA addOneAssemblySine<>+2(SB)/2, $0x8a8c
+DATA addOneAssemblySine<>+4(SB)/2, $0x8a8c
+DATA addOneAssemblySine<>+6(SB)/2, $0x8a8c
+DATA addOneAssemblySine<>+8(SB)/2, $0x8a8c
+DATA addOneAssemblySine<>+10(SB)/2, $0x8a8c
+DATA addOneAssemblySine<>+12(SB)/2, $0x8a8c
+DATA addOneAssemblySine<>+14(SB)/2, $0x8a8c
+GLOBL addOneAssemblySine<>(SB), RODATA|NOPTR, $16
 
-DATA addOneAVX2Four<>+0(SB)/2, $0x0004
-DATA addOneAVX2Four<>+2(SB)/2, $0x0004
-DATA addOneAVX2Four<>+4(SB)/2, $0x0004
-DATA addOneAVX2Four<>+6(SB)/2, $0x0004
-DATA addOneAVX2Four<>+8(SB)/2, $0x0004
-DATA addOneAVX2Four<>+10(SB)/2, $0x0004
-DATA addOneAVX2Four<>+12(SB)/2, $0x0004
-DATA addOneAVX2Four<>+14(SB)/2, $0x0004
-GLOBL addOneAVX2Four<>(SB), RODATA|NOPTR, $16
+DATA addOneAssemblyFour<>+0(SB)/2, $0x0004
+DATA addOneAssemblyFour<>+2(SB)/2, $0x0004
+DATA addOneAssemblyFour<>+4(SB)/2, $0x0004
+DATA addOneAssemblyFour<>+6(SB)/2, $0x0004
+DATA addOneAssemblyFour<>+8(SB)/2, $0x0004
+DATA addOneAssemblyFour<>+10(SB)/2, $0x0004
+DATA addOneAssemblyFour<>+12(SB)/2, $0x0004
+DATA addOneAssemblyFour<>+14(SB)/2, $0x0004
+GLOBL addOneAssemblyFour<>(SB), RODATA|NOPTR, $16
 
-// func addOneAVX2(block *int16, w *byte)
+// func addOneAssembly(block *int16, w *byte)
 // Requires: AVX
-TEXT ·addOneAVX2(SB), NOSPLIT, $0-16
+TEXT ·addOneAssembly(SB), NOSPLIT, $0-16
 	MOVQ        block+0(FP), AX
 	MOVQ        w+8(FP), CX
 	VMOVQ       (AX), X0
@@ -1160,13 +1160,13 @@ TEXT ·addOneAVX2(SB), NOSPLIT, $0-16
 	VMOVQ       24(AX), X3
 	VPADDW      X2, X0, X4
 	VPSUBW      X2, X0, X0
-	VPMULHW     addOneAVX2Sine<>+0(SB), X1, X5
-	VPMULHW     addOneAVX2Cosine<>+0(SB), X3, X6
+	VPMULHW     addOneAssemblySine<>+0(SB), X1, X5
+	VPMULHW     addOneAssemblyCosine<>+0(SB), X3, X6
 	VPSUBW      X6, X5, X5
 	VPSUBW      X3, X1, X2
 	VPADDW      X5, X2, X2
-	VPMULHW     addOneAVX2Cosine<>+0(SB), X1, X5
-	VPMULHW     addOneAVX2Sine<>+0(SB), X3, X6
+	VPMULHW     addOneAssemblyCosine<>+0(SB), X1, X5
+	VPMULHW     addOneAssemblySine<>+0(SB), X3, X6
 	VPADDW      X6, X5, X5
 	VPADDW      X3, X1, X1
 	VPADDW      X5, X1, X1
@@ -1186,16 +1186,16 @@ TEXT ·addOneAVX2(SB), NOSPLIT, $0-16
 	VPUNPCKHQDQ X1, X0, X0
 	VPUNPCKLQDQ X4, X2, X1
 	VPUNPCKHQDQ X4, X2, X2
-	VPADDW      addOneAVX2Four<>+0(SB), X3, X3
+	VPADDW      addOneAssemblyFour<>+0(SB), X3, X3
 	VPADDW      X1, X3, X4
 	VPSUBW      X1, X3, X1
-	VPMULHW     addOneAVX2Sine<>+0(SB), X0, X5
-	VPMULHW     addOneAVX2Cosine<>+0(SB), X2, X6
+	VPMULHW     addOneAssemblySine<>+0(SB), X0, X5
+	VPMULHW     addOneAssemblyCosine<>+0(SB), X2, X6
 	VPSUBW      X6, X5, X5
 	VPSUBW      X2, X0, X3
 	VPADDW      X5, X3, X3
-	VPMULHW     addOneAVX2Cosine<>+0(SB), X0, X5
-	VPMULHW     addOneAVX2Sine<>+0(SB), X2, X6
+	VPMULHW     addOneAssemblyCosine<>+0(SB), X0, X5
+	VPMULHW     addOneAssemblySine<>+0(SB), X2, X6
 	VPADDW      X6, X5, X5
 	VPADDW      X2, X0, X0
 	VPADDW      X5, X0, X0
@@ -1241,39 +1241,39 @@ TEXT ·addOneAVX2(SB), NOSPLIT, $0-16
 	VMOVD       X0, 96(CX)
 	RET
 
-DATA addTwoAVX2Cosine<>+0(SB)/2, $0x4e7b
-DATA addTwoAVX2Cosine<>+2(SB)/2, $0x4e7b
-DATA addTwoAVX2Cosine<>+4(SB)/2, $0x4e7b
-DATA addTwoAVX2Cosine<>+6(SB)/2, $0x4e7b
-DATA addTwoAVX2Cosine<>+8(SB)/2, $0x4e7b
-DATA addTwoAVX2Cosine<>+10(SB)/2, $0x4e7b
-DATA addTwoAVX2Cosine<>+12(SB)/2, $0x4e7b
-DATA addTwoAVX2Cosine<>+14(SB)/2, $0x4e7b
-GLOBL addTwoAVX2Cosine<>(SB), RODATA|NOPTR, $16
+DATA addTwoAssemblyCosine<>+0(SB)/2, $0x4e7b
+DATA addTwoAssemblyCosine<>+2(SB)/2, $0x4e7b
+DATA addTwoAssemblyCosine<>+4(SB)/2, $0x4e7b
+DATA addTwoAssemblyCosine<>+6(SB)/2, $0x4e7b
+DATA addTwoAssemblyCosine<>+8(SB)/2, $0x4e7b
+DATA addTwoAssemblyCosine<>+10(SB)/2, $0x4e7b
+DATA addTwoAssemblyCosine<>+12(SB)/2, $0x4e7b
+DATA addTwoAssemblyCosine<>+14(SB)/2, $0x4e7b
+GLOBL addTwoAssemblyCosine<>(SB), RODATA|NOPTR, $16
 
-DATA addTwoAVX2Sine<>+0(SB)/2, $0x8a8c
-DATA addTwoAVX2Sine<>+2(SB)/2, $0x8a8c
-DATA addTwoAVX2Sine<>+4(SB)/2, $0x8a8c
-DATA addTwoAVX2Sine<>+6(SB)/2, $0x8a8c
-DATA addTwoAVX2Sine<>+8(SB)/2, $0x8a8c
-DATA addTwoAVX2Sine<>+10(SB)/2, $0x8a8c
-DATA addTwoAVX2Sine<>+12(SB)/2, $0x8a8c
-DATA addTwoAVX2Sine<>+14(SB)/2, $0x8a8c
-GLOBL addTwoAVX2Sine<>(SB), RODATA|NOPTR, $16
+DATA addTwoAssemblySine<>+0(SB)/2, $0x8a8c
+DATA addTwoAssemblySine<>+2(SB)/2, $0x8a8c
+DATA addTwoAssemblySine<>+4(SB)/2, $0x8a8c
+DATA addTwoAssemblySine<>+6(SB)/2, $0x8a8c
+DATA addTwoAssemblySine<>+8(SB)/2, $0x8a8c
+DATA addTwoAssemblySine<>+10(SB)/2, $0x8a8c
+DATA addTwoAssemblySine<>+12(SB)/2, $0x8a8c
+DATA addTwoAssemblySine<>+14(SB)/2, $0x8a8c
+GLOBL addTwoAssemblySine<>(SB), RODATA|NOPTR, $16
 
-DATA addTwoAVX2Four<>+0(SB)/2, $0x0004
-DATA addTwoAVX2Four<>+2(SB)/2, $0x0004
-DATA addTwoAVX2Four<>+4(SB)/2, $0x0004
-DATA addTwoAVX2Four<>+6(SB)/2, $0x0004
-DATA addTwoAVX2Four<>+8(SB)/2, $0x0004
-DATA addTwoAVX2Four<>+10(SB)/2, $0x0004
-DATA addTwoAVX2Four<>+12(SB)/2, $0x0004
-DATA addTwoAVX2Four<>+14(SB)/2, $0x0004
-GLOBL addTwoAVX2Four<>(SB), RODATA|NOPTR, $16
+DATA addTwoAssemblyFour<>+0(SB)/2, $0x0004
+DATA addTwoAssemblyFour<>+2(SB)/2, $0x0004
+DATA addTwoAssemblyFour<>+4(SB)/2, $0x0004
+DATA addTwoAssemblyFour<>+6(SB)/2, $0x0004
+DATA addTwoAssemblyFour<>+8(SB)/2, $0x0004
+DATA addTwoAssemblyFour<>+10(SB)/2, $0x0004
+DATA addTwoAssemblyFour<>+12(SB)/2, $0x0004
+DATA addTwoAssemblyFour<>+14(SB)/2, $0x0004
+GLOBL addTwoAssemblyFour<>(SB), RODATA|NOPTR, $16
 
-// func addTwoAVX2(block *int16, w *byte)
+// func addTwoAssembly(block *int16, w *byte)
 // Requires: AVX
-TEXT ·addTwoAVX2(SB), NOSPLIT, $0-16
+TEXT ·addTwoAssembly(SB), NOSPLIT, $0-16
 	MOVQ        block+0(FP), AX
 	MOVQ        w+8(FP), CX
 	VMOVQ       (AX), X0
@@ -1286,13 +1286,13 @@ TEXT ·addTwoAVX2(SB), NOSPLIT, $0-16
 	VPINSRQ     $0x01, 56(AX), X3, X3
 	VPADDW      X2, X0, X4
 	VPSUBW      X2, X0, X0
-	VPMULHW     addTwoAVX2Sine<>+0(SB), X1, X5
-	VPMULHW     addTwoAVX2Cosine<>+0(SB), X3, X6
+	VPMULHW     addTwoAssemblySine<>+0(SB), X1, X5
+	VPMULHW     addTwoAssemblyCosine<>+0(SB), X3, X6
 	VPSUBW      X6, X5, X5
 	VPSUBW      X3, X1, X2
 	VPADDW      X5, X2, X2
-	VPMULHW     addTwoAVX2Cosine<>+0(SB), X1, X5
-	VPMULHW     addTwoAVX2Sine<>+0(SB), X3, X6
+	VPMULHW     addTwoAssemblyCosine<>+0(SB), X1, X5
+	VPMULHW     addTwoAssemblySine<>+0(SB), X3, X6
 	VPADDW      X6, X5, X5
 	VPADDW      X3, X1, X1
 	VPADDW      X5, X1, X1
@@ -1312,16 +1312,16 @@ TEXT ·addTwoAVX2(SB), NOSPLIT, $0-16
 	VPUNPCKHQDQ X1, X0, X0
 	VPUNPCKLQDQ X4, X2, X1
 	VPUNPCKHQDQ X4, X2, X2
-	VPADDW      addTwoAVX2Four<>+0(SB), X3, X3
+	VPADDW      addTwoAssemblyFour<>+0(SB), X3, X3
 	VPADDW      X1, X3, X4
 	VPSUBW      X1, X3, X1
-	VPMULHW     addTwoAVX2Sine<>+0(SB), X0, X5
-	VPMULHW     addTwoAVX2Cosine<>+0(SB), X2, X6
+	VPMULHW     addTwoAssemblySine<>+0(SB), X0, X5
+	VPMULHW     addTwoAssemblyCosine<>+0(SB), X2, X6
 	VPSUBW      X6, X5, X5
 	VPSUBW      X2, X0, X3
 	VPADDW      X5, X3, X3
-	VPMULHW     addTwoAVX2Cosine<>+0(SB), X0, X5
-	VPMULHW     addTwoAVX2Sine<>+0(SB), X2, X6
+	VPMULHW     addTwoAssemblyCosine<>+0(SB), X0, X5
+	VPMULHW     addTwoAssemblySine<>+0(SB), X2, X6
 	VPADDW      X6, X5, X5
 	VPADDW      X2, X0, X0
 	VPADDW      X5, X0, X0
@@ -1363,9 +1363,9 @@ TEXT ·addTwoAVX2(SB), NOSPLIT, $0-16
 	VMOVQ       X0, 96(CX)
 	RET
 
-// func trueMotion16AVX2(w *byte)
+// func trueMotion16Assembly(w *byte)
 // Requires: AVX, AVX2
-TEXT ·trueMotion16AVX2(SB), NOSPLIT, $0-8
+TEXT ·trueMotion16Assembly(SB), NOSPLIT, $0-8
 	MOVQ         w+0(FP), AX
 	MOVBLZX      -33(AX), CX
 	VPMOVZXBW    -32(AX), Y0
@@ -1500,9 +1500,9 @@ TEXT ·trueMotion16AVX2(SB), NOSPLIT, $0-8
 	VZEROUPPER
 	RET
 
-// func trueMotion8AVX2(w *byte)
+// func trueMotion8Assembly(w *byte)
 // Requires: AVX, AVX2
-TEXT ·trueMotion8AVX2(SB), NOSPLIT, $0-8
+TEXT ·trueMotion8Assembly(SB), NOSPLIT, $0-8
 	MOVQ         w+0(FP), AX
 	MOVBLZX      -33(AX), CX
 	VPMOVZXBW    -32(AX), X0
@@ -1692,9 +1692,9 @@ DATA half<>+12(SB)/2, $0x003f
 DATA half<>+14(SB)/2, $0x003f
 GLOBL half<>(SB), RODATA|NOPTR, $16
 
-// func filterHorizontalSimpleAVX2(p *byte, stride int, limit uint8, interior uint8, variance uint8)
+// func filterHorizontalSimpleAssembly(p *byte, stride int, limit uint8, interior uint8, variance uint8)
 // Requires: AVX, AVX2
-TEXT ·filterHorizontalSimpleAVX2(SB), NOSPLIT, $0-19
+TEXT ·filterHorizontalSimpleAssembly(SB), NOSPLIT, $0-19
 	MOVQ         p+0(FP), AX
 	MOVQ         stride+8(FP), CX
 	LEAQ         (CX)(CX*2), DX
@@ -1754,9 +1754,9 @@ TEXT ·filterHorizontalSimpleAVX2(SB), NOSPLIT, $0-19
 	VMOVDQU      X3, (AX)(CX*1)
 	RET
 
-// func filterVerticalSimpleAVX2(p *byte, stride int, limit uint8, interior uint8, variance uint8)
+// func filterVerticalSimpleAssembly(p *byte, stride int, limit uint8, interior uint8, variance uint8)
 // Requires: AVX, AVX2
-TEXT ·filterVerticalSimpleAVX2(SB), NOSPLIT, $128-19
+TEXT ·filterVerticalSimpleAssembly(SB), NOSPLIT, $128-19
 	MOVQ         p+0(FP), AX
 	MOVQ         stride+8(FP), CX
 	LEAQ         -4(AX), DX
@@ -1933,9 +1933,9 @@ TEXT ·filterVerticalSimpleAVX2(SB), NOSPLIT, $128-19
 	LEAQ         (AX)(CX*2), AX
 	RET
 
-// func filterHorizontalLumaInnerAVX2(p *byte, stride int, limit uint8, interior uint8, variance uint8)
+// func filterHorizontalLumaInnerAssembly(p *byte, stride int, limit uint8, interior uint8, variance uint8)
 // Requires: AVX, AVX2
-TEXT ·filterHorizontalLumaInnerAVX2(SB), NOSPLIT, $0-19
+TEXT ·filterHorizontalLumaInnerAssembly(SB), NOSPLIT, $0-19
 	MOVQ         p+0(FP), AX
 	MOVQ         stride+8(FP), CX
 	LEAQ         (CX)(CX*2), DX
@@ -2041,9 +2041,9 @@ TEXT ·filterHorizontalLumaInnerAVX2(SB), NOSPLIT, $0-19
 	VMOVDQU      X8, (AX)(CX*2)
 	RET
 
-// func filterVerticalLumaInnerAVX2(p *byte, stride int, limit uint8, interior uint8, variance uint8)
+// func filterVerticalLumaInnerAssembly(p *byte, stride int, limit uint8, interior uint8, variance uint8)
 // Requires: AVX, AVX2
-TEXT ·filterVerticalLumaInnerAVX2(SB), NOSPLIT, $128-19
+TEXT ·filterVerticalLumaInnerAssembly(SB), NOSPLIT, $128-19
 	MOVQ         p+0(FP), AX
 	MOVQ         stride+8(FP), CX
 	LEAQ         -4(AX), DX
@@ -2266,9 +2266,9 @@ TEXT ·filterVerticalLumaInnerAVX2(SB), NOSPLIT, $128-19
 	LEAQ         (AX)(CX*2), AX
 	RET
 
-// func filterHorizontalLumaOuterAVX2(p *byte, stride int, limit uint8, interior uint8, variance uint8)
+// func filterHorizontalLumaOuterAssembly(p *byte, stride int, limit uint8, interior uint8, variance uint8)
 // Requires: AVX, AVX2
-TEXT ·filterHorizontalLumaOuterAVX2(SB), NOSPLIT, $0-19
+TEXT ·filterHorizontalLumaOuterAssembly(SB), NOSPLIT, $0-19
 	MOVQ         p+0(FP), AX
 	MOVQ         stride+8(FP), CX
 	LEAQ         (CX)(CX*2), DX
@@ -2396,9 +2396,9 @@ TEXT ·filterHorizontalLumaOuterAVX2(SB), NOSPLIT, $0-19
 	VMOVDQU      X8, (AX)(CX*2)
 	RET
 
-// func filterVerticalLumaOuterAVX2(p *byte, stride int, limit uint8, interior uint8, variance uint8)
+// func filterVerticalLumaOuterAssembly(p *byte, stride int, limit uint8, interior uint8, variance uint8)
 // Requires: AVX, AVX2
-TEXT ·filterVerticalLumaOuterAVX2(SB), NOSPLIT, $128-19
+TEXT ·filterVerticalLumaOuterAssembly(SB), NOSPLIT, $128-19
 	MOVQ         p+0(FP), AX
 	MOVQ         stride+8(FP), CX
 	LEAQ         -4(AX), DX
@@ -2643,9 +2643,9 @@ TEXT ·filterVerticalLumaOuterAVX2(SB), NOSPLIT, $128-19
 	LEAQ         (AX)(CX*2), AX
 	RET
 
-// func filterHorizontalChromaInnerAVX2(u *byte, v *byte, stride int, limit uint8, interior uint8, variance uint8)
+// func filterHorizontalChromaInnerAssembly(u *byte, v *byte, stride int, limit uint8, interior uint8, variance uint8)
 // Requires: AVX, AVX2
-TEXT ·filterHorizontalChromaInnerAVX2(SB), NOSPLIT, $0-27
+TEXT ·filterHorizontalChromaInnerAssembly(SB), NOSPLIT, $0-27
 	MOVQ         u+0(FP), AX
 	MOVQ         v+8(FP), CX
 	MOVQ         stride+16(FP), DX
@@ -2770,9 +2770,9 @@ TEXT ·filterHorizontalChromaInnerAVX2(SB), NOSPLIT, $0-27
 	VPEXTRQ      $0x01, X8, (CX)(DX*2)
 	RET
 
-// func filterVerticalChromaInnerAVX2(u *byte, v *byte, stride int, limit uint8, interior uint8, variance uint8)
+// func filterVerticalChromaInnerAssembly(u *byte, v *byte, stride int, limit uint8, interior uint8, variance uint8)
 // Requires: AVX, AVX2
-TEXT ·filterVerticalChromaInnerAVX2(SB), NOSPLIT, $128-27
+TEXT ·filterVerticalChromaInnerAssembly(SB), NOSPLIT, $128-27
 	MOVQ         u+0(FP), AX
 	MOVQ         v+8(FP), CX
 	MOVQ         stride+16(FP), DX
@@ -2998,9 +2998,9 @@ TEXT ·filterVerticalChromaInnerAVX2(SB), NOSPLIT, $128-27
 	LEAQ         (AX)(DX*2), AX
 	RET
 
-// func filterHorizontalChromaOuterAVX2(u *byte, v *byte, stride int, limit uint8, interior uint8, variance uint8)
+// func filterHorizontalChromaOuterAssembly(u *byte, v *byte, stride int, limit uint8, interior uint8, variance uint8)
 // Requires: AVX, AVX2
-TEXT ·filterHorizontalChromaOuterAVX2(SB), NOSPLIT, $0-27
+TEXT ·filterHorizontalChromaOuterAssembly(SB), NOSPLIT, $0-27
 	MOVQ         u+0(FP), AX
 	MOVQ         v+8(FP), CX
 	MOVQ         stride+16(FP), DX
@@ -3147,9 +3147,9 @@ TEXT ·filterHorizontalChromaOuterAVX2(SB), NOSPLIT, $0-27
 	VPEXTRQ      $0x01, X8, (CX)(DX*2)
 	RET
 
-// func filterVerticalChromaOuterAVX2(u *byte, v *byte, stride int, limit uint8, interior uint8, variance uint8)
+// func filterVerticalChromaOuterAssembly(u *byte, v *byte, stride int, limit uint8, interior uint8, variance uint8)
 // Requires: AVX, AVX2
-TEXT ·filterVerticalChromaOuterAVX2(SB), NOSPLIT, $128-27
+TEXT ·filterVerticalChromaOuterAssembly(SB), NOSPLIT, $128-27
 	MOVQ         u+0(FP), AX
 	MOVQ         v+8(FP), CX
 	MOVQ         stride+16(FP), DX
@@ -3415,9 +3415,9 @@ DATA wordEight<>+28(SB)/2, $0x0008
 DATA wordEight<>+30(SB)/2, $0x0008
 GLOBL wordEight<>(SB), RODATA|NOPTR, $32
 
-// func upsampleAVX2(to *byte, near *byte, far *byte, vectors int)
+// func upsampleAssembly(to *byte, near *byte, far *byte, vectors int)
 // Requires: AVX, AVX2
-TEXT ·upsampleAVX2(SB), NOSPLIT, $0-32
+TEXT ·upsampleAssembly(SB), NOSPLIT, $0-32
 	MOVQ to+0(FP), AX
 	MOVQ near+8(FP), CX
 	MOVQ far+16(FP), DX
@@ -3743,9 +3743,9 @@ DATA pixelShuffles<>+142(SB)/1, $0x80
 DATA pixelShuffles<>+143(SB)/1, $0x0f
 GLOBL pixelShuffles<>(SB), RODATA|NOPTR, $144
 
-// func convertAVX2(out *byte, luma *byte, u *byte, v *byte, vectors int)
+// func convertAssembly(out *byte, luma *byte, u *byte, v *byte, vectors int)
 // Requires: AVX, AVX2
-TEXT ·convertAVX2(SB), NOSPLIT, $0-40
+TEXT ·convertAssembly(SB), NOSPLIT, $0-40
 	MOVQ out+0(FP), AX
 	MOVQ luma+8(FP), CX
 	MOVQ u+16(FP), DX

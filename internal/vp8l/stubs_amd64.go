@@ -10,96 +10,96 @@ package vp8l
 //go:noescape
 func readLiteralsBMI2(r *uint64, codes *[]uint16, run *uint32, n int) (done int, symbol int)
 
-// predictLeftAVX2 adds predictions to n pixels: the pixel to the left. out begins with the pixel before the first; above is
+// predictLeftAssembly adds predictions to n pixels: the pixel to the left. out begins with the pixel before the first; above is
 // the address of the pixel above that.
 //
 //go:noescape
-func predictLeftAVX2(out *uint32, in *uint32, above *uint32, n int)
+func predictLeftAssembly(out *uint32, in *uint32, above *uint32, n int)
 
-// predictAboveAVX2 adds predictions to n pixels: the pixel above. out begins with the pixel before the first; above is
+// predictAboveAssembly adds predictions to n pixels: the pixel above. out begins with the pixel before the first; above is
 // the address of the pixel above that.
 //
 //go:noescape
-func predictAboveAVX2(out *uint32, in *uint32, above *uint32, n int)
+func predictAboveAssembly(out *uint32, in *uint32, above *uint32, n int)
 
-// predictAboveRightAVX2 adds predictions to n pixels: the pixel above and to the right. out begins with the pixel before the first; above is
+// predictAboveRightAssembly adds predictions to n pixels: the pixel above and to the right. out begins with the pixel before the first; above is
 // the address of the pixel above that.
 //
 //go:noescape
-func predictAboveRightAVX2(out *uint32, in *uint32, above *uint32, n int)
+func predictAboveRightAssembly(out *uint32, in *uint32, above *uint32, n int)
 
-// predictAboveLeftAVX2 adds predictions to n pixels: the pixel above and to the left. out begins with the pixel before the first; above is
+// predictAboveLeftAssembly adds predictions to n pixels: the pixel above and to the left. out begins with the pixel before the first; above is
 // the address of the pixel above that.
 //
 //go:noescape
-func predictAboveLeftAVX2(out *uint32, in *uint32, above *uint32, n int)
+func predictAboveLeftAssembly(out *uint32, in *uint32, above *uint32, n int)
 
-// predict5AVX2 adds predictions to n pixels: mode 5. out begins with the pixel before the first; above is
+// predict5Assembly adds predictions to n pixels: mode 5. out begins with the pixel before the first; above is
 // the address of the pixel above that.
 //
 //go:noescape
-func predict5AVX2(out *uint32, in *uint32, above *uint32, n int)
+func predict5Assembly(out *uint32, in *uint32, above *uint32, n int)
 
-// predict6AVX2 adds predictions to n pixels: mode 6. out begins with the pixel before the first; above is
+// predict6Assembly adds predictions to n pixels: mode 6. out begins with the pixel before the first; above is
 // the address of the pixel above that.
 //
 //go:noescape
-func predict6AVX2(out *uint32, in *uint32, above *uint32, n int)
+func predict6Assembly(out *uint32, in *uint32, above *uint32, n int)
 
-// predict7AVX2 adds predictions to n pixels: mode 7. out begins with the pixel before the first; above is
+// predict7Assembly adds predictions to n pixels: mode 7. out begins with the pixel before the first; above is
 // the address of the pixel above that.
 //
 //go:noescape
-func predict7AVX2(out *uint32, in *uint32, above *uint32, n int)
+func predict7Assembly(out *uint32, in *uint32, above *uint32, n int)
 
-// predict8AVX2 adds predictions to n pixels: mode 8. out begins with the pixel before the first; above is
+// predict8Assembly adds predictions to n pixels: mode 8. out begins with the pixel before the first; above is
 // the address of the pixel above that.
 //
 //go:noescape
-func predict8AVX2(out *uint32, in *uint32, above *uint32, n int)
+func predict8Assembly(out *uint32, in *uint32, above *uint32, n int)
 
-// predict9AVX2 adds predictions to n pixels: mode 9. out begins with the pixel before the first; above is
+// predict9Assembly adds predictions to n pixels: mode 9. out begins with the pixel before the first; above is
 // the address of the pixel above that.
 //
 //go:noescape
-func predict9AVX2(out *uint32, in *uint32, above *uint32, n int)
+func predict9Assembly(out *uint32, in *uint32, above *uint32, n int)
 
-// predict10AVX2 adds predictions to n pixels: mode 10. out begins with the pixel before the first; above is
+// predict10Assembly adds predictions to n pixels: mode 10. out begins with the pixel before the first; above is
 // the address of the pixel above that.
 //
 //go:noescape
-func predict10AVX2(out *uint32, in *uint32, above *uint32, n int)
+func predict10Assembly(out *uint32, in *uint32, above *uint32, n int)
 
-// predict11AVX2 adds predictions to n pixels: mode 11. out begins with the pixel before the first; above is
+// predict11Assembly adds predictions to n pixels: mode 11. out begins with the pixel before the first; above is
 // the address of the pixel above that.
 //
 //go:noescape
-func predict11AVX2(out *uint32, in *uint32, above *uint32, n int)
+func predict11Assembly(out *uint32, in *uint32, above *uint32, n int)
 
-// predict12AVX2 adds predictions to n pixels: mode 12. out begins with the pixel before the first; above is
+// predict12Assembly adds predictions to n pixels: mode 12. out begins with the pixel before the first; above is
 // the address of the pixel above that.
 //
 //go:noescape
-func predict12AVX2(out *uint32, in *uint32, above *uint32, n int)
+func predict12Assembly(out *uint32, in *uint32, above *uint32, n int)
 
-// predict13AVX2 adds predictions to n pixels: mode 13. out begins with the pixel before the first; above is
+// predict13Assembly adds predictions to n pixels: mode 13. out begins with the pixel before the first; above is
 // the address of the pixel above that.
 //
 //go:noescape
-func predict13AVX2(out *uint32, in *uint32, above *uint32, n int)
+func predict13Assembly(out *uint32, in *uint32, above *uint32, n int)
 
-// addColourAVX2 is addColourGeneric for vectors of 8 pixels. The factors are 8 times as large, those of
+// addColourAssembly is addColourGeneric for vectors of 8 pixels. The factors are 8 times as large, those of
 // green in words for blue and for red, that of red in the upper word.
 //
 //go:noescape
-func addColourAVX2(out *uint32, in *uint32, vectors int, green uint32, red uint32)
+func addColourAssembly(out *uint32, in *uint32, vectors int, green uint32, red uint32)
 
-// addGreenAVX2 is addGreenGeneric for vectors of 8 pixels.
+// addGreenAssembly is addGreenGeneric for vectors of 8 pixels.
 //
 //go:noescape
-func addGreenAVX2(out *uint32, in *uint32, vectors int)
+func addGreenAssembly(out *uint32, in *uint32, vectors int)
 
-// packAVX2 is packGeneric for vectors of 4 pixels. It writes 4 bytes more.
+// packAssembly is packGeneric for vectors of 4 pixels. It writes 4 bytes more.
 //
 //go:noescape
-func packAVX2(out *byte, in *uint32, vectors int)
+func packAssembly(out *byte, in *uint32, vectors int)

@@ -1,10 +1,6 @@
-//go:build !amd64 || purego
+//go:build (!amd64 && !arm64) || purego
 
 package vp8l
-
-func readLiterals(r *bitReader, g *group, run []uint32) (n, symbol int) {
-	return readLiteralsGeneric(r, g, run)
-}
 
 func predict(mode int, out, in, above []uint32) { predictGeneric(mode, out, in, above) }
 

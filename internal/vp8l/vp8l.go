@@ -9,6 +9,7 @@ import (
 )
 
 //go:generate sh -c "cd _generate && go run . -out ../vp8l_amd64.s -stubs ../stubs_amd64.go -pkg vp8l"
+//go:generate go run ../kernel/_neon vp8l
 
 // HeaderSize is the size of the header.
 const HeaderSize = 5

@@ -214,9 +214,9 @@ DATA ones<>+24(SB)/4, $0x01010101
 DATA ones<>+28(SB)/4, $0x01010101
 GLOBL ones<>(SB), RODATA|NOPTR, $32
 
-// func predictLeftAVX2(out *uint32, in *uint32, above *uint32, n int)
+// func predictLeftAssembly(out *uint32, in *uint32, above *uint32, n int)
 // Requires: AVX
-TEXT ·predictLeftAVX2(SB), NOSPLIT, $0-32
+TEXT ·predictLeftAssembly(SB), NOSPLIT, $0-32
 	MOVQ  out+0(FP), AX
 	MOVQ  in+8(FP), CX
 	MOVQ  above+16(FP), DX
@@ -234,9 +234,9 @@ pixel:
 	JNZ    pixel
 	RET
 
-// func predictAboveAVX2(out *uint32, in *uint32, above *uint32, n int)
+// func predictAboveAssembly(out *uint32, in *uint32, above *uint32, n int)
 // Requires: AVX, AVX2
-TEXT ·predictAboveAVX2(SB), NOSPLIT, $0-32
+TEXT ·predictAboveAssembly(SB), NOSPLIT, $0-32
 	MOVQ out+0(FP), AX
 	MOVQ in+8(FP), CX
 	MOVQ above+16(FP), DX
@@ -271,9 +271,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func predictAboveRightAVX2(out *uint32, in *uint32, above *uint32, n int)
+// func predictAboveRightAssembly(out *uint32, in *uint32, above *uint32, n int)
 // Requires: AVX, AVX2
-TEXT ·predictAboveRightAVX2(SB), NOSPLIT, $0-32
+TEXT ·predictAboveRightAssembly(SB), NOSPLIT, $0-32
 	MOVQ out+0(FP), AX
 	MOVQ in+8(FP), CX
 	MOVQ above+16(FP), DX
@@ -308,9 +308,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func predictAboveLeftAVX2(out *uint32, in *uint32, above *uint32, n int)
+// func predictAboveLeftAssembly(out *uint32, in *uint32, above *uint32, n int)
 // Requires: AVX, AVX2
-TEXT ·predictAboveLeftAVX2(SB), NOSPLIT, $0-32
+TEXT ·predictAboveLeftAssembly(SB), NOSPLIT, $0-32
 	MOVQ out+0(FP), AX
 	MOVQ in+8(FP), CX
 	MOVQ above+16(FP), DX
@@ -345,9 +345,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func predict5AVX2(out *uint32, in *uint32, above *uint32, n int)
+// func predict5Assembly(out *uint32, in *uint32, above *uint32, n int)
 // Requires: AVX
-TEXT ·predict5AVX2(SB), NOSPLIT, $0-32
+TEXT ·predict5Assembly(SB), NOSPLIT, $0-32
 	MOVQ  out+0(FP), AX
 	MOVQ  in+8(FP), CX
 	MOVQ  above+16(FP), DX
@@ -375,9 +375,9 @@ pixel:
 	JNZ    pixel
 	RET
 
-// func predict6AVX2(out *uint32, in *uint32, above *uint32, n int)
+// func predict6Assembly(out *uint32, in *uint32, above *uint32, n int)
 // Requires: AVX
-TEXT ·predict6AVX2(SB), NOSPLIT, $0-32
+TEXT ·predict6Assembly(SB), NOSPLIT, $0-32
 	MOVQ  out+0(FP), AX
 	MOVQ  in+8(FP), CX
 	MOVQ  above+16(FP), DX
@@ -400,9 +400,9 @@ pixel:
 	JNZ    pixel
 	RET
 
-// func predict7AVX2(out *uint32, in *uint32, above *uint32, n int)
+// func predict7Assembly(out *uint32, in *uint32, above *uint32, n int)
 // Requires: AVX
-TEXT ·predict7AVX2(SB), NOSPLIT, $0-32
+TEXT ·predict7Assembly(SB), NOSPLIT, $0-32
 	MOVQ  out+0(FP), AX
 	MOVQ  in+8(FP), CX
 	MOVQ  above+16(FP), DX
@@ -425,9 +425,9 @@ pixel:
 	JNZ    pixel
 	RET
 
-// func predict8AVX2(out *uint32, in *uint32, above *uint32, n int)
+// func predict8Assembly(out *uint32, in *uint32, above *uint32, n int)
 // Requires: AVX, AVX2
-TEXT ·predict8AVX2(SB), NOSPLIT, $0-32
+TEXT ·predict8Assembly(SB), NOSPLIT, $0-32
 	MOVQ out+0(FP), AX
 	MOVQ in+8(FP), CX
 	MOVQ above+16(FP), DX
@@ -472,9 +472,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func predict9AVX2(out *uint32, in *uint32, above *uint32, n int)
+// func predict9Assembly(out *uint32, in *uint32, above *uint32, n int)
 // Requires: AVX, AVX2
-TEXT ·predict9AVX2(SB), NOSPLIT, $0-32
+TEXT ·predict9Assembly(SB), NOSPLIT, $0-32
 	MOVQ out+0(FP), AX
 	MOVQ in+8(FP), CX
 	MOVQ above+16(FP), DX
@@ -519,9 +519,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func predict10AVX2(out *uint32, in *uint32, above *uint32, n int)
+// func predict10Assembly(out *uint32, in *uint32, above *uint32, n int)
 // Requires: AVX
-TEXT ·predict10AVX2(SB), NOSPLIT, $0-32
+TEXT ·predict10Assembly(SB), NOSPLIT, $0-32
 	MOVQ  out+0(FP), AX
 	MOVQ  in+8(FP), CX
 	MOVQ  above+16(FP), DX
@@ -554,9 +554,9 @@ pixel:
 	JNZ    pixel
 	RET
 
-// func predict11AVX2(out *uint32, in *uint32, above *uint32, n int)
+// func predict11Assembly(out *uint32, in *uint32, above *uint32, n int)
 // Requires: AVX
-TEXT ·predict11AVX2(SB), NOSPLIT, $0-32
+TEXT ·predict11Assembly(SB), NOSPLIT, $0-32
 	MOVQ  out+0(FP), AX
 	MOVQ  in+8(FP), CX
 	MOVQ  above+16(FP), DX
@@ -580,9 +580,9 @@ pixel:
 	JNZ       pixel
 	RET
 
-// func predict12AVX2(out *uint32, in *uint32, above *uint32, n int)
+// func predict12Assembly(out *uint32, in *uint32, above *uint32, n int)
 // Requires: AVX
-TEXT ·predict12AVX2(SB), NOSPLIT, $0-32
+TEXT ·predict12Assembly(SB), NOSPLIT, $0-32
 	MOVQ  out+0(FP), AX
 	MOVQ  in+8(FP), CX
 	MOVQ  above+16(FP), DX
@@ -608,9 +608,9 @@ pixel:
 	JNZ       pixel
 	RET
 
-// func predict13AVX2(out *uint32, in *uint32, above *uint32, n int)
+// func predict13Assembly(out *uint32, in *uint32, above *uint32, n int)
 // Requires: AVX
-TEXT ·predict13AVX2(SB), NOSPLIT, $0-32
+TEXT ·predict13Assembly(SB), NOSPLIT, $0-32
 	MOVQ  out+0(FP), AX
 	MOVQ  in+8(FP), CX
 	MOVQ  above+16(FP), DX
@@ -652,9 +652,9 @@ DATA oddBytes<>+24(SB)/4, $0xff00ff00
 DATA oddBytes<>+28(SB)/4, $0xff00ff00
 GLOBL oddBytes<>(SB), RODATA|NOPTR, $32
 
-// func addColourAVX2(out *uint32, in *uint32, vectors int, green uint32, red uint32)
+// func addColourAssembly(out *uint32, in *uint32, vectors int, green uint32, red uint32)
 // Requires: AVX, AVX2
-TEXT ·addColourAVX2(SB), NOSPLIT, $0-32
+TEXT ·addColourAssembly(SB), NOSPLIT, $0-32
 	MOVQ         out+0(FP), AX
 	MOVQ         in+8(FP), CX
 	MOVQ         vectors+16(FP), DX
@@ -720,9 +720,9 @@ DATA greenToBoth<>+30(SB)/1, $0x0d
 DATA greenToBoth<>+31(SB)/1, $0x80
 GLOBL greenToBoth<>(SB), RODATA|NOPTR, $32
 
-// func addGreenAVX2(out *uint32, in *uint32, vectors int)
+// func addGreenAssembly(out *uint32, in *uint32, vectors int)
 // Requires: AVX, AVX2
-TEXT ·addGreenAVX2(SB), NOSPLIT, $0-24
+TEXT ·addGreenAssembly(SB), NOSPLIT, $0-24
 	MOVQ out+0(FP), AX
 	MOVQ in+8(FP), CX
 	MOVQ vectors+16(FP), DX
@@ -773,9 +773,9 @@ DATA packOrder<>+30(SB)/1, $0x80
 DATA packOrder<>+31(SB)/1, $0x80
 GLOBL packOrder<>(SB), RODATA|NOPTR, $32
 
-// func packAVX2(out *byte, in *uint32, vectors int)
+// func packAssembly(out *byte, in *uint32, vectors int)
 // Requires: AVX
-TEXT ·packAVX2(SB), NOSPLIT, $0-24
+TEXT ·packAssembly(SB), NOSPLIT, $0-24
 	MOVQ out+0(FP), AX
 	MOVQ in+8(FP), CX
 	MOVQ vectors+16(FP), DX

@@ -4,7 +4,7 @@
 
 package webp
 
-// blendAVX2 is blendGeneric for vectors of 16 pixels.
+// blendAssembly is blendGeneric for vectors of 16 pixels.
 //
 //go:noescape
-func blendAVX2(out *byte, alpha *byte, vectors int)
+func blendAssembly(out *byte, alpha *byte, vectors int)

@@ -11,6 +11,7 @@ import (
 )
 
 //go:generate sh -c "cd _generate && go run . -out ../webp_amd64.s -stubs ../stubs_amd64.go -pkg webp"
+//go:generate go run ../kernel/_neon webp
 
 // ReadHeader reads the header.
 func ReadHeader(data []byte) (raster.Header, error) {

@@ -108,9 +108,9 @@ DATA alphaOrder<>+46(SB)/1, $0x0f
 DATA alphaOrder<>+47(SB)/1, $0x0f
 GLOBL alphaOrder<>(SB), RODATA|NOPTR, $48
 
-// func blendAVX2(out *byte, alpha *byte, vectors int)
+// func blendAssembly(out *byte, alpha *byte, vectors int)
 // Requires: AVX, AVX2
-TEXT ·blendAVX2(SB), NOSPLIT, $0-24
+TEXT ·blendAssembly(SB), NOSPLIT, $0-24
 	MOVQ out+0(FP), AX
 	MOVQ alpha+8(FP), CX
 	MOVQ vectors+16(FP), DX

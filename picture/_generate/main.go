@@ -37,10 +37,10 @@ func half() reg.VecVirtual {
 // scaleRows computes eight values of two rows at once, a pair of weights at a time. Each half of a vector
 // has bytes from one place of a row. A weight is split into words, which are multiplied separately.
 func scaleRows() {
-	TEXT("scaleRowsAVX2", NOSPLIT,
+	TEXT("scaleRowsAssembly", NOSPLIT,
 		"func(dst0, dst1, src0, src1 *byte, places *int, order *byte, halves *int16, pairs, step, vectors int)")
 	Pragma("noescape")
-	Doc("scaleRowsAVX2 scales two rows across, as the fields of lanes say. It reads 16 bytes for each pair of",
+	Doc("scaleRowsAssembly scales two rows across, as the fields of lanes say. It reads 16 bytes for each pair of",
 		"weights and writes 4 for each half of a vector.")
 	dst0, dst1, src0, src1 := parameter("dst0"), parameter("dst1"), parameter("src0"), parameter("src1")
 	places, orders, halves := parameter("places"), parameter("order"), parameter("halves")
@@ -104,9 +104,9 @@ func scaleRows() {
 
 // mixRows computes 32 bytes of a row at a time.
 func mixRows() {
-	TEXT("mixRowsAVX2", NOSPLIT, "func(dst, rows *byte, stride int, k *int32, count, vectors int)")
+	TEXT("mixRowsAssembly", NOSPLIT, "func(dst, rows *byte, stride int, k *int32, count, vectors int)")
 	Pragma("noescape")
-	Doc("mixRowsAVX2 sets dst to the weighted sum of count rows, for vectors of 32 bytes.")
+	Doc("mixRowsAssembly sets dst to the weighted sum of count rows, for vectors of 32 bytes.")
 	dst, rows, stride := parameter("dst"), parameter("rows"), parameter("stride")
 	values, count, vectors := parameter("k"), parameter("count"), parameter("vectors")
 	start := half()
@@ -153,9 +153,9 @@ func mixRows() {
 
 // normalize computes 8 pixels at a time, of which each vector has 8 values.
 func normalize() {
-	TEXT("normalizeAVX2", NOSPLIT, "func(dst *float32, src *byte, mean, std *[24]float32, groups int)")
+	TEXT("normalizeAssembly", NOSPLIT, "func(dst *float32, src *byte, mean, std *[24]float32, groups int)")
 	Pragma("noescape")
-	Doc("normalizeAVX2 sets dst[i] = (src[i] − mean[i mod 24]) / std[i mod 24] for groups of 24 values.")
+	Doc("normalizeAssembly sets dst[i] = (src[i] − mean[i mod 24]) / std[i mod 24] for groups of 24 values.")
 	dst, src, mean, std := parameter("dst"), parameter("src"), parameter("mean"), parameter("std")
 	groups := parameter("groups")
 	var means, stds [3]reg.VecVirtual

@@ -157,7 +157,7 @@ type bucket struct {
 // refill adds the tokens of the time since the last call, and more.
 func (b *bucket) refill(now time.Time, more float64) {
 	if !b.last.IsZero() {
-		more += max(0, now.Sub(b.last).Seconds()) * b.rate.PerSecond
+		more += float64(max(0, now.Sub(b.last).Seconds()) * b.rate.PerSecond)
 	}
 	b.last = now
 	b.taken = max(0, b.taken-more)

@@ -32,6 +32,7 @@ const pagePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img
 type Settings struct {
 	MaxBytes   int64  // of a picture
 	FirstModel string // the default model
+	Try        bool   // whether the page of package trypage is served too
 }
 
 // Register registers the web page, the API's description in OpenAPI 3.1 and its documentation. They

@@ -23,9 +23,9 @@ func adler() {
 	for i := range 16 {
 		DATA(2*i, U16(1))
 	}
-	TEXT("adlerAVX2", NOSPLIT, "func(p *byte, vectors int, sums *[3][8]uint32)")
+	TEXT("adlerAssembly", NOSPLIT, "func(p *byte, vectors int, sums *[3][8]uint32)")
 	Pragma("noescape")
-	Doc("adlerAVX2 sets sums[0] to the sums of bytes, sums[1] to the sums of sums[0] before each vector,",
+	Doc("adlerAssembly sets sums[0] to the sums of bytes, sums[1] to the sums of sums[0] before each vector,",
 		"and sums[2] to the sums of bytes, of which the first in a vector counts 32 times and the last once.")
 	p := Load(Param("p"), GP64()).(reg.GPVirtual)
 	vectors := Load(Param("vectors"), GP64()).(reg.GPVirtual)

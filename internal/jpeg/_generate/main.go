@@ -54,9 +54,9 @@ func transform() {
 	for i := range 32 {
 		DATA(i, U8(i%4*4+i/4%4))
 	}
-	TEXT("transformAVX2", NOSPLIT, "func(block, quantization *int16, out *byte, stride int)")
+	TEXT("transformAssembly", NOSPLIT, "func(block, quantization *int16, out *byte, stride int)")
 	Pragma("noescape")
-	Doc("transformAVX2 turns a block of coefficients into 8 × 8 samples.")
+	Doc("transformAssembly turns a block of coefficients into 8 × 8 samples.")
 	block, quantization := parameter("block"), parameter("quantization")
 	var x [4]reg.VecVirtual // two rows each
 	for i := range x {
@@ -186,9 +186,9 @@ func transpose(x [4]reg.VecVirtual) {
 
 // sums generates the vertical half of the triangle filter.
 func sums() {
-	TEXT("sumsAVX2", NOSPLIT, "func(dst *int16, near, far *byte, vectors int)")
+	TEXT("sumsAssembly", NOSPLIT, "func(dst *int16, near, far *byte, vectors int)")
 	Pragma("noescape")
-	Doc("sumsAVX2 sets dst = 3·near + far for vectors of 16 samples.")
+	Doc("sumsAssembly sets dst = 3·near + far for vectors of 16 samples.")
 	dst, near, far, vectors := parameter("dst"), parameter("near"), parameter("far"), parameter("vectors")
 	Label("loop")
 	a, twice, b := YMM(), YMM(), YMM()
@@ -209,9 +209,9 @@ func sums() {
 
 // expand generates the horizontal half of the triangle filter.
 func expand() {
-	TEXT("expandAVX2", NOSPLIT, "func(dst *byte, sums *int16, vectors int, evenBias, oddBias uint16, shift uint64)")
+	TEXT("expandAssembly", NOSPLIT, "func(dst *byte, sums *int16, vectors int, evenBias, oddBias uint16, shift uint64)")
 	Pragma("noescape")
-	Doc("expandAVX2 sets dst[2i] = (3·sums[i] + sums[i−1] + evenBias) >> shift and",
+	Doc("expandAssembly sets dst[2i] = (3·sums[i] + sums[i−1] + evenBias) >> shift and",
 		"dst[2i+1] = (3·sums[i] + sums[i+1] + oddBias) >> shift for vectors of 16 sums.")
 	dst, sums, vectors := parameter("dst"), parameter("sums"), parameter("vectors")
 	broadcast := func(name string) reg.VecVirtual {
@@ -269,9 +269,9 @@ func convert() {
 		}
 		DATA(i, U8(from))
 	}
-	TEXT("convertAVX2", NOSPLIT, "func(dst, y, cb, cr *byte, vectors int)")
+	TEXT("convertAssembly", NOSPLIT, "func(dst, y, cb, cr *byte, vectors int)")
 	Pragma("noescape")
-	Doc("convertAVX2 turns vectors of 16 pixels from YCbCr into RGB.")
+	Doc("convertAssembly turns vectors of 16 pixels from YCbCr into RGB.")
 	dst, y, cb, cr := parameter("dst"), parameter("y"), parameter("cb"), parameter("cr")
 	vectors := parameter("vectors")
 	Label("loop")

@@ -32,9 +32,7 @@ func (a *assembly) fcvtl(d, n int)  { a.two(0x0e217800, "FCVTL", d, "4S", n, "4H
 func (a *assembly) fcvtl2(d, n int) { a.two(0x4e217800, "FCVTL2", d, "4S", n, "8H") }
 
 // sshr shifts signed integers right.
-func (a *assembly) sshr(d, n, by int) {
-	a.emit("WORD $0x%08x // SSHR V%d.4S, V%d.4S, #%d", 0x4f000400|(64-by)<<16|n<<5|d, d, n, by)
-}
+func (a *assembly) sshr(d, n, by int) { a.shift(0x4f000400, "SSHR", 64-by, d, n, by) }
 
 // fmlaLane adds to d the product of n and one lane of m, rounded once.
 func (a *assembly) fmlaLane(d, n, m, lane int) {
@@ -88,18 +86,22 @@ func (a *assembly) smaller(d, v, b, mask int) {
 
 // Registers that the translated functions do not use otherwise.
 const (
-	address   = "R19"
-	part      = "R20" // the number of values in a part of a vector
-	place     = "R21"
-	left      = "R22"
-	value     = "R23"
-	constants = "R24" // the address of the table of numbers
+	address = "R19"
+	part    = "R20" // the number of values in a part of a vector
+	place   = "R21"
+	left    = "R22"
+	value   = "R23"
+	locals  = "R16" // the address of the function's local memory
 )
+
+// constants are the registers for the addresses of tables.
+var constants = []string{"R24", "R25", "R26", "R15"}
 
 // eachPart writes instruction for as many of the eight values from address on as part says: at least
 // one.
 func (a *assembly) eachPart(instruction func(register, lane int), low, high int) {
-	done := fmt.Sprintf("part%d", a.Len())
+	a.parts++
+	done := fmt.Sprintf("part%d", a.parts)
 	a.emit("MOVD %s, %s", address, place)
 	a.emit("MOVD %s, %s", part, left)
 	for i := range 7 {

@@ -14,9 +14,10 @@ import (
 func (a *assembly) translate(f function) {
 	a.text(f.name, f.signature)
 	a.name = f.name
-	free := f.freeRegisters()
-	if f.usesNumbers() {
-		a.emit("MOVD $numbers<>(SB), %s", constants)
+	live := f.findLive()
+	a.loadAddresses(f)
+	if frame := f.frame(); frame > 0 {
+		a.emit("MOVD $locals-%d(SP), %s", frame, locals)
 	}
 	for i := 0; i < len(f.lines); i++ {
 		l := f.lines[i]
@@ -34,9 +35,12 @@ func (a *assembly) translate(f function) {
 			next = f.lines[i+1]
 		}
 		t := translation{assembly: a, line: l, next: next}
-		a.temporaries = free[i]
-		if !t.integer() && !t.float() {
+		a.temporaries = live.free[i]
+		if !t.integer() && !t.float() && !t.packed() {
 			log.Fatalf("%s: no translation of %s %v", f.name, l.opcode, l.operands)
+		}
+		if upper, ok := l.cleared(); ok && live.after[i]>>upper&1 != 0 {
+			a.zero(upper)
 		}
 		if t.used {
 			i++
@@ -44,11 +48,24 @@ func (a *assembly) translate(f function) {
 	}
 }
 
-// usesNumbers reports whether the function reads constants.
-func (f function) usesNumbers() bool {
-	return slices.ContainsFunc(f.lines, func(l line) bool {
-		return slices.ContainsFunc(l.operands, func(o string) bool { return strings.HasPrefix(o, numbersForm) })
-	})
+// frame returns the size of the function's local memory.
+func (f function) frame() int {
+	m := regexp.MustCompile(`\$(\d+)-`).FindStringSubmatch(f.signature)
+	if m == nil {
+		return 0
+	}
+	return integer(m[1])
+}
+
+// cleared returns the register of the half that the instruction clears, because its result fills only
+// the other half.
+func (l line) cleared() (int, bool) {
+	if len(l.operands) == 0 || l.opcode == "VPTEST" {
+		return 0, false
+	}
+	last := l.operands[len(l.operands)-1]
+	p, ok := vector(last)
+	return p[1], ok && halves(last) == 1
 }
 
 // loadsMask reports whether lines i and i+1 load a mask: by an address that is compared with zero
@@ -86,6 +103,9 @@ var general = []string{"AX", "CX", "DX", "BX", "SI", "DI", "BP", "R8", "R9", "R1
 func register(operand string) string {
 	if i := slices.Index(general, operand); i >= 0 {
 		return fmt.Sprint("R", i)
+	}
+	if operand == "SP" {
+		return locals
 	}
 	return ""
 }
@@ -135,6 +155,15 @@ func (t *translation) setAddress(operand, to string) {
 	}
 }
 
+// pointer returns a register with the address of an operand in memory.
+func (t *translation) pointer(operand string) string {
+	if m := memoryForm.FindStringSubmatch(operand); m != nil && m[1] == "" && m[3] == "" {
+		return register(m[2])
+	}
+	t.setAddress(operand, address)
+	return address
+}
+
 // conditions are the jumps and the conditions for them after arithmetic.
 var conditions = map[string]string{
 	"JZ": "BEQ", "JE": "BEQ", "JEQ": "BEQ", "JNZ": "BNE", "JNE": "BNE", "JLT": "BLT", "JGE": "BGE",
@@ -149,6 +178,14 @@ func (t *translation) integer() bool {
 		t.emit("RET")
 	case "JMP":
 		t.emit("B %s", o[0])
+	case "MOVL":
+		if to := register(o[1]); strings.HasPrefix(o[0], "$") {
+			t.emit("MOVD $%d, %s", integer(o[0]), to)
+		} else {
+			t.emit("MOVWU %s, %s", memory(o[0]), to)
+		}
+	case "MOVBLZX":
+		t.emit("MOVBU %s, %s", memory(o[0]), register(o[1]))
 	case "MOVQ":
 		if from, to := register(o[0]), register(o[1]); from != "" {
 			t.emit("MOVD %s, %s", from, to)
@@ -161,12 +198,18 @@ func (t *translation) integer() bool {
 		t.emit("MOVD ZR, %s", register(o[1]))
 	case "ADDQ", "SUBQ":
 		t.add(t.opcode[:3], o[0], o[1])
+	case "SUBL":
+		t.emit("SUBW %s, %s, %s", register(o[0]), register(o[1]), register(o[1]))
+	case "SHLQ":
+		t.emit("LSL $%d, %s, %s", integer(o[0]), register(o[1]), register(o[1]))
+	case "NEGQ":
+		t.emit("NEG %s, %s", register(o[0]), register(o[0]))
 	case "DECQ":
 		t.add("SUB", "$1", o[0])
 	case "TESTQ":
 		t.branch("CB", register(o[0])+", ")
 	case "CMPQ":
-		t.branch("CB", t.load(o[0])+", ")
+		t.compareInteger(o[0], o[1])
 	case "TESTL":
 		bit := 0
 		for integer(o[0])>>bit != 1 {
@@ -211,18 +254,44 @@ func (t *translation) branch(opcode, what string) {
 	}
 }
 
+// compareInteger writes a comparison and the jump after it.
+func (t *translation) compareInteger(n, m string) {
+	if m == "$0" || m == "$0x00" {
+		t.branch("CB", t.load(n)+", ")
+		return
+	}
+	t.used = true
+	t.emit("CMP %s, %s", t.load(m), register(n))
+	t.emit("%s %s", conditions[t.next.opcode], t.next.operands[0])
+}
+
 // pair are the two registers of a vector.
 type pair [2]int
 
-// vector returns the registers for one of amd64.
+// vector returns the registers for one of amd64: the lower half, which alone is an xmm register, and
+// the upper one.
 func vector(operand string) (p pair, ok bool) {
 	number, ok := strings.CutPrefix(operand, "Y")
+	if !ok {
+		number, ok = strings.CutPrefix(operand, "X")
+	}
 	if !ok {
 		return p, false
 	}
 	y := integer(number)
 	return pair{2 * y, 2*y + 1}, true
 }
+
+// halves returns how many of its two registers an operand of amd64 has.
+func halves(operand string) int {
+	if strings.HasPrefix(operand, "X") {
+		return 1
+	}
+	return 2
+}
+
+// width returns the number of halves of the result.
+func (t *translation) width() int { return halves(t.operands[len(t.operands)-1]) }
 
 func mustVector(operand string) pair {
 	p, ok := vector(operand)
@@ -232,27 +301,38 @@ func mustVector(operand string) pair {
 	return p
 }
 
-const numbersForm = "numbers<>+"
-
 // source returns the registers of an operand, after loading it into temporary ones if it is in
 // memory.
 func (t *translation) source(operand string) pair {
 	if p, ok := vector(operand); ok {
 		return p
 	}
-	if strings.HasPrefix(operand, numbersForm) {
-		to := t.temporary()
-		t.loadNumber(operand, to)
-		return pair{to, to}
+	if m := constantForm.FindStringSubmatch(operand); m != nil {
+		return t.loadConstant(m, t.width(), t.temporary)
+	}
+	if t.width() == 1 {
+		low := t.temporary()
+		t.emit("FMOVQ %s, F%d", t.location(operand, 16), low)
+		return pair{low, low}
 	}
 	p := pair{t.temporary(), t.temporary()}
 	t.loadPair(operand, p)
 	return p
 }
 
-func (t *translation) loadNumber(operand string, to int) {
-	offset := integer(strings.TrimSuffix(strings.TrimPrefix(operand, numbersForm), "(SB)"))
-	t.emit("FMOVQ %d(%s), F%d", offset/2, constants, to)
+// location returns an operand in memory as instructions for so many bytes take it, which encode some
+// offsets.
+func (t *translation) location(operand string, size int) string {
+	m := memoryForm.FindStringSubmatch(operand)
+	if strings.HasSuffix(operand, "(FP)") || m != nil && m[3] == "" && m[1] == "" {
+		return memory(operand)
+	}
+	if m != nil && m[3] == "" {
+		if offset := integer(m[1]); offset%size == 0 && offset >= 0 && offset < 4096*size {
+			return memory(operand)
+		}
+	}
+	return "(" + t.pointer(operand) + ")"
 }
 
 // pairAddress returns an operand in memory as instructions for pairs take it.
@@ -268,8 +348,7 @@ func (t *translation) pairAddress(operand string) string {
 	if m[3] == "" && offset%16 == 0 && offset >= -1024 && offset < 1024 {
 		return memory(operand)
 	}
-	t.setAddress(operand, address)
-	return "(" + address + ")"
+	return "(" + t.pointer(operand) + ")"
 }
 
 func (t *translation) loadPair(operand string, to pair) {
@@ -280,14 +359,44 @@ func (t *translation) loadPair(operand string, to pair) {
 // result is the last, and the first may be in memory.
 func (t *translation) float() bool {
 	switch t.opcode {
-	case "VMOVUPS", "VMOVAPS", "VMASKMOVPS", "VBROADCASTSS", "VCVTPH2PS":
+	case "VMOVUPS", "VMOVAPS", "VMOVDQU", "VMOVDQA":
+		t.copy()
+		return true
+	case "VMASKMOVPS", "VBROADCASTSS", "VCVTPH2PS":
 		t.move()
 		return true
 	}
 	return t.arithmetic() || t.compound()
 }
 
-// move translates loads, stores and copies.
+// copy translates loads, stores and copies of whole registers.
+func (t *translation) copy() {
+	from, isVector := vector(t.operands[0])
+	to, toVector := vector(t.operands[1])
+	m := constantForm.FindStringSubmatch(t.operands[0])
+	switch {
+	case m != nil:
+		next := -1
+		loaded := t.loadConstant(m, t.width(), func() int { next++; return to[next] })
+		if t.width() == 2 {
+			t.assembly.move(to[1], loaded[1])
+		}
+	case isVector && toVector:
+		for half := range t.width() {
+			t.assembly.move(to[half], from[half])
+		}
+	case isVector && halves(t.operands[0]) == 1:
+		t.emit("FMOVQ F%d, %s", from[0], t.location(t.operands[1], 16))
+	case isVector:
+		t.emit("FSTPQ (F%d, F%d), %s", from[0], from[1], t.pairAddress(t.operands[1]))
+	case t.width() == 1:
+		t.emit("FMOVQ %s, F%d", t.location(t.operands[0], 16), to[0])
+	default:
+		t.loadPair(t.operands[0], to)
+	}
+}
+
+// move translates loads that convert, and those and stores of a part of a vector.
 func (t *translation) move() {
 	o := t.operands
 	from, isVector := vector(o[0])
@@ -296,37 +405,29 @@ func (t *translation) move() {
 	case t.opcode == "VBROADCASTSS":
 		t.broadcast(o[0], to)
 	case t.opcode == "VCVTPH2PS":
-		t.setAddress(o[0], address)
-		t.emit("FMOVQ (%s), F%d", address, to[1])
+		t.emit("FMOVQ (%s), F%d", t.pointer(o[0]), to[1])
 		t.fcvtl(to[0], to[1])
 		t.fcvtl2(to[1], to[1])
-	case t.opcode == "VMASKMOVPS" && isVector:
+	case isVector:
 		t.setAddress(o[2], address)
 		t.writePart(from[0], from[1])
-	case t.opcode == "VMASKMOVPS":
+	default:
 		t.setAddress(o[0], address)
 		t.readPart(to[0], to[1])
-	case !isVector:
-		t.loadPair(o[0], to)
-	case strings.HasPrefix(o[1], "Y"):
-		t.assembly.move(to[0], from[0])
-		t.assembly.move(to[1], from[1])
-	default:
-		t.emit("FSTPQ (F%d, F%d), %s", from[0], from[1], t.pairAddress(o[1]))
 	}
 }
 
 // broadcast fills both registers with one value.
 func (t *translation) broadcast(operand string, to pair) {
+	m := constantForm.FindStringSubmatch(operand)
 	switch {
-	case strings.HasPrefix(operand, numbersForm):
-		t.loadNumber(operand, to[0])
+	case m != nil:
+		t.loadConstant(m, 1, func() int { return to[0] })
 	case strings.HasSuffix(operand, "(FP)"):
 		t.emit("FMOVS %s, F%d", operand, to[0])
 		t.emit("VDUP V%d.S[0], V%d.S4", to[0], to[0])
 	default:
-		t.setAddress(operand, address)
-		t.emit("VLD1R (%s), [V%d.S4]", address, to[0])
+		t.emit("VLD1R (%s), [V%d.S4]", t.pointer(operand), to[0])
 	}
 	t.assembly.move(to[1], to[0])
 }
@@ -342,7 +443,8 @@ func (t *translation) arithmetic() bool {
 	}
 	operation := map[string]func(d, n, m int){
 		"VADDPS": t.fadd, "VSUBPS": t.fsub, "VMULPS": t.fmul, "VDIVPS": t.fdiv,
-		"VANDPS": bits("VAND"), "VPAND": bits("VAND"), "VORPS": bits("VORR"), "VXORPS": bits("VEOR"),
+		"VANDPS": bits("VAND"), "VPAND": bits("VAND"), "VORPS": bits("VORR"), "VPOR": bits("VORR"),
+		"VXORPS": bits("VEOR"), "VPXOR": bits("VEOR"),
 		"VPADDD": words("VADD"), "VPSUBD": words("VSUB"),
 		"VFMADD231PS": t.fmla, "VFNMADD231PS": t.fmls,
 	}[t.opcode]
@@ -350,7 +452,7 @@ func (t *translation) arithmetic() bool {
 		return false
 	}
 	m, n, d := t.source(t.operands[0]), mustVector(t.operands[1]), mustVector(t.operands[2])
-	for half := range d {
+	for half := range t.width() {
 		operation(d[half], n[half], m[half])
 	}
 	return true
@@ -359,17 +461,11 @@ func (t *translation) arithmetic() bool {
 // compound translates what takes several instructions, or an immediate operand.
 func (t *translation) compound() bool {
 	o := t.operands
-	d := mustVector(o[len(o)-1])
+	d, ok := vector(o[len(o)-1])
+	if !ok {
+		return false
+	}
 	switch t.opcode {
-	case "VPSRAD", "VPSLLD":
-		n := mustVector(o[1])
-		for half := range d {
-			if t.opcode == "VPSRAD" {
-				t.sshr(d[half], n[half], integer(o[0]))
-			} else {
-				t.emit("VSHL $%d, V%d.S4, V%d.S4", integer(o[0]), n[half], d[half])
-			}
-		}
 	case "VCVTPS2DQ":
 		n := mustVector(o[0])
 		for half := range d {

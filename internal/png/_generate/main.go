@@ -30,9 +30,9 @@ func zero() reg.VecVirtual {
 
 // up generates the filter that adds the row above.
 func up() {
-	TEXT("upAVX2", NOSPLIT, "func(out, data, above *byte, vectors int)")
+	TEXT("upAssembly", NOSPLIT, "func(out, data, above *byte, vectors int)")
 	Pragma("noescape")
-	Doc("upAVX2 unfilters vectors of 32 bytes with filter Up.")
+	Doc("upAssembly unfilters vectors of 32 bytes with filter Up.")
 	out, data, above, vectors := parameter("out"), parameter("data"), parameter("above"), parameter("vectors")
 	Label("loop")
 	v := YMM()
@@ -49,7 +49,7 @@ func up() {
 }
 
 // name returns the name of the function for a number of bytes per pixel.
-func name(filter string, bpp int) string { return filter + string(rune('0'+bpp)) + "AVX2" }
+func name(filter string, bpp int) string { return filter + string(rune('0'+bpp)) + "Assembly" }
 
 // loop generates a loop over pixels, of which each step loads and stores 4 bytes.
 func loop(bpp int, pixels reg.GPVirtual, pointers []reg.GPVirtual, step func()) {

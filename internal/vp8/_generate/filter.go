@@ -61,7 +61,7 @@ func (g *edgeFilter) generate(name string) {
 	if g.vertical {
 		direction, what = "Vertical", "a vertical"
 	}
-	name = "filter" + direction + name + "AVX2"
+	name = "filter" + direction + name + "Assembly"
 	signature := "func(p *byte, stride int, limit, interior, variance uint8)"
 	if g.chroma {
 		signature = "func(u, v *byte, stride int, limit, interior, variance uint8)"

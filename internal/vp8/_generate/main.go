@@ -13,8 +13,8 @@ const workStride = 32
 func main() {
 	ConstraintExpr("!purego")
 	tokens()
-	residual("addOneAVX2", 1)
-	residual("addTwoAVX2", 2)
+	residual("addOneAssembly", 1)
+	residual("addTwoAssembly", 2)
 	trueMotion16()
 	trueMotion8()
 	filters()
@@ -140,9 +140,9 @@ func gradient(w, corner reg.GPVirtual, y int, out reg.VecVirtual) {
 }
 
 func trueMotion16() {
-	TEXT("trueMotion16AVX2", NOSPLIT, "func(w *byte)")
+	TEXT("trueMotion16Assembly", NOSPLIT, "func(w *byte)")
 	Pragma("noescape")
-	Doc("trueMotion16AVX2 predicts 16 × 16 samples of the workspace.")
+	Doc("trueMotion16Assembly predicts 16 × 16 samples of the workspace.")
 	w := parameter("w")
 	corner := GP64()
 	MOVBLZX(Mem{Base: w, Disp: -workStride - 1}, corner.As32())
@@ -160,9 +160,9 @@ func trueMotion16() {
 }
 
 func trueMotion8() {
-	TEXT("trueMotion8AVX2", NOSPLIT, "func(w *byte)")
+	TEXT("trueMotion8Assembly", NOSPLIT, "func(w *byte)")
 	Pragma("noescape")
-	Doc("trueMotion8AVX2 predicts 8 × 8 samples of the workspace.")
+	Doc("trueMotion8Assembly predicts 8 × 8 samples of the workspace.")
 	w := parameter("w")
 	corner := GP64()
 	MOVBLZX(Mem{Base: w, Disp: -workStride - 1}, corner.As32())

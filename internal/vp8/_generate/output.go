@@ -8,9 +8,9 @@ import (
 
 func upsample() {
 	eight := spread("wordEight", 16, 2, 8)
-	TEXT("upsampleAVX2", NOSPLIT, "func(to, near, far *byte, vectors int)")
+	TEXT("upsampleAssembly", NOSPLIT, "func(to, near, far *byte, vectors int)")
 	Pragma("noescape")
-	Doc("upsampleAVX2 writes the two samples between each sample and the next, for vectors of 16.")
+	Doc("upsampleAssembly writes the two samples between each sample and the next, for vectors of 16.")
 	to, near, far, vectors := parameter("to"), parameter("near"), parameter("far"), parameter("vectors")
 	Label("loop")
 	a, b, c, d := YMM(), YMM(), YMM(), YMM()
@@ -64,9 +64,9 @@ func convert() {
 			}
 		}
 	}
-	TEXT("convertAVX2", NOSPLIT, "func(out, luma, u, v *byte, vectors int)")
+	TEXT("convertAssembly", NOSPLIT, "func(out, luma, u, v *byte, vectors int)")
 	Pragma("noescape")
-	Doc("convertAVX2 turns vectors of 16 pixels into RGB.")
+	Doc("convertAssembly turns vectors of 16 pixels into RGB.")
 	out, lumaAt, uAt, vAt := parameter("out"), parameter("luma"), parameter("u"), parameter("v")
 	vectors := parameter("vectors")
 	Label("loop")

@@ -59,7 +59,7 @@ func predictors() {
 }
 
 func (p predictor) generate() {
-	name := "predict" + p.name + "AVX2"
+	name := "predict" + p.name + "Assembly"
 	TEXT(name, NOSPLIT, "func(out, in, above *uint32, n int)")
 	Pragma("noescape")
 	Doc(name+" adds predictions to n pixels: "+p.doc+". out begins with the pixel before the first; above is",
@@ -178,9 +178,9 @@ func clampedHalf(p pixels) reg.VecVirtual {
 // addColour generates the colour transform.
 func addColour() {
 	odd := constant("oddBytes", 0xff00ff00)
-	TEXT("addColourAVX2", NOSPLIT, "func(out, in *uint32, vectors int, green, red uint32)")
+	TEXT("addColourAssembly", NOSPLIT, "func(out, in *uint32, vectors int, green, red uint32)")
 	Pragma("noescape")
-	Doc("addColourAVX2 is addColourGeneric for vectors of 8 pixels. The factors are 8 times as large, those of",
+	Doc("addColourAssembly is addColourGeneric for vectors of 8 pixels. The factors are 8 times as large, those of",
 		"green in words for blue and for red, that of red in the upper word.")
 	out, in, vectors := parameter("out"), parameter("in"), parameter("vectors")
 	broadcast := func(name string) reg.VecVirtual {
@@ -227,9 +227,9 @@ func shuffle(name string, indexes [16]uint8) Mem {
 func addGreen() {
 	const none = 0x80
 	toBoth := shuffle("greenToBoth", [16]uint8{1, none, 1, none, 5, none, 5, none, 9, none, 9, none, 13, none, 13, none})
-	TEXT("addGreenAVX2", NOSPLIT, "func(out, in *uint32, vectors int)")
+	TEXT("addGreenAssembly", NOSPLIT, "func(out, in *uint32, vectors int)")
 	Pragma("noescape")
-	Doc("addGreenAVX2 is addGreenGeneric for vectors of 8 pixels.")
+	Doc("addGreenAssembly is addGreenGeneric for vectors of 8 pixels.")
 	out, in, vectors := parameter("out"), parameter("in"), parameter("vectors")
 	Label("loop")
 	pixels, v := YMM(), YMM()
@@ -248,9 +248,9 @@ func addGreen() {
 func pack() {
 	const none = 0x80
 	order := shuffle("packOrder", [16]uint8{2, 1, 0, 6, 5, 4, 10, 9, 8, 14, 13, 12, none, none, none, none})
-	TEXT("packAVX2", NOSPLIT, "func(out *byte, in *uint32, vectors int)")
+	TEXT("packAssembly", NOSPLIT, "func(out *byte, in *uint32, vectors int)")
 	Pragma("noescape")
-	Doc("packAVX2 is packGeneric for vectors of 4 pixels. It writes 4 bytes more.")
+	Doc("packAssembly is packGeneric for vectors of 4 pixels. It writes 4 bytes more.")
 	out, in, vectors := parameter("out"), parameter("in"), parameter("vectors")
 	Label("loop")
 	v := XMM()

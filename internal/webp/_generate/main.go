@@ -30,9 +30,9 @@ func blend() {
 	for i := range 48 {
 		DATA(i, U8(i/3))
 	}
-	TEXT("blendAVX2", NOSPLIT, "func(out, alpha *byte, vectors int)")
+	TEXT("blendAssembly", NOSPLIT, "func(out, alpha *byte, vectors int)")
 	Pragma("noescape")
-	Doc("blendAVX2 is blendGeneric for vectors of 16 pixels.")
+	Doc("blendAssembly is blendGeneric for vectors of 16 pixels.")
 	load := func(name string) reg.GPVirtual { return Load(Param(name), GP64()).(reg.GPVirtual) }
 	out, alpha, vectors := load("out"), load("alpha"), load("vectors")
 	Label("loop")

@@ -1,33 +1,17 @@
-//go:build !purego
+//go:build (amd64 || arm64) && !purego
 
 package vp8l
 
-import (
-	"golang.org/x/sys/cpu"
-
-	"garb/internal/kernel"
-)
+import "garb/internal/kernel"
 
 // vector reports whether the assembly is in use, which GARB_CPU decides as in package kernel.
-var vector = kernel.ActiveLevel() != kernel.Generic && cpu.X86.HasBMI2
-
-func readLiterals(r *bitReader, g *group, run []uint32) (n, symbol int) {
-	if !vector {
-		return readLiteralsGeneric(r, g, run)
-	}
-	n, symbol = readLiteralsBMI2(&r.value, &g.codes[0].entries, &run[0], len(run))
-	if n == len(run) || symbol >= 0 {
-		return n, symbol
-	}
-	rest, symbol := readLiteralsGeneric(r, g, run[n:])
-	return n + rest, symbol
-}
+var vector = kernel.ActiveLevel() != kernel.Generic
 
 // kernels has the kernels of the modes of prediction.
 var kernels = [16]func(out, in, above *uint32, n int){
-	1: predictLeftAVX2, 2: predictAboveAVX2, 3: predictAboveRightAVX2, 4: predictAboveLeftAVX2,
-	5: predict5AVX2, 6: predict6AVX2, 7: predict7AVX2, 8: predict8AVX2, 9: predict9AVX2, 10: predict10AVX2,
-	11: predict11AVX2, 12: predict12AVX2, 13: predict13AVX2,
+	1: predictLeftAssembly, 2: predictAboveAssembly, 3: predictAboveRightAssembly, 4: predictAboveLeftAssembly,
+	5: predict5Assembly, 6: predict6Assembly, 7: predict7Assembly, 8: predict8Assembly,
+	9: predict9Assembly, 10: predict10Assembly, 11: predict11Assembly, 12: predict12Assembly, 13: predict13Assembly,
 }
 
 // predict adds predictions of a mode to all pixels but the first.
@@ -47,7 +31,7 @@ func addColour(out, in []uint32, factors uint32) {
 	if vector && vectors > 0 {
 		_ = out[len(in)-1]
 		factor := func(shift int) uint32 { return uint32(int32(int8(factors>>shift))*8) & 0xffff }
-		addColourAVX2(&out[0], &in[0], vectors, factor(0)<<16|factor(8), factor(16)<<16)
+		addColourAssembly(&out[0], &in[0], vectors, factor(0)<<16|factor(8), factor(16)<<16)
 		out, in = out[8*vectors:], in[8*vectors:]
 	}
 	addColourGeneric(out, in, factors)
@@ -58,7 +42,7 @@ func addGreen(out, in []uint32) {
 	vectors := len(in) / 8
 	if vector && vectors > 0 {
 		_ = out[len(in)-1]
-		addGreenAVX2(&out[0], &in[0], vectors)
+		addGreenAssembly(&out[0], &in[0], vectors)
 		out, in = out[8*vectors:], in[8*vectors:]
 	}
 	addGreenGeneric(out, in)
@@ -69,7 +53,7 @@ func Pack(out []uint8, in []uint32) {
 	_ = out[:3*len(in)]
 	// A vector writes 16 bytes for 4 pixels.
 	if vectors := (len(in) - 2) / 4; vector && vectors > 0 {
-		packAVX2(&out[0], &in[0], vectors)
+		packAssembly(&out[0], &in[0], vectors)
 		out, in = out[12*vectors:], in[4*vectors:]
 	}
 	packGeneric(out, in)

@@ -1,4 +1,4 @@
-//go:build !purego
+//go:build (amd64 || arm64) && !purego
 
 package webp
 
@@ -11,7 +11,7 @@ var vector = kernel.ActiveLevel() != kernel.Generic
 func blend(out, alpha []uint8) {
 	if vectors := len(alpha) / 16; vector && vectors > 0 {
 		_ = out[3*len(alpha)-1]
-		blendAVX2(&out[0], &alpha[0], vectors)
+		blendAssembly(&out[0], &alpha[0], vectors)
 		out, alpha = out[48*vectors:], alpha[16*vectors:]
 	}
 	blendGeneric(out, alpha)

@@ -1,26 +1,14 @@
-//go:build !purego
+//go:build (amd64 || arm64) && !purego
 
 package vp8
 
-import (
-	"golang.org/x/sys/cpu"
+import "garb/internal/kernel"
 
-	"garb/internal/kernel"
-)
-
-// vector reports whether the assembly is in use, which GARB_CPU decides as in package kernel. All CPUs
-// with AVX2 and BMI2 have LZCNT too.
-var vector = kernel.ActiveLevel() != kernel.Generic && cpu.X86.HasBMI2
+// vector reports whether the assembly is in use, which GARB_CPU decides as in package kernel.
+var vector = kernel.ActiveLevel() != kernel.Generic
 
 // vectorSamples is the number of samples that the kernels of output handle at once.
 const vectorSamples = 16
-
-func readTokens(r *boolReader, table *tokenTable, context, first int, q *steps, out *[16]int16) int {
-	if !vector {
-		return readTokensGeneric(r, table, context, first, q, out)
-	}
-	return readTokensBMI2(&r.value, &table[0][0][0], context, first, &q[0], &out[0])
-}
 
 func addOne(block *[16]int16, w *workspace, at int) {
 	if !vector {
@@ -28,7 +16,7 @@ func addOne(block *[16]int16, w *workspace, at int) {
 		return
 	}
 	_ = w[at+3*workStride+3]
-	addOneAVX2(&block[0], &w[at])
+	addOneAssembly(&block[0], &w[at])
 }
 
 func addTwo(blocks *[32]int16, w *workspace, at int) {
@@ -38,7 +26,7 @@ func addTwo(blocks *[32]int16, w *workspace, at int) {
 		return
 	}
 	_ = w[at+3*workStride+7]
-	addTwoAVX2(&blocks[0], &w[at])
+	addTwoAssembly(&blocks[0], &w[at])
 }
 
 func predictTrueMotion(w *workspace, at, size int) {
@@ -48,9 +36,9 @@ func predictTrueMotion(w *workspace, at, size int) {
 	}
 	_, _ = w[at-workStride-1], w[at+(size-1)*workStride+size-1]
 	if size == 16 {
-		trueMotion16AVX2(&w[at])
+		trueMotion16Assembly(&w[at])
 	} else {
-		trueMotion8AVX2(&w[at])
+		trueMotion8Assembly(&w[at])
 	}
 }
 
@@ -65,25 +53,25 @@ func filterNormal(c *rowCache, luma, chroma int, s strength, left, above bool) {
 	_, _ = c.u[first:end], c.v[first:end]
 	p, u, v := c.luma[luma:], c.u[chroma:], c.v[chroma:]
 	if left {
-		filterVerticalLumaOuterAVX2(&p[0], c.lumaStride, s.outer(), s.interior, s.variance)
-		filterVerticalChromaOuterAVX2(&u[0], &v[0], c.chromaStride, s.outer(), s.interior, s.variance)
+		filterVerticalLumaOuterAssembly(&p[0], c.lumaStride, s.outer(), s.interior, s.variance)
+		filterVerticalChromaOuterAssembly(&u[0], &v[0], c.chromaStride, s.outer(), s.interior, s.variance)
 	}
 	if s.inner {
 		for i := 4; i < 16; i += 4 {
-			filterVerticalLumaInnerAVX2(&p[i], c.lumaStride, s.limit, s.interior, s.variance)
+			filterVerticalLumaInnerAssembly(&p[i], c.lumaStride, s.limit, s.interior, s.variance)
 		}
-		filterVerticalChromaInnerAVX2(&u[4], &v[4], c.chromaStride, s.limit, s.interior, s.variance)
+		filterVerticalChromaInnerAssembly(&u[4], &v[4], c.chromaStride, s.limit, s.interior, s.variance)
 	}
 	if above {
-		filterHorizontalLumaOuterAVX2(&p[0], c.lumaStride, s.outer(), s.interior, s.variance)
-		filterHorizontalChromaOuterAVX2(&u[0], &v[0], c.chromaStride, s.outer(), s.interior, s.variance)
+		filterHorizontalLumaOuterAssembly(&p[0], c.lumaStride, s.outer(), s.interior, s.variance)
+		filterHorizontalChromaOuterAssembly(&u[0], &v[0], c.chromaStride, s.outer(), s.interior, s.variance)
 	}
 	if s.inner {
 		for i := 4; i < 16; i += 4 {
-			filterHorizontalLumaInnerAVX2(&p[i*c.lumaStride], c.lumaStride, s.limit, s.interior, s.variance)
+			filterHorizontalLumaInnerAssembly(&p[i*c.lumaStride], c.lumaStride, s.limit, s.interior, s.variance)
 		}
 		at := 4 * c.chromaStride
-		filterHorizontalChromaInnerAVX2(&u[at], &v[at], c.chromaStride, s.limit, s.interior, s.variance)
+		filterHorizontalChromaInnerAssembly(&u[at], &v[at], c.chromaStride, s.limit, s.interior, s.variance)
 	}
 }
 
@@ -95,19 +83,19 @@ func filterSimple(p []uint8, at, stride int, s strength, left, above bool) {
 	_ = p[at-4*stride : at+15*stride+16]
 	p = p[at:]
 	if left {
-		filterVerticalSimpleAVX2(&p[0], stride, s.outer(), 0, 0)
+		filterVerticalSimpleAssembly(&p[0], stride, s.outer(), 0, 0)
 	}
 	if s.inner {
 		for i := 4; i < 16; i += 4 {
-			filterVerticalSimpleAVX2(&p[i], stride, s.limit, 0, 0)
+			filterVerticalSimpleAssembly(&p[i], stride, s.limit, 0, 0)
 		}
 	}
 	if above {
-		filterHorizontalSimpleAVX2(&p[0], stride, s.outer(), 0, 0)
+		filterHorizontalSimpleAssembly(&p[0], stride, s.outer(), 0, 0)
 	}
 	if s.inner {
 		for i := 4; i < 16; i += 4 {
-			filterHorizontalSimpleAVX2(&p[i*stride], stride, s.limit, 0, 0)
+			filterHorizontalSimpleAssembly(&p[i*stride], stride, s.limit, 0, 0)
 		}
 	}
 }
@@ -121,7 +109,7 @@ func upsample(to, near, far []uint8, n int) {
 	}
 	done := vectors * vectorSamples
 	_, _, _ = to[2*done], near[done], far[done]
-	upsampleAVX2(&to[1], &near[0], &far[0], vectors)
+	upsampleAssembly(&to[1], &near[0], &far[0], vectors)
 	upsampleEnds(to, near, far, n)
 }
 
@@ -136,11 +124,11 @@ func convert(out, luma, u, v []uint8) {
 	done := vectors * vectorSamples
 	_, _, _ = luma[done+vectorSamples-1], u[done+vectorSamples-1], v[done+vectorSamples-1]
 	if vectors > 0 {
-		convertAVX2(&out[0], &luma[0], &u[0], &v[0], vectors)
+		convertAssembly(&out[0], &luma[0], &u[0], &v[0], vectors)
 	}
 	if done < n {
 		var last [3 * vectorSamples]uint8
-		convertAVX2(&last[0], &luma[done], &u[done], &v[done], 1)
+		convertAssembly(&last[0], &luma[done], &u[done], &v[done], 1)
 		copy(out[3*done:], last[:])
 	}
 }

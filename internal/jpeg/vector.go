@@ -1,4 +1,4 @@
-//go:build !purego
+//go:build (amd64 || arm64) && !purego
 
 package jpeg
 
@@ -9,7 +9,7 @@ var vector = kernel.ActiveLevel() != kernel.Generic
 
 func transformVector(block, quantization *[64]int16, out []byte, stride int) {
 	_ = out[7*stride+7]
-	transformAVX2(&block[0], &quantization[0], &out[0], stride)
+	transformAssembly(&block[0], &quantization[0], &out[0], stride)
 }
 
 // addRows sets sums[i] = 3·near[i] + far[i]. near and far are rows of planes,
@@ -21,7 +21,7 @@ func addRows(sums []int16, near, far []byte) {
 	}
 	vectors := (len(near) + vectorSamples - 1) / vectorSamples
 	_, _, _ = sums[vectors*vectorSamples-1], near[:vectors*vectorSamples], far[:vectors*vectorSamples]
-	sumsAVX2(&sums[0], &near[0], &far[0], vectors)
+	sumsAssembly(&sums[0], &near[0], &far[0], vectors)
 }
 
 // expand computes what the method expandRow says; n sums begin at sums[1]. The slices have room for
@@ -33,7 +33,7 @@ func expand(out []byte, sums []int16, n int, evenBias, oddBias int16, shift uint
 	}
 	vectors := (n + vectorSamples - 1) / vectorSamples
 	_, _ = out[2*vectors*vectorSamples-1], sums[vectors*vectorSamples+1]
-	expandAVX2(&out[0], &sums[1], vectors, uint16(evenBias), uint16(oddBias), uint64(shift))
+	expandAssembly(&out[0], &sums[1], vectors, uint16(evenBias), uint16(oddBias), uint64(shift))
 }
 
 // convert converts whole vectors of pixels and returns the number of pixels. The last vector may overlap
@@ -45,9 +45,9 @@ func convert(out, y, cb, cr []byte) int {
 		return 0
 	}
 	_, _, _ = out[3*n-1], cb[n-1], cr[n-1]
-	convertAVX2(&out[0], &y[0], &cb[0], &cr[0], vectors)
+	convertAssembly(&out[0], &y[0], &cb[0], &cr[0], vectors)
 	if last := n - vectorSamples; n%vectorSamples > 0 {
-		convertAVX2(&out[3*last], &y[last], &cb[last], &cr[last], 1)
+		convertAssembly(&out[3*last], &y[last], &cb[last], &cr[last], 1)
 	}
 	return n
 }

@@ -1,10 +1,11 @@
-//go:build !purego
+//go:build (amd64 || arm64) && !purego
 
 package png
 
 import "garb/internal/kernel"
 
 //go:generate sh -c "cd _generate && go run . -out ../png_amd64.s -stubs ../stubs_amd64.go -pkg png"
+//go:generate go run ../kernel/_neon png
 
 // vector reports whether the assembly is in use, which GARB_CPU decides as in package kernel.
 var vector = kernel.ActiveLevel() != kernel.Generic
@@ -26,9 +27,9 @@ func unfilterSub(out, data []uint8, bpp int) int {
 	}
 	_ = data[len(out)-1]
 	if bpp == 3 {
-		sub3AVX2(&out[0], &data[0], pixels)
+		sub3Assembly(&out[0], &data[0], pixels)
 	} else {
-		sub4AVX2(&out[0], &data[0], pixels)
+		sub4Assembly(&out[0], &data[0], pixels)
 	}
 	return pixels * bpp
 }
@@ -40,7 +41,7 @@ func unfilterUp(out, data, above []uint8) int {
 		return 0
 	}
 	_, _ = data[len(out)-1], above[len(out)-1]
-	upAVX2(&out[0], &data[0], &above[0], vectors)
+	upAssembly(&out[0], &data[0], &above[0], vectors)
 	return vectors * vectorBytes
 }
 
@@ -51,9 +52,9 @@ func unfilterAverage(out, data, above []uint8, bpp int) int {
 	}
 	_, _ = data[len(out)-1], above[len(out)-1]
 	if bpp == 3 {
-		average3AVX2(&out[0], &data[0], &above[0], pixels)
+		average3Assembly(&out[0], &data[0], &above[0], pixels)
 	} else {
-		average4AVX2(&out[0], &data[0], &above[0], pixels)
+		average4Assembly(&out[0], &data[0], &above[0], pixels)
 	}
 	return pixels * bpp
 }
@@ -65,9 +66,9 @@ func unfilterPaeth(out, data, above []uint8, bpp int) int {
 	}
 	_, _ = data[len(out)-1], above[len(out)-1]
 	if bpp == 3 {
-		paeth3AVX2(&out[0], &data[0], &above[0], pixels)
+		paeth3Assembly(&out[0], &data[0], &above[0], pixels)
 	} else {
-		paeth4AVX2(&out[0], &data[0], &above[0], pixels)
+		paeth4Assembly(&out[0], &data[0], &above[0], pixels)
 	}
 	return pixels * bpp
 }

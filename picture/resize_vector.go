@@ -1,4 +1,4 @@
-//go:build !purego
+//go:build (amd64 || arm64) && !purego
 
 package picture
 
@@ -21,7 +21,7 @@ func scaleRows(dst0, dst1, src0, src1 []uint8, w *weights) {
 		}
 		if vectors > 0 {
 			_, _ = dst0[2*vectors*l.step], dst1[2*vectors*l.step]
-			scaleRowsAVX2(&dst0[0], &dst1[0], &src0[0], &src1[0], &l.places[0], &l.order[0], &l.halves[0], l.pairs,
+			scaleRowsAssembly(&dst0[0], &dst1[0], &src0[0], &src1[0], &l.places[0], &l.order[0], &l.halves[0], l.pairs,
 				l.step, vectors)
 			n = min(2*vectors*l.step/3, len(w.first))
 		}
@@ -82,7 +82,7 @@ func mixRows(dst, rows []uint8, stride int, k []int32) {
 	if vectors := len(dst) / rowVector; vector && vectors > 0 {
 		done = vectors * rowVector
 		_ = rows[(len(k)-1)*stride+done-1]
-		mixRowsAVX2(&dst[0], &rows[0], stride, &k[0], len(k), vectors)
+		mixRowsAssembly(&dst[0], &rows[0], stride, &k[0], len(k), vectors)
 	}
 	mixRowsGeneric(dst[done:], rows[done:], stride, k)
 }
@@ -103,7 +103,7 @@ func normalize(dst []float32, pix []uint8, mean, std [3]float32) int {
 	}
 	done := groups * normalGroup
 	_ = dst[done-1]
-	normalizeAVX2(&dst[0], &pix[0], &means, &stds, groups)
+	normalizeAssembly(&dst[0], &pix[0], &means, &stds, groups)
 	return done
 }
 
