@@ -487,6 +487,9 @@ func useDamaged(t *testing.T, dir, steps string) error {
 			var s queue.Status
 			s, err = q.Status(ctx, "job")
 			n = s.Done
+			if err == nil && s.Put != 400 {
+				t.Errorf("status: %d pictures", s.Put)
+			}
 		case "work":
 			_, err = q.Work(ctx, "job", newWorker(readName))
 			if warning != nil { // it waits for workers that never were

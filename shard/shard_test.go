@@ -336,6 +336,10 @@ func TestOrder(t *testing.T) {
 		t.Error(err)
 	}
 	var double *DoubleError
+	all, paths = headers(1, 1, 0, 2, 3) // the first part is double
+	if _, err := Order(all, paths); !errors.As(err, &double) || double.First != "part0" || double.Second != "part1" {
+		t.Error(err)
+	}
 	all, paths = headers(2, 0, 3, 0)
 	if _, err := Order(all, paths); !errors.As(err, &double) || double.Shard != (Shard{0, 4}) ||
 		double.First != "part1" || double.Second != "part3" {
@@ -381,7 +385,8 @@ func TestHeaderText(t *testing.T) {
 		t.Error(parsed, err)
 	}
 	other := strings.Replace(h.String(), `"shard":2`, `"shard":3`, 1)
-	for _, text := range []string{"", "{}", "x", h.String() + "x", other} {
+	h.Total = maxTotal + 1 // with which the ranges of shards would overflow
+	for _, text := range []string{"", "{}", "x", h.String() + "x", other, h.String()} {
 		if _, err := ParseHeader(text); err == nil {
 			t.Errorf("%q is accepted", text)
 		}
