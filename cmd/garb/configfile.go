@@ -1,12 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"encoding"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -16,7 +14,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-	"go.yaml.in/yaml/v3"
 
 	"garb/internal/safefile"
 	"garb/train"
@@ -73,27 +70,6 @@ func readJSON(data []byte) (map[string]any, error) {
 		return nil, errNoSettings
 	}
 	return keys, nil
-}
-
-// readYAML parses a YAML document, and also returns it as JSON.
-func readYAML(data []byte) (keys map[string]any, text []byte, err error) {
-	d := yaml.NewDecoder(bytes.NewReader(data))
-	var tree any
-	if err = d.Decode(&tree); err != nil && !errors.Is(err, io.EOF) {
-		return nil, nil, err
-	}
-	if keys, _ = tree.(map[string]any); len(keys) == 0 {
-		return nil, nil, errNoSettings
-	}
-	if !errors.Is(d.Decode(new(any)), io.EOF) {
-		return nil, nil, errors.New("the file has several documents, separated by ---; only one is allowed")
-	}
-	text, err = json.Marshal(keys)
-	var unsupported *json.UnsupportedTypeError
-	if errors.As(err, &unsupported) {
-		err = errors.New("the file has keys that are not text")
-	}
-	return keys, text, err
 }
 
 // has reports whether the file has a top-level key. A nil file has none.

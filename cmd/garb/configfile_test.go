@@ -26,6 +26,7 @@ func parseConfig(t *testing.T, args ...string) (train.Config, error) {
 }
 
 func TestConfigPrecedence(t *testing.T) {
+	skipSmall(t, "settings files in YAML")
 	folder := t.TempDir()
 	file := func(name, text string) string { return write(t, folder, name, []byte(text)) }
 	base := []string{"--data", "pictures", "--out", "o"}
@@ -89,6 +90,7 @@ func TestConfigPrecedence(t *testing.T) {
 
 // TestConfigDefaultOut: a file without --out gets the default folder, not its own.
 func TestConfigDefaultOut(t *testing.T) {
+	skipSmall(t, "settings files in YAML")
 	file := write(t, t.TempDir(), "out.yaml", []byte("data: pictures\nout: taken\n"))
 	got, err := parseConfig(t, "--config", file)
 	if err != nil || !strings.HasPrefix(got.Out, filepath.Join("runs", "pictures-")) {
@@ -97,6 +99,7 @@ func TestConfigDefaultOut(t *testing.T) {
 }
 
 func TestConfigSaysWhatIsWrong(t *testing.T) {
+	skipSmall(t, "settings files in YAML")
 	folder := t.TempDir()
 	for name, c := range map[string]struct{ text, want string }{
 		"a.json":     {`{"epoch": 3}`, `unknown key "epoch"; did you mean "epochs"?`},

@@ -29,3 +29,8 @@ func newMissingCommand(name string) *cobra.Command {
 		},
 	}
 }
+
+// readYAML says that this build reads no settings in YAML.
+func readYAML([]byte) (map[string]any, []byte, error) {
+	return nil, nil, &edition.MissingError{Part: "settings files in YAML, only in JSON", Build: edition.Default}
+}

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -14,10 +15,15 @@ import (
 // TestSmallNamesTheDefaultBuild runs what the small build does not have.
 func TestSmallNamesTheDefaultBuild(t *testing.T) {
 	const picture = "../../examples/t-shirt.jpg"
+	settings := filepath.Join(t.TempDir(), "settings.yaml")
+	if err := os.WriteFile(settings, []byte("epochs: 3\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
 	for _, line := range []string{
 		"serve --addr :0", "health", "map --data pictures", "queue work --wait",
 		"classify --model imagenet " + picture,
 		"classify ../../internal/heif/testdata/drawn.avif",
+		"train --config " + settings,
 		"convert clothing " + t.TempDir() + "/clothing.onnx",
 	} {
 		code, out, errOut := runGarb(t, nil, strings.Fields(line)...)
