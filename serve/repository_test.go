@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -278,7 +279,9 @@ func TestStatistics(t *testing.T) {
 	for name, want := range map[string]int64{"success": 3, "fail": 1, "queue": 3, "compute_infer": 3,
 		"compute_input": 2, "compute_output": 0, "cache_hit": 0} {
 		d, ok := one.Inference[name]
-		if !ok || d.Count != want || (d.Ns > 0) != (want > 0) {
+		// The clock of Windows may stand still for half a millisecond.
+		short := d.Ns == 0 && want > 0 && runtime.GOOS == "windows"
+		if !ok || d.Count != want || (d.Ns > 0) != (want > 0) && !short {
 			t.Errorf("%s: %+v, not %d", name, d, want)
 		}
 	}
