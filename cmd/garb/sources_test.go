@@ -41,6 +41,7 @@ func TestSourceText(t *testing.T) {
 // TestSourcesOfFlagsAndFile: flags that name data sets replace those of a settings file,
 // separately for each flag.
 func TestSourcesOfFlagsAndFile(t *testing.T) {
+	skipSmall(t, "settings files in YAML")
 	file := filepath.Join(t.TempDir(), "run.yaml")
 	err := os.WriteFile(file, []byte(`data: first
 sources: [{path: second, weight: 0.5}, {path: pasted, weight: 1, train_only: true}]
