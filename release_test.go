@@ -92,20 +92,29 @@ func (r release) fileNames(t *testing.T) map[string]bool {
 	for _, build := range r.Builds {
 		for _, system := range build.GOOS {
 			for _, arch := range build.GOARCH {
-				for _, a := range r.Archives {
-					if slices.Contains(a.IDs, build.ID) {
-						add(a.NameTemplate, system, arch, a.formatsFor(system))
-					}
-				}
-				for _, p := range r.NFPMs {
-					if system == "linux" && slices.Contains(p.IDs, build.ID) {
-						add(p.FileNameTemplate, system, arch, p.Formats)
-					}
+				for name, formats := range r.templates(build.ID, system) {
+					add(name, system, arch, formats)
 				}
 			}
 		}
 	}
 	return names
+}
+
+// templates returns the templates of a build's archives and packages for a system, with their formats.
+func (r release) templates(build, system string) map[string][]string {
+	all := map[string][]string{}
+	for _, a := range r.Archives {
+		if slices.Contains(a.IDs, build) {
+			all[a.NameTemplate] = append(all[a.NameTemplate], a.formatsFor(system)...)
+		}
+	}
+	for _, p := range r.NFPMs {
+		if system == "linux" && slices.Contains(p.IDs, build) {
+			all[p.FileNameTemplate] = append(all[p.FileNameTemplate], p.Formats...)
+		}
+	}
+	return all
 }
 
 // TestReleaseHasFilesOfREADME: README.md installs from files that .goreleaser.yaml makes, and has a line for each

@@ -147,8 +147,8 @@ func (q *Queue) lostResults(job string, s Status) error {
 	err := &StoreError{Dir: q.place(), Text: fmt.Sprintf("%s: %d of %d pictures have no result, although all batches "+
 		"were acknowledged", describeStream(q.options.Dir, resultStream(job)), s.Left(), s.Put)}
 	if q.host != nil {
-		err.Hint = hintConsumer(pictureStream(job)) + "; if the pictures still have no result, remove the whole folder " +
-			"of the queue and put the pictures again"
+		err.Hint = hintConsumer(pictureStream(job)) + "; if the pictures still have no result, remove the " +
+			"whole folder of the queue and put the pictures again"
 	}
 	return err
 }
