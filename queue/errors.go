@@ -145,6 +145,7 @@ func (e *PermanentError) Unwrap() error { return e.Err }
 
 // Error codes of the server that nats.go does not name; they are in the server's errors.json.
 const (
+	codeNoPeers               jetstream.ErrorCode = 10005
 	codeInsufficientResources jetstream.ErrorCode = 10023
 	codeStorageExceeded       jetstream.ErrorCode = 10047
 	codeWrongLastMessageID    jetstream.ErrorCode = 10070
@@ -157,6 +158,12 @@ func isTaken(err error) bool {
 	var e *jetstream.APIError
 	return errors.As(err, &e) && e.ErrorCode == codeStoreFailed &&
 		strings.Contains(e.Description, "maximum messages per subject")
+}
+
+// lacksPeers reports whether a cluster has too few servers for the replicas.
+func lacksPeers(err error) bool {
+	var e *jetstream.APIError
+	return errors.As(err, &e) && e.ErrorCode == codeNoPeers
 }
 
 // isConflict reports whether another process has published in between.

@@ -149,7 +149,7 @@ func (q *Queue) Create(ctx context.Context, j Job) error {
 			return failed
 		},
 	} {
-		err = q.retry(ctx, create)
+		err = q.retryWhileStarting(ctx, create)
 		switch {
 		case errors.Is(err, jetstream.ErrStreamNameAlreadyInUse): // another process created it at the same time
 			if have, err = q.Job(ctx, j.Name); err != nil {
@@ -161,6 +161,26 @@ func (q *Queue) Create(ctx context.Context, j Job) error {
 		}
 	}
 	return nil
+}
+
+// clusterStart is how long the servers of a new cluster may take to find each other.
+const clusterStart = 5 * time.Second
+
+// retryWhileStarting is like retry, but also waits for the servers of a cluster that has just started.
+func (q *Queue) retryWhileStarting(ctx context.Context, f func(context.Context) error) error {
+	began := time.Now()
+	for {
+		err := q.retry(ctx, f)
+		switch {
+		case !lacksPeers(err):
+			return err
+		case time.Since(began) > clusterStart:
+			return fmt.Errorf("the cluster has no %d servers that are ready: %w", max(q.options.Replicas, 1), err)
+		}
+		if err := sleep(ctx, 200*time.Millisecond); err != nil {
+			return err
+		}
+	}
 }
 
 func (q *Queue) pictureConfig(job, description string) jetstream.StreamConfig {

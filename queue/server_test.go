@@ -145,6 +145,11 @@ func TestCluster(t *testing.T) {
 	if got, _ := collect(t, q); len(got) != 200 {
 		t.Errorf("%d rows", len(got))
 	}
+	q = connect(t, queue.Options{URL: urls[0], Replicas: 5})
+	err := q.Create(t.Context(), queue.Job{Name: "five", Task: queue.Embed})
+	if err == nil || !strings.Contains(err.Error(), "the cluster has no 5 servers that are ready") {
+		t.Errorf("five replicas on three servers: %v", err)
+	}
 }
 
 // A folder that listens is open to other machines that have its token, and to no others.
