@@ -202,6 +202,20 @@ func TestComputeShift(t *testing.T) {
 }
 
 // TestFullClothing checks the full clothing data set, whose table names 5 pictures that are
+// linkInto makes links in a folder to the files of a pattern.
+func linkInto(t *testing.T, folder, pattern string) {
+	t.Helper()
+	paths, err := filepath.Glob(pattern)
+	if err != nil || len(paths) == 0 {
+		t.Fatal(pattern, len(paths), err)
+	}
+	for _, path := range paths {
+		if err := os.Symlink(path, filepath.Join(folder, filepath.Base(path))); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // missing and has contributors in a column.
 func TestFullClothing(t *testing.T) {
 	shared := os.Getenv("GARB_SHARED")
@@ -215,21 +229,10 @@ func TestFullClothing(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(root, "images"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for _, pattern := range []string{"clothing-dataset-full/extra/*.jpg", "clothing-dataset-small/*/*/*.jpg"} {
-		paths, err := filepath.Glob(filepath.Join(shared, "data", filepath.FromSlash(pattern)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, path := range paths {
-			if err := os.Symlink(path, filepath.Join(root, "images", filepath.Base(path))); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	if err := os.Symlink(filepath.Join(shared, "data", "clothing-dataset-full", "images.csv"), filepath.Join(root,
-		"images.csv")); err != nil {
-		t.Fatal(err)
-	}
+	data := filepath.Join(shared, "data")
+	linkInto(t, filepath.Join(root, "images"), filepath.Join(data, "clothing-dataset-full", "extra", "*.jpg"))
+	linkInto(t, filepath.Join(root, "images"), filepath.Join(data, "clothing-dataset-small", "*", "*", "*.jpg"))
+	linkInto(t, root, filepath.Join(data, "clothing-dataset-full", "images.csv"))
 	d, err := Read(t.Context(), root, Options{Exclude: []string{"not sure", "Other", "Skip"}, GroupBy: "sender_id"})
 	if err != nil {
 		t.Fatal(err)
