@@ -305,6 +305,9 @@ func TestPage(t *testing.T) {
 	p := open(t, startBrowser(t), address)
 	p.run(chromedp.EmulateViewport(360, 740, chromedp.EmulateMobile))
 	p.shows("Ready.")
+	var milliseconds float64
+	p.evaluate("performance.now()", &milliseconds)
+	t.Logf("ready at most %.0f ms after the page was opened", milliseconds)
 	p.screenshot("try-start")
 	p.choose(filepath.Join(root, "examples/t-shirt.jpg"))
 	p.shows("Answered in")
