@@ -90,3 +90,42 @@ func TestServe(t *testing.T) {
 		t.Error("Owns")
 	}
 }
+
+// TestHeaders: browsers are told what the page may do, and to ask whether its files have changed.
+func TestHeaders(t *testing.T) {
+	p, err := Open(writeFiles(t, "index.html", "garb.js", "garb.wasm"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	p.Register(mux)
+	answer := httptest.NewRecorder()
+	mux.ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/try/", nil))
+	for name, want := range map[string]string{
+		"Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY",
+		"Referrer-Policy": "no-referrer", "Cross-Origin-Resource-Policy": "same-origin",
+		"Content-Type": "text/html; charset=utf-8",
+	} {
+		if got := answer.Header().Get(name); got != want {
+			t.Errorf("%s is %q, not %q", name, got, want)
+		}
+	}
+	directives := map[string]string{}
+	for d := range strings.SplitSeq(answer.Header().Get("Content-Security-Policy"), ";") {
+		name, sources, _ := strings.Cut(strings.TrimSpace(d), " ")
+		directives[name] = sources
+	}
+	for name, want := range map[string]string{
+		"default-src": "'none'", "script-src": "'self' 'wasm-unsafe-eval'", "style-src": "'self'",
+		"img-src": "'self' blob:", "connect-src": "'self'", "worker-src": "'self'", "form-action": "'none'",
+		"base-uri": "'none'", "frame-ancestors": "'none'",
+	} {
+		if directives[name] != want {
+			t.Errorf("%s is %q, not %q", name, directives[name], want)
+		}
+		delete(directives, name)
+	}
+	if len(directives) > 0 {
+		t.Errorf("the policy also has %v", directives)
+	}
+}
