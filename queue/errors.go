@@ -192,8 +192,17 @@ func isFull(err error) bool {
 			return true
 		}
 	}
-	// The texts of the operating systems: Unix, Windows.
-	return strings.Contains(e.Description, "no space left") || strings.Contains(e.Description, "not enough space")
+	return saysFull(e.Description)
+}
+
+// saysFull reports whether a text has an operating system's words for a disk without space.
+func saysFull(text string) bool {
+	for _, words := range []string{"no space left", "disk quota exceeded", "not enough space"} { // Unix twice, Windows
+		if strings.Contains(text, words) {
+			return true
+		}
+	}
+	return false
 }
 
 // explain returns a *FullError for an error whose reason is that the server has no space, and other

@@ -100,7 +100,7 @@ func (q *Queue) checkSpace() error {
 	if q.host == nil {
 		return nil
 	}
-	if err := q.host.probeSpace(); err != nil {
+	if err := q.host.probeSpace(); err != nil && saysFull(err.Error()) {
 		return &FullError{q.place(), err}
 	}
 	return nil

@@ -66,7 +66,8 @@ func TestSmallTrains(t *testing.T) {
 	if code != exitDone || !strings.Contains(out, "accuracy") {
 		t.Errorf("%d %s%s", code, out, errOut)
 	}
-	if code, out, errOut := runGarb(t, nil, "classify", "--model", run, "../../examples/t-shirt.jpg"); code != exitDone {
+	code, out, errOut = runGarb(t, nil, "classify", "--model", run, "../../examples/t-shirt.jpg")
+	if code != exitDone {
 		t.Errorf("%d %s%s", code, out, errOut)
 	}
 }
