@@ -25,6 +25,7 @@ type trainDisplay struct {
 	epochBar    *stepBar
 	headPrinted bool
 	dataPrinted bool // the data set was described by an earlier run of the sweep
+	fromFiles   bool // features were given as files
 	used        int  // pictures
 	tally       *dataset.Tally
 }
@@ -43,6 +44,7 @@ func (d *trainDisplay) progress() train.Progress {
 		},
 		Scanned: func(used int, tally *dataset.Tally) { d.used, d.tally = used, tally },
 		FeatureFiles: func(vectors int) func(int) {
+			d.fromFiles = true
 			d.endPictures()
 			d.bar = newCheckCounter(d.command, vectors)
 			return d.bar.add
@@ -55,7 +57,7 @@ func (d *trainDisplay) progress() train.Progress {
 		Features: func(n train.FeatureCounts) {
 			d.endPictures()
 			note := detail
-			if n.Stored > 0 {
+			if d.fromFiles { // also if none of them is a picture's
 				note = say
 			}
 			note(d.command, "features: %d from files, %d from the cache, %d computed", n.Stored, n.Cached, n.Computed)
