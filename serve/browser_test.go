@@ -285,6 +285,7 @@ func TestBrowser(t *testing.T) {
 		"again":    b.testAgain,
 		"labels":   b.testLabels,
 		"models":   b.testModels,
+		"no-list":  b.testNoModelList,
 		"refused":  b.testRefused,
 		"away":     b.testAway,
 		"policy":   b.testPolicy,
@@ -533,6 +534,20 @@ func (b browserTest) testModels(t *testing.T) {
 		t.Errorf("%q", time)
 	}
 	p.screenshot("models-light")
+}
+
+// testNoModelList: without the list of models, which a slow network brings after the first picture was
+// chosen, the service's first model answers.
+func (b browserTest) testNoModelList(t *testing.T) {
+	url := start(t, &fake{}, func(c *Config) {
+		c.Models.Models = []NamedModel{{Name: "second", Path: "x"}, {Name: "another", Path: "x"}}
+	}).url
+	p := open(t, b.browser, url, network.SetBlockedURLs().WithURLPatterns(
+		[]*network.BlockPattern{{URLPattern: url + "/readyz", Block: true}}))
+	p.choose(example)
+	p.shows(done + ` === 1 && document.querySelector('#model').value === ''`)
+	p.run(chromedp.Click(".look", chromedp.ByQuery))
+	p.shows(`tests.heatOn()`)
 }
 
 func (b browserTest) testRefused(t *testing.T) {

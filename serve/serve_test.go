@@ -107,6 +107,9 @@ func startWith(t testing.TB, open Opener, change func(*Config)) *running {
 	t.Cleanup(func() {
 		http.DefaultClient.CloseIdleConnections()
 		r.stop() // a test that cares looks at what it returns
+		if t.Failed() {
+			t.Logf("the service's log:\n%s", r.log)
+		}
 	})
 	return r
 }
