@@ -27,7 +27,7 @@ import (
 func runCommand(t *testing.T, command *cobra.Command, args ...string) (stdout, stderr string, err error) {
 	t.Helper()
 	var out, errOut bytes.Buffer
-	command.SetArgs(args)
+	command.SetArgs(append([]string{}, args...)) // nil would mean those of the process
 	command.SetOut(&out)
 	command.SetErr(&errOut)
 	command.SilenceErrors, command.SilenceUsage = true, true

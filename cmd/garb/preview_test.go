@@ -50,7 +50,7 @@ func runPreview(t testing.TB, args ...string) (code int, out, errOut string) {
 	command := newPreviewCommand()
 	command.SilenceUsage, command.SilenceErrors = true, true
 	markFailures(command)
-	command.SetArgs(args)
+	command.SetArgs(append([]string{}, args...)) // nil would mean those of the process
 	command.SetOut(&o)
 	command.SetErr(&e)
 	err := command.ExecuteContext(t.Context())
