@@ -417,6 +417,34 @@ func TestFile(t *testing.T) {
 	p.shows("This page was opened from a file")
 }
 
+// TestEarly drops pictures while the model is loading: the last one is classified once it is there.
+func TestEarly(t *testing.T) {
+	loaded := make(chan bool)
+	_, address := servePage(t, page(t), func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/try/garb.wasm" {
+				<-loaded
+			}
+			next.ServeHTTP(w, r)
+		})
+	})
+	release := sync.OnceFunc(func() { close(loaded) })
+	t.Cleanup(release) // before the server closes, which waits for requests
+	p := open(t, startBrowser(t), address)
+	p.shows("Loading the model")
+	for _, name := range []string{"cat", "t-shirt"} {
+		p.evaluate(fmt.Sprintf(`fetch("/picture?file=examples/%s.jpg").then((r) => r.blob()).then((b) => {
+			const data = new DataTransfer();
+			data.items.add(new File([b], "a.jpg"));
+			dispatchEvent(new DragEvent("drop", { dataTransfer: data }));
+		})`, name), nil)
+	}
+	release()
+	p.shows("Answered in")
+	p.shows("t-shirt, ")
+	p.expectQuiet()
+}
+
 // TestOtherVersions checks a page beside the model of another build: in the browser's cache, which is
 // refreshed, and on the server.
 func TestOtherVersions(t *testing.T) {

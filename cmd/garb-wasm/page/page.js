@@ -18,7 +18,9 @@ const sentences = {
 const maxBytes = 64 * 2 ** 20; // garb's limit
 
 let worker;
-let busy = false;
+let loading;
+let busy = false; // with a picture
+let next; // the file that was dropped or pasted last while the page was loading or busy
 
 function say(text, isError = false) {
   element("state").textContent = text;
@@ -34,30 +36,34 @@ function fail(code, detail) {
 
 // start starts a worker, which loads the model.
 function start() {
+  loading = true;
   worker = new Worker("worker.js", { type: "module" });
   worker.onmessage = ({ data }) => receive(data);
   worker.onerror = (event) => fail("download", event.message);
 }
 
 function receive({ ready, answer, milliseconds, code, detail }) {
-  if (ready) {
-    element("choose").hidden = false;
-    if (element("state").classList.contains("error")) return; // it is still to be read
-    say("Ready.");
-    keepForOffline();
-    return;
-  }
   const wasBusy = busy;
   busy = false;
-  if (answer) {
+  if (ready) {
+    loading = false;
+    element("choose").hidden = false;
+    if (!element("state").classList.contains("error")) say("Ready."); // an error is still to be read
+    keepForOffline();
+  } else if (answer) {
     say(`Answered in ${Math.max(1, Math.round(milliseconds))} ms.`);
     show(answer);
-    return;
+  } else {
+    fail(code, detail);
+    if (wasBusy && (code === "out_of_memory" || code === "broken")) { // the program has ended
+      worker.terminate();
+      start();
+    }
   }
-  fail(code, detail);
-  if (wasBusy && (code === "out_of_memory" || code === "broken")) { // the program has ended
-    worker.terminate();
-    start();
+  if (next && !loading) {
+    const file = next;
+    next = undefined;
+    classify(file);
   }
 }
 
@@ -87,9 +93,13 @@ function show({ accepted, class: best, probability, refusal, predictions }) {
   element("result").hidden = false;
 }
 
-// classify shows a file and sends it to the worker.
+// classify shows a file and sends it to the worker, as soon as that is free.
 async function classify(file) {
-  if (!file || busy || element("choose").hidden) return;
+  if (!file) return;
+  if (loading || busy) {
+    next = file;
+    return;
+  }
   if (file.size > maxBytes) return fail("too_large", `${file.size} bytes`);
   busy = true;
   say("Classifying …");
