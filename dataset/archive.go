@@ -89,7 +89,8 @@ func (u *unpacked) addTo(tally *Tally, archive string) {
 // tally.
 func unpackToCache(ctx context.Context, path, kind string, o Options, tally *Tally) (string, error) {
 	if o.Cache == "" {
-		return "", fmt.Errorf("data set %s: %w: there is no folder to unpack it to", path, ErrArchive)
+		return "", fmt.Errorf("data set %s: %w: there is no folder to unpack it to; set GARB_HOME to one",
+			path, ErrArchive)
 	}
 	f, err := os.Open(path)
 	if err != nil {

@@ -119,10 +119,7 @@ func newDataCheckCommand() *cobra.Command {
 }
 
 func (d *dataCheck) run(c *cobra.Command, path string) error {
-	options, err := addCacheFolder(*d.data.options)
-	if err != nil {
-		return err
-	}
+	options := addCacheFolder(*d.data.options)
 	found, err := dataset.Read(c.Context(), path, options)
 	if err != nil {
 		return err

@@ -140,11 +140,7 @@ func (m *mergeValue) String() string {
 
 // read reads a data set, and prints how it was read.
 func (d *dataFlags) read(c *cobra.Command, path string) (*dataset.Data, error) {
-	options, err := addCacheFolder(*d.options)
-	if err != nil {
-		return nil, err
-	}
-	data, err := dataset.Read(c.Context(), path, options)
+	data, err := dataset.Read(c.Context(), path, addCacheFolder(*d.options))
 	if err != nil {
 		return nil, err
 	}
@@ -152,14 +148,13 @@ func (d *dataFlags) read(c *cobra.Command, path string) (*dataset.Data, error) {
 	return data, nil
 }
 
-// addCacheFolder sets the folder to unpack archives to.
-func addCacheFolder(o dataset.Options) (dataset.Options, error) {
-	home, err := weights.Home()
-	if err != nil {
-		return o, err
+// addCacheFolder sets the folder to unpack archives to. On a machine without one, only archives are
+// refused.
+func addCacheFolder(o dataset.Options) dataset.Options {
+	if home, err := weights.Home(); err == nil {
+		o.Cache = filepath.Join(home, dataset.CacheFolder)
 	}
-	o.Cache = filepath.Join(home, dataset.CacheFolder)
-	return o, nil
+	return o
 }
 
 // sayNotes prints how a data set was read, and warnings about it.

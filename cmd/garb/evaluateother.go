@@ -31,10 +31,7 @@ func openOtherPictures(c *cobra.Command, folders []string, data *dataset.Data) (
 		return nil, nil
 	}
 	o := &otherPictures{folders: folders, whole: data.All(), tally: &dataset.Tally{}}
-	options, err := addCacheFolder(dataset.Options{})
-	if err != nil {
-		return nil, err
-	}
+	options := addCacheFolder(dataset.Options{})
 	own := map[string]bool{}
 	for _, s := range o.whole.Samples {
 		own[resolveLinks(s.Path)] = true

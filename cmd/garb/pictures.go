@@ -78,10 +78,7 @@ func isHiddenFrom(pattern, path string) bool {
 // in these that are no pictures; a file that an argument names is always taken for one.
 func findSources(c *cobra.Command, args []string) ([]source, *dataset.Tally, error) {
 	tally := &dataset.Tally{}
-	options, err := addCacheFolder(dataset.Options{})
-	if err != nil {
-		return nil, nil, err
-	}
+	options := addCacheFolder(dataset.Options{})
 	var all []source
 	for _, expanded := range expand(args) {
 		arg := expanded.name

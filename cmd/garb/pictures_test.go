@@ -1,6 +1,8 @@
 package main
 
 import (
+	"archive/zip"
+	"bytes"
 	"os"
 	"path/filepath"
 	"slices"
@@ -82,5 +84,33 @@ func TestPatternsInCommands(t *testing.T) {
 	code, _, errOut = runGarb(t, nil, "explain", none, "--out", filepath.Join(root, "look"))
 	if code != exitFailed || !strings.Contains(errOut, "no file matches") {
 		t.Errorf("explain: %d %s", code, errOut)
+	}
+}
+
+// TestNoCacheFolder: on a machine that has no folder for caches, only archives are refused.
+func TestNoCacheFolder(t *testing.T) {
+	for _, name := range []string{"GARB_HOME", "XDG_CACHE_HOME", "HOME", "LocalAppData"} {
+		t.Setenv(name, "")
+	}
+	if code, out, errOut := runGarb(t, nil, "classify", example, filepath.Dir(example)); code != exitDone ||
+		!strings.Contains(out, "t-shirt") {
+		t.Errorf("%d %s%s", code, out, errOut)
+	}
+	var b bytes.Buffer
+	z := zip.NewWriter(&b)
+	w, err := z.Create("a.jpg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Write(readFile(t, example))
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	archive := write(t, t.TempDir(), "a.zip", b.Bytes())
+	for _, command := range []string{"classify", "data check"} {
+		code, _, errOut := runGarb(t, nil, append(strings.Fields(command), archive)...)
+		if code != exitFailed || !strings.Contains(errOut, "a.zip") || !strings.Contains(errOut, "set GARB_HOME") {
+			t.Errorf("%s: %d %s", command, code, errOut)
+		}
 	}
 }

@@ -333,11 +333,7 @@ func listArgument(ctx context.Context, s *store.Store, name string, tally *datas
 		return s.List(ctx, name, tally)
 	}
 	return func(yield func(store.Object, error) bool) {
-		options, err := addCacheFolder(dataset.Options{})
-		var paths []string
-		if err == nil {
-			paths, err = dataset.PicturesIn(ctx, name, options, tally)
-		}
+		paths, err := dataset.PicturesIn(ctx, name, addCacheFolder(dataset.Options{}), tally)
 		if err != nil {
 			yield(store.Object{}, err)
 			return

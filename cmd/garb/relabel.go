@@ -85,11 +85,7 @@ func (f *relabelFlags) run(c *cobra.Command, path string) error {
 		fmt.Fprintf(openTextOut(c), "nothing to change: none of %s in %s is accepted\n", count(rows, "row"), f.from)
 		return nil
 	}
-	options, err := addCacheFolder(f.options)
-	if err != nil {
-		return err
-	}
-	data, err := dataset.Read(c.Context(), path, options)
+	data, err := dataset.Read(c.Context(), path, addCacheFolder(f.options))
 	if err != nil {
 		return err
 	}
