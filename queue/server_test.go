@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -133,14 +134,9 @@ func TestCluster(t *testing.T) {
 	create(t, q, queue.Job{DeadlineSeconds: 2})
 	put(t, q, number(0, 200))
 	w := newWorker(readName)
-	ended := false
 	w.Threads, w.Readers = 1, 1
-	w.Done = func(int, int) {
-		if !ended {
-			ended = true
-			servers[2].Shutdown()
-		}
-	}
+	shutdown := sync.OnceFunc(servers[2].Shutdown)
+	w.Done = func(int, int) { shutdown() }
 	work(t, q, w)
 	if got, _ := collect(t, q); len(got) != 200 {
 		t.Errorf("%d rows", len(got))
