@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"io"
 	"strings"
 	"sync"
@@ -13,7 +12,7 @@ const refresh = 100 * time.Millisecond
 
 // bar is a progress line on a terminal that is redrawn until it ends.
 type bar struct {
-	out   io.Writer
+	out   *screen
 	draw  func() string // returns the line
 	ended chan struct{}
 	drawn sync.WaitGroup
@@ -22,16 +21,16 @@ type bar struct {
 // newBar starts a bar. It returns nil if out cannot redraw a line; then the caller prints
 // lines now and then.
 func newBar(out io.Writer, draw func() string) *bar {
-	screen := detectTerminal(out)
-	if !screen.redraws {
+	terminal := detectTerminal(out)
+	if !terminal.redraws {
 		return nil
 	}
-	b := &bar{out: out, draw: draw, ended: make(chan struct{})}
+	b := &bar{out: openScreen(out), draw: draw, ended: make(chan struct{})}
 	b.drawn.Go(func() {
 		tick := time.NewTicker(refresh)
 		defer tick.Stop()
 		for {
-			fmt.Fprintf(out, "\r%s\x1b[K", truncate(b.draw(), screen.columns()-1))
+			b.out.drawBar(truncate(b.draw(), terminal.columns()-1))
 			select {
 			case <-tick.C:
 			case <-b.ended:
@@ -47,10 +46,10 @@ func (b *bar) end(keep bool) {
 	close(b.ended)
 	b.drawn.Wait()
 	if keep {
-		fmt.Fprintf(b.out, "\r%s\x1b[K\n", b.draw())
+		b.out.endBar(b.draw() + "\n")
 		return
 	}
-	fmt.Fprint(b.out, "\r\x1b[K")
+	b.out.endBar("")
 }
 
 // drawBar returns a bar of width characters with a share done, from 0 to 1.

@@ -47,6 +47,7 @@ func (f failure) Unwrap() error { return f.error }
 
 // run runs the command that args name and returns the exit code.
 func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) int {
+	errOut = openScreen(errOut)
 	if err := kernel.LevelError(); err != nil {
 		fmt.Fprintln(errOut, "garb:", err)
 		return exitMisused

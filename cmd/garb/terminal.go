@@ -17,6 +17,9 @@ type terminal struct {
 // detectTerminal returns what w can display. Files, pipes, terminals with TERM=dumb and Windows
 // consoles without escape sequences get plain lines. NO_COLOR disables colours.
 func detectTerminal(w io.Writer) terminal {
+	if s, ok := w.(*screen); ok {
+		w = s.to
+	}
 	f, ok := w.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) || os.Getenv("TERM") == "dumb" || !enableEscapes(f) {
 		return terminal{}

@@ -8,7 +8,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
@@ -116,5 +118,60 @@ func TestTerminals(t *testing.T) {
 	t.Setenv("TERM", "xterm")
 	if detectTerminal(file).redraws || detectTerminal(io.Discard).redraws {
 		t.Error("a file is taken for a terminal")
+	}
+}
+
+// render returns the lines that a terminal shows after it was written to.
+func render(written string) []string {
+	lines := []string{""}
+	for _, part := range strings.SplitAfter(written, "\n") {
+		last := &lines[len(lines)-1]
+		for _, text := range strings.SplitAfter(strings.TrimSuffix(part, "\n"), "\r") {
+			// All that garb writes after a carriage return clears the rest of the line.
+			*last = strings.TrimSuffix(*last, "\r")
+			if cleared := strings.ReplaceAll(text, "\x1b[K", ""); cleared != text {
+				*last = ""
+				text = cleared
+			}
+			*last += text
+		}
+		if strings.HasSuffix(part, "\n") {
+			lines = append(lines, "")
+		}
+	}
+	return lines
+}
+
+// TestLinesAboveBars: what several goroutines write while a bar is shown is in lines of its own, above it.
+func TestLinesAboveBars(t *testing.T) {
+	t.Setenv("TERM", "xterm-256color")
+	const writers, lines = 4, 50
+	shown := render(runOnTerminal(t, func(terminal *os.File) {
+		command := &cobra.Command{}
+		addNoteFlags(command)
+		command.SetErr(openScreen(terminal))
+		bar := newCounter(command, "pictures", writers*lines)
+		var all sync.WaitGroup
+		for w := range writers {
+			all.Go(func() {
+				for i := range lines {
+					bar.add(1)
+					reportError(command.ErrOrStderr(), fmt.Sprintf("%d-%d.jpg", w, i), io.ErrUnexpectedEOF)
+					time.Sleep(refresh / 20)
+				}
+			})
+		}
+		all.Wait()
+		bar.finish()
+		say(command, "end")
+	}))
+	if len(shown) != writers*lines+3 || !strings.HasPrefix(shown[writers*lines], "pictures 200 / 200 [==") ||
+		shown[writers*lines+1] != "end" || shown[writers*lines+2] != "" {
+		t.Fatalf("%d lines, at the end %q", len(shown), shown[max(0, len(shown)-4):])
+	}
+	for _, line := range shown[:writers*lines] {
+		if !strings.HasPrefix(line, "garb: ") || !strings.HasSuffix(line, io.ErrUnexpectedEOF.Error()) {
+			t.Errorf("%q", line)
+		}
 	}
 }
