@@ -374,8 +374,13 @@ func classifyAll(c *cobra.Command, classifier *model.Classifier, sorting *sorter
 		return errors.Join(p.flush(), out.Flush())
 	}
 	return f.output.print(c, h, begin, func() (shard.End, error) {
+		bar := f.output.newCounter(c, len(all))
+		defer bar.finish()
 		err := each(c.Context(), all, c.InOrStdin(), classifier.Limits(), newTimedAnswerer(classifier),
-			func(a outcome[answer]) error { return errors.Join(use(a), p.flush(), out.Flush()) })
+			func(a outcome[answer]) error {
+				bar.add(1)
+				return errors.Join(use(a), p.flush(), out.Flush())
+			})
 		return shard.End{Rows: t.answered, Failed: t.failed}, err
 	})
 }

@@ -194,7 +194,7 @@ func newEmbedCommand() *cobra.Command {
 			case f.writesArray() && f.output.shard.isSet():
 				return f.embedToPart(c, e, digest, all, tally)
 			case f.writesArray():
-				return embedToFile(c, e, all, tally, f.output.out)
+				return f.embedToFile(c, e, all, tally)
 			}
 			return f.embed(c, e, digest, all, tally)
 		},
@@ -276,7 +276,7 @@ func (f *embedFlags) embed(c *cobra.Command, e *model.Extractor, digest string, 
 		return nil
 	}
 	err := f.output.print(c, h, begin, func() (shard.End, error) {
-		err := eachEmbedding(c, e, all, func(a outcome[[]float32]) error {
+		err := f.eachEmbedding(c, e, all, func(a outcome[[]float32]) error {
 			if a.err != nil {
 				failures++
 				tally.Add(dataset.FindReason(a.err), a.source.name, explainError(a.err))
@@ -308,18 +308,26 @@ func (f *embedFlags) printEmbedding(c *cobra.Command, out io.Writer, a outcome[[
 	return err
 }
 
-func eachEmbedding(c *cobra.Command, e *model.Extractor, all []source, use func(outcome[[]float32]) error) error {
+func (f *embedFlags) eachEmbedding(c *cobra.Command, e *model.Extractor, all []source,
+	use func(outcome[[]float32]) error) error {
+	bar := f.output.newCounter(c, len(all))
+	defer bar.finish()
 	return each(c.Context(), all, c.InOrStdin(), e.Limits(),
-		func(ctx context.Context, data []byte) ([]float32, error) { return e.Embed(ctx, data) }, use)
+		func(ctx context.Context, data []byte) ([]float32, error) { return e.Embed(ctx, data) },
+		func(o outcome[[]float32]) error {
+			bar.add(1)
+			return use(o)
+		})
 }
 
 // embedToFile writes the vectors as an array, and the names of the pictures in the same
 // order. Pictures that cannot be read are reported and have no row.
-func embedToFile(c *cobra.Command, e *model.Extractor, all []source, tally *dataset.Tally, path string) error {
+func (f *embedFlags) embedToFile(c *cobra.Command, e *model.Extractor, all []source, tally *dataset.Tally) error {
+	path := f.output.out
 	var rows [][]float32
 	var names []string
 	failures := 0
-	err := eachEmbedding(c, e, all, func(a outcome[[]float32]) error {
+	err := f.eachEmbedding(c, e, all, func(a outcome[[]float32]) error {
 		if a.err != nil {
 			failures++
 			tally.Add(dataset.FindReason(a.err), a.source.name, explainError(a.err))

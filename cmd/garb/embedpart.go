@@ -41,7 +41,7 @@ func (f *embedFlags) embedToPart(c *cobra.Command, e *model.Extractor, digest st
 	}
 	err := f.output.print(c, h, begin, func() (shard.End, error) {
 		var row []byte
-		err := eachEmbedding(c, e, all, func(a outcome[[]float32]) error {
+		err := f.eachEmbedding(c, e, all, func(a outcome[[]float32]) error {
 			if a.err != nil {
 				failures++
 				tally.Add(dataset.FindReason(a.err), a.source.name, explainError(a.err))

@@ -114,3 +114,25 @@ func TestNoCacheFolder(t *testing.T) {
 		}
 	}
 }
+
+// TestProgressOfAnswers: answers that go to a file show how far a command is.
+func TestProgressOfAnswers(t *testing.T) {
+	folder := t.TempDir()
+	for _, c := range []struct {
+		command string
+		shown   bool
+	}{
+		{"classify --json", false},
+		{"classify --json --out " + filepath.Join(folder, "a.jsonl"), true},
+		{"classify --out " + filepath.Join(folder, "b.txt") + " --shard 0/1", true},
+		{"embed", false},
+		{"embed --json --out " + filepath.Join(folder, "c.jsonl"), true},
+		{"embed --out " + filepath.Join(folder, "d.npy"), true},
+		{"embed --out " + filepath.Join(folder, "e.npy") + " --shard 0/1", true},
+	} {
+		code, _, errOut := runGarb(t, nil, append(strings.Fields(c.command), example, example)...)
+		if code != exitDone || strings.Contains(errOut, "pictures: 2 of 2\n") != c.shown {
+			t.Errorf("%s: %d %s", c.command, code, errOut)
+		}
+	}
+}

@@ -175,6 +175,15 @@ func (o *outputFlags) print(c *cobra.Command, h shard.Header, begin func(w io.Wr
 	return nil
 }
 
+// newCounter starts a counter of pictures whose answers go to a file. Answers that are printed show by
+// themselves how far the command is; then the counter shows nothing.
+func (o *outputFlags) newCounter(c *cobra.Command, total int) *counter {
+	if o.out == "" || total < 2 {
+		return &counter{out: io.Discard, total: total}
+	}
+	return newCounter(c, "pictures", total)
+}
+
 // close ends a command that has read pictures, as closeSources does. Pictures that cannot be read do
 // not fail a shard: its part names them, and a Job that ran it again would find them again.
 func (o *outputFlags) close(c *cobra.Command, all []source, failures int, tally *dataset.Tally) error {
