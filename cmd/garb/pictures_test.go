@@ -135,4 +135,9 @@ func TestProgressOfAnswers(t *testing.T) {
 			t.Errorf("%s: %d %s", c.command, code, errOut)
 		}
 	}
+	out := filepath.Join(folder, "f.txt")
+	if code, _, errOut := runGarb(t, nil, "classify", "--out", out, example); code != exitDone ||
+		errOut != "wrote "+escape(out)+"\n" {
+		t.Errorf("one picture: %d %s", code, errOut)
+	}
 }
