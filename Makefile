@@ -44,7 +44,7 @@ TOOLS ?= $(CURDIR)/bin/tools
 release-tools:
 	@for tool in $(GORELEASER) $(CYCLONEDX) $(ACTIONLINT); do \
 		name=$$(sed -E 's,(/v[0-9]+)?@.*,,; s,.*/,,' <<<"$$tool"); \
-		go version -m $(TOOLS)/$$name 2>/dev/null | grep -qE "^\s+mod\s.*\s$${tool#*@}\s" || \
+		go version -m $(TOOLS)/$$name 2>/dev/null | grep -E "^\s+mod\s.*\s$${tool#*@}\s" >/dev/null || \
 			GOBIN=$(TOOLS) GOFLAGS= go install $$tool || exit; \
 	done
 

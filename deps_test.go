@@ -354,3 +354,26 @@ func TestSourcesNameNoRegistryAndNoMachine(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// endsEarly matches a command that may end before it has read all that is piped to it.
+var endsEarly = regexp.MustCompile(`\|\s*(head|grep -[a-zA-Z]*[qm])\b`)
+
+// TestSourcesReadPipesToTheEnd: in the scripts, a pipe fails if one of its commands does. Where the last
+// command ends early, the one before it fails now and then, because nobody reads what it writes.
+func TestSourcesReadPipesToTheEnd(t *testing.T) {
+	scripts, err := filepath.Glob(".ci/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range append(scripts, "Makefile", "styles/help") {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, line := range strings.Split(string(text), "\n") {
+			if match := endsEarly.FindString(line); match != "" {
+				t.Errorf("%s:%d has %q: take a command that reads everything, such as sed -n 1p", file, i+1, match)
+			}
+		}
+	}
+}
