@@ -232,7 +232,8 @@ generated: ## check that generated files are current
 	before=$$(sums); $(MAKE) --no-print-directory generate && after=$$(sums) && \
 	if [ "$$before" != "$$after" ]; then echo "generated files were stale; commit what make generate wrote"; exit 1; fi
 
-# The tests are compiled, too, but not linked or run.
+# The tests are compiled, too, but not linked or run. -trimpath shares what is compiled with the release.
+cross: export GOFLAGS += -trimpath
 cross: ## build and vet garb and its tests for other systems
 	@for s in $(SYSTEMS_TO_CHECK); do echo "$$s"; \
 	GOOS=$${s%/*} GOARCH=$${s#*/} CGO_ENABLED=0 go vet ./... && \
