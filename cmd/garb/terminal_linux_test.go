@@ -175,3 +175,22 @@ func TestLinesAboveBars(t *testing.T) {
 		}
 	}
 }
+
+// TestBarsEnd: the bar of answers that go to a file is complete before the command says that it wrote them.
+func TestBarsEnd(t *testing.T) {
+	t.Setenv("TERM", "xterm-256color")
+	folder := t.TempDir()
+	for _, command := range []string{"classify --out " + filepath.Join(folder, "a.txt"),
+		"embed --out " + filepath.Join(folder, "b.npy")} {
+		shown := render(runOnTerminal(t, func(terminal *os.File) {
+			args := append(strings.Fields(command), example, example)
+			if code := run(context.Background(), args, strings.NewReader(""), terminal, terminal); code != exitDone {
+				t.Errorf("%s: exit code %d", command, code)
+			}
+		}))
+		if !strings.HasPrefix(shown[0], "pictures 2 / 2 [==") || !strings.HasPrefix(shown[1], "wrote ") ||
+			shown[len(shown)-1] != "" {
+			t.Errorf("%s: %q", command, shown)
+		}
+	}
+}

@@ -432,16 +432,29 @@ func TestEarly(t *testing.T) {
 	t.Cleanup(release) // before the server closes, which waits for requests
 	p := open(t, startBrowser(t), address)
 	p.shows("Loading the model")
-	for _, name := range []string{"cat", "t-shirt"} {
+	p.evaluate(`{
+		const post = Worker.prototype.postMessage;
+		window.posted = 0;
+		Worker.prototype.postMessage = function (...all) { window.posted++; return post.apply(this, all); };
+	}`, nil)
+	drop := func(name string) {
 		p.evaluate(fmt.Sprintf(`fetch("/picture?file=examples/%s.jpg").then((r) => r.blob()).then((b) => {
 			const data = new DataTransfer();
 			data.items.add(new File([b], "a.jpg"));
 			dispatchEvent(new DragEvent("drop", { dataTransfer: data }));
 		})`, name), nil)
 	}
+	drop("cat")
+	drop("t-shirt")
 	release()
 	p.shows("Answered in")
 	p.shows("t-shirt, ")
+	drop("dress")
+	p.shows("dress, ")
+	var posted int
+	if p.evaluate(`window.posted`, &posted); posted != 2 {
+		t.Errorf("%d pictures were classified, not the last of the first two and another", posted)
+	}
 	p.expectQuiet()
 }
 

@@ -193,12 +193,12 @@ class Card {
   // classify shows the picture's classes, or an error.
   async classify() {
     // Until the list of models has arrived, the service chooses its first.
-    this.model = models.value ? { model: models.value } : {};
+    this.modelQuery = models.value ? { model: models.value } : {};
     const began = performance.now();
     const report = (text) => this.state('asking', text);
     report('Classifying…');
     try {
-      this.show(await classify(this.file, { top: 5, ...this.model }, this.aborter.signal, report), performance.now() - began);
+      this.show(await classify(this.file, { top: 5, ...this.modelQuery }, this.aborter.signal, report), performance.now() - began);
     } catch (error) {
       if (this.aborter.signal.aborted) return;
       const failure = error instanceof Failure ? error : new Failure('internal');
@@ -247,7 +247,7 @@ class Card {
       this.problem('');
       look.setAttribute('aria-busy', 'true');
       try {
-        const answer = await classify(this.file, { top: 1, ...this.model, explain: true }, this.aborter.signal, () => {});
+        const answer = await classify(this.file, { top: 1, ...this.modelQuery, explain: true }, this.aborter.signal, () => {});
         if (!answer.explanation) throw new Failure('unexplained');
         heat.src = answer.explanation;
         heat.alt = `Heat map: the areas that support ${answer.class}`;
