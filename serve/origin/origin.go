@@ -60,8 +60,15 @@ func (c Config) Validate() error {
 	return nil
 }
 
-// hostName matches names of hosts, with or without a dot at the end.
-var hostName = regexp.MustCompile(`^([A-Za-z0-9_-]+\.)*[A-Za-z0-9_-]+\.?$`)
+// namePattern is that of names of hosts, with or without a dot at the end, and of IPv4 addresses.
+const namePattern = `(?:[A-Za-z0-9_-]+\.)*[A-Za-z0-9_-]+\.?`
+
+var (
+	hostName = regexp.MustCompile(`^` + namePattern + `$`)
+	// hostHeader matches Host headers (RFC 9110, section 7.2): a name or an IPv6 address in brackets, and maybe
+	// a port, whose digits may be missing (RFC 3986, section 3.2.3).
+	hostHeader = regexp.MustCompile(`^(?:(` + namePattern + `)|\[([0-9A-Fa-f.]*:[0-9A-Fa-f:.]*)\])(?::[0-9]*)?$`)
+)
 
 // validateOrigin reports an origin that no browser sends.
 func validateOrigin(origin string) error {
@@ -178,11 +185,15 @@ func arrivesOnLoopback(r *http.Request) bool {
 	return true
 }
 
-// normalizeHost returns a host without a port, in the form that is compared.
+// normalizeHost returns a host without a port, in the form that is compared; "" if no Host header may be so. An
+// IPv6 address alone needs no brackets.
 func normalizeHost(host string) string {
 	if !isAddress(host) {
-		u := url.URL{Host: host}
-		host = strings.TrimSuffix(strings.ToLower(u.Hostname()), ".")
+		parts := hostHeader.FindStringSubmatch(host)
+		if parts == nil {
+			return ""
+		}
+		host = strings.TrimSuffix(strings.ToLower(parts[1]), ".") + parts[2]
 	}
 	if address, err := netip.ParseAddr(host); err == nil {
 		return address.String()

@@ -197,9 +197,11 @@ func TestPreflight(t *testing.T) {
 // TestHost checks Host headers on loopback and elsewhere.
 func TestHost(t *testing.T) {
 	always := "localhost localhost:8080 LOCALHOST. shop.localhost:1 127.0.0.1 127.0.0.1:8080 127.8.9.1 [::1] " +
-		"[::1]:8080 [0:0::1] [::ffff:127.0.0.1]:80"
+		"[::1]:8080 [0:0::1] [::ffff:127.0.0.1]:80 ::1 localhost: [::1]: 127.0.0.1."
 	rebound := "evil.example evil.example:8080 localhost.evil.example evillocalhost localhost:8080.evil.example " +
-		"localhost@evil.example 127.0.0.1.evil.example 2130706433 . [ : ]"
+		"localhost@evil.example 127.0.0.1.evil.example 2130706433 . [ : ] " +
+		"000::01: 0:0:0:0:0:0:0:1:80 [127.0.0.1] [localhost] [localhost]:80 [::1 ::1] [[::1]] [::1%25lo] [::1]80 " +
+		"[::1]:x localhost:80: localhost:-1 :80 x@localhost evil.example/.localhost a..localhost .localhost localhost.."
 	addresses := "10.0.0.1 10.0.0.1:8080 [fd00::1]:8080 0.0.0.0 0.0.0.0:8080 [::]:8080 8.8.8.8"
 	for _, c := range []struct {
 		config           Config
@@ -335,10 +337,11 @@ func TestValidate(t *testing.T) {
 	}
 }
 
-// FuzzHost looks for Host headers that pass on loopback although they have another name.
+// FuzzHost looks for Host headers that pass on loopback although they have another name, or are not written as
+// such headers are.
 func FuzzHost(f *testing.F) {
 	for _, seed := range []string{"localhost:8080", "x.localhost", "127.0.0.1", "[::1]:80", "evil.example",
-		"localhost:1@x"} {
+		"localhost:1@x", "000::01:", "[::1]]:", "[localhost]"} {
 		f.Add(seed)
 	}
 	g := &guard{loopback: true}
@@ -347,16 +350,26 @@ func FuzzHost(f *testing.F) {
 		if r.Host = host; host == "" || !g.allowsHost(r) {
 			return
 		}
-		name, _, err := net.SplitHostPort(host)
-		if err != nil {
-			name = strings.Trim(host, "[]")
-		}
-		name = strings.TrimSuffix(strings.ToLower(name), ".")
-		if a, err := netip.ParseAddr(name); err == nil && a.Unmap().IsLoopback() {
+		if a, err := netip.ParseAddr(host); err == nil && a.Unmap().IsLoopback() {
 			return
 		}
-		labels := strings.Split(name, ".")
-		if labels[len(labels)-1] != "localhost" {
+		name := host
+		if i := strings.LastIndexByte(host, ':'); i >= 0 && !strings.HasSuffix(host, "]") {
+			name = host[:i]
+			if port := host[i+1:]; strings.Trim(port, "0123456789") != "" {
+				t.Errorf("%q passes with the port %q", host, port)
+			}
+		}
+		address, bracketed := strings.CutPrefix(name, "[")
+		if bracketed {
+			address = strings.TrimSuffix(address, "]")
+		}
+		address = strings.TrimSuffix(address, ".")
+		if a, err := netip.ParseAddr(address); err == nil && a.Unmap().IsLoopback() && a.Is4() != bracketed {
+			return
+		}
+		if name = "." + strings.ToLower(strings.TrimSuffix(name, ".")); !strings.HasSuffix(name, ".localhost") ||
+			strings.ContainsAny(name, ":/@[]%") || strings.Contains(name[1:], "..") || name[1] == '.' {
 			t.Errorf("%q passes", host)
 		}
 	})
