@@ -89,21 +89,8 @@ bench: build ## garb beside its peers: make bench ROWS=lite0 ROUNDS=15
 soak: build ## the service under load and faults for DURATION (5m)
 	go run ./bench/soak -duration $(or $(DURATION),5m)
 
-# Every fuzz target in turn, each for FUZZTIME. Go 1.26 may take the end of that time for a
-# failure (golang.org/issue/75804, mended in 1.27): then nothing was found, and the target
-# runs once more.
 fuzz: ## every fuzz target for FUZZTIME (30s)
-	@log=$$(mktemp); trap 'rm -f "$$log"' EXIT; \
-	go test -run '^$$' -list '^Fuzz' ./... | \
-	awk '/^Fuzz/ { names = names " " $$1 } /^ok/ { count = split(names, n); for (i = 1; i <= count; i++) print $$2, n[i]; names = "" }' | \
-	while read -r package name; do \
-		echo "$$package $$name"; \
-		fuzz() { go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$package" 2>&1 | tee "$$log"; }; \
-		fuzz && continue; \
-		grep -qx ' *context deadline exceeded' "$$log" && ! grep -qE 'Failing input|panic|_test.go:' "$$log" || exit 1; \
-		echo "$$name found nothing, but ended too late; once more"; \
-		fuzz || exit 1; \
-	done
+	.ci/fuzz $(FUZZTIME)
 
 # Mutation testing: a sample of changes to each package's source, and which of them its tests
 # do not notice (one to thirty minutes a package). Another SEED draws another sample. A change
