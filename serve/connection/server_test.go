@@ -169,15 +169,21 @@ func TestIdleConnectionsOfOneClient(t *testing.T) {
 // TestEviction checks which connection is closed for a new one: the longest idle one of the client with most.
 func TestEviction(t *testing.T) {
 	s, host := start(t, ok, func(c *Config) { c.MaxConnections = 4 })
-	one := dial(t, "127.0.0.2", host)
-	send(t, one)
-	var many []net.Conn
-	for range 3 {
-		many = append(many, dial(t, "127.0.0.1", host))
-		send(t, many[len(many)-1])
+	open := 0
+	// A connection is idle a little after its answer.
+	sendUntilIdle := func(c net.Conn) {
+		send(t, c)
+		waitFor(t, "all are idle", func() bool { return s.Stats().Idle == open })
 	}
-	send(t, many[0]) // now many[1] is the longest idle
-	waitFor(t, "all are idle", func() bool { return s.Stats().Idle == 4 })
+	dialOne := func(from string) net.Conn {
+		c := dial(t, from, host)
+		open++
+		sendUntilIdle(c)
+		return c
+	}
+	one := dialOne("127.0.0.2")
+	many := []net.Conn{dialOne("127.0.0.1"), dialOne("127.0.0.1"), dialOne("127.0.0.1")}
+	sendUntilIdle(many[0]) // now many[1] is the longest idle
 	if status := send(t, dial(t, "127.0.0.3", host)); status != 200 {
 		t.Error(status)
 	}
