@@ -158,16 +158,23 @@ func (r *run) decline(m jetstream.Msg) error {
 // handBack gives a batch to another worker, after a delay. It also works after the context of
 // the worker has ended.
 func (r *run) handBack(c *claim, delay time.Duration) error {
-	ctx, cancel := context.WithTimeout(context.Background(), closeWait)
-	defer cancel()
 	c.mark.Returned++
 	c.mark.Current = none
 	r.returned.Add(1)
+	ctx, cancel := context.WithTimeout(context.Background(), closeWait)
+	defer cancel()
 	r.writeMark(ctx, c) // without it, on a full disk, the next worker may only be more careful than it has to be
-	// The server stores only a delay: it forgets a batch that is handed back without one if it ends
-	// before it hands the batch out again.
-	c.m.NakWithDelay(max(delay, time.Millisecond))
+	r.reject(c.m, max(delay, time.Millisecond))
 	return nil
+}
+
+// reject tells the server to hand out a batch again after a delay, and waits until it has noted that: a server that
+// ends first would keep the batch until its deadline. It stores only a delay; it forgets a batch that is handed back
+// without one if it ends before it hands the batch out again.
+func (r *run) reject(m jetstream.Msg, delay time.Duration) {
+	ctx, cancel := context.WithTimeout(context.Background(), closeWait)
+	defer cancel()
+	r.q.js.Conn().RequestWithContext(ctx, m.Reply(), fmt.Appendf(nil, `-NAK {"delay": %d}`, delay.Nanoseconds()))
 }
 
 // unreadError reports a picture that cannot be read for now.

@@ -9,12 +9,13 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// intake asks the server for batches, one at a time. A request stays open until a batch
-// answers it, so that a batch that comes late is not lost.
+// intake asks the server for batches, one at a time. A request stays open until a batch answers it or the server
+// has ended it: a batch that comes to a request which this worker has ended stays here until its deadline.
 type intake struct {
-	run      *run
-	messages jetstream.MessagesContext // nil before the first request
-	wait     time.Duration
+	run     *run
+	request jetstream.MessageBatch // the open request, or nil
+	expiry  time.Duration          // of the last request
+	wait    time.Duration
 }
 
 // How long next waits: until a batch of this worker ends, which may be the last of the job; then shortly, until the
@@ -22,17 +23,17 @@ type intake struct {
 const (
 	firstWait = 5 * time.Millisecond
 	longWait  = 2 * time.Second
-	staleWait = 200 * time.Millisecond // after which a request is taken for lost if the server has batches
+)
+
+// The time after which the server ends a request: longer and longer while no batch comes. The end of a worker waits
+// for that.
+const (
+	firstExpiry = 50 * time.Millisecond
+	longExpiry  = time.Second
 )
 
 // next returns the next batch. The error is nats.ErrTimeout if there is none for now.
 func (n *intake) next(ctx context.Context) (jetstream.Msg, error) {
-	if n.messages == nil {
-		var err error
-		if n.messages, err = n.run.consumer.Messages(jetstream.PullMaxMessages(1)); err != nil {
-			return nil, err
-		}
-	}
 	limited, cancel := context.WithCancel(ctx)
 	defer cancel()
 	n.run.wake.Store(&cancel) // before busy is read, so that the end of the last batch is not missed
@@ -41,7 +42,7 @@ func (n *intake) next(ctx context.Context) (jetstream.Msg, error) {
 		wait = longWait
 	}
 	defer time.AfterFunc(wait, cancel).Stop()
-	m, err := n.messages.Next(jetstream.NextContext(limited))
+	m, err := n.receive(limited)
 	switch {
 	case err == nil:
 		n.wait = 0
@@ -53,26 +54,51 @@ func (n *intake) next(ctx context.Context) (jetstream.Msg, error) {
 			n.wait = 0
 		}
 		return nil, nats.ErrTimeout
-	case errors.Is(err, jetstream.ErrMsgIteratorClosed):
-		n.messages = nil
 	}
 	return m, err
 }
 
-// close ends the request, and hands back a batch that has answered it meanwhile.
+// receive returns the batch that answers the open request, or one that it makes. It makes another one when the
+// server has ended that.
+func (n *intake) receive(ctx context.Context) (jetstream.Msg, error) {
+	for {
+		if n.request == nil {
+			n.expiry = min(max(firstExpiry, 2*n.expiry), longExpiry)
+			request, err := n.run.consumer.Fetch(1, jetstream.FetchMaxWait(n.expiry))
+			if err != nil {
+				return nil, err
+			}
+			n.request = request
+		}
+		select {
+		case m, answered := <-n.request.Messages():
+			err := n.request.Error()
+			n.request = nil
+			switch {
+			case answered:
+				n.expiry = 0
+				return m, nil
+			case errors.Is(err, jetstream.ErrConsumerDeleted), errors.Is(err, jetstream.ErrBadRequest):
+				return nil, err
+			case err != nil: // such as a server that stops, or that has too many requests
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// close waits for the end of the request, and hands back a batch that has answered it meanwhile.
 func (n *intake) close() {
-	if n.messages == nil {
+	if n.request == nil {
 		return
 	}
-	n.messages.Drain()
-	for {
-		m, err := n.messages.Next(jetstream.NextMaxWait(closeWait))
-		if err != nil {
-			break
-		}
+	if m, answered := <-n.request.Messages(); answered {
 		n.run.decline(m)
 	}
-	n.messages = nil
+	n.request = nil
 }
 
 // closeWait bounds how long the end of a worker waits for a server that does not answer.

@@ -230,7 +230,7 @@ func (r *run) takeAll(ctx context.Context) error {
 			continue
 		case errors.Is(err, nats.ErrTimeout):
 			var finished bool
-			if finished, err = r.isFinished(ctx, requests); finished && err == nil {
+			if finished, err = r.isFinished(ctx); finished && err == nil {
 				return nil
 			}
 		}
@@ -273,17 +273,13 @@ func (r *run) start(ctx context.Context, m jetstream.Msg, slots <-chan struct{})
 	})
 }
 
-// isFinished reports whether no batch is left, neither here nor with other workers. It starts
-// a new request if the server has batches and does not answer the old one.
-func (r *run) isFinished(ctx context.Context, requests *intake) (bool, error) {
+// isFinished reports whether no batch is left, neither here nor with other workers.
+func (r *run) isFinished(ctx context.Context) (bool, error) {
 	attempt, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	info, err := r.consumer.Info(attempt)
 	if err != nil {
 		return false, err
-	}
-	if info.NumPending > 0 && requests.wait >= staleWait {
-		requests.close()
 	}
 	if r.busy.Load() > 0 {
 		return false, nil
