@@ -209,10 +209,19 @@ func (r *run) connect(ctx context.Context) error {
 
 // takeAll takes batches until none are left.
 func (r *run) takeAll(ctx context.Context) error {
+	requests := &intake{run: r}
+	if err := r.takeFrom(ctx, requests); err != nil {
+		requests.close()
+		return err
+	}
+	go requests.close() // nothing has to wait for it, but for a batch that is put at this moment
+	return nil
+}
+
+// takeFrom takes batches from requests until none are left.
+func (r *run) takeFrom(ctx context.Context, requests *intake) error {
 	// Enough batches to keep all readers busy, and one more.
 	slots := make(chan struct{}, 1+(r.worker.Readers+r.job.Batch-1)/r.job.Batch)
-	requests := &intake{run: r}
-	defer requests.close()
 	answered := time.Now() // when the server last answered
 	for {
 		select {
