@@ -9,8 +9,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// intake asks the server for batches, one at a time. A request stays open until a batch answers it or the server
-// has ended it: a batch that comes to a request which this worker has ended stays here until its deadline.
+// intake asks the server for batches, one at a time. A request stays open until a batch answers it or the server ends
+// it. If this worker ended it, a batch that the server sends at that moment would be lost until its deadline.
 type intake struct {
 	run     *run
 	request jetstream.MessageBatch // the open request, or nil
