@@ -202,6 +202,21 @@ func TestStopped(t *testing.T) {
 	}
 }
 
+// Pictures that are put as soon as a worker has finished are not kept by its last request.
+func TestPutAfterTheEnd(t *testing.T) {
+	q := open(t, newFolder(t))
+	create(t, q, queue.Job{DeadlineSeconds: 3600})
+	for i := range 20 {
+		put(t, q, number(4*i, 4*i+4))
+		ctx, stop := context.WithTimeout(t.Context(), 2*time.Minute)
+		report, err := q.Work(ctx, "job", newWorker(readName))
+		stop()
+		if err != nil || report.Done != 4 {
+			t.Fatalf("%+v, %v", report, err)
+		}
+	}
+}
+
 // A batch that takes longer than the deadline stays with its worker.
 func TestDeadlineIsExtended(t *testing.T) {
 	q := open(t, newFolder(t))

@@ -22,7 +22,8 @@ type claim struct {
 	first   uint64 // batch in which the pictures were put
 	attempt int    // 0, or how often dead letters were put in again
 	mark    mark
-	careful bool // workers have died with it
+	careful bool   // workers have died with it
+	release func() // ends the extension of its deadline; nil before it starts
 }
 
 // carefulAfter is the number of times that a worker may vanish with a batch before the next
@@ -39,8 +40,8 @@ func (r *run) handle(ctx context.Context, m jetstream.Msg) error {
 	if c == nil {
 		return err
 	}
-	stop := r.keepClaim(m)
-	defer stop()
+	c.release = r.keepClaim(m)
+	defer c.release()
 	rows, err := r.computeBatch(ctx, c)
 	var unread *unreadError
 	switch {
@@ -164,6 +165,9 @@ func (r *run) handBack(c *claim, delay time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeWait)
 	defer cancel()
 	r.writeMark(ctx, c) // without it, on a full disk, the next worker may only be more careful than it has to be
+	if c.release != nil {
+		c.release() // an extension that comes after the rejection would undo it
+	}
 	r.reject(c.m, max(delay, time.Millisecond))
 	return nil
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // intake asks the server for batches, one at a time. A request stays open until a batch answers it or the server ends
-// it. If this worker ended it, a batch that the server sends at that moment would be lost until its deadline.
+// it. If this worker ended it, a batch that the server sends at that moment would reach nobody until its deadline.
 type intake struct {
 	run     *run
 	request jetstream.MessageBatch // the open request, or nil
@@ -25,8 +25,8 @@ const (
 	longWait  = 2 * time.Second
 )
 
-// The time after which the server ends a request: longer and longer while no batch comes. The end of a worker waits
-// for that.
+// The time after which the server ends a request. It grows while no batch comes. A worker that is stopped waits for
+// the end of its request.
 const (
 	firstExpiry = 50 * time.Millisecond
 	longExpiry  = time.Second
@@ -101,5 +101,5 @@ func (n *intake) close() {
 	n.request = nil
 }
 
-// closeWait bounds how long the end of a worker waits for a server that does not answer.
+// closeWait bounds each step of handing back a batch, in case the server does not answer.
 const closeWait = 5 * time.Second

@@ -214,7 +214,7 @@ func (r *run) takeAll(ctx context.Context) error {
 		requests.close()
 		return err
 	}
-	go requests.close() // nothing has to wait for it, but for a batch that is put at this moment
+	go requests.close() // hands back a batch that is put at this moment; the caller need not wait for that
 	return nil
 }
 

@@ -60,7 +60,7 @@ func (c Config) Validate() error {
 	return nil
 }
 
-// namePattern is that of names of hosts, with or without a dot at the end, and of IPv4 addresses.
+// namePattern matches host names, with or without a dot at the end, and IPv4 addresses.
 const namePattern = `(?:[A-Za-z0-9_-]+\.)*[A-Za-z0-9_-]+\.?`
 
 var (
@@ -185,8 +185,8 @@ func arrivesOnLoopback(r *http.Request) bool {
 	return true
 }
 
-// normalizeHost returns a host without a port, in the form that is compared; "" if no Host header may be so. An
-// IPv6 address alone needs no brackets.
+// normalizeHost returns a host without a port, in the form that is compared, or "" if the host is malformed. An IPv6
+// address without a port needs no brackets.
 func normalizeHost(host string) string {
 	if !isAddress(host) {
 		parts := hostHeader.FindStringSubmatch(host)
